@@ -1,0 +1,3 @@
+"""Weakly supervised temporal action localization: from tags to timelines."""
+
+__version__ = "0.1.0"

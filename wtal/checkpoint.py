@@ -1,0 +1,138 @@
+"""A checkpoint is a folder: safetensors, config.json. Written whole; read without unpickling anything.
+
+model.safetensors     the local branch: all that inference loads
+global.safetensors    memory and global enhancement, where the method has them
+training.safetensors  raw weights and the optimizer's state, to resume
+config.json           resolved settings, classes, modalities, snippet clock, step, version
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from wtal import __version__
+from wtal.config import Config, parse_config
+from wtal.errors import CheckpointError, DataError
+from wtal.files import read_json, write_folder_whole, write_json
+from wtal.model import DFE, Chassis, build, build_local
+from wtal.timeline import SnippetClock
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What a model must know beside its weights."""
+
+    config: Config
+    classes: tuple[str, ...]
+    modalities: tuple[int, ...]
+    clock: SnippetClock
+    step: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for config.json."""
+        return {
+            "wtal": __version__,
+            "step": self.step,
+            "classes": self.classes,
+            "modalities": self.modalities,
+            "snippet_seconds": self.clock.stride,
+            "offset_seconds": self.clock.offset,
+            "config": self.config.model_dump(),
+        }
+
+
+def save(folder: Path, meta: Meta, model: Chassis | DFE, training: dict[str, Tensor]) -> None:
+    """Write a checkpoint whole, with what resuming needs. Raises DataError when the disk is full."""
+
+    def write_all(part: Path) -> None:
+        write(part, meta, model)
+        save_file(training, part / "training.safetensors")
+
+    write_folder_whole(folder, write_all)
+
+
+def write(folder: Path, meta: Meta, model: Chassis | DFE) -> None:
+    """Write a model into an existing folder: config.json and the weights of each branch."""
+    weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+    if isinstance(model, DFE):
+        save_file(_where(weights, inside=False), folder / "global.safetensors")
+        weights = _where(weights, inside=True)
+    save_file(weights, folder / "model.safetensors")
+    write_json(folder / "config.json", meta.to_json())
+
+
+def newest(run: Path) -> Path | None:
+    """The last checkpoint of a run folder, or the folder itself where it is a model; None if there is none."""
+    if (run / "config.json").is_file() and (run / "model.safetensors").is_file():
+        return run
+    found = sorted(run.glob("checkpoint-*/config.json"))
+    return found[-1].parent if found else None
+
+
+def read_meta(run: Path) -> Meta:
+    """Settings, classes and clock. Raises CheckpointError when the folder is no run."""
+    folder = _folder(run)
+    try:
+        values = read_json(folder / "config.json")
+        return Meta(
+            parse_config(values["config"], str(folder / "config.json")),
+            tuple(values["classes"]),
+            tuple(values["modalities"]),
+            SnippetClock(values["snippet_seconds"], values["offset_seconds"]),
+            int(values["step"]),
+        )
+    except (KeyError, TypeError, ValueError, DataError) as error:
+        raise CheckpointError(f"{folder / 'config.json'}: not a wtal model ({error}); train again") from error
+
+
+def load_local(run: Path, device: torch.device | str = "cpu") -> tuple[Chassis, Meta]:
+    """The local branch, ready for inference: memory and cross-attention are neither built nor read."""
+    meta = read_meta(run)
+    model = build_local(meta.config, meta.modalities, len(meta.classes))
+    _fill(model, read_tensors(_folder(run) / "model.safetensors"), run)
+    return model.eval().to(device), meta
+
+
+def load_both(run: Path, device: torch.device | str = "cpu") -> tuple[DFE, Meta]:
+    """Both branches, for measuring. Raises CheckpointError where the method has no memory."""
+    meta = read_meta(run)
+    model = build(meta.config, meta.modalities, len(meta.classes))
+    if not isinstance(model, DFE):
+        raise CheckpointError(f"{run}: method {meta.config.method} has no global branch; use the local one")
+    folder = _folder(run)
+    local = read_tensors(folder / "model.safetensors")
+    weights = {f"local.{name}": value for name, value in local.items()}
+    _fill(model, weights | read_tensors(folder / "global.safetensors"), run)
+    return model.eval().to(device), meta
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """A safetensors file. Raises CheckpointError where it is missing or cut off."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: missing or cut off; copy the run again, or train again") from error
+
+
+def _where(weights: dict[str, Tensor], inside: bool) -> dict[str, Tensor]:
+    """DFE's weights inside its local branch (under the branch's own names), or outside."""
+    return {k.removeprefix("local."): v for k, v in weights.items() if k.startswith("local.") == inside}
+
+
+def _fill(model: torch.nn.Module, weights: dict[str, Tensor], run: Path) -> None:
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"{run}: the weights do not fit config.json; one of them was changed") from error
+
+
+def _folder(run: Path) -> Path:
+    folder = newest(run)
+    if folder is None:
+        raise CheckpointError(f"{run}: not a run or model folder (no checkpoint in it); name the --out of train")
+    return folder

@@ -1,0 +1,226 @@
+"""Scores anybody's proposals against ground truth under a named protocol, and hands on a Result.
+
+One algorithm: per class, the proposals of all videos by falling score; each takes a free action of its video
+that it overlaps enough, else it is a false positive; the mean over classes of the average precision.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from wtal.errors import DataError
+from wtal.formats.activitynet import SUBSETS
+from wtal.matching import Bools, Intervals, average_precision, find_hits
+from wtal.protocols import Protocol, checked_tious, find_protocol
+from wtal.records import Action, Proposal, Proposals, Video
+from wtal.result import Counts, Result, comparison_notes, named, subset_notes
+
+Ambiguous = Mapping[str, Sequence[tuple[float, float]]]  # video id -> (start, end) in seconds
+
+# Where a proposal's video is, if not among the scored ones: unknown or left out, or of another subset.
+ELSEWHERE, OTHER_SUBSET = -1, -2
+
+
+def evaluate(
+    proposals: Proposals,
+    truth: Sequence[Video],
+    protocol: str = "activitynet",
+    tious: ArrayLike | None = None,
+    subset: str | None = None,
+    ambiguous: Ambiguous | None = None,
+    checkpoint: str = "not said",
+) -> Result:
+    """Mean average precision of proposals (seconds) against the actions of one subset of `truth`.
+
+    `protocol` is a name in `wtal.protocols.PROTOCOLS`; `tious` replaces its thresholds, `subset` its choice
+    of subset; `ambiguous` holds intervals (seconds) in which some protocols score nothing; `checkpoint` is
+    handed on. Equal scores keep the order given. Raises ConfigError for an unknown protocol or a bad
+    threshold, DataError when there is nothing to score against or a proposal is not finite.
+    Source: the public evaluators of ActivityNet (seconds), CO2-Net (snippets) and W-TALC.
+    """
+    rules = find_protocol(protocol)
+    thresholds = checked_tious(rules.tious if tious is None else tious)
+    chosen = _choose_subset(truth, rules, subset)
+    of_subset = [video for video in truth if _subset(video) == chosen]
+    scored = [video for video in of_subset if video.id not in rules.without]
+    classes = sorted({action.label for video in scored for action in video.actions})
+    if not classes:
+        raise DataError(f"{rules.name} leaves out every video that has actions; use another protocol")
+    proposals, renamed = _match_ids(proposals, truth)
+    places = _places(truth, of_subset, scored)
+    actions = _columns({video.id: video.actions for video in scored}, places, classes)
+    actions = replace(actions, start=rules.truth_times(actions.start), end=rules.truth_times(actions.end))
+    found = _columns(proposals, places, classes)
+    removed = _removed(found, scored, rules, ambiguous)
+    kept = found[~np.any(list(removed.values()), axis=0)]
+    kept = replace(kept, start=rules.proposal_times(kept.start), end=rules.proposal_times(kept.end))
+    per_class = _score(kept, actions, classes, rules, thresholds)
+
+    counts = replace(
+        _count(of_subset, scored, actions, kept, removed),
+        videos_without_proposals=sum(not proposals.get(video.id) for video in scored),
+        labels_without_truth=_other_labels(proposals, places, classes),
+    )
+    seen = set(kept.label.tolist())
+    silent = [label for number, label in enumerate(classes) if number not in seen]
+    notes = []
+    if subset is None:
+        notes += subset_notes(chosen, {_subset(video) for video in truth})
+    if renamed:
+        notes.append(f"{renamed:,} videos have v_ before their id on one side only; taken as the same")
+    notes += comparison_notes(rules, counts, ambiguous is not None, silent)
+    return Result(
+        protocol=rules.name,
+        subset=chosen,
+        tious=thresholds,
+        map=tuple(np.mean(list(per_class.values()), axis=0).tolist()),
+        averages=rules.averages if tious is None else ((min(thresholds), max(thresholds)),),
+        per_class=per_class,
+        instances_per_class=dict(zip(classes, np.bincount(actions.label).tolist(), strict=True)),
+        counts=counts,
+        notes=tuple(notes),
+        checkpoint=checkpoint,
+    )
+
+
+def _score(
+    kept: Intervals,
+    actions: Intervals,
+    classes: Sequence[str],
+    rules: Protocol,
+    thresholds: tuple[float, ...],
+) -> dict[str, tuple[float, ...]]:
+    """Label -> average precision at each threshold."""
+    kept = kept[np.lexsort((-kept.score, kept.label))]
+    hits = find_hits(kept, actions, rules, thresholds)  # tIoUs x N
+    edges = np.searchsorted(kept.label, np.arange(len(classes) + 1))
+    instances = np.bincount(actions.label)
+    return {
+        label: tuple(average_precision(hits[:, first:last], count, rules.interpolated).tolist())
+        for label, first, last, count in zip(classes, edges[:-1], edges[1:], instances, strict=True)
+    }
+
+
+def _count(
+    of_subset: Sequence[Video],
+    scored: Sequence[Video],
+    actions: Intervals,
+    kept: Intervals,
+    removed: Mapping[str, Bools],
+) -> Counts:
+    scored_ids = {video.id for video in scored}
+    left_out = [video for video in of_subset if video.id not in scored_ids]
+    return Counts(
+        videos=len(scored),
+        instances=len(actions),
+        proposals=len(kept),
+        videos_left_out=tuple(video.id for video in left_out),
+        instances_left_out=sum(len(video.actions) for video in left_out),
+        instances_of_no_length=int((actions.end <= actions.start).sum()),
+        proposals_elsewhere=int((kept.video == ELSEWHERE).sum()),
+        proposals_of_no_length=int((kept.end <= kept.start).sum()),
+        proposals_of_other_subsets=int(removed["other subset"].sum()),
+        proposals_of_other_labels=int(removed["other label"].sum()),
+        proposals_ambiguous=int(removed["ambiguous"].sum()),
+    )
+
+
+def _choose_subset(truth: Sequence[Video], rules: Protocol, subset: str | None) -> str:
+    """The subset asked for, else the first of the protocol's that has actions."""
+    if len({video.id for video in truth}) < len(truth):
+        raise DataError("the ground truth holds a video twice; keep one entry of each")
+    with_actions = {_subset(video) for video in truth if video.actions}
+    wanted = rules.subsets if subset is None else (SUBSETS.get(subset.lower(), subset),)
+    for name in wanted:
+        if name in with_actions:
+            return name
+    there = ", ".join(sorted(named(name) for name in with_actions)) or "no other subset"
+    raise DataError(
+        f"the ground truth marks no start and end in {' or '.join(map(named, wanted))}; {there} has some, "
+        "name that subset or give other ground truth"
+    )
+
+
+def _subset(video: Video) -> str:
+    return SUBSETS.get(video.subset.lower(), video.subset)
+
+
+def _match_ids(proposals: Proposals, truth: Sequence[Video]) -> tuple[Proposals, int]:
+    """The proposals under the ids of the truth: ActivityNet's files write a video with and without `v_`."""
+    known = {video.id for video in truth}
+    other = {id.removeprefix("v_") if id.startswith("v_") else f"v_{id}": id for id in known}
+    renames = {id: other[id] for id in proposals if id not in known and id in other}
+    renames = {id: name for id, name in renames.items() if name not in proposals}
+    return {renames.get(id, id): found for id, found in proposals.items()}, len(renames)
+
+
+def _places(truth: Sequence[Video], of_subset: Sequence[Video], scored: Sequence[Video]) -> dict[str, int]:
+    """Where each video of the truth is among the scored ones, or why it is not."""
+    places = {video.id: OTHER_SUBSET for video in truth}
+    places |= {video.id: ELSEWHERE for video in of_subset}
+    return places | {video.id: place for place, video in enumerate(scored)}
+
+
+def _columns(
+    lists: Mapping[str, Sequence[Action] | Sequence[Proposal]],
+    places: Mapping[str, int],
+    classes: Sequence[str],
+) -> Intervals:
+    """Actions or proposals as columns, in the order given. Raises DataError unless all numbers are finite."""
+    number = {label: place for place, label in enumerate(classes)}
+    videos = np.array([places.get(id, ELSEWHERE) for id in lists], dtype=np.int64)
+    flat = [item for items in lists.values() for item in items]
+    table = Intervals(
+        np.repeat(videos, [len(items) for items in lists.values()]),
+        np.array([number.get(item.label, -1) for item in flat], dtype=np.int64),
+        np.array([item.start for item in flat], dtype=np.float64),
+        np.array([item.end for item in flat], dtype=np.float64),
+        np.array([getattr(item, "score", 0.0) for item in flat], dtype=np.float64),
+    )
+    wrong = np.flatnonzero(~np.isfinite(table.start + table.end + table.score))
+    if len(wrong):
+        ids = [id for id, items in lists.items() for _ in items]
+        raise DataError(f"{ids[wrong[0]]}: {flat[wrong[0]]} is not all finite numbers; make it again")
+    return table
+
+
+def _removed(
+    found: Intervals, scored: Sequence[Video], rules: Protocol, ambiguous: Ambiguous | None
+) -> dict[str, Bools]:
+    """Why proposals are not scored: reason -> N, each proposal under one reason at most."""
+    other_subset = found.video == OTHER_SUBSET
+    other_label = ~other_subset & (found.label < 0)
+    overlapping = np.zeros(len(found), bool)
+    if rules.ambiguous and ambiguous:
+        overlapping = _overlapping(found, scored, rules, ambiguous) & ~other_label
+    return {
+        "other subset": other_subset,
+        "other label": other_label,
+        "ambiguous": overlapping,
+    }
+
+
+def _overlapping(found: Intervals, scored: Sequence[Video], rules: Protocol, ambiguous: Ambiguous) -> Bools:
+    """Proposals that share a whole snippet with an ambiguous interval of their video, as W-TALC has it. N."""
+    start, end = np.trunc(rules.snippets(found.start)), np.trunc(rules.snippets(found.end))
+    overlapping = np.zeros(len(found), bool)
+    for place, video in enumerate(scored):
+        if video.id not in ambiguous:
+            continue
+        rows = np.flatnonzero(found.video == place)
+        for low, high in rules.truth_times(ambiguous[video.id]):
+            overlapping[rows] |= np.minimum(end[rows], high) > np.maximum(start[rows], low)
+    return overlapping
+
+
+def _other_labels(proposals: Proposals, places: Mapping[str, int], classes: Sequence[str]) -> tuple[str, ...]:
+    """Labels that were proposed for the scored subset, and that no action has."""
+    proposed = {
+        proposal.label
+        for id, found in proposals.items()
+        if places.get(id, ELSEWHERE) != OTHER_SUBSET
+        for proposal in found
+    }
+    return tuple(sorted(proposed - set(classes)))

@@ -1,0 +1,74 @@
+"""From a public layout to a plain folder: look at what is there, name it, convert it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from wtal.errors import DataError
+from wtal.formats.basnet import convert_basnet
+from wtal.formats.wtalc import convert_wtalc
+from wtal.records import Video
+
+KNOWN = (
+    "a W-TALC bundle (classlist.npy, labels_all.npy ... and *-JOINTFeatures.npy), "
+    "the BaS-Net / CoLA layout (gt.json, split_train.txt, features/train/rgb)"
+)
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What a conversion made: the layout it took the source for, and what deserves a remark."""
+
+    out: Path
+    layout: str
+    videos: tuple[Video, ...]
+    remarks: tuple[str, ...] = ()
+
+
+def convert(source: Path, out: Path, progress: Callable[[int, int], object] | None = None) -> Converted:
+    """Recognise the layout of `source` and write it as a plain folder; `progress` hears (done, total).
+
+    A conversion that was stopped goes on when it is run again. Raises DataError when the layout is
+    not a known one (saying what was found), and where the source is at fault.
+    """
+    if not source.is_dir():
+        raise DataError(f"{source}: there is no such folder; name the folder of the data set")
+    if out.resolve() == source.resolve():
+        raise DataError(f"{out}: is the source itself; give another folder to write to")
+    if (bundle := find_bundle(source)) is not None:
+        joint = find_joint_features(bundle)
+        remarks = () if joint else ("no *JOINTFeatures.npy found: annotations alone were converted",)
+        return Converted(out, "W-TALC bundle", convert_wtalc(bundle, joint, out, progress), remarks)
+    if (source / "gt.json").is_file():
+        return Converted(out, "BaS-Net / CoLA", *convert_basnet(source, out, progress))
+    raise DataError(f"{source}: {_found(source)}. Known here: {KNOWN}")
+
+
+def find_bundle(source: Path) -> Path | None:
+    """The folder of the W-TALC annotation arrays: `source` itself or a folder right in it.
+
+    Raises DataError when there are several.
+    """
+    found = [p.parent for p in [*source.glob("labels_all.npy"), *sorted(source.glob("*/labels_all.npy"))]]
+    if len(found) > 1:
+        raise DataError(f"{source}: holds {', '.join(p.name for p in found)}; name one of these folders")
+    return found[0] if found else None
+
+
+def find_joint_features(bundle: Path) -> Path | None:
+    """`<name>-I3D-JOINTFeatures.npy` in the folder `<name>-Annotations` or beside it."""
+    name = bundle.absolute().name.removesuffix("-Annotations")
+    inside, beside = (
+        bundle.glob("*JOINTFeatures.npy"),
+        bundle.absolute().parent.glob(f"{name}*JOINTFeatures.npy"),
+    )
+    return next(iter([*sorted(inside), *sorted(beside)]), None)
+
+
+def _found(source: Path) -> str:
+    names = sorted(path.name + "/" * path.is_dir() for path in source.iterdir())
+    if not names:
+        return "the folder is empty"
+    if {"dataset.json", "features/"} <= set(names):
+        return "is a plain folder already, nothing to convert"
+    return f"not a layout known here; found {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}"

@@ -1,0 +1,36 @@
+"""Ground truth wherever it lies: a JSON file, a plain folder, THUMOS text files or the W-TALC bundle."""
+
+from pathlib import Path
+
+from wtal.errors import DataError
+from wtal.formats.activitynet import read_activitynet
+from wtal.formats.convert import find_bundle
+from wtal.formats.plain import read_folder
+from wtal.formats.thumos import read_ambiguous, read_thumos
+from wtal.formats.wtalc import read_wtalc
+from wtal.records import Video
+
+AMBIGUOUS = "Ambiguous_test.txt"
+
+
+def read_truth(path: Path) -> list[Video]:
+    """Videos with their actions, in file order. Raises DataError when nothing known lies there."""
+    if path.is_file():
+        return read_activitynet(path)
+    if (path / "annotations.json").is_file():
+        return list(read_folder(path).videos)
+    if find_bundle(path) is not None:
+        return read_wtalc(path)
+    if path.is_dir() and any(path.glob("*_test.txt")):
+        return read_thumos(path)
+    raise DataError(
+        f"{path}: no ground truth there; name an ActivityNet JSON, a data set folder with annotations.json, "
+        f"a folder of THUMOS text files or the W-TALC annotation arrays"
+    )
+
+
+def find_ambiguous(truth: Path) -> dict[str, list[tuple[float, float]]] | None:
+    """The ambiguous list that lies beside the ground truth, if there is one."""
+    folder = truth if truth.is_dir() else truth.parent
+    path = folder / AMBIGUOUS
+    return read_ambiguous(path) if path.is_file() else None

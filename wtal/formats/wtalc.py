@@ -1,0 +1,120 @@
+"""The W-TALC bundle (Thumos14reduced, ActivityNet1.2) -> plain folder: annotations and a joint I3D array."""
+
+import math
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from wtal.errors import DataError
+from wtal.features import open_features
+from wtal.formats.object_array import read_array
+from wtal.formats.plain import features_path, unusable_ids, write_folder_info
+from wtal.formats.problem import raise_first
+from wtal.records import Action, Video
+from wtal.timeline import SnippetClock
+
+ARRAYS = ("classlist", "duration", "labels", "labels_all", "segments", "subset", "videoname")
+# 25 fps and 16 frames whatever the original rate; the bundle's extracted_fps.npy is to be ignored.
+CLOCK = SnippetClock(16 / 25)
+ABOUT = {
+    "feature": "I3D, RGB and flow",
+    "source": "W-TALC bundle (Paul, Roy, Roy-Chowdhury 2018)",
+    "beyond_duration": True,  # its ground truth has actions after the end of their videos
+}
+
+
+def convert_wtalc(
+    bundle: Path,
+    features: Path | None,
+    out: Path,
+    progress: Callable[[int, int], object] | None = None,
+) -> tuple[Video, ...]:
+    """Write the bundle as a plain folder at `out`; returns its videos, with the video-level labels.
+
+    `features` is the joint array (one T x D array a video); None writes annotations alone. `progress` hears
+    (done, total). Features that are all there already are kept. Raises DataError on what does not fit.
+    """
+    videos = read_wtalc(bundle)
+    raise_first(unusable_ids(videos, bundle))
+    if features is not None and not _all_there(videos, out):
+        _convert_features(videos, features, out, progress)
+    classes = [str(name) for name in read_array(bundle / "classlist.npy")]
+    write_folder_info(out, videos, CLOCK, classes, _modalities(videos, out), ABOUT)
+    return tuple(videos)
+
+
+def read_wtalc(bundle: Path) -> list[Video]:
+    """Videos of a bundle in its order, with video-level labels and, training videos too, their actions.
+
+    The two disagree for some videos; W-TALC and its successors train on the video-level labels. Where the
+    bundle has no training subset its validation part is the training one, as in THUMOS14.
+    Raises DataError when an array is missing or the arrays do not fit each other.
+    """
+    arrays = {name: read_array(bundle / f"{name}.npy") for name in ARRAYS}
+    lengths = {name: len(values) for name, values in arrays.items() if name != "classlist"}
+    if len(set(lengths.values())) != 1:
+        raise DataError(f"{bundle}: the arrays have different lengths ({lengths}); copy the whole bundle again")
+    names = {"train": "training", "training": "training", "test": "testing", "validation": "testing"}
+    if not {"train", "training"} & set(arrays["subset"]):
+        names["validation"] = "training"
+    try:
+        return [_video(arrays, index, names) for index in range(lengths["videoname"])]
+    except (TypeError, ValueError, KeyError, IndexError) as error:
+        raise DataError(f"{bundle}: not the arrays of a W-TALC bundle ({error}); copy it again") from error
+
+
+def _video(arrays: dict[str, Any], index: int, names: dict[str, str]) -> Video:
+    labels, segments = arrays["labels"][index], arrays["segments"][index]
+    actions = [
+        Action(str(label), float(start), float(end)) for label, (start, end) in zip(labels, segments, strict=True)
+    ]
+    duration = arrays["duration"][index]
+    seconds = float(duration[0] if isinstance(duration, list) else duration)
+    if not math.isfinite(seconds + sum(a.start + a.end for a in actions)):
+        raise ValueError(f"times of {arrays['videoname'][index]} are not finite")
+    return Video(
+        str(arrays["videoname"][index]),
+        names[arrays["subset"][index]],
+        tuple(sorted({str(label) for label in arrays["labels_all"][index]})),
+        seconds,
+        tuple(actions),
+    )
+
+
+def _convert_features(
+    videos: list[Video], source: Path, out: Path, progress: Callable[[int, int], object] | None
+) -> None:
+    folder = out / "features"
+    folder.mkdir(parents=True, exist_ok=True)
+    # Beside the features, so that each file is put in place by a rename.
+    spill = Path(tempfile.mkdtemp(dir=out, prefix=".spill"))
+    try:
+        found = read_array(source, spill, lambda n: progress(n, len(videos)) if progress else None)
+        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+            raise DataError(f"{source}: not an array of T x D arrays; give the *-JOINTFeatures.npy file")
+        if len(found) != len(videos):
+            raise DataError(f"{source}: {len(found)} arrays for {len(videos)} videos; they are not one bundle")
+        widths = {open_features(spill / item["spilled"]).shape[1] for item in found}
+        if len(widths) != 1:
+            raise DataError(f"{source}: the arrays have different widths, {sorted(widths)}; download it again")
+        for video, item in zip(videos, found, strict=True):
+            (spill / item["spilled"]).replace(features_path(out, video.id))
+    finally:
+        shutil.rmtree(spill, ignore_errors=True)
+
+
+def _all_there(videos: list[Video], out: Path) -> bool:
+    try:
+        return len({open_features(features_path(out, video.id)).shape[1] for video in videos}) == 1
+    except DataError:
+        return False
+
+
+def _modalities(videos: list[Video], out: Path) -> tuple[int, ...]:
+    """(1024, 1024) for I3D's 2048, else (D,); () without features."""
+    if not videos or not features_path(out, videos[0].id).is_file():
+        return ()
+    width = open_features(features_path(out, videos[0].id)).shape[1]
+    return (1024, 1024) if width == 2048 else (width,)

@@ -1,0 +1,104 @@
+"""Every loss is a formula: tensors in, a scalar out. Axes: B videos, T snippets, H width, C classes.
+
+`cas` has C + 1 columns of logits, the last is background; `mask` is True on real snippets.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def topk_mean(cas: Tensor, mask: Tensor, ratio: int) -> Tensor:
+    """Video logits: the mean of each class's ceil(T_valid / ratio) strongest snippets. B x T x K -> B x K."""
+    k = torch.div(mask.sum(1) + ratio - 1, ratio, rounding_mode="floor").clamp(min=1)  # B
+    longest = -(-cas.shape[1] // ratio)
+    strongest = cas.masked_fill(~mask[..., None], -torch.inf).topk(longest, dim=1).values
+    chosen = torch.arange(longest, device=cas.device) < k[:, None]  # B x T/ratio
+    return strongest.masked_fill(~chosen[..., None], 0).sum(1) / k[:, None]
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over videos of each video's mean over its real snippets. B x T -> scalar."""
+    per_video = values.masked_fill(~mask, 0).sum(1) / mask.sum(1).clamp(min=1)
+    return per_video.mean()
+
+
+def mil_loss(video_logits: Tensor, labels: Tensor, background: float) -> Tensor:
+    """Cross-entropy of B x (C + 1) video logits with the normalised B x C labels and a background share.
+
+    A video with nothing to name (no label, background 0) has no target and adds nothing.
+    """
+    target = torch.cat([labels, labels.new_full((len(labels), 1), background)], 1)
+    target = target / target.sum(1, keepdim=True).clamp(min=1)
+    return -(target * F.log_softmax(video_logits, 1)).sum(1).mean()
+
+
+def coactivity_loss(features: Tensor, cas: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+    """CASL of W-TALC: in two videos that share a class, what is high in it agrees and differs from what is low.
+
+    features B x T x H, cas B x T x C, labels B x C. Zero where no two videos share a label.
+    """
+    high = F.softmax(cas.masked_fill(~mask[..., None], -torch.inf), 1)  # B x T x C
+    low = (1 - high).masked_fill(~mask[..., None], 0)
+    high, low = _pool(features, high), _pool(features, low)
+    agree = torch.einsum("ich,jch->ijc", high, high)  # cosine of every two videos, class by class
+    differ = torch.einsum("ich,jch->ijc", high, low)
+    share = torch.einsum("ic,jc->ijc", labels, labels)
+    share = share * (1 - torch.eye(len(labels), device=labels.device))[..., None]
+    hinge = F.relu(0.5 + differ - agree)
+    return (hinge * share).sum() / share.sum().clamp(min=1)
+
+
+def _pool(features: Tensor, weights: Tensor) -> Tensor:
+    """Unit vectors of the weighted sums. B x T x H, B x T x C -> B x C x H."""
+    return F.normalize(torch.einsum("bth,btc->bch", features, weights), dim=-1)
+
+
+def sparsity_loss(attention: Tensor, mask: Tensor) -> Tensor:
+    """Actions are rare: the mean attention. B x T -> scalar."""
+    return masked_mean(attention, mask)
+
+
+def guide_loss(attention: Tensor, cas: Tensor, mask: Tensor) -> Tensor:
+    """Attention and the class scores agree on background: |1 - attention - p(background)|."""
+    background = F.softmax(cas, -1)[..., -1]  # B x T
+    return masked_mean((1 - attention - background).abs(), mask)
+
+
+def mutual_loss(attentions: Tensor, mask: Tensor) -> Tensor:
+    """Each of M modalities' attention follows the others' mean. M x B x T; zero for a single modality."""
+    count = len(attentions)
+    if count == 1:
+        return attentions.sum() * 0
+    others = ((attentions.sum(0, keepdim=True) - attentions) / (count - 1)).detach()
+    return masked_mean(((attentions - others) ** 2).mean(0), mask)
+
+
+def prototypes_loss(logits: Tensor, classes: Tensor) -> Tensor:
+    """The shared classifier recognises each memory slot as its class. N x (C + 1) logits, N classes."""
+    return F.cross_entropy(logits, classes)
+
+
+def distillation_attention_loss(local: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """The local attention follows the teacher's. B x T each."""
+    return masked_mean((local - teacher.detach()) ** 2, mask)
+
+
+def distillation_cas_loss(
+    local: Tensor, teacher: Tensor, labels: Tensor, mask: Tensor, temperature: float
+) -> Tensor:
+    """Pull the local class distribution toward the teacher's. B x T x (C + 1) each.
+
+    The teacher knows the labels (B x C): classes that the video does not carry are struck from its softmax.
+    """
+    carried = torch.cat([labels > 0, labels.new_ones(len(labels), 1, dtype=torch.bool)], 1)
+    known = (teacher.detach() / temperature).masked_fill(~carried[:, None], -torch.inf)
+    target = F.softmax(known, -1)
+    student = F.log_softmax(local / temperature, -1)
+    per_snippet = (torch.xlogy(target, target) - target * student).sum(-1)  # B x T
+    return temperature**2 * masked_mean(per_snippet, mask)
+
+
+def distillation_features_loss(local: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """The local features turn toward the teacher's: 1 - cosine. B x T x H each."""
+    return masked_mean(1 - F.cosine_similarity(local, teacher.detach(), dim=-1), mask)

@@ -1,0 +1,25 @@
+"""DFE: the local branch, which alone runs at inference, and the global one it learns from."""
+
+from torch import Tensor, nn
+
+from wtal.model.baseline import Chassis
+from wtal.model.memory import EmaMemory, GlobalEnhancement, LearnedMemory
+from wtal.model.parts import Branch
+
+
+class DFE(nn.Module):
+    """Dual-feature enhancement. Paper: Dual-Feature Enhancement for WTAL, ICASSP 2023."""
+
+    def __init__(self, local: Chassis, memory: LearnedMemory | EmaMemory, enhance: GlobalEnhancement) -> None:
+        super().__init__()
+        self.local, self.memory, self.enhance = local, memory, enhance
+
+    def forward(self, x: Tensor, mask: Tensor) -> Branch:
+        """Inference: the local branch alone. B x T x D, B x T -> Branch."""
+        return self.local(x, mask)
+
+    def both_branches(self, x: Tensor, mask: Tensor) -> tuple[Branch, Branch]:
+        """Training and measuring: the local branch, and the global one over all classes' slots."""
+        local = self(x, mask)
+        memory = self.memory.prototypes, self.memory.written
+        return local, self.local.head(self.enhance(local.near, *memory), self.enhance(local.far, *memory))
