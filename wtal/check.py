@@ -7,14 +7,14 @@ from pathlib import Path
 from statistics import median
 
 from wtal.errors import DataError
-from wtal.features import describe_runs, not_finite, open_features
+from wtal.features import describe_runs, not_finite, open_features, require_finite
 from wtal.formats.activitynet import SUBSETS
 from wtal.formats.plain import Folder, parse_folder, unusable_ids
-from wtal.formats.problem import Problem, as_problem
+from wtal.formats.problem import Problem, as_problem, raise_first
 from wtal.records import Action, Video
 from wtal.timeline import SnippetClock
 
-__all__ = ["Problem", "Report", "SubsetSummary", "inspect"]
+__all__ = ["Problem", "Report", "SubsetSummary", "inspect", "require_features"]
 
 MOST_SNIPPETS_OFF = 2  # features may be so much longer or shorter than the duration
 
@@ -75,6 +75,17 @@ def inspect(path: Path, progress: Callable[[int, int], object] | None = None) ->
         tuple(_summary(folder, name, lengths) for name in folder.subsets),
         tuple(sorted(problems, key=lambda problem: not problem.fatal)),
     )
+
+
+def require_features(folder: Folder, videos: Iterable[Video]) -> None:
+    """Read the features of these videos once. Raises DataError for the first at fault, saying how many more."""
+    problems: list[Problem] = []
+    for video in videos:
+        try:
+            require_finite(folder.features(video.id), folder.features_path(video.id))
+        except DataError as error:
+            problems.append(as_problem(error))
+    raise_first(problems)
 
 
 def _feature_shapes(
@@ -190,6 +201,8 @@ def _labels(folder: Folder) -> list[Problem]:
     where = str(folder.path)
     training = [video for video in folder.videos if video.subset == "training"]
     seen = {label for video in training for label in video.labels}
+    if folder.videos and not training:
+        problems.append(Problem(where, "nothing is in training", "tag some sequences for it, to train on", False))
     if training and not seen:
         problems.append(Problem(where, "no training sequence has a label", "add labels to them"))
     elif training:

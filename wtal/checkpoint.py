@@ -8,9 +8,10 @@ config.json           resolved settings, classes, modalities, snippet clock, ste
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -46,12 +47,25 @@ class Meta:
         }
 
 
+class _MetaFile(BaseModel):
+    """config.json as it must be; what a later version adds beside is let be."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    config: dict[str, Any]
+    classes: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1)
+    modalities: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)
+    snippet_seconds: float = Field(gt=0)
+    offset_seconds: float
+    step: int = Field(ge=0)
+
+
 def save(folder: Path, meta: Meta, model: Chassis | DFE, training: dict[str, Tensor]) -> None:
     """Write a checkpoint whole, with what resuming needs. Raises DataError when the disk is full."""
 
     def write_all(part: Path) -> None:
         write(part, meta, model)
-        save_file(training, part / "training.safetensors")
+        _write_tensors(training, part / "training.safetensors")
 
     write_folder_whole(folder, write_all)
 
@@ -60,9 +74,9 @@ def write(folder: Path, meta: Meta, model: Chassis | DFE) -> None:
     """Write a model into an existing folder: config.json and the weights of each branch."""
     weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
     if isinstance(model, DFE):
-        save_file(_where(weights, inside=False), folder / "global.safetensors")
+        _write_tensors(_where(weights, inside=False), folder / "global.safetensors")
         weights = _where(weights, inside=True)
-    save_file(weights, folder / "model.safetensors")
+    _write_tensors(weights, folder / "model.safetensors")
     write_json(folder / "config.json", meta.to_json())
 
 
@@ -70,24 +84,29 @@ def newest(run: Path) -> Path | None:
     """The last checkpoint of a run folder, or the folder itself where it is a model; None if there is none."""
     if (run / "config.json").is_file() and (run / "model.safetensors").is_file():
         return run
-    found = sorted(run.glob("checkpoint-*/config.json"))
-    return found[-1].parent if found else None
+    found = [path.parent for path in run.glob("checkpoint-*/config.json")]
+    return max(found, key=lambda folder: (len(folder.name), folder.name), default=None)
 
 
 def read_meta(run: Path) -> Meta:
-    """Settings, classes and clock. Raises CheckpointError when the folder is no run."""
-    folder = _folder(run)
+    """Settings, classes and clock. Raises CheckpointError where the folder is no run, ConfigError for a setting."""
+    path = _folder(run) / "config.json"
     try:
-        values = read_json(folder / "config.json")
-        return Meta(
-            parse_config(values["config"], str(folder / "config.json")),
-            tuple(values["classes"]),
-            tuple(values["modalities"]),
-            SnippetClock(values["snippet_seconds"], values["offset_seconds"]),
-            int(values["step"]),
-        )
-    except (KeyError, TypeError, ValueError, DataError) as error:
-        raise CheckpointError(f"{folder / 'config.json'}: not a wtal model ({error}); train again") from error
+        values = _MetaFile.model_validate(read_json(path))
+    except DataError as error:
+        raise CheckpointError(f"{error}; copy the run again, or train again") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        what = f"{name}: {first['msg'].lower()}" if name else "not a JSON object"
+        raise CheckpointError(f"{path}: not a wtal model ({what}); copy the run again, or train again") from error
+    return Meta(
+        parse_config(values.config, str(path)),
+        tuple(values.classes),
+        tuple(values.modalities),
+        SnippetClock(values.snippet_seconds, values.offset_seconds),
+        values.step,
+    )
 
 
 def load_local(run: Path, device: torch.device | str = "cpu") -> tuple[Chassis, Meta]:
@@ -119,6 +138,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: missing or cut off; copy the run again, or train again") from error
 
 
+def _write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:  # its way to say that the disk is full
+        raise OSError(f"{path.name} could not be written ({error}); free some space and go on") from error
+
+
 def _where(weights: dict[str, Tensor], inside: bool) -> dict[str, Tensor]:
     """DFE's weights inside its local branch (under the branch's own names), or outside."""
     return {k.removeprefix("local."): v for k, v in weights.items() if k.startswith("local.") == inside}
@@ -129,10 +155,16 @@ def _fill(model: torch.nn.Module, weights: dict[str, Tensor], run: Path) -> None
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(f"{run}: the weights do not fit config.json; one of them was changed") from error
+    if not all(torch.isfinite(weight).all() for weight in weights.values()):
+        raise CheckpointError(
+            f"{run}: the weights are not finite, the training diverged; lower train.learning_rate"
+        )
 
 
 def _folder(run: Path) -> Path:
     folder = newest(run)
     if folder is None:
-        raise CheckpointError(f"{run}: not a run or model folder (no checkpoint in it); name the --out of train")
+        raise CheckpointError(
+            f"{run}: not a run or model folder (no whole checkpoint in it); name the --out of train"
+        )
     return folder

@@ -1,43 +1,73 @@
 """The `wtal` command. A user's error is one sentence and exit code 2; never a traceback."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
+from typer.core import TyperGroup
 
 from wtal import __version__
 from wtal.errors import WtalError
 
+METHODS = "baseline, local, dfe, dfe-global, dfe-no-distillation, self-distillation, shuffled-memory, random-memory"
+PROTOCOLS = "activitynet, thumos14-210, thumos14-212, thumos14-snippet, wtalc"
+WAYS_ON = {"train": "go on with --resume", "localize": "nothing was written", "evaluate": "nothing was written"}
+
+
+class Door(TyperGroup):
+    """All commands pass here: the exit code is 2 for what the user can mend, 130 for an interrupt."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer carries its own click
+        try:
+            return super().invoke(ctx)
+        except WtalError as error:
+            _complain("error: ", str(error))
+        except KeyboardInterrupt:
+            way_on = WAYS_ON.get(ctx.invoked_subcommand or "", "run it again to go on")
+            _complain("", f"interrupted; what was saved stays, {way_on}")
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # `| head` has seen enough
+            raise
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            _complain("error: ", f"{place}{(error.strerror or str(error)).lower()}")
+        raise typer.Exit(2)
+
+
 app = typer.Typer(
+    cls=Door,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="From videos that carry only tags, learn to draw the timeline: what, from when to when, how sure.",
+    epilog="The usual way: check, train, localize, evaluate. `wtal demo` walks it on made-up data.",
 )
 console = Console(highlight=False)
 
 Data = Annotated[
-    Path, typer.Argument(help="Data set folder: annotations.json or tags.csv, dataset.json, features/")
+    Path,
+    typer.Argument(metavar="DATA", help="Data set folder: annotations.json or tags.csv, dataset.json, features/"),
 ]
-Run = Annotated[Path, typer.Argument(help="Run folder that `wtal train` wrote")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with what differs from the defaults")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="One setting, section.name=value; repeatable")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder that `wtal train` wrote")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="TOML file with what differs from the defaults")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="One setting, as train.steps=1000; repeatable"),
+]
 
 
 def main() -> None:
-    """Run the command line; the exit code is 2 for what the user can mend, 130 for an interrupt."""
-    errors = Console(stderr=True, highlight=False)
-    try:
-        app()
-    except WtalError as error:
-        errors.print(f"[bold]error:[/] {_escape(error)}", soft_wrap=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        errors.print("interrupted; what was saved stays, go on with --resume", soft_wrap=True)
-        sys.exit(130)
+    """Run the command line, where a name that the terminal cannot show is no reason to stop."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    app()
 
 
 @app.callback(invoke_without_command=True)
@@ -54,48 +84,54 @@ def check(data: Data) -> None:
     """Say what is in a data set folder, and everything that is wrong with it."""
     from wtal.check import inspect
     from wtal.report.folder_table import render
+    from wtal.report.progress import counting
 
-    report = inspect(data)
+    with counting("reading", console) as progress:
+        report = inspect(data, progress)
     render(report, console)
-    if any(problem.fatal for problem in report.problems):
+    if report.fatal:
         raise typer.Exit(2)
 
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help="A W-TALC bundle or a BaS-Net / CoLA folder")],
-    out: Annotated[Path, typer.Argument(help="The plain data set folder to write")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A W-TALC bundle or a BaS-Net / CoLA folder")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The plain data set folder to write")],
 ) -> None:
-    """Convert a public layout to a plain data set folder, once; stopped, it goes on when run again."""
+    """Convert a public layout to a plain data set folder; stopped, it goes on when run again."""
     from wtal.formats.convert import convert as convert_layout
     from wtal.report.progress import counting
 
     with counting("converting", console) as progress:
         made = convert_layout(source, out, progress)
-    console.print(f"{made.layout}: {len(made.videos)} sequences written to {made.out}")
+    _say(f"{made.layout}: {len(made.videos)} sequences written to {made.out}")
     for remark in made.remarks:
-        console.print(f"note: {_escape(remark)}")
+        _say(f"note: {remark}")
 
 
 @app.command()
 def train(
     data: Data,
-    out: Annotated[Path, typer.Option(help="Run folder to write")],
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Run folder to write")],
     config: ConfigFile = None,
     set: Set = None,
-    method: Annotated[str | None, typer.Option(help="dfe, baseline, local or another control")] = None,
-    seed: Annotated[int | None, typer.Option(help="Another seed, other weights")] = None,
+    method: Annotated[
+        str | None, typer.Option(metavar="NAME", help=METHODS, show_default="dfe, or as --config says")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed, other weights", show_default="0")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run was stopped")] = False,
-    device: Device = "auto",
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda")] = "auto",
     validate: Annotated[
         bool, typer.Option("--validate", help="Score each checkpoint on the validation subset")
     ] = False,
     hold_out: Annotated[
         float,
-        typer.Option(min=0, max=0.9, help="Share of training sequences kept back, scored by their labels"),
+        typer.Option(
+            min=0, max=0.9, metavar="SHARE", help="Share of training sequences kept back, scored by their labels"
+        ),
     ] = 0.0,
 ) -> None:
-    """Train on sequences with video-level labels."""
+    """Train on sequences with video-level labels; the run folder gets checkpoints and metrics.jsonl."""
     from wtal.experiment import train_run
     from wtal.report.progress import training
 
@@ -111,46 +147,65 @@ def train(
             hold_out=hold_out,
             progress=progress,
         )
-    console.print(f"{settings.method}: {settings.train.steps} steps, last checkpoint {last}")
+    _say(f"{settings.method}: {settings.train.steps} steps, last checkpoint {last}")
+    _say(f"next: {_localize_command(out, data)}")
 
 
 @app.command()
 def localize(
     run: Run,
     data: Data,
-    subset: Annotated[str, typer.Option(help="Which sequences")] = "testing",
-    branch: Annotated[str, typer.Option(help="local, or global to measure what inference leaves out")] = "local",
-    out: Annotated[Path | None, typer.Option(help="Where to write [default: RUN/proposals.json]")] = None,
+    subset: Annotated[str, typer.Option(metavar="NAME", help="Which sequences")] = "testing",
+    branch: Annotated[
+        str, typer.Option(metavar="NAME", help="local, or global to measure what inference leaves out")
+    ] = "local",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to write", show_default="RUN/proposals.json"),
+    ] = None,
 ) -> None:
-    """Write proposals.json: label, start, end and score in seconds, in ActivityNet's result format."""
+    """Write proposals: label, start, end and score in seconds, in ActivityNet's result format."""
     from wtal.experiment import localize_run
 
     place = out or run / "proposals.json"
     proposals = localize_run(run, data, subset, place, branch)
     count = sum(map(len, proposals.values()))
-    console.print(f"{count:,} proposals in {len(proposals):,} sequences of {subset}: {place}")
+    _say(f"{count:,} proposals in {len(proposals):,} sequences of {subset}: {place}")
 
 
 @app.command()
 def evaluate(
-    proposals: Annotated[Path, typer.Argument(help="Anybody's proposals in ActivityNet's result format")],
-    truth: Annotated[Path, typer.Argument(help="ActivityNet JSON, data set folder, THUMOS texts or W-TALC arrays")],
-    protocol: Annotated[
-        str, typer.Option(help="activitynet, thumos14-210, thumos14-212, thumos14-snippet or wtalc")
-    ] = "activitynet",
+    proposals: Annotated[
+        Path, typer.Argument(metavar="PROPOSALS", help="Anybody's proposals in ActivityNet's result format")
+    ],
+    truth: Annotated[
+        Path,
+        typer.Argument(metavar="TRUTH", help="ActivityNet JSON, data set folder, THUMOS texts or W-TALC arrays"),
+    ],
+    protocol: Annotated[str, typer.Option(metavar="NAME", help=PROTOCOLS)] = "activitynet",
     tiou: Annotated[
-        list[float] | None, typer.Option(help="tIoU threshold instead of the protocol's; repeatable")
+        list[float] | None,
+        typer.Option(help="tIoU threshold; repeatable", show_default="the protocol's"),
     ] = None,
-    subset: Annotated[str | None, typer.Option(help="Which subset of the ground truth")] = None,
+    subset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which subset of TRUTH", show_default="the protocol's"),
+    ] = None,
     ambiguous: Annotated[
-        Path | None, typer.Option(help="Ambiguous_test.txt [default: the one beside the ground truth]")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Intervals in which some protocols score nothing",
+            show_default="Ambiguous_test.txt beside TRUTH",
+        ),
     ] = None,
     classes: Annotated[bool, typer.Option("--classes", help="A row for each class")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Where to write [default: results.json beside PROPOSALS]")
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to write", show_default="results.json beside PROPOSALS"),
     ] = None,
 ) -> None:
-    """Score a proposals file under a named protocol; say what was counted and left out."""
+    """Score proposals under a named protocol; say what was counted and left out."""
     from wtal.experiment import evaluate_file
     from wtal.report.tables import counted, map_table
 
@@ -158,20 +213,24 @@ def evaluate(
     result = evaluate_file(proposals, truth, protocol, out=place, tious=tiou, subset=subset, ambiguous=ambiguous)
     console.print(map_table(result, classes=classes))
     for line in counted(result):
-        console.print(_escape(line))
-    console.print(f"written to {place}")
+        _say(line)
+    _say(f"written to {place}")
 
 
 @app.command()
 def compare(
-    data: Annotated[list[Path], typer.Argument(help="One or more data set folders")],
-    out: Annotated[Path, typer.Option(help="Folder for the runs and comparison.json")],
-    methods: Annotated[str, typer.Option(help="Names with commas between, or all")] = "baseline,local,dfe",
+    data: Annotated[list[Path], typer.Argument(metavar="DATA", help="One or more data set folders")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the runs and comparison.json")],
+    methods: Annotated[
+        str, typer.Option(metavar="NAMES", help=f"Names with commas between, or all: {METHODS}")
+    ] = "baseline,local,dfe",
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 0")] = 5,
-    subset: Annotated[str, typer.Option(help="Which sequences to score; choose on validation")] = "validation",
+    subset: Annotated[
+        str, typer.Option(metavar="NAME", help="Which sequences to score; choose on validation")
+    ] = "validation",
     config: ConfigFile = None,
     set: Set = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Runs side by side [default: one a core]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Runs side by side", show_default="one a core")] = None,
 ) -> None:
     """Train and score methods against each other; finished runs are used again, interrupted ones go on."""
     from wtal.compare import compare as compare_methods
@@ -179,19 +238,22 @@ def compare(
     from wtal.report.compare_table import render
     from wtal.report.progress import jobs
 
-    names = list(METHODS) if methods == "all" else [name.strip() for name in methods.split(",")]
+    named = [name.strip() for name in methods.split(",") if name.strip()]
+    names = list(METHODS) if named == ["all"] else named
     settings = read_config(config, tuple(set or ()))
     with jobs(console) as done:
         scores, differences = compare_methods(data, names, seeds, subset, settings, out, workers, done)
     render(scores, differences, subset, console)
-    console.print(f"written to {out / 'comparison.json'}")
+    _say(f"written to {out / 'comparison.json'}")
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the data, the runs and the picture")] = Path("demo"),
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder for the data, the runs and the picture")
+    ] = Path("demo"),
 ) -> None:
-    """The whole road on synthetic data: make, train, localize, evaluate, draw. Exit code 1 if DFE does not win."""
+    """The whole road on made-up data: make, train, localize, evaluate, draw. Exit code 1 if DFE does not win."""
     from wtal.demo import run_demo
 
     if not run_demo(out, console):
@@ -209,7 +271,19 @@ def _config(config: Path | None, set: list[str] | None, method: str | None, seed
     return read_config(config, tuple(overrides))
 
 
-def _escape(message: object) -> str:
-    from rich.markup import escape
+def _localize_command(run: Path, data: Path) -> str:
+    from wtal.formats.plain import read_folder
 
-    return escape(str(message))
+    subsets = read_folder(data).subsets
+    which = [] if "testing" in subsets else ["--subset", subsets[-1]]
+    return shlex.join(["wtal", "localize", str(run), str(data), *which])
+
+
+def _say(line: str) -> None:
+    """A line as it is: neither markup nor wrapped, so that paths in it can be copied."""
+    console.print(Text(line), soft_wrap=True)
+
+
+def _complain(kind: str, message: str) -> None:
+    text = Text.assemble((kind, "bold"), message)
+    Console(stderr=True, highlight=False).print(text, soft_wrap=True)

@@ -1,23 +1,31 @@
 """Methods against each other: same seeds, same steps, last checkpoint; mean, spread and paired differences."""
 
+import hashlib
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from wtal import checkpoint
 from wtal.config import METHODS, Config
-from wtal.errors import ConfigError
-from wtal.result import Result
-from wtal.experiment import evaluate_file, localize_run, train_run
+from wtal.errors import ConfigError, WtalError
+from wtal.experiment import evaluate_file, localize_run, require_actions, train_run
 from wtal.files import read_json, write_json
+from wtal.formats.plain import read_folder
+from wtal.result import Result
 
 TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+TEXTS = ("annotations.json", "tags.csv", "dataset.json")
 Done = Callable[["Job", int, int], object]
 
 
@@ -26,6 +34,7 @@ class Job:
     """One run of the comparison: a data set, a method, a seed."""
 
     data: Path
+    name: str  # of the data set, unlike any other in the comparison
     method: str
     config: Config  # with the method and the seed in it
     subset: str
@@ -34,12 +43,15 @@ class Job:
     @property
     def run(self) -> Path:
         """The run folder. `dfe-global` is trained as `dfe` and shares its run."""
-        return self.out / self.data.resolve().name / self.config.method / f"seed-{self.config.train.seed}"
+        return self.out / self.name / self.config.method / f"seed-{self.config.train.seed}"
 
     @property
     def results(self) -> Path:
         """Where this job's score stands."""
         return self.run / f"results-{self.method}-{self.subset}.json"
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.method} seed {self.config.train.seed}"
 
 
 @dataclass(frozen=True)
@@ -87,37 +99,54 @@ def compare(
     """Train what is missing, score it, and tabulate; `out/comparison.json` gets it all.
 
     Runs stand side by side, one a core. A finished run is used again, an interrupted one goes on.
-    Raises ConfigError for an unknown method or a run folder with other settings.
+    Raises ConfigError for an unknown method or a run folder of other settings or data, DataError for data
+    that cannot be trained on or scored; the runs that were finished until then stay.
     """
-    unknown = [name for name in methods if name not in METHODS]
-    if unknown:
-        raise ConfigError(f"there is no method {unknown[0]!r}; use {', '.join(METHODS)}")
+    names, methods = data_names(datas), _known_methods(methods)
+    for data, name in names.items():
+        require_actions(read_folder(data), subset)
+        _claim(out / name, data)
     jobs = [
-        Job(data, method, _configured(config, method, seed), subset, out)
-        for data in datas
+        Job(data, name, method, _configured(config, method, seed), subset, out)
+        for data, name in names.items()
         for method in methods
         for seed in range(seeds)
     ]
     _run_all(jobs, workers or os.cpu_count() or 1, done)
     scores = [
-        _score(data, method, [job for job in jobs if (job.data, job.method) == (data, method)])
-        for data in datas
+        _score(name, method, [job for job in jobs if (job.name, job.method) == (name, method)])
+        for name in names.values()
         for method in methods
     ]
-    differences = [d for data in datas for d in _differences([s for s in scores if s.data == data.resolve().name])]
-    write_json(
-        out / "comparison.json",
-        {
-            "subset": subset,
-            "tious": TIOUS,
-            "checkpoint": "last",
-            "seeds": seeds,
-            "scores": [asdict(s) | {"mean": s.mean, "spread": s.spread} for s in scores],
-            "differences": [asdict(d) for d in differences],
-            "config": config.model_dump(),
-        },
-    )
+    differences = [d for name in names.values() for d in differences_of([s for s in scores if s.data == name])]
+    write_json(out / "comparison.json", _as_json(scores, differences, subset, seeds, config))
     return scores, differences
+
+
+def data_names(datas: Sequence[Path]) -> dict[Path, str]:
+    """Each data set folder once, under the shortest end of its path that tells it from the others."""
+    folders = {data.resolve(): data for data in datas}
+    for count in range(1, max((len(path.parts) for path in folders), default=0) + 1):
+        names = {data: "-".join(path.parts[-count:]).strip(os.sep) for path, data in folders.items()}
+        if len(set(names.values())) == len(names):
+            return names
+    raise ConfigError("the data set folders cannot be told apart by their names; rename one of them")
+
+
+def overall(scores: Sequence[Score]) -> list[Score]:
+    """Each method's mean over the data sets, seed by seed."""
+    methods = dict.fromkeys(score.method for score in scores)
+    return [_mean_score(method, [s for s in scores if s.method == method]) for method in methods]
+
+
+def differences_of(scores: Sequence[Score]) -> list[Difference]:
+    """On one data set: `dfe`, or the first where it is not there, minus each of the others."""
+    ours = next((s for s in scores if s.method == "dfe"), scores[0])
+    return [
+        Difference(s.data, ours.method, s.method, *paired_difference(ours.averages, s.averages))
+        for s in scores
+        if s is not ours
+    ]
 
 
 def paired_difference(ours: Sequence[float], others: Sequence[float]) -> tuple[float, float, float]:
@@ -131,19 +160,53 @@ def paired_difference(ours: Sequence[float], others: Sequence[float]) -> tuple[f
     return float(difference.mean()), float(interval.low), float(interval.high)
 
 
+def _known_methods(methods: Sequence[str]) -> list[str]:
+    wanted = list(dict.fromkeys(methods))
+    unknown = [name for name in wanted if name not in METHODS]
+    if unknown or not wanted:
+        what = f"there is no method {unknown[0]!r}" if unknown else "no method to compare"
+        raise ConfigError(f"{what}; use {', '.join(METHODS)}")
+    return wanted
+
+
 def _configured(config: Config, method: str, seed: int) -> Config:
     trained_as = "dfe" if method == "dfe-global" else method
     return config.model_copy(update={"method": trained_as, "train": config.train.model_copy(update={"seed": seed})})
 
 
+def _claim(place: Path, data: Path) -> None:
+    """Remember whose runs stand at `place`; refuse those of other data, or of these before they changed."""
+    path, ours = place / "data.json", _fingerprint(data)
+    if not path.is_file():
+        write_json(path, {"path": str(data.resolve()), "fingerprint": ours})
+        return
+    claimed = read_json(path)
+    if not isinstance(claimed, dict) or claimed.get("fingerprint") != ours:
+        raise ConfigError(f"{place}: holds runs of other data, or {data} was changed since; name another --out")
+
+
+def _fingerprint(data: Path) -> str:
+    """Of the tags, the segments, and the names and sizes of the features."""
+    digest = hashlib.sha256()
+    for path in (data / name for name in TEXTS):
+        digest.update(path.read_bytes() if path.is_file() else b"-")
+    for path in sorted((data / "features").glob("*.npy")):
+        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+    return digest.hexdigest()
+
+
 def _run_all(jobs: Sequence[Job], workers: int, done: Done | None) -> None:
-    """Jobs that share a run stand in one group, so that no two processes write one folder."""
-    groups: dict[Path, list[Job]] = {}
-    for job in jobs:
+    """Run the jobs that have no score yet, `workers` at a time."""
+    missing = [job for job in jobs if not _is_scored(job)]
+    groups: dict[Path, list[Job]] = {}  # jobs that share a run, so that no two processes write one folder
+    for job in missing:
         groups.setdefault(job.run, []).append(job)
-    finished = 0
+    if not groups:
+        return
+    finished = len(jobs) - len(missing)
+    others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(groups)), context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(min(workers, len(groups)), context, initializer=_prepare_worker) as pool:
         futures = {pool.submit(_run_group, group): group for group in groups.values()}
         try:
             for future in as_completed(futures):
@@ -152,27 +215,40 @@ def _run_all(jobs: Sequence[Job], workers: int, done: Done | None) -> None:
                     finished += 1
                     if done is not None:
                         done(job, finished, len(jobs))
-        except BaseException:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
+            for process in set(multiprocessing.active_children()) - others:
                 process.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise WtalError(
+                    "a run was killed from outside, most often for want of memory; try fewer --workers"
+                ) from error
             raise
 
 
-def _one_thread() -> None:
+def _prepare_worker() -> None:
+    """One thread a worker; an interrupt is the parent's to answer, and no worker outlives the parent."""
     import torch
 
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _run_group(jobs: list[Job]) -> None:
     for job in jobs:
-        _run(job)
+        if not _is_scored(job):
+            _run(job)
 
 
 def _run(job: Job) -> None:
-    if _is_scored(job):
-        return
     train_run(job.data, job.run, job.config, resume=True, device="cpu")
     branch = "global" if job.method == "dfe-global" else "local"
     proposals = job.run / f"proposals-{job.method}-{job.subset}.json"
@@ -189,21 +265,34 @@ def _is_scored(job: Job) -> bool:
     return True
 
 
-def _score(data: Path, method: str, jobs: Sequence[Job]) -> Score:
+def _score(name: str, method: str, jobs: Sequence[Job]) -> Score:
     results = [Result.from_json(read_json(job.results)) for job in jobs]
     return Score(
-        data.resolve().name,
+        name,
         method,
         tuple(100 * result.average() for result in results),
         tuple(tuple(100 * value for value in result.map) for result in results),
     )
 
 
-def _differences(scores: Sequence[Score]) -> list[Difference]:
-    """The last-named method of interest, `dfe`, against each other one; else the first against the rest."""
-    ours = next((s for s in scores if s.method == "dfe"), scores[0])
-    return [
-        Difference(s.data, ours.method, s.method, *paired_difference(ours.averages, s.averages))
-        for s in scores
-        if s is not ours
-    ]
+def _mean_score(method: str, scores: Sequence[Score]) -> Score:
+    averages = np.mean([score.averages for score in scores], axis=0)  # seeds
+    maps = np.mean([score.maps for score in scores], axis=0)  # seeds x tIoUs
+    return Score("mean", method, tuple(averages.tolist()), tuple(map(tuple, maps.tolist())))
+
+
+def _as_json(
+    scores: Sequence[Score], differences: Sequence[Difference], subset: str, seeds: int, config: Config
+) -> Mapping[str, Any]:
+    means = overall(scores)
+    return {
+        "subset": subset,
+        "tious": TIOUS,
+        "checkpoint": "last",
+        "seeds": seeds,
+        "scores": [asdict(s) | {"mean": s.mean, "spread": s.spread} for s in scores],
+        "overall": [asdict(s) | {"mean": s.mean, "spread": s.spread} for s in means],
+        "differences": [asdict(d) for d in differences],
+        "overall_differences": [asdict(d) for d in differences_of(means)],
+        "config": config.model_dump(),
+    }

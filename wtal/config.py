@@ -3,7 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -40,11 +40,12 @@ METHODS = {
 class ModelConfig(_Settings):
     """The network. `width` is H; `slots` is S, the memory's vectors a class."""
 
-    width: int = Field(256, ge=8)
+    width: int = Field(128, ge=8, multiple_of=4)
     normalise: Literal["none", "training", "video"] = "none"
-    dropout: float = Field(0.5, ge=0, lt=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
     local: Literal["dilated", "attention"] = "dilated"
-    dilations: tuple[int, ...] = (1, 2, 4)
+    smoothing: int = Field(2, ge=0, description="snippets each side of the mean that local enhancement starts from")
+    dilations: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4)
     window: int = Field(8, ge=1, description="snippets each side that windowed attention sees")
     memory: Literal["learned", "ema"] = "learned"
     slots: int = Field(2, ge=1)
@@ -56,6 +57,8 @@ class WeightsConfig(_Settings):
 
     mil: float = Field(1.0, ge=0)
     mil_suppressed: float = Field(1.0, ge=0)
+    exclusive: float = Field(1.0, ge=0)
+    candidates: float = Field(1.0, ge=0)
     coactivity: float = Field(1.0, ge=0)
     sparsity: float = Field(0.1, ge=0)
     guide: float = Field(0.1, ge=0)
@@ -69,14 +72,14 @@ class WeightsConfig(_Settings):
 class TrainConfig(_Settings):
     """How long and how fast; one step is one batch."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**40)
     steps: int = Field(500, ge=1)
-    batch_size: int = Field(16, ge=1)
+    batch_size: int = Field(10, ge=1)
     snippets: int = Field(320, ge=2, description="longer training sequences are cropped to this many snippets")
-    learning_rate: float = Field(5e-4, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-3, ge=0)
-    average: float = Field(0.98, ge=0, lt=1, description="momentum of the averaged weights that are kept")
-    topk_ratio: int = Field(8, ge=1, description="r: video logits are the mean of the top T / r snippets")
+    average: float = Field(0.99, ge=0, lt=1, description="momentum of the averaged weights that are kept")
+    topk_ratio: int = Field(16, ge=1, description="r: video logits are the mean of the top T / r snippets")
     warmup: float = Field(0.2, ge=0, lt=1, description="share of the steps before the memory is read")
     ramp: float = Field(0.2, ge=0, le=1, description="share of the steps over which distillation comes in")
     temperature: float = Field(2.0, gt=0)
@@ -87,12 +90,13 @@ class LocalizeConfig(_Settings):
     """From snippet scores to proposals."""
 
     attention_thresholds: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-    evidence_thresholds: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-    video_threshold: float = Field(0.1, ge=0, lt=1, description="classes below are left out; the best one stays")
+    evidence_thresholds: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+    temperature: float = Field(2.0, gt=0, description="softens CAS before it is cut, as in distillation")
+    video_threshold: float = Field(0.02, ge=0, lt=1, description="classes below are left out; the best one stays")
     flank: float = Field(0.25, gt=0, description="outer part each side, as a share of the proposal's length")
     gamma: float = Field(0.2, ge=0, description="share of the video score in a proposal's score")
     nms_sigma: float = Field(0.3, gt=0, description="of Gaussian soft-NMS")
-    min_score: float = Field(1e-3, description="proposals that soft-NMS pushes below are dropped")
+    min_score: float = Field(1e-3, ge=0, description="proposals that soft-NMS pushes below are dropped")
 
     @model_validator(mode="after")
     def _thresholds_inside(self) -> Self:
@@ -160,6 +164,8 @@ def _set(values: dict[str, Any], override: str) -> None:
     *sections, last = name.strip().split(".")
     for section in sections:
         values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {override}: {section} has no settings of its own")
     values[last] = value
 
 

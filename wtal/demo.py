@@ -42,7 +42,7 @@ def panels(run: Path, folder: Folder, subset: str = "testing", count: int = VIDE
     network, meta = checkpoint.load_local(run)
     videos = [video for video in folder.subset(subset) if video.actions][:count]
     seen = []
-    for video, scores in score_videos(network, folder, videos, meta.config.train.topk_ratio):
+    for video, scores in score_videos(network, folder, videos, meta.config):
         proposals = localize(scores, meta.classes, folder.clock, meta.config.localize)
         times = folder.clock.seconds(range(len(scores.attention) + 1))
         seen.append(

@@ -6,19 +6,27 @@ data set ─ train ─► run folder ─ localize ─► proposals.json ─ eval
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from wtal import predict
+from wtal.check import require_features
+from wtal.checkpoint import newest
 from wtal.config import Config
 from wtal.dataset import held_out_ids
+from wtal.errors import ConfigError, DataError
 from wtal.evaluate import evaluate
-from wtal.files import write_json
-from wtal.formats.plain import read_folder
+from wtal.files import locked, write_json
+from wtal.formats.plain import Folder, read_folder
 from wtal.formats.results import read_results, write_results
+from wtal.formats.thumos import read_ambiguous
 from wtal.formats.truth import find_ambiguous, read_truth
 from wtal.localize import localize
 from wtal.records import Proposals
 from wtal.result import Result
 from wtal.train import Progress, train
 from wtal.validate import validator
+
+DEVICES = ("auto", "cpu", "cuda")
 
 
 def train_run(
@@ -36,20 +44,30 @@ def train_run(
 
     `validate` scores each checkpoint on the validation segments; `hold_out` keeps a share of the training
     sequences back and scores their video-level labels instead. Nothing is chosen by these scores.
+    Raises DataError for unusable data (every training feature is read once, before the first step) or a run
+    folder that cannot be written, ConfigError for an unusable option, CheckpointError for another run's folder.
     """
+    if validate and hold_out:
+        raise ConfigError("--validate and --hold-out are two ways to score while training; choose one")
+    _require_device(device)
     folder = read_folder(data)
-    held_out = held_out_ids(folder, hold_out, config.train.seed)
-    score = validator(folder, held_out) if validate or held_out else None
-    return train(
-        config,
-        folder,
-        run,
-        resume=resume,
-        device=device,
-        held_out=held_out,
-        validate=score,
-        progress=progress,
-    )
+    held_out = _held_out(folder, hold_out, config.train.seed)
+    require_features(folder, folder.subset("training"))
+    if validate:
+        require_actions(folder, "validation")
+    score = validator(folder, config, held_out) if validate or held_out else None
+    _require_place(run, folder)
+    with locked(run):
+        return train(
+            config,
+            folder,
+            run,
+            resume=resume,
+            device=device,
+            held_out=held_out,
+            validate=score,
+            progress=progress,
+        )
 
 
 def localize_run(run: Path, data: Path, subset: str, out: Path, branch: str = "local") -> Proposals:
@@ -57,7 +75,7 @@ def localize_run(run: Path, data: Path, subset: str, out: Path, branch: str = "l
     folder = read_folder(data)
     network, meta = predict.load_network(run, branch)
     predict.require_fit(meta, folder)
-    scored = predict.score_videos(network, folder, folder.subset(subset), meta.config.train.topk_ratio)
+    scored = predict.score_videos(network, folder, folder.subset(subset), meta.config)
     proposals = {
         video.id: localize(scores, meta.classes, folder.clock, meta.config.localize) for video, scores in scored
     }
@@ -77,8 +95,43 @@ def evaluate_file(
     checkpoint: str = "not said",
 ) -> Result:
     """Score anybody's proposals file under a named protocol; `out` gets results.json."""
-    intervals = find_ambiguous(truth if ambiguous is None else ambiguous)
+    intervals = find_ambiguous(truth) if ambiguous is None else read_ambiguous(ambiguous)
+    tious = None if tious is None else tuple(dict.fromkeys(tious))
     result = evaluate(read_results(proposals), read_truth(truth), protocol, tious, subset, intervals, checkpoint)
     if out is not None:
         write_json(out, result.to_json())
     return result
+
+
+def require_actions(folder: Folder, subset: str) -> None:
+    """Raise DataError where no sequence of a subset marks when something happens."""
+    if not any(video.actions for video in folder.subset(subset)):
+        raise DataError(f"{folder.path}: nothing in {subset} has a start and an end to score against; mark some")
+
+
+def _held_out(folder: Folder, share: float, seed: int) -> frozenset[str]:
+    """The sequences to keep back. Raises ConfigError where the share leaves no sequence on one of the sides."""
+    held_out = held_out_ids(folder, share, seed)
+    training = folder.subset("training")
+    if share and not held_out:
+        raise ConfigError(f"--hold-out {share:g} of {len(training)} training sequences is none; hold out more")
+    for side, kept in (("in training", False), ("held out", True)):
+        if held_out and not any(v.labels for v in training if (v.id in held_out) is kept):
+            raise ConfigError(f"--hold-out {share:g} leaves no sequence with a label {side}; use another share")
+    return held_out
+
+
+def _require_device(name: str) -> None:
+    if name not in DEVICES:
+        raise ConfigError(f"there is no device {name!r}; use {', '.join(DEVICES)}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("there is no GPU that this PyTorch can use; leave --device out, or install one for CUDA")
+
+
+def _require_place(run: Path, folder: Folder) -> None:
+    """Refuse a run folder in which something else would be overwritten."""
+    if run.resolve() == folder.path.resolve():
+        raise DataError(f"{run}: is the data set itself; name another folder for the run")
+    alien = next(iter(run.glob("checkpoint-*")), None) if newest(run) is None else None
+    if alien is not None:
+        raise DataError(f"{alien}: is no checkpoint of wtal and would be in the way; name another folder")

@@ -4,11 +4,15 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from wtal.errors import DataError
+
+LOCK = ".lock"
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -16,32 +20,36 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
     Raises DataError when the disk is full or the place cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = _neighbour(path, "part")
     try:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path}: is no ordinary file; name another place to write to")
         path.parent.mkdir(parents=True, exist_ok=True)
         write(part)
         part.replace(path)
     except OSError as error:
         raise DataError(f"{path}: {_reason(error)}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def write_folder_whole(folder: Path, write: Callable[[Path], object]) -> None:
     """The same for a folder: a reader finds the old one or the new one, never a mixture."""
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    part, old = _neighbour(folder, "part"), _neighbour(folder, "old")
     try:
+        shutil.rmtree(part, ignore_errors=True)  # of a killed process that had our id
         part.mkdir(parents=True)
         write(part)
         if folder.exists():
             folder.replace(old)
         part.replace(folder)
     except OSError as error:
-        if old.exists() and not folder.exists():
-            old.replace(folder)
         raise DataError(f"{folder}: {_reason(error)}") from error
     finally:
+        with suppress(OSError):
+            if old.exists() and not folder.exists():
+                old.replace(folder)
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 
@@ -54,6 +62,15 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
     """JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a log. Raises DataError when the disk is full or the place cannot be written."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        raise DataError(f"{path}: {_reason(error)}") from error
 
 
 def read_text(path: Path) -> str:
@@ -69,17 +86,66 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path}: {_reason(error)}") from error
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file. Raises DataError with the line where it breaks."""
+def read_json(path: Path, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """A JSON file; `pairs` makes something else than a dict of an object's items.
+
+    Raises DataError with the line where the file breaks.
+    """
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text(path), object_pairs_hook=pairs)
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path}, line {error.lineno}: not valid JSON ({error.msg}); the file may be cut off"
         ) from error
+    except (RecursionError, ValueError) as error:
+        raise DataError(f"{path}: not JSON that can be read ({error}); export it again") from error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder and hold it: no other process writes there meanwhile. A killed process holds nothing.
+
+    Raises DataError when another process holds it, or the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = (folder / LOCK).open("w")
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be the folder to write to, {_reason(error)}; name another") from error
+    with held:
+        if not _hold(held):
+            raise DataError(f"{folder}: another process is writing there; wait for it, or name another folder")
+        yield
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _hold(file: IO[str]) -> bool:
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _hold(file: IO[str]) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # a file system that knows no locks: better to work than to refuse
+            return True
+        return True
+
+
+def _neighbour(path: Path, ending: str) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.{ending}")
 
 
 def _reason(error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full; free some space and run it again, nothing was changed"
     return (error.strerror or str(error)).lower()

@@ -27,8 +27,12 @@ class SnippetScores:
 
     @property
     def evidence(self) -> Floats:
-        """How much each snippet speaks for each class: attention x class probability. T x C."""
-        return self.attention[:, None] * self.cas[:, :-1]
+        """How much each snippet speaks for each class. T x C.
+
+        Not attention x CAS: distillation has put attention into the background column already, and twice
+        the noise of single snippets breaks runs apart (LOG, *where to cut*).
+        """
+        return self.cas[:, :-1]
 
 
 def localize(

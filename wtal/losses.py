@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+EPSILON = 1e-6  # keeps the logarithm of a probability finite
+
 
 def topk_mean(cas: Tensor, mask: Tensor, ratio: int) -> Tensor:
     """Video logits: the mean of each class's ceil(T_valid / ratio) strongest snippets. B x T x K -> B x K."""
@@ -33,6 +35,23 @@ def mil_loss(video_logits: Tensor, labels: Tensor, background: float) -> Tensor:
     return -(target * F.log_softmax(video_logits, 1)).sum(1).mean()
 
 
+def exclusive_loss(cas: Tensor, labels: Tensor, mask: Tensor, ratio: int) -> Tensor:
+    """Every class that a video carries, background too, wins its strongest snippets from the others.
+
+    `mil_loss` lets classes that often come together share the same snippets; here a snippet's probabilities
+    sum to one, so each class must find snippets of its own. B x T x (C + 1) logits, B x C labels.
+    """
+    carried = _carried(labels)
+    strongest = topk_mean(F.softmax(cas.float(), -1), mask, ratio)  # B x (C + 1)
+    return -((strongest + EPSILON).log() * carried).sum(1).div(carried.sum(1)).mean()
+
+
+def candidates_loss(cas: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+    """No snippet is of a class that its video does not carry: -log of what the carried ones share. As above."""
+    absent = F.log_softmax(cas.float(), -1).masked_fill(_carried(labels)[:, None] == 0, -torch.inf)
+    return masked_mean(-absent.logsumexp(-1), mask)
+
+
 def coactivity_loss(features: Tensor, cas: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
     """CASL of W-TALC: in two videos that share a class, what is high in it agrees and differs from what is low.
 
@@ -47,6 +66,11 @@ def coactivity_loss(features: Tensor, cas: Tensor, labels: Tensor, mask: Tensor)
     share = share * (1 - torch.eye(len(labels), device=labels.device))[..., None]
     hinge = F.relu(0.5 + differ - agree)
     return (hinge * share).sum() / share.sum().clamp(min=1)
+
+
+def _carried(labels: Tensor) -> Tensor:
+    """Labels with the background, which every video carries. B x C -> B x (C + 1)."""
+    return F.pad(labels, (0, 1), value=1.0)
 
 
 def _pool(features: Tensor, weights: Tensor) -> Tensor:
@@ -85,15 +109,18 @@ def distillation_attention_loss(local: Tensor, teacher: Tensor, mask: Tensor) ->
 
 
 def distillation_cas_loss(
-    local: Tensor, teacher: Tensor, labels: Tensor, mask: Tensor, temperature: float
+    local: Tensor, teacher: Tensor, attention: Tensor, labels: Tensor, mask: Tensor, temperature: float
 ) -> Tensor:
-    """Pull the local class distribution toward the teacher's. B x T x (C + 1) each.
+    """Pull the local class distribution toward the teacher's. B x T x (C + 1) logits each.
 
     The teacher knows the labels (B x C): classes that the video does not carry are struck from its softmax.
+    Its background share is 1 - attention (B x T), else background, which every video carries, takes all.
     """
-    carried = torch.cat([labels > 0, labels.new_ones(len(labels), 1, dtype=torch.bool)], 1)
-    known = (teacher.detach() / temperature).masked_fill(~carried[:, None], -torch.inf)
-    target = F.softmax(known, -1)
+    some = labels.sum(1) > 0  # B
+    struck = ((labels == 0) & some[:, None])[:, None]
+    classes = F.softmax((teacher.detach()[..., :-1] / temperature).masked_fill(struck, -torch.inf), -1)
+    foreground = (attention.detach() * some[:, None])[..., None]  # B x T x 1
+    target = torch.cat([foreground * classes, 1 - foreground], -1)
     student = F.log_softmax(local / temperature, -1)
     per_snippet = (torch.xlogy(target, target) - target * student).sum(-1)  # B x T
     return temperature**2 * masked_mean(per_snippet, mask)

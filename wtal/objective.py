@@ -47,6 +47,8 @@ def chassis_terms(branch: Branch, batch: Batch, ratio: int) -> Terms:
         "mil_suppressed": losses.mil_loss(
             losses.topk_mean(suppressed, batch.mask, ratio), batch.labels, background=0
         ),
+        "exclusive": losses.exclusive_loss(branch.cas, batch.labels, batch.mask, ratio),
+        "candidates": losses.candidates_loss(branch.cas, batch.labels, batch.mask),
         "coactivity": losses.coactivity_loss(branch.far, suppressed[..., :-1], batch.labels, batch.mask),
         "sparsity": losses.sparsity_loss(branch.attention, batch.mask),
         "guide": losses.guide_loss(branch.attention, branch.cas, batch.mask),
@@ -61,7 +63,7 @@ def distillation_terms(local: Branch, teacher: Branch, batch: Batch, temperature
             local.attention, teacher.attention, batch.mask
         ),
         "distillation_cas": losses.distillation_cas_loss(
-            local.cas, teacher.cas, batch.labels, batch.mask, temperature
+            local.cas, teacher.cas, teacher.attention, batch.labels, batch.mask, temperature
         ),
         "distillation_features": losses.distillation_features_loss(local.far, teacher.far, batch.mask),
     }

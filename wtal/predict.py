@@ -8,11 +8,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from huggingface_hub import ModelHubMixin, snapshot_download
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 from numpy.typing import NDArray
 
 from wtal import checkpoint
+from wtal.config import Config
 from wtal.dataset import pad
-from wtal.errors import CheckpointError, DataError
+from wtal.errors import CheckpointError, ConfigError, DataError
 from wtal.features import require_finite
 from wtal.formats.plain import Folder
 from wtal.localize import SnippetScores, localize
@@ -44,8 +46,20 @@ class Localizer(ModelHubMixin):
             found = " x ".join(map(str, features.shape))
             raise DataError(f"features: expected T x {width}, found {found}; extract them as for training")
         require_finite(features, Path("features"))
-        scores = snippet_scores(self.network, features, self.meta.config.train.topk_ratio)
+        scores = snippet_scores(self.network, features, self.meta.config)
+        _require_finite_scores(scores, Path("features"))
         return localize(scores, self.meta.classes, self.meta.clock, self.meta.config.localize)
+
+    @classmethod
+    def from_pretrained(cls, place: str | Path, **options: Any) -> "Localizer":  # type: ignore[override]
+        """Open a run or model folder, or a repository on the hub. Raises CheckpointError when it is none."""
+        try:
+            return super().from_pretrained(place, **options)
+        except (HFValidationError, RepositoryNotFoundError, LocalEntryNotFoundError) as error:
+            raise CheckpointError(
+                f"{place}: not a run or model folder, nor a repository that the hub or its cache knows; "
+                f"name the --out of train"
+            ) from error
 
     def _save_pretrained(self, save_directory: Path) -> None:
         checkpoint.write(save_directory, self.meta, self.network)
@@ -78,18 +92,21 @@ class Localizer(ModelHubMixin):
 
 
 @torch.inference_mode()
-def snippet_scores(network: Network, features: NDArray[Any], ratio: int) -> SnippetScores:
-    """One video's T x D features through one branch. `ratio` is r of the video logits."""
+def snippet_scores(network: Network, features: NDArray[Any], config: Config) -> SnippetScores:
+    """One video's T x D features through one branch; CAS as softened probabilities."""
     x, mask = pad([features])
     branch = network(x, mask)
-    video = F.softmax(topk_mean(branch.suppressed, mask, ratio)[0, :-1], -1)
-    return SnippetScores(branch.attention[0].numpy(), F.softmax(branch.cas[0], -1).numpy(), video.numpy())
+    video = F.softmax(topk_mean(branch.suppressed, mask, config.train.topk_ratio)[0, :-1], -1)
+    cas = F.softmax(branch.cas[0] / config.localize.temperature, -1)
+    return SnippetScores(branch.attention[0].numpy(), cas.numpy(), video.numpy())
 
 
 def load_network(run: Path, branch: str) -> tuple[Network, checkpoint.Meta]:
-    """The `local` branch or, to measure what inference leaves out, the `global` one."""
+    """The `local` branch or, to measure what inference leaves out, the `global` one. Raises ConfigError."""
     if branch == "local":
         return checkpoint.load_local(run)
+    if branch != "global":
+        raise ConfigError(f"there is no branch {branch!r}; use local, or global to measure it")
     model, meta = checkpoint.load_both(run)
     return global_branch(model), meta
 
@@ -100,11 +117,17 @@ def global_branch(model: DFE) -> Network:
 
 
 def require_fit(meta: checkpoint.Meta, folder: Folder) -> None:
-    """Raise CheckpointError, naming both sides, where a model and a data set differ in widths or classes."""
+    """Raise CheckpointError, naming both sides, where model and data set differ in widths, stride or classes."""
     if meta.modalities != folder.modalities:
         raise CheckpointError(
             f"{folder.path}: features are {_sum(folder.modalities)} wide, the model was trained on "
             f"{_sum(meta.modalities)}; extract them as for training"
+        )
+    ours, theirs = meta.clock.stride, folder.clock.stride
+    if abs(ours - theirs) > 1e-3 * ours:
+        raise CheckpointError(
+            f"{folder.path}: a snippet every {theirs:g} s, the model was trained on one every {ours:g} s; "
+            f"extract the features as for training, or mend snippet_seconds in dataset.json"
         )
     if meta.classes != folder.classes:
         odd = sorted(set(meta.classes) ^ set(folder.classes)) or ["the same ones in another order"]
@@ -115,13 +138,20 @@ def require_fit(meta: checkpoint.Meta, folder: Folder) -> None:
 
 
 def score_videos(
-    network: Network, folder: Folder, videos: Iterable[Video], ratio: int
+    network: Network, folder: Folder, videos: Iterable[Video], config: Config
 ) -> Iterator[tuple[Video, SnippetScores]]:
-    """The snippet scores of each video, one at a time. Raises DataError where features are not finite."""
+    """The snippet scores of each video, one at a time. Raises DataError where features or scores are not finite."""
     for video in videos:
-        features = folder.features(video.id)
-        require_finite(features, folder.features_path(video.id))
-        yield video, snippet_scores(network, features, ratio)
+        features, path = folder.features(video.id), folder.features_path(video.id)
+        require_finite(features, path)
+        scores = snippet_scores(network, features, config)
+        _require_finite_scores(scores, path)
+        yield video, scores
+
+
+def _require_finite_scores(scores: SnippetScores, path: Path) -> None:
+    if not all(np.isfinite(part).all() for part in (scores.attention, scores.cas, scores.video)):
+        raise DataError(f"{path}: the numbers are too large for the model; extract them as for training")
 
 
 def _sum(widths: Sequence[int]) -> str:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -15,14 +16,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from wtal import checkpoint
 from wtal.config import Config
 from wtal.dataset import Batch, TrainingSet
-from wtal.errors import CheckpointError
-from wtal.files import write_text
+from wtal.errors import CheckpointError, ConfigError
+from wtal.files import append_line, read_text, write_text
 from wtal.formats.plain import Folder
 from wtal.model import DFE, Chassis, build
 from wtal.objective import objective
 
 Progress = Callable[[int, dict[str, float]], None]
-Validate = Callable[[Path, int], dict[str, float]]
+Validate = Callable[[Chassis], dict[str, float]]
 
 
 def train(
@@ -39,7 +40,7 @@ def train(
     """Train and return the last checkpoint's folder.
 
     A run depends on the seed and the data alone: killed at any moment and resumed, it ends in the same weights.
-    `validate` is called on each checkpoint and its scores go to metrics.jsonl; nothing is chosen by them.
+    `validate` scores the local branch at each checkpoint, for metrics.jsonl; nothing is chosen by it.
     Raises CheckpointError when `run` holds another run, DataError for unusable data.
     """
     place = choose_device(device)
@@ -49,7 +50,7 @@ def train(
     if config.model.normalise == "training":
         _fit_normalisation(_local(model), data)
     model.to(place)
-    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.train.average), use_buffers=True)
+    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.train.average))
     optimizer = torch.optim.Adam(
         model.parameters(), config.train.learning_rate, weight_decay=config.train.weight_decay
     )
@@ -62,11 +63,11 @@ def train(
         averaged.update_parameters(model)
         if progress is not None:
             progress(step + 1, terms)
-        _log(run, {"step": step + 1, **terms})
-        if (step + 1) % config.train.save_every == 0 or step + 1 == config.train.steps:
-            saved = _save(run, replace(meta, step=step + 1), model, averaged, optimizer)
-            if validate is not None:
-                _log(run, {"step": step + 1, **validate(saved, step + 1)})
+        saving = (step + 1) % config.train.save_every == 0 or step + 1 == config.train.steps
+        scores = validate(_at_rest(averaged)) if validate is not None and saving else {}
+        _log(run, {"step": step + 1, **terms, **scores})
+        if saving:
+            _save(run, replace(meta, step=step + 1), model, averaged, optimizer)
     last = checkpoint.newest(run)
     assert last is not None
     return last
@@ -99,6 +100,11 @@ def _step(
     model.train()
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         loss, terms = objective(model, batch, config, step)
+    if not torch.isfinite(loss):
+        raise ConfigError(
+            f"step {step + 1}: the loss is {loss.item()}, training diverged; lower train.learning_rate, "
+            f"or set model.normalise to training where features are large"
+        )
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -120,6 +126,11 @@ def _fit_normalisation(model: Chassis, data: TrainingSet) -> None:
 
 def _local(model: Chassis | DFE) -> Chassis:
     return model.local if isinstance(model, DFE) else model
+
+
+def _at_rest(averaged: AveragedModel) -> Chassis:
+    """A copy of the averaged local branch as inference would load it."""
+    return deepcopy(_local(cast("Chassis | DFE", averaged.module))).cpu().eval()
 
 
 def _fresh(run: Path) -> int:
@@ -145,9 +156,12 @@ def _resume(
     if replace(before, step=0) != meta:
         raise CheckpointError(f"{run}: was trained with other settings, classes or widths; name another folder")
     tensors = checkpoint.read_tensors(saved / "training.safetensors")
-    model.load_state_dict(_under(tensors, "model."))
-    averaged.load_state_dict(_under(tensors, "averaged."))
-    _load_optimizer(optimizer, _under(tensors, "optimizer."))
+    try:
+        model.load_state_dict(_under(tensors, "model."))
+        averaged.load_state_dict(_under(tensors, "averaged."))
+        _load_optimizer(optimizer, _under(tensors, "optimizer."))
+    except (RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{saved}: training.safetensors is of another run; train again") from error
     _forget_after(run / "metrics.jsonl", before.step)
     return before.step
 
@@ -192,12 +206,18 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _log(run: Path, values: dict[str, float]) -> None:
-    with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(values) + "\n")
+    append_line(run / "metrics.jsonl", json.dumps(values))
 
 
 def _forget_after(metrics: Path, step: int) -> None:
     """Drop what was logged after the checkpoint that training goes on from, and a last line cut off."""
-    lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
-    kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-    write_text(metrics, "".join(line + "\n" for line in kept))
+    lines = read_text(metrics).splitlines() if metrics.is_file() else []
+    write_text(metrics, "".join(line + "\n" for line in lines if _step_of(line) <= step))
+
+
+def _step_of(line: str) -> float:
+    """The step that a line was logged at; beyond any where it is none of our lines."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")

@@ -1,14 +1,14 @@
 """ActivityNet JSON: `{"database": {id: {"subset", "duration", "annotations": [{"label", "segment"}]}}}`."""
 
-import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from wtal.errors import DataError
-from wtal.files import read_text, write_json
-from wtal.formats.problem import Problem, raise_first
+from wtal.files import read_json, write_json
+from wtal.formats.problem import Problem, raise_first, short
 from wtal.records import Action, Video
 
 SUBSETS = {
@@ -41,6 +41,10 @@ def parse_activitynet(path: Path) -> tuple[list[Video], list[Problem]]:
     """
     value, repeated = load_json(path)
     problems = [Problem(str(path), f'"{key}" appears twice', "keep one of the two entries") for key in repeated]
+    if isinstance(value, dict) and "results" in value and "database" not in value:
+        raise DataError(
+            f"{path}: holds proposals, not annotations; name the ground truth, `evaluate PROPOSALS TRUTH`"
+        )
     database = value.get("database", value) if isinstance(value, dict) else None
     if not isinstance(database, dict):
         raise DataError(f'{path}: has no "database" of sequences; use {{"database": {{id: {{...}}}}}}')
@@ -62,21 +66,12 @@ def load_json(path: Path) -> tuple[Any, list[str]]:
     repeated: list[str] = []
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key, value in items:
-            if key in found:
-                repeated.append(key)
-            found[key] = value
+        found = dict(items)
+        if len(found) < len(items):
+            repeated.extend(key for key, count in Counter(key for key, _ in items).items() if count > 1)
         return found
 
-    try:
-        return json.loads(read_text(path), object_pairs_hook=pairs), repeated
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}, line {error.lineno}: not valid JSON ({error.msg}); the file may be cut off"
-        ) from error
-    except (RecursionError, ValueError) as error:
-        raise DataError(f"{path}: not JSON that can be read ({error}); export it again") from error
+    return read_json(path, pairs), repeated
 
 
 def _video(id: str, entry: Any, where: str, problems: list[Problem]) -> Video | None:
@@ -86,7 +81,9 @@ def _video(id: str, entry: Any, where: str, problems: list[Problem]) -> Video | 
         return None
     subset = entry.get("subset", "")
     if not isinstance(subset, str):
-        problems.append(Problem(where, f"subset is {subset!r}", 'use "training", "validation" or "testing"'))
+        problems.append(
+            Problem(where, f"subset is {short(repr(subset))}", 'use "training", "validation" or "testing"')
+        )
         subset = ""
     labels: set[str] = set()
     actions: list[Action] = []
@@ -114,7 +111,7 @@ def _read_annotation(
         return  # a tag: what happens, not when
     times = [_number(time) for time in segment] if isinstance(segment, list) else []
     if len(times) != 2 or times[0] is None or times[1] is None:
-        problems.append(Problem(where, f"segment is {segment!r}", "use [start, end] in seconds"))
+        problems.append(Problem(where, f"segment is {short(repr(segment))}", "use [start, end] in seconds"))
     elif times[1] < times[0]:
         problems.append(Problem(where, f"ends at {times[1]} s before it starts at {times[0]} s", "swap them"))
     else:
@@ -127,7 +124,7 @@ def _duration(entry: Mapping[str, Any], where: str, problems: list[Problem]) -> 
         return None
     duration = _number(value)
     if duration is None or duration <= 0:
-        problems.append(Problem(where, f"duration is {value!r}", "use seconds above 0, or leave it out"))
+        problems.append(Problem(where, f"duration is {short(repr(value))}", "use seconds above 0, or leave it out"))
         return None
     return duration
 

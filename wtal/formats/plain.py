@@ -12,12 +12,12 @@ from wtal.errors import DataError
 from wtal.features import open_features
 from wtal.files import write_json
 from wtal.formats.activitynet import SUBSETS, load_json, parse_activitynet, write_activitynet
-from wtal.formats.problem import Problem, as_problem, raise_first
+from wtal.formats.problem import Problem, as_problem, raise_first, short
 from wtal.formats.tags import parse_tags
 from wtal.records import Video
 from wtal.timeline import SnippetClock
 
-EXAMPLE = '\n{"snippet_seconds": 0.64,\n "offset_seconds": 0.0}'
+EXAMPLE = '{"snippet_seconds": 0.64, "offset_seconds": 0.0}'
 STAND_IN = SnippetClock(1.0)  # so that a folder with a faulty dataset.json can still be looked through
 
 
@@ -146,7 +146,7 @@ def unknown_labels(videos: Iterable[Video], classes: tuple[str, ...], path: Path
     return [
         Problem(
             f"{path}, {video.id}",
-            f"unknown label {label!r}",
+            f"unknown label {short(repr(label))}",
             "correct it, or add it to `classes` in dataset.json",
         )
         for video in videos
@@ -194,7 +194,7 @@ def _read_about(path: Path, problems: list[Problem]) -> tuple[Mapping[str, Any],
     for name, default, least in (("snippet_seconds", None, 1e-9), ("offset_seconds", 0.0, -1e12)):
         value = about.get(name, default)
         if not _is_number(value) or value < least:
-            problems.append(Problem(str(path), f"{name} is {value!r}", f"write the file as {EXAMPLE}"))
+            problems.append(Problem(str(path), f"{name} is {short(repr(value))}", f"write the file as {EXAMPLE}"))
             return about, STAND_IN
     return about, SnippetClock(float(about["snippet_seconds"]), float(about.get("offset_seconds", 0.0)))
 
@@ -236,7 +236,9 @@ def _modalities(
     if isinstance(widths, list) and widths and all(type(w) is int and w > 0 for w in widths):
         return tuple(widths)
     where = str(path / "dataset.json")
-    problems.append(Problem(where, f"`modalities` is {widths!r}", "use the widths of the groups, as [1024, 1024]"))
+    problems.append(
+        Problem(where, f"`modalities` is {short(repr(widths))}", "use the widths of the groups, as [1024, 1024]")
+    )
     return _first_width(videos, path)
 
 

@@ -19,6 +19,11 @@ class Problem:
         return f"{self.where}: {self.what}; {self.mend}"
 
 
+def short(said: str, most: int = 60) -> str:
+    """What a file holds as a message shows it: in a wrong place that may be megabytes."""
+    return said if len(said) <= most else f"{said[:most]} ..."
+
+
 def as_problem(error: DataError) -> Problem:
     """The DataError of a reader, `where: what; mend`, as a fatal Problem."""
     where, _, rest = str(error).partition(": ")

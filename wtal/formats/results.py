@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from wtal.errors import DataError
-from wtal.files import read_json, write_json
+from wtal.files import write_json
+from wtal.formats.activitynet import load_json
+from wtal.formats.problem import short
 from wtal.records import Proposal, Proposals
 
 
@@ -15,8 +17,12 @@ def read_results(path: Path) -> Proposals:
     Raises DataError naming file and entry for a missing key, a wrong type, a number that is not finite
     or an end before its start.
     """
-    value = read_json(path)
+    value, repeated = load_json(path)
+    if repeated:
+        raise DataError(f'{path}: "{repeated[0]}" appears twice, one would be lost; join the two entries')
     results = value.get("results") if isinstance(value, dict) else None
+    if results is None and isinstance(value, dict) and "database" in value:
+        raise DataError(f"{path}: holds annotations, not proposals; name the proposals, `evaluate PROPOSALS TRUTH`")
     if not isinstance(results, dict):
         raise DataError(f'{path}: has no "results" of videos; use {{"results": {{id: [{{...}}]}}}}')
     return {id: _read_video(entries, f"{path}, {id}") for id, entries in results.items()}
@@ -52,10 +58,10 @@ def _read_video(entries: Any, where: str) -> list[Proposal]:
 def _checked(label: Any, start: Any, end: Any, score: Any) -> Proposal:
     """The proposal. Raises ValueError saying what is wrong with it."""
     if not isinstance(label, str) or not label:
-        raise ValueError(f"label is {label!r}; use the name of a class")
+        raise ValueError(f"label is {short(repr(label))}; use the name of a class")
     for name, number in (("start", start), ("end", end), ("score", score)):
         if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-            raise ValueError(f"{name} is {number!r}; use a finite number")
+            raise ValueError(f"{name} is {short(repr(number))}; use a finite number")
     if end < start:
         raise ValueError(f"ends at {end} s before it starts at {start} s; swap the two times")
     return Proposal(label, float(start), float(end), float(score))
@@ -64,9 +70,9 @@ def _checked(label: Any, start: Any, end: Any, score: Any) -> Proposal:
 def _fault(entry: Any, error: Exception) -> str:
     """What is wrong with an entry, in a sentence."""
     if not isinstance(entry, dict):
-        return f'is {entry!r}; use {{"label", "score", "segment"}}'
+        return f'is {short(repr(entry))}; use {{"label", "score", "segment"}}'
     if isinstance(error, KeyError):
         return f'has no "{error.args[0]}"; use {{"label", "score", "segment"}}'
     if isinstance(entry["segment"], list) and len(entry["segment"]) == 2:
         return str(error)
-    return f"segment is {entry['segment']!r}; use [start, end] in seconds"
+    return f"segment is {short(repr(entry['segment']))}; use [start, end] in seconds"

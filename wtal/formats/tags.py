@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wtal.errors import DataError
 from wtal.files import read_text
-from wtal.formats.problem import Problem, raise_first
+from wtal.formats.problem import Problem, raise_first, short
 from wtal.records import Video
 
 HEADER = ["video", "labels"]
@@ -68,7 +68,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         header = next(rows, [])
         if [cell.strip().lower() for cell in header] != HEADER:
             raise DataError(
-                f"{path}, line 1: the header is `{','.join(header)}`; the first line must be `video,labels`"
+                f"{path}, line 1: the header is `{short(','.join(header))}`; the first line must be `video,labels`"
             )
         for row in rows:
             if any(cell.strip() for cell in row):

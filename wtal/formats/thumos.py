@@ -6,6 +6,7 @@ from pathlib import Path
 
 from wtal.errors import DataError
 from wtal.files import read_text
+from wtal.formats.problem import short
 from wtal.records import Action, Video
 
 # THUMOS14 has no untrimmed training set: everybody trains on its validation videos.
@@ -50,9 +51,11 @@ def _interval(cells: list[str], where: str) -> tuple[str, float, float]:
     try:
         video, start, end = cells[0], float(cells[1]), float(cells[2])
     except (IndexError, ValueError) as error:
-        raise DataError(f"{where}: `{' '.join(cells)}` is not `video start end`; times are seconds") from error
+        raise DataError(
+            f"{where}: `{short(' '.join(cells))}` is not `video start end`; times are seconds"
+        ) from error
     if len(cells) != 3 or not (math.isfinite(start) and math.isfinite(end)):
-        raise DataError(f"{where}: `{' '.join(cells)}` is not `video start end`; times are seconds")
+        raise DataError(f"{where}: `{short(' '.join(cells))}` is not `video start end`; times are seconds")
     if end < start:
         raise DataError(f"{where}: ends at {end} s before it starts at {start} s; swap the two times")
     return video, start, end

@@ -23,6 +23,8 @@ def read_truth(path: Path) -> list[Video]:
         return read_wtalc(path)
     if path.is_dir() and any(path.glob("*_test.txt")):
         return read_thumos(path)
+    if (path / "tags.csv").is_file():
+        raise DataError(f"{path}: tags.csv says what happens, not when; name ground truth with starts and ends")
     raise DataError(
         f"{path}: no ground truth there; name an ActivityNet JSON, a data set folder with annotations.json, "
         f"a folder of THUMOS text files or the W-TALC annotation arrays"

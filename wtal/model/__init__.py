@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from torch import nn
 
 from wtal.model.baseline import Chassis
 from wtal.model.dfe import DFE
 from wtal.model.memory import EmaMemory, GlobalEnhancement, LearnedMemory
-from wtal.model.parts import DilatedBlock, LocalEnhancement, WindowedAttention
+from wtal.model.parts import DilatedBlock, LocalEnhancement, Smoothing, WindowedAttention
 
 if TYPE_CHECKING:  # pydantic is not needed to run a model
     from wtal.config import Config
@@ -20,9 +21,12 @@ def build_local(config: "Config", modalities: Sequence[int], classes: int) -> Ch
     def local() -> LocalEnhancement:
         if not config.parts.local:
             return LocalEnhancement([])
+        blocks: list[nn.Module] = [Smoothing(settings.width, settings.smoothing)]
         if settings.local == "attention":
-            return LocalEnhancement([WindowedAttention(settings.width, settings.window, settings.dropout)])
-        return LocalEnhancement([DilatedBlock(settings.width, d, settings.dropout) for d in settings.dilations])
+            blocks.append(WindowedAttention(settings.width, settings.window, settings.dropout))
+        else:
+            blocks += [DilatedBlock(settings.width, d, settings.dropout) for d in settings.dilations]
+        return LocalEnhancement(blocks)
 
     return Chassis(modalities, classes, settings.width, settings.dropout, settings.normalise, local)
 

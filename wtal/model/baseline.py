@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from wtal.model.parts import Branch, LocalEnhancement, Normalise
+from wtal.model.parts import Branch, Dropout, LocalEnhancement, Normalise
 
 
 class Chassis(nn.Module):
@@ -27,7 +27,7 @@ class Chassis(nn.Module):
         self.modalities = tuple(modalities)
         self.normalise = Normalise(sum(modalities), normalise)
         self.embed = nn.ModuleList(nn.Linear(dim, width) for dim in modalities)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.local = nn.ModuleList(local() for _ in modalities)
         self.fuse = nn.Linear(width * len(modalities), width) if len(modalities) > 1 else nn.Identity()
         self.attend = nn.ModuleList(nn.Linear(width, 1) for _ in modalities)

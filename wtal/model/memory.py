@@ -34,7 +34,7 @@ class EmaMemory(nn.Module):
     @torch.no_grad()
     def update(self, features: Tensor, classes: Tensor) -> None:
         """Write N x H pooled features of N classes. An empty slot takes a copy; then the most alike one moves."""
-        for feature, c in zip(features, classes.tolist(), strict=True):
+        for feature, c in zip(features.to(self.prototypes.dtype), classes.tolist(), strict=True):
             empty = (self.written[c] == 0).nonzero()
             if len(empty):
                 slot = int(empty[0])

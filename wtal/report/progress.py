@@ -1,49 +1,86 @@
-"""How far long work is, in the terminal."""
+"""How far long work is: a bar in a terminal, now and then a plain line in a pipe or a log."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 SHOWN = ("loss", "mil", "mil_suppressed", "coactivity", "distillation_cas", "prototypes")
+BAR = 20
+BESIDE = 52  # columns that description, bar, counts and time left take
+PAUSE = 30.0  # seconds between two lines in a log
+
+Heard = Callable[[int, int, str], None]
 
 
 @contextmanager
 def counting(what: str, console: Console) -> Iterator[Callable[[int, int], None]]:
-    """A bar that hears (done, total)."""
-    with _bar(console) as bar:
-        task = bar.add_task(what, total=None, note="")
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    """Hears (done, total). Work that is soon done leaves no trace."""
+    with _shown(what, None, console, brief=True) as heard:
+        yield lambda done, total: heard(done, total, "")
 
 
 @contextmanager
 def training(steps: int, console: Console) -> Iterator[Callable[[int, dict[str, float]], None]]:
-    """A bar that hears (step, loss terms by name)."""
-    with _bar(console) as bar:
-        task = bar.add_task("training", total=steps, note="")
-
-        def heard(step: int, terms: dict[str, float]) -> None:
-            note = "  ".join(f"{name} {terms[name]:.3f}" for name in SHOWN if name in terms)
-            bar.update(task, completed=step, note=note)
-
-        yield heard
+    """Hears (step, loss terms by name)."""
+    room = console.width - BESIDE if console.is_terminal else 200
+    with _shown("training", steps, console) as heard:
+        yield lambda step, terms: heard(step, steps, _terms(terms, room))
 
 
 @contextmanager
 def jobs(console: Console) -> Iterator[Callable[[Any, int, int], None]]:
-    """A bar over the runs of a comparison, naming the one that was finished last."""
-    with _bar(console) as bar:
-        task = bar.add_task("runs", total=None, note="")
-
-        def heard(job: Any, done: int, total: int) -> None:
-            note = f"{job.data.name} {job.method} seed {job.config.train.seed}"
-            bar.update(task, completed=done, total=total, note=note)
-
-        yield heard
+    """Hears (job, done, total) and names the run of a comparison that was finished last."""
+    with _shown("runs", None, console, pause=0.0) as heard:
+        yield lambda job, done, total: heard(done, total, str(job))
 
 
-def _bar(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, TextColumn("{task.fields[note]}", style="dim"), console=console)
+@contextmanager
+def _shown(
+    what: str, total: int | None, console: Console, pause: float = PAUSE, brief: bool = False
+) -> Iterator[Heard]:
+    if not console.is_terminal:
+        yield _lines(what, console, pause, brief)
+        return
+    with _bar(console, brief) as bar:
+        yield _on_bar(bar, bar.add_task(what, total=total, note=""))
+
+
+def _on_bar(bar: Progress, task: TaskID) -> Heard:
+    return lambda done, total, note: bar.update(task, completed=done, total=total, note=note)
+
+
+def _lines(what: str, console: Console, pause: float, brief: bool) -> Heard:
+    """A line at the start, each `pause` seconds, and at the end; if `brief`, none before a pause is over."""
+    last = time.monotonic() if brief else float("-inf")
+    silent = brief
+
+    def heard(done: int, total: int, note: str) -> None:
+        nonlocal last, silent
+        now = time.monotonic()
+        if now - last >= pause or (done == total and not silent):
+            last, silent = now, False
+            console.print(Text(f"{what} {done}/{total}  {note}".rstrip()), soft_wrap=True)
+
+    return heard
+
+
+def _terms(terms: dict[str, float], room: int) -> str:
+    """As many loss terms as there is room for, the loss first."""
+    note = ""
+    for name in SHOWN:
+        longer = f"{note}  {name} {terms[name]:.3f}".strip() if name in terms else note
+        if len(longer) > max(room, 12):
+            break
+        note = longer
+    return note
+
+
+def _bar(console: Console, brief: bool) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(BAR), MofNCompleteColumn(), TimeRemainingColumn())
+    note = TextColumn("{task.fields[note]}", style="dim", markup=False)
+    return Progress(*columns, note, console=console, transient=brief)

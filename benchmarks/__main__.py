@@ -1,0 +1,28 @@
+"""`python -m benchmarks [TOPIC ...]`: measure, print, and write RESULTS.md when all topics ran."""
+
+import sys
+
+from benchmarks import evaluation, full_size, training
+from benchmarks.measure import ROOT, machine
+from wtal.files import write_text
+
+TOPICS = {
+    "evaluation": ("Evaluation and localization", evaluation.rows),
+    "training": ("Training and inference", training.rows),
+    "full_size": ("Full-size THUMOS14 shape", full_size.rows),
+}
+
+
+def main(names: list[str]) -> None:
+    """Run the named topics, or all of them."""
+    lines = ["# Benchmarks", "", "Written by `make bench`; the machine is shared, so read ratios.", "", *machine()]
+    for name in names or TOPICS:
+        title, rows = TOPICS[name]
+        lines += ["", f"## {title}", "", f"`python -m benchmarks {name}`", "", *rows()]
+        print("\n".join(lines[-4:]), flush=True)
+    if not names:
+        write_text(ROOT / "benchmarks" / "RESULTS.md", "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

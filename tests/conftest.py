@@ -1,0 +1,67 @@
+"""What the tests share: one thread, a tiny data set, tiny settings, and the real data where it lies beside us."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no test asks the network
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from wtal.config import Config, parse_config
+from wtal.formats.plain import Folder, read_folder
+from wtal.synthetic import SyntheticConfig, write_synthetic
+
+TINY = SyntheticConfig(
+    classes=3,
+    training=8,
+    validation=3,
+    testing=3,
+    snippets=(24, 32),
+    modalities=(6, 4),
+    action_snippets=(3, 6),
+    without_action=0.2,  # one training sequence of the eight carries no label
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """The networks here are too small to share out."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """A made-up data set of 14 sequences with two modalities; read only."""
+    path = tmp_path_factory.mktemp("tiny") / "set"
+    write_synthetic(path, TINY, seed=0)
+    return read_folder(path)
+
+
+@pytest.fixture(scope="session")
+def settings() -> Callable[..., Config]:
+    """`settings("dfe", train={"steps": 4})`: a configuration small enough to train in a blink."""
+
+    def make(method: str = "dfe", **sections: dict[str, object]) -> Config:
+        model = {"width": 16, "window": 3, **sections.get("model", {})}
+        train = {"steps": 6, "batch_size": 3, "snippets": 20, "save_every": 2, **sections.get("train", {})}
+        rest = {name: values for name, values in sections.items() if name not in ("model", "train")}
+        return parse_config({"method": method, "model": model, "train": train, **rest})
+
+    return make
+
+
+@pytest.fixture
+def shared() -> Callable[..., Path]:
+    """`shared("hapt")`: a place in the data beside the checkout (or in WTAL_SHARED); skips where it is not."""
+    root = Path(os.environ.get("WTAL_SHARED", Path(__file__).parents[2] / "shared" / "data"))
+
+    def find(*parts: str) -> Path:
+        place = root.joinpath(*parts)
+        if not place.exists():
+            pytest.skip(f"{place} is not there; name the folder of the real data in WTAL_SHARED")
+        return place
+
+    return find

@@ -1,0 +1,146 @@
+"""Settings are frozen and checked; what is wrong is named together with what would be right."""
+
+import json
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from wtal.config import METHODS, Config, parse_config, read_config
+from wtal.errors import ConfigError, DataError
+from wtal.model import build
+
+SECTIONS = [name for name in Config.model_fields if name != "method"]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_an_unknown_setting_names_the_known_ones(section):
+    with pytest.raises(ConfigError, match=rf"there is no setting {section}\.colour") as caught:
+        parse_config({section: {"colour": 1}})
+    known = type(getattr(Config(), section)).model_fields
+    assert all(name in str(caught.value) for name in known)
+
+
+def test_an_unknown_section_and_an_unknown_method_name_the_known_ones():
+    with pytest.raises(ConfigError, match=f"no setting modle; known here: method, {', '.join(SECTIONS)}"):
+        parse_config({"modle": {}})
+    with pytest.raises(ConfigError, match=f"method is 'dfa': .*{', '.join(METHODS)}"):
+        parse_config({"method": "dfa"})
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("train.steps", 0),
+        ("train.batch_size", -1),
+        ("train.learning_rate", 0),
+        ("train.learning_rate", float("nan")),
+        ("train.warmup", 1.0),
+        ("model.width", "wide"),
+        ("model.dropout", 1),
+        ("model.momentum", 1.5),
+        ("model.local", "both"),
+        ("weights.mil", -0.1),
+        ("weights.mil", float("inf")),
+        ("localize.attention_thresholds", [0.5, 1.0]),
+        ("localize.nms_sigma", 0),
+    ],
+)
+def test_a_value_out_of_range_is_named(name, value):
+    section, last = name.split(".")
+    with pytest.raises(ConfigError, match=rf"^run\.toml: {section}"):
+        parse_config({section: {last: value}}, "run.toml")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"width": 10, "local": "attention"},  # four heads
+        {"dilations": [0]},
+        {"dilations": [-1]},
+        {"width": 9},
+    ],
+    ids=str,
+)
+def test_settings_that_pass_also_run(wrong):
+    """Whatever cannot be a network is refused as a setting, not by torch in the first step."""
+    try:
+        config = parse_config({"model": {"width": 16, **wrong}})
+    except ConfigError:
+        return
+    build(config, (4,), 2).eval()(torch.randn(1, 9, 4), torch.ones(1, 9, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_builds_the_parts_it_names(method):
+    config = parse_config({"method": method, "model": {"width": 16}})
+    network = build(config, (4, 3), 2)
+    assert hasattr(network, "memory") == (config.parts.memory != "none")
+    assert network(torch.randn(1, 5, 7), torch.ones(1, 5, dtype=torch.bool)).cas.shape == (1, 5, 3)
+
+
+def test_settings_are_frozen():
+    config = Config()
+    with pytest.raises(ValidationError, match="frozen"):
+        config.train.steps = 3
+    with pytest.raises(ValidationError, match="frozen"):
+        config.method = "local"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_settings_go_through_json_and_back(method):
+    config = parse_config({"method": method, "model": {"dilations": [1, 3]}, "train": {"learning_rate": 1e-5}})
+    assert parse_config(json.loads(json.dumps(config.model_dump()))) == config
+
+
+@given(
+    rate=st.floats(1e-9, 1e3),
+    thresholds=st.lists(st.floats(0, 1, exclude_min=True, exclude_max=True), max_size=4),
+)
+def test_no_digit_is_lost_in_json(rate, thresholds):
+    values = {"train": {"learning_rate": rate}, "localize": {"evidence_thresholds": thresholds}}
+    config = parse_config(values)
+    assert Config.model_validate_json(config.model_dump_json()) == config
+    assert parse_config(json.loads(json.dumps(config.model_dump()))) == config
+
+
+def test_a_file_lists_only_what_differs_and_overrides_go_over_it(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('method = "local"\n[train]\nsteps = 7\nseed = 3\n[model]\ndilations = [1, 2]\n')
+    overrides = ("train.steps=9", "method=baseline", "model.dilations = [4]", 'model.memory="ema"')
+    config = read_config(path, overrides)
+    assert (config.method, config.train.steps, config.train.seed) == ("baseline", 9, 3)
+    assert (config.model.dilations, config.model.memory) == ((4,), "ema")
+    assert config.weights == Config().weights
+    assert read_config(None) == Config()
+
+
+@pytest.mark.parametrize(
+    "overrides, said",
+    [
+        (("train.steps",), "write it as section.name=value"),
+        (("steps=4",), "there is no setting steps"),
+        (("train.steps=many",), "train.steps is 'many'"),
+        (("train.steps=1.5",), "train.steps is 1.5"),
+        (("train=4",), "train is 4"),
+        (("train.steps.more=4",), r"train\.steps"),
+        (("method.name=dfe",), "method"),
+        (("method=dfe", "method.name=dfe"), "method"),
+        (("train=4", "train.steps=4"), "train"),
+        (("=4",), "there is no setting"),
+    ],
+    ids=str,
+)
+def test_an_override_that_cannot_be_is_said(overrides, said):
+    with pytest.raises(ConfigError, match=said):
+        read_config(None, overrides)
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path):
+    (tmp_path / "run.toml").write_text("steps = \n")
+    with pytest.raises(ConfigError, match=r"run\.toml: not valid TOML"):
+        read_config(tmp_path / "run.toml")
+    with pytest.raises(DataError, match="no such file"):
+        read_config(tmp_path / "other.toml")

@@ -1,0 +1,133 @@
+"""Training sequences: stripped of segments, each seen once an epoch, in an order that the seed alone decides."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wtal.dataset import Batch, TrainingSet, held_out_ids, multi_hot, pad
+from wtal.errors import DataError
+from wtal.formats.plain import Folder, read_folder
+from wtal.records import Action, Video
+
+
+def equal(one: Batch, other: Batch) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(vars(one).values(), vars(other).values(), strict=True))
+
+
+def test_training_records_have_no_segments(tiny):
+    marked = tuple(replace(v, actions=(Action(v.labels[0], 1.0, 2.0),)) if v.labels else v for v in tiny.videos)
+    data = TrainingSet(replace(tiny, videos=marked), seed=0)
+    assert len(data) == 8 and all(video.actions == () for video in data.videos)
+    assert {video.subset for video in data.videos} == {"training"}
+
+
+def test_real_training_records_have_no_segments_either(shared):
+    data = TrainingSet(read_folder(shared("hapt")), seed=0)
+    assert len(data) > 0 and all(video.actions == () for video in data.videos)
+    assert data.labels.shape == (len(data), len(data.folder.classes)) and data.labels.any()
+
+
+def test_a_batch_depends_on_the_seed_and_the_step_alone(tiny):
+    one, other = TrainingSet(tiny, seed=3), TrainingSet(replace(tiny, videos=tiny.videos[::-1]), seed=3)
+    later = one.batch(9, 3, 10)
+    for step in (0, 4):
+        one.batch(step, 3, 10)
+    assert equal(later, one.batch(9, 3, 10)), "what was asked before does not matter"
+    assert equal(later, other.batch(9, 3, 10)), "nor the order of the file"
+    assert not equal(later, one.batch(10, 3, 10))
+    assert not equal(later, TrainingSet(tiny, seed=4).batch(9, 3, 10))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8, 11])
+def test_every_sequence_is_seen_once_an_epoch(tiny, size):
+    data = TrainingSet(tiny, seed=1)
+    whole = {data.folder.features(v.id).astype(np.float32).tobytes(): v.id for v in data.videos}
+    seen = []
+    for step in range(-(-3 * len(data) // size)):
+        batch = data.batch(step, size, 1000)
+        assert len(batch.features) == size
+        seen += [
+            whole[x[real].numpy().tobytes()] for x, real in zip(batch.features, batch.mask, strict=True)
+        ]  # fmt: skip
+    epochs = [seen[start : start + len(data)] for start in range(0, 3 * len(data), len(data))]
+    assert all(sorted(epoch) == [v.id for v in data.videos] for epoch in epochs)
+    assert epochs[0] != epochs[1]
+
+
+@pytest.mark.parametrize("snippets", [2, 20, 24, 27, 1000])
+def test_crops_are_pieces_of_their_sequence_with_its_labels(tiny, snippets):
+    data = TrainingSet(tiny, seed=2)
+    labels = dict(zip((v.id for v in data.videos), data.labels, strict=True))
+    sources = {v.id: data.folder.features(v.id).astype(np.float32) for v in data.videos}
+    for step in range(6):
+        batch = data.batch(step, 4, snippets)
+        for x, real, carried in zip(batch.features, batch.mask, batch.labels, strict=True):
+            piece = x[real].numpy()
+            (found,) = [(id, s, len(all)) for id, all in sources.items() for s in range(len(all))
+                        if np.array_equal(all[s : s + len(piece)], piece)]  # fmt: skip
+            assert len(piece) == min(snippets, found[2]) and torch.equal(labels[found[0]], carried)
+
+
+def crop_of(tiny: Folder, length: int, snippets: int, step: int) -> list[float]:
+    """What a step sees of sequences whose features count 1, 2, ... length."""
+
+    class Counting(Folder):
+        def features(self, video_id: str) -> np.ndarray:
+            return np.arange(1, length + 1, dtype=np.float32)[:, None]
+
+    return TrainingSet(Counting(**vars(tiny)), seed=0).batch(step, 1, snippets).features[0, :, 0].tolist()
+
+
+@given(length=st.integers(1, 30), snippets=st.integers(2, 30), step=st.integers(0, 10**9))
+def test_crops_stay_inside(tiny, length, snippets, step):
+    crop = crop_of(tiny, length, snippets, step)
+    assert len(crop) == min(length, snippets) and crop[0] >= 1 and crop[-1] <= length
+    assert np.diff(crop).tolist() == [1.0] * (len(crop) - 1)
+
+
+def test_crops_start_at_every_place_in_the_course_of_training(tiny):
+    assert {crop_of(tiny, 10, 7, step)[0] for step in range(60)} == {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("share, count", [(0.0, 0), (0.25, 2), (0.5, 4), (1.0, 8)])
+def test_what_is_held_out_is_not_trained_on(tiny, share, count):
+    held = held_out_ids(tiny, share, seed=5)
+    assert len(held) == count and held == held_out_ids(replace(tiny, videos=tiny.videos[::-1]), share, seed=5)
+    assert held <= {v.id for v in tiny.subset("training")}
+    if share < 1:
+        left = {v.id for v in TrainingSet(tiny, 5, held).videos}
+        assert not held & left and len(held | left) == 8
+
+
+def test_another_seed_holds_out_others(tiny):
+    assert len({held_out_ids(tiny, 0.5, seed) for seed in range(5)}) > 1
+
+
+def test_nothing_labelled_is_refused(tiny):
+    bare = replace(tiny, videos=tuple(replace(v, labels=()) for v in tiny.videos))
+    with pytest.raises(DataError, match="no training sequence carries a label; tag some"):
+        TrainingSet(bare, seed=0)
+    with pytest.raises(DataError, match="no training sequence carries a label"):
+        TrainingSet(tiny, 0, held_out_ids(tiny, 1.0, 0))
+
+
+def test_a_sequence_without_a_label_is_trained_on_too(tiny):
+    data = TrainingSet(tiny, seed=0)
+    assert (data.labels.sum(1) == 0).sum() == 1
+
+
+def test_labels_are_ones_in_the_order_of_the_classes():
+    videos = [Video("a", "training", ("y", "z")), Video("b", "training", ()), Video("c", "training", ("x",))]
+    assert multi_hot(videos, ("x", "y", "z")).tolist() == [[0, 1, 1], [0, 0, 0], [1, 0, 0]]
+
+
+def test_padding_is_masked_and_what_is_real_is_kept():
+    one, two = np.ones((2, 3), np.float16), np.full((4, 3), 2, np.float64)
+    features, mask = pad([one, two])
+    assert features.shape == (2, 4, 3) and features.dtype == torch.float32
+    assert mask.tolist() == [[True, True, False, False], [True] * 4]
+    assert features[0].sum(1).tolist() == [3, 3, 0, 0] and features[1].eq(2).all()

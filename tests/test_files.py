@@ -1,0 +1,119 @@
+"""A file or folder is the old one or the new one, whatever happens while it is written."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from wtal.errors import DataError
+from wtal.files import read_json, read_text, write_folder_whole, write_json, write_text, write_whole
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+ENDINGS = [FULL, OSError(errno.EIO, "Input/output error"), KeyboardInterrupt(), ValueError("ours")]
+
+
+def half(ending):
+    """A writer that breaks off in the middle, of a file or a folder."""
+
+    def write(part: Path) -> None:
+        (part / "a" if part.is_dir() else part).write_text("half")
+        raise ending
+
+    return write
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=repr)
+def test_a_file_broken_off_leaves_the_old_one_and_no_litter(tmp_path, ending):
+    write_text(tmp_path / "a", "old")
+    with pytest.raises(DataError if isinstance(ending, OSError) else type(ending)):
+        write_whole(tmp_path / "a", half(ending))
+    assert names(tmp_path) == ["a"] and read_text(tmp_path / "a") == "old"
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=repr)
+def test_a_folder_broken_off_leaves_the_old_one_and_no_litter(tmp_path, ending):
+    write_folder_whole(tmp_path / "f", lambda part: (part / "a").write_text("old"))
+    with pytest.raises(DataError if isinstance(ending, OSError) else type(ending)):
+        write_folder_whole(tmp_path / "f", half(ending))
+    assert names(tmp_path) == ["f"] and (tmp_path / "f/a").read_text() == "old"
+
+
+@pytest.mark.parametrize("ending", ENDINGS[1:3], ids=repr)
+@pytest.mark.parametrize("moves", [0, 1])
+def test_a_folder_broken_off_while_it_is_put_in_place(tmp_path, monkeypatch, ending, moves):
+    write_folder_whole(tmp_path / "f", lambda part: (part / "a").write_text("old"))
+    replace, done = Path.replace, []
+
+    def break_off(self, target):
+        done.append(target)
+        if len(done) == moves + 1:
+            raise ending
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", break_off)
+    with pytest.raises(DataError if isinstance(ending, OSError) else type(ending)):
+        write_folder_whole(tmp_path / "f", lambda part: (part / "a").write_text("new"))
+    assert names(tmp_path) == ["f"] and (tmp_path / "f/a").read_text() == "old"
+
+
+def test_a_whole_folder_takes_the_place_of_the_old_one(tmp_path):
+    write_folder_whole(tmp_path / "in/f", lambda part: (part / "a").write_text("old"))
+    write_folder_whole(tmp_path / "in/f", lambda part: (part / "b").write_text("new"))
+    assert names(tmp_path / "in") == ["f"] and names(tmp_path / "in/f") == ["b"]
+
+
+@pytest.mark.parametrize("write", [write_whole, write_folder_whole])
+def test_what_a_killed_process_left_is_no_obstacle(tmp_path, write):
+    """In a container the next process often has the same id, so the same temporary name."""
+    used: list[Path] = []
+    fill = lambda part: (used.append(part), (part / "a" if part.is_dir() else part).write_text("new"))  # noqa: E731
+    write(tmp_path / "f", fill)
+    if write is write_whole:
+        used[0].write_text("half")
+    else:
+        used[0].mkdir()
+        (used[0] / "litter").write_text("half")
+    write(tmp_path / "f", fill)
+    assert names(tmp_path) == ["f"]
+    assert write is write_whole or names(tmp_path / "f") == ["a"]
+
+
+def test_a_full_disk_is_said_and_the_place_named(tmp_path):
+    with pytest.raises(DataError, match="run: the disk is full; free some space"):
+        write_whole(tmp_path / "run", half(FULL))
+
+
+def test_json_goes_there_and_back_and_never_holds_nan(tmp_path):
+    path = tmp_path / "new/folder/a.json"
+    write_json(path, {"größe": [1, 2.5, None]})
+    assert read_json(path) == {"größe": [1, 2.5, None]}
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(path, float("nan"))
+    assert read_json(path) == {"größe": [1, 2.5, None]}
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (b"{\n1: 2}", r"a\.json, line 2: not valid JSON"),
+        (b'{"a": [1,', r"a\.json, line 1: not valid JSON .* cut off"),
+        (b'{"a":\n"\xff"}', r"a\.json, line 2: not UTF-8 text; save the file as UTF-8"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_its_line(tmp_path, content, said):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        read_json(tmp_path / "a.json")
+
+
+def test_a_missing_file_is_said_and_a_byte_order_mark_is_fine(tmp_path):
+    with pytest.raises(DataError, match=r"a\.json: there is no such file"):
+        read_json(tmp_path / "a.json")
+    with pytest.raises(DataError, match="is a directory"):
+        read_text(tmp_path)
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf[1]")
+    assert read_json(tmp_path / "a.json") == [1]
