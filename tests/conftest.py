@@ -53,15 +53,15 @@ def settings() -> Callable[..., Config]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared() -> Callable[..., Path]:
-    """`shared("hapt")`: a place in the data beside the checkout (or in WTAL_SHARED); skips where it is not."""
+    """`shared("hapt")`: a place in the real data: WTAL_SHARED, or ../shared/data. Skips where it is not."""
     root = Path(os.environ.get("WTAL_SHARED", Path(__file__).parents[2] / "shared" / "data"))
 
     def find(*parts: str) -> Path:
         place = root.joinpath(*parts)
         if not place.exists():
-            pytest.skip(f"{place} is not there; name the folder of the real data in WTAL_SHARED")
+            pytest.skip(f"{place} is not there; name the folder with hapt, thumos14, ... in WTAL_SHARED")
         return place
 
     return find

@@ -1,6 +1,7 @@
 """Settings are frozen and checked; what is wrong is named together with what would be right."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ def test_an_unknown_setting_names_the_known_ones(section):
 def test_an_unknown_section_and_an_unknown_method_name_the_known_ones():
     with pytest.raises(ConfigError, match=f"no setting modle; known here: method, {', '.join(SECTIONS)}"):
         parse_config({"modle": {}})
-    with pytest.raises(ConfigError, match=f"method is 'dfa': .*{', '.join(METHODS)}"):
+    with pytest.raises(ConfigError, match=f"method is 'dfa'; it should be one of {', '.join(METHODS)}$"):
         parse_config({"method": "dfa"})
 
 
@@ -46,12 +47,53 @@ def test_an_unknown_section_and_an_unknown_method_name_the_known_ones():
         ("weights.mil", float("inf")),
         ("localize.attention_thresholds", [0.5, 1.0]),
         ("localize.nms_sigma", 0),
+        ("model.width", 4100),
+        ("model.slots", 65),
+        ("model.smoothing", 257),
+        ("model.window", 4097),
+        ("model.dilations", [1] * 17),
+        ("model.dilations", [65537]),
+        ("train.batch_size", 4097),
+        ("train.snippets", 1_000_001),
+        ("train.steps", 10**10),
+        ("train.steps", 16**6000),
+        ("localize.evidence_thresholds", [0.5] * 101),
     ],
+    ids=lambda value: str(value)[:20] if type(value) is not int or value < 1e99 else "huge",
 )
-def test_a_value_out_of_range_is_named(name, value):
+def test_a_value_out_of_range_is_named_with_what_would_be_right(name, value):
     section, last = name.split(".")
-    with pytest.raises(ConfigError, match=rf"^run\.toml: {section}"):
+    with pytest.raises(ConfigError) as caught:
         parse_config({section: {last: value}}, "run.toml")
+    assert re.fullmatch(rf"run\.toml: {name}(\.\d)? is .{{1,60}}; it should (be|have) .+", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "values, said",
+    [
+        ({"train": {"steps": 0}}, "train.steps is 0; it should be greater than or equal to 1"),
+        ({"model": {"local": "both"}}, "model.local is 'both'; it should be 'dilated' or 'attention'"),
+        ({"model": {"dilations": [1] * 17}}, "...]; it should have at most 16 items, not 17"),
+        ({"model": {"dilations": [1, 0]}}, "model.dilations.1 is 0; it should be greater than or equal to 1"),
+        ({"train": 4}, "train is 4; it should hold settings by name: seed, steps, batch_size"),
+        ({"train": {"": 4}}, "there is no setting train.''; known here: seed, steps"),
+        ({"": 4}, "there is no setting ''; known here: method, model"),
+        ([], "the configuration is []; it should hold settings by name: method, model"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_said_in_our_words(values, said):
+    with pytest.raises(ConfigError) as caught:
+        parse_config(values)
+    sentence = str(caught.value)
+    assert said in sentence
+    assert not any(word in sentence.lower() for word in ("value error", "instance of", "dictionary", " ;"))
+
+
+def test_the_largest_settings_are_settings():
+    largest = {"width": 4096, "slots": 64, "smoothing": 256, "window": 4096, "dilations": [65536] * 16}
+    config = parse_config({"model": largest, "train": {"batch_size": 4096, "snippets": 1_000_000}})
+    assert config.model.width == 4096 and config.train.snippets == 10**6
 
 
 @pytest.mark.parametrize(
@@ -129,18 +171,33 @@ def test_a_file_lists_only_what_differs_and_overrides_go_over_it(tmp_path):
         (("method.name=dfe",), "method"),
         (("method=dfe", "method.name=dfe"), "method"),
         (("train=4", "train.steps=4"), "train"),
-        (("=4",), "there is no setting"),
+        (("=4",), "write it as section.name=value"),
+        (("train.=4",), "write it as section.name=value"),
+        (("train..steps=4",), "write it as section.name=value"),
+        (("train.steps=" + "[" * 100_000,), "train.steps is '"),
+        (("train." + "a." * 3_000 + "a=4",), "there is no setting train.a"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:40],
 )
 def test_an_override_that_cannot_be_is_said(overrides, said):
     with pytest.raises(ConfigError, match=said):
         read_config(None, overrides)
 
 
-def test_a_file_that_is_no_toml_is_named(tmp_path):
-    (tmp_path / "run.toml").write_text("steps = \n")
-    with pytest.raises(ConfigError, match=r"run\.toml: not valid TOML"):
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("steps = \n", "not valid TOML"),
+        ("steps = " + "9" * 5000, "not valid TOML"),
+        ("steps = " + "[" * 100_000, "nested too deeply"),
+        ("[" + "a." * 10_000 + "a]", "there is no setting a"),
+        ("train.steps = 0x" + "F" * 5000, "train.steps is a number of thousands of digits"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_file_that_is_no_toml_of_ours_is_named(tmp_path, text, said):
+    (tmp_path / "run.toml").write_text(text)
+    with pytest.raises(ConfigError, match=rf"run\.toml: .*{said}"):
         read_config(tmp_path / "run.toml")
     with pytest.raises(DataError, match="no such file"):
         read_config(tmp_path / "other.toml")

@@ -2,9 +2,7 @@
 
 import io
 import json
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,10 +22,6 @@ from wtal.report.tables import counted, map_table
 from wtal.result import Result
 from wtal.timeline import tiou
 
-SHARED = Path(os.environ.get("WTAL_SHARED", Path(__file__).parents[2] / "shared")) / "data"
-needs_data = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the real annotations are not here; set WTAL_SHARED to their folder"
-)
 SECONDS = [name for name, rules in PROTOCOLS.items() if rules.snippet_rate is None]
 TIOUS = (0.1, 0.3, 0.5, 0.7)
 
@@ -390,14 +384,13 @@ GOLDEN = {
 
 
 @pytest.fixture(scope="module")
-def thumos():
-    folder = SHARED / "thumos14"
+def thumos(shared):
+    folder = shared("thumos14")
     ambiguous = read_ambiguous(folder / "Thumos14reduced-Annotations" / "Ambiguous_test.txt")
     truths = {name: read_activitynet(folder / f"{name}_gt.json") for name in ("acmnet", "basnet")}
     return read_results(folder / "pmil_base_test.json"), truths, ambiguous
 
 
-@needs_data
 @pytest.mark.parametrize("protocol", GOLDEN)
 def test_golden_numbers(thumos, protocol):
     proposals, truths, ambiguous = thumos
@@ -410,7 +403,6 @@ def test_golden_numbers(thumos, protocol):
     assert found == pytest.approx(GOLDEN[protocol], abs=0.04 if protocol == "thumos14-snippet" else 0.02)
 
 
-@needs_data
 def test_the_210_videos_come_from_either_file(thumos):
     proposals, truths, _ = thumos
     ours = [evaluate(proposals, truths[name], "thumos14-210") for name in ("acmnet", "basnet")]
@@ -420,7 +412,6 @@ def test_the_210_videos_come_from_either_file(thumos):
     assert any("NOT COMPARABLE" in note and "gives 210 and 3,311" in note for note in short.notes)
 
 
-@needs_data
 def test_seventeen_instances_round_to_nothing(thumos):
     proposals, truths, ambiguous = thumos
     result = evaluate(proposals, truths["acmnet"], "thumos14-snippet", ambiguous=ambiguous)

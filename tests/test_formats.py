@@ -21,17 +21,6 @@ from wtal.formats.wtalc import read_wtalc
 from wtal.records import Action, Video
 from wtal.timeline import SnippetClock
 
-SHARED = Path(os.environ.get("WTAL_SHARED", Path(__file__).parents[2] / "shared" / "data"))
-
-
-def shared(*parts: str) -> Path:
-    """A file of the real data, or the test is skipped."""
-    path = SHARED.joinpath(*parts)
-    if not path.exists():
-        pytest.skip(f"real data is not here: {path} (set WTAL_SHARED to its folder)")
-    return path
-
-
 labels = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
 seconds = st.floats(0, 1e5, allow_nan=False)
 actions = st.builds(lambda label, a, b: Action(label, min(a, b), max(a, b)), labels, seconds, seconds)
@@ -105,7 +94,7 @@ def test_bad_entries_are_counted(tmp_path):
         read_activitynet(annotations(tmp_path, '{"database": {"a": 1, "b": 2}}'))
 
 
-def test_real_activitynet_files():
+def test_real_activitynet_files(shared):
     read = read_activitynet(shared("anet", "anet_anno_action.json"))
     assert (len(read), read[0].duration) == (19_228, 82.73)
     read = read_activitynet(shared("thumos14", "basnet_gt.json"))
@@ -186,7 +175,7 @@ def test_no_thumos_files(tmp_path):
         read_thumos(tmp_path)
 
 
-def test_real_ambiguous_list():
+def test_real_ambiguous_list(shared):
     read = read_ambiguous(shared("thumos14", "Thumos14reduced-Annotations", "Ambiguous_test.txt"))
     assert (len(read), sum(map(len, read.values()))) == (37, 99)
 
@@ -195,7 +184,7 @@ def test_real_ambiguous_list():
 
 
 @pytest.mark.parametrize("name, sizes, width", [("hapt", (249, 43, 48), 78), ("actrectut", (147, 30, 30), 195)])
-def test_real_plain_folders(name, sizes, width):
+def test_real_plain_folders(name, sizes, width, shared):
     folder = read_folder(shared(name))
     assert tuple(len(folder.subset(subset)) for subset in ("train", "val", "test")) == sizes
     assert folder.modalities == (width,) and folder.features(folder.videos[0].id).shape[1] == width
@@ -421,7 +410,7 @@ def test_a_bundle_that_does_not_fit(tmp_path):
         convert(source, tmp_path / "out")
 
 
-def test_the_real_bundle():
+def test_the_real_bundle(shared):
     read = read_wtalc(shared("thumos14", "Thumos14reduced-Annotations"))
     training = [video for video in read if video.subset == "training"]
     testing = [video for video in read if video.subset == "testing"]

@@ -15,11 +15,12 @@ FLOORS = (
     "config",
     "formats features synthetic check",
     "dataset losses model",
-    "objective localize evaluate protocols matching result",
+    "objective localize evaluate protocols matching result scores",
     "checkpoint train predict validate",
     "experiment compare report extract export demo benchmark",
-    "cli web __main__",
+    "cli door web __main__",
 )
+WITHOUT_TORCH = "evaluate protocols matching result scores localize records timeline features check"
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 
 
@@ -108,10 +109,7 @@ def test_they_do_not_know_each_other(module, stranger):
     assert not {used for used in reached(module) if f"{used}.".startswith(f"{stranger}.")}
 
 
-@pytest.mark.parametrize(
-    "module",
-    ["evaluate", "protocols", "matching", "result", "localize", "records", "timeline", "features", "check"],
-)
+@pytest.mark.parametrize("module", WITHOUT_TORCH.split())
 def test_judgement_needs_no_torch(module):
     outside = {name.partition(".")[0] for used in reached(f"wtal.{module}") for name in imports(MODULES[used])}
     assert not outside & {"torch", "safetensors", "huggingface_hub"}

@@ -141,6 +141,14 @@ def test_an_action_that_is_plain_to_see_is_the_first_proposal():
     assert {p.label for p in found[:2]} == set(CLASSES)
 
 
+def test_evidence_is_each_class_s_probability_and_attention_only_proposes():
+    scores = random_scores(12, 0)
+    assert np.array_equal(scores.evidence, scores.cas[:, :-1])
+    drawn_by_cas = LocalizeConfig(attention_thresholds=())
+    other = SnippetScores(np.zeros(12), scores.cas, scores.video)
+    assert localize(scores, CLASSES, CLOCK, drawn_by_cas) == localize(other, CLASSES, CLOCK, drawn_by_cas) != []
+
+
 @given(length=st.integers(1, 40), seed=st.integers(0, 999), flat=st.booleans())
 def test_proposals_lie_in_the_video_the_surest_first(length, seed, flat):
     found = localize(random_scores(length, seed, flat), CLASSES, CLOCK, LocalizeConfig())

@@ -1,8 +1,9 @@
 """Losses: finite whatever the batch, blind to padding, and zero where there is nothing to learn."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -12,6 +13,7 @@ from torch import Tensor
 from wtal import losses
 
 C, H = 3, 5
+TEMPERATURE = 2.0
 
 
 @dataclass
@@ -61,6 +63,8 @@ def sample(lengths: list[int], labels: list[list[int]], seed: int = 0, padding: 
 LOSSES: dict[str, Callable[[Sample], Tensor]] = {
     "mil_loss": lambda s: losses.mil_loss(losses.topk_mean(s.cas, s.mask, 3), s.labels, background=1),
     "mil_loss, suppressed": lambda s: losses.mil_loss(losses.topk_mean(s.cas, s.mask, 3), s.labels, background=0),
+    "exclusive_loss": lambda s: losses.exclusive_loss(s.cas, s.labels, s.mask, 3),
+    "candidates_loss": lambda s: losses.candidates_loss(s.cas, s.labels, s.mask),
     "coactivity_loss": lambda s: losses.coactivity_loss(s.features, s.cas[..., :-1], s.labels, s.mask),
     "sparsity_loss": lambda s: losses.sparsity_loss(s.attentions[0], s.mask),
     "guide_loss": lambda s: losses.guide_loss(s.attentions[0], s.cas, s.mask),
@@ -68,7 +72,9 @@ LOSSES: dict[str, Callable[[Sample], Tensor]] = {
     "distillation_attention_loss": lambda s: losses.distillation_attention_loss(
         s.attentions[0], s.teacher_attention, s.mask
     ),
-    "distillation_cas_loss": lambda s: losses.distillation_cas_loss(s.cas, s.teacher_cas, s.labels, s.mask, 2.0),
+    "distillation_cas_loss": lambda s: losses.distillation_cas_loss(
+        s.cas, s.teacher_cas, s.teacher_attention, s.labels, s.mask, TEMPERATURE
+    ),
     "distillation_features_loss": lambda s: losses.distillation_features_loss(
         s.features, s.teacher_features, s.mask
     ),
@@ -110,7 +116,8 @@ def test_flat_and_extreme_outputs_are_finite_too(loss, scale):
     s = sample([7, 4, 4], [[0], [0, 2], []])
     for value in s.learnable():
         value.data *= scale
-    s.attentions.data.clamp_(0, 1)
+    for shares in (s.attentions, s.teacher_attention):
+        shares.data.clamp_(0, 1)
     assert loss(s).isfinite() and all(gradient.isfinite().all() for gradient in gradients(loss, s))
 
 
@@ -197,12 +204,10 @@ def test_coactivity_is_lower_where_the_shared_class_looks_alike():
     assert near < 0.01 < far
 
 
-@DISTILLATION
+@pytest.mark.parametrize("name", ["distillation_attention_loss", "distillation_features_loss"])
 def test_distillation_is_zero_when_the_student_is_the_teacher(name):
-    s = sample([7, 4], [[0, 1, 2], [0, 1, 2]])
-    same = Sample(
-        s.features, s.cas, s.attentions, s.features, s.cas, s.attentions[0], s.mask, s.labels
-    )  # fmt: skip
+    s = sample([7, 4], [[0, 1], []])
+    same = replace(s, teacher_features=s.features, teacher_attention=s.attentions[0])
     assert LOSSES[name](same).item() == pytest.approx(0, abs=1e-6)
     assert LOSSES[name](s) > 0.01
 
@@ -216,13 +221,82 @@ def test_the_teacher_gets_no_gradient_and_the_student_does(name):
     assert any(v.grad is not None and v.grad.any() for v in (s.features, s.cas, s.attentions))
 
 
-def test_the_teacher_names_no_class_that_the_video_does_not_carry():
-    s = sample([7], [[1]])
-    loss = LOSSES["distillation_cas_loss"]
-    before = loss(s)
-    s.teacher_cas.data[..., [0, 2]] += 1e3
-    assert loss(s) == before, "what the teacher holds of classes not carried counts nothing"
+LABELS = pytest.mark.parametrize("carried", [[], [1], [0, 2], [0, 1, 2]], ids=str)
+
+
+def taught(s: Sample) -> Tensor:
+    """What the student of a single video is pulled toward, read off the gradient. T x (C + 1)."""
+    (gradient,) = torch.autograd.grad(LOSSES["distillation_cas_loss"](s), s.cas)
+    student = torch.softmax(s.cas / TEMPERATURE, -1)
+    return (student - gradient * s.cas.shape[1] / TEMPERATURE)[0].detach()
+
+
+@LABELS
+def test_the_taught_distribution_is_of_carried_classes_and_of_background(carried):
+    s = sample([7], [carried])
+    target, attention = taught(s), s.teacher_attention[0]
+    absent = [c for c in range(C) if c not in carried]
+    torch.testing.assert_close(target.sum(1), torch.ones(7))
+    torch.testing.assert_close(target[:, absent], torch.zeros(7, len(absent)), atol=1e-6, rtol=0)
+    torch.testing.assert_close(target[:, -1], 1 - attention if carried else torch.ones(7))
+    if carried:  # in the teacher's own proportions
+        among = torch.softmax(s.teacher_cas[0][:, carried] / TEMPERATURE, -1)
+        torch.testing.assert_close(target[:, carried], attention[:, None] * among)
+
+
+@LABELS
+def test_a_student_that_says_what_is_taught_has_nothing_to_learn(carried):
+    s = sample([7], [carried])
+    student = TEMPERATURE * taught(s).clamp(min=1e-9).log()
+    assert LOSSES["distillation_cas_loss"](replace(s, cas=student[None])).item() == pytest.approx(0, abs=1e-5)
+    assert LOSSES["distillation_cas_loss"](s) > 0.01
+
+
+def test_what_the_teacher_holds_of_classes_not_carried_and_of_background_counts_nothing():
+    s = sample([7], [[0, 1]])
+    before = taught(s)
+    s.teacher_cas.data[..., [2, 3]] += 1e3
+    torch.testing.assert_close(taught(s), before)
     s.teacher_cas.data[..., 1] += 1
-    assert loss(s) != before
-    (gradient,) = torch.autograd.grad(loss(s), s.cas)
-    assert (gradient[..., [0, 2]] > 0).all(), "the student is led away from them"
+    assert not torch.allclose(taught(s), before)
+
+
+def sure(*pictures: str) -> Tensor:
+    """A video a picture, a digit a snippet: logits that are sure of that class; `.` is background."""
+    won = torch.tensor([[C if mark == "." else int(mark) for mark in picture] for picture in pictures])
+    return 60 * torch.nn.functional.one_hot(won, C + 1).float()
+
+
+def carrying(*carried: list[int]) -> Tensor:
+    return torch.stack([torch.zeros(C).index_fill_(0, torch.tensor(c, dtype=torch.long), 1) for c in carried])
+
+
+def everywhere(cas: Tensor) -> Tensor:
+    return torch.ones(cas.shape[:2], dtype=torch.bool)
+
+
+def test_exclusive_is_zero_where_each_class_wins_its_own_snippets():
+    cas, labels = sure("00.22.", "......", ".11111"), carrying([0, 2], [], [1])
+    assert losses.exclusive_loss(cas, labels, everywhere(cas), 6).item() == pytest.approx(0, abs=1e-5)
+    missed = losses.exclusive_loss(cas, labels, everywhere(cas), 3).item()
+    assert missed == pytest.approx(np.log(2) / 2 / 3, abs=1e-4), "half the third's background is sought in vain"
+
+
+def test_exclusive_is_larger_where_two_classes_share_their_snippets():
+    own, labels = sure("00.22."), carrying([0, 2])
+    shared = own.clone()
+    shared[:, :2] = shared[:, 3:5] = torch.tensor([60.0, 0, 60, 0])
+    loss = losses.exclusive_loss(shared, labels, everywhere(shared), 3)
+    assert loss.item() == pytest.approx(2 / 3 * np.log(2), abs=1e-4), "both win by half what they share"
+    mil, mil_own = (losses.mil_loss(losses.topk_mean(x, everywhere(x), 3), labels, 1) for x in (shared, own))
+    torch.testing.assert_close(mil, mil_own, msg="which the other loss does not mind")
+    missed = losses.exclusive_loss(sure("00...."), labels, everywhere(own), 3)
+    assert missed > loss, "and a class with no snippet at all is worse"
+
+
+def test_candidates_are_the_carried_classes_and_background():
+    cas = sure("00.22.", "......")
+    assert losses.candidates_loss(cas, carrying([0, 2], []), everywhere(cas)).item() == pytest.approx(0, abs=1e-6)
+    assert losses.candidates_loss(cas, carrying([0], []), everywhere(cas)) > 5, "two snippets of a class not there"
+    either = torch.tensor([[[30.0, 0, 30, 0]]])
+    assert losses.candidates_loss(either, carrying([0, 2]), everywhere(either)).item() == pytest.approx(0, abs=1e-6)

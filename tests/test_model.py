@@ -11,7 +11,15 @@ from torch import Tensor, nn
 from wtal.config import METHODS
 from wtal.model import DFE, build, build_local
 from wtal.model.memory import EmaMemory, GlobalEnhancement, LearnedMemory
-from wtal.model.parts import Branch, DilatedBlock, LocalEnhancement, Normalise, WindowedAttention
+from wtal.model.parts import (
+    Branch,
+    DilatedBlock,
+    Dropout,
+    LocalEnhancement,
+    Normalise,
+    Smoothing,
+    WindowedAttention,
+)
 
 CLASSES, WIDTH = 3, 16
 B, T = 2, 13  # no other axis is 13 long
@@ -87,23 +95,77 @@ def test_one_snippet_is_a_video(settings, local, modalities):
 
 
 @pytest.mark.parametrize(
-    "block", [DilatedBlock(WIDTH, 2, 0.5), WindowedAttention(WIDTH, 3, 0.5), LocalEnhancement([])]
+    "block",
+    [DilatedBlock(WIDTH, 2, 0.5), WindowedAttention(WIDTH, 3, 0.5), Smoothing(WIDTH, 0), LocalEnhancement([])],
+    ids=lambda block: type(block).__name__,
 )
-def test_local_enhancement_starts_as_the_identity(block):
+def test_a_block_starts_as_the_identity(block):
     x, mask = torch.randn(B, T, WIDTH), videos()[1]
-    assert torch.equal(block.train()(x, mask), x)
+    assert torch.equal(block.train()(x, mask)[mask], x[mask])
+
+
+def test_local_enhancement_starts_as_its_smoothing(settings):
+    x, mask = torch.randn(B, T, WIDTH), videos()[1]
+    for local in ("dilated", "attention"):
+        network = build_local(settings("local", model={"local": local, "smoothing": 2}), (4, 3), CLASSES).train()
+        for enhance in network.local:
+            assert torch.equal(enhance(x, mask), Smoothing(WIDTH, 2)(x, mask))
+
+
+@pytest.mark.parametrize("reach", [0, 1, 2, 7, 40])
+@torch.inference_mode()
+def test_smoothing_starts_as_the_mean_of_the_snippets_that_are_there(reach):
+    x, mask = torch.randn(B, T, WIDTH), videos()[1]
+    smoothed = Smoothing(WIDTH, reach)(x, mask)
+    for video, length in enumerate(LENGTHS):
+        for t in range(length):
+            near = x[video, max(0, t - reach) : min(length, t + reach + 1)]
+            torch.testing.assert_close(smoothed[video, t], near.mean(0))
+
+
+@pytest.mark.parametrize("reach", [0, 1, 2, 7, 40])
+@torch.inference_mode()
+def test_smoothing_leaves_what_is_constant_at_the_edges_and_beside_padding_too(reach):
+    (_, mask), constant = videos(more=3), torch.randn(WIDTH)
+    x = torch.where(mask[..., None], constant, torch.tensor(1e6))
+    torch.testing.assert_close(Smoothing(WIDTH, reach)(x, mask)[mask], constant.expand(sum(LENGTHS), WIDTH))
+
+
+@torch.inference_mode()
+def test_smoothing_weighs_each_channel_by_itself():
+    smooth, x = Smoothing(2, 1), torch.randn(1, T, 2)
+    smooth.weight[:] = torch.tensor([[1.0, 0], [0, 0], [0, 1]])  # the first looks back, the second ahead
+    smoothed = smooth(x, torch.ones(1, T, dtype=torch.bool))
+    torch.testing.assert_close(smoothed[0, 1:-1, 0], x[0, :-2, 0])
+    torch.testing.assert_close(smoothed[0, 1:-1, 1], x[0, 2:, 1])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_dropout_keeps_the_mean_in_training_and_is_nothing_at_rest(share):
+    x, dropout = torch.full((400, 500), 3.0), Dropout(share)
+    assert torch.equal(dropout.eval()(x), x)
+    torch.manual_seed(0)
+    dropped = dropout.train()(x)
+    assert dropped.mean().item() == pytest.approx(3, rel=0.03)
+    assert (dropped == 0).float().mean().item() == pytest.approx(share, abs=0.01)
+    torch.testing.assert_close(dropped[dropped != 0].unique(), torch.tensor([3 / (1 - share)]))
 
 
 @LOCAL
 @MODALITIES
 @torch.inference_mode()
-def test_baseline_and_local_agree_at_the_start(settings, local, modalities):
+def test_baseline_and_local_agree_at_the_start_but_for_smoothing(settings, local, modalities):
     baseline = build(settings("baseline"), modalities, CLASSES).eval()
-    other = build(settings("local", model={"local": local}), modalities, CLASSES).eval()
-    added = other.load_state_dict(baseline.state_dict(), strict=False)
-    assert not added.unexpected_keys and all(key.startswith("local.") for key in added.missing_keys)
     x, mask = videos()
-    assert torch.equal(baseline(x, mask).cas, other(x, mask).cas)
+    for smoothing in (0, 2):
+        model = {"local": local, "smoothing": smoothing}
+        other = build(settings("local", model=model), modalities, CLASSES).eval()
+        added = other.load_state_dict(baseline.state_dict(), strict=False)
+        assert not added.unexpected_keys and all(key.startswith("local.") for key in added.missing_keys)
+        assert torch.equal(baseline(x, mask).attentions, other(x, mask).attentions)
+        # What is linear commutes with a plain mean over time.
+        cas = Smoothing(CLASSES + 1, smoothing)(baseline(x, mask).cas, mask)
+        torch.testing.assert_close(cas[mask], other(x, mask).cas[mask])
 
 
 @MODALITIES
@@ -158,6 +220,14 @@ def test_windowed_attention_sees_its_window_each_side(window, at):
     assert changed(block, 29, at, WIDTH, real=29) == reach(29, at, window)
 
 
+@pytest.mark.parametrize("reaching", [0, 1, 2, 8])
+@pytest.mark.parametrize("at", [0, 1, 14, 27, 28])
+@torch.inference_mode()
+def test_smoothing_sees_its_reach_each_side(reaching, at):
+    block = stirred(Smoothing(WIDTH, reaching))
+    assert changed(block, 29, at, WIDTH, real=29) == reach(29, at, reaching)
+
+
 @pytest.mark.parametrize("dilations", [(1,), (3,), (1, 2, 4)])
 @pytest.mark.parametrize("at", [0, 14, 28])
 @torch.inference_mode()
@@ -173,11 +243,12 @@ def test_dilated_blocks_see_the_sum_of_their_dilations(dilations, at):
 @LOCAL
 @torch.inference_mode()
 def test_whether_sees_far_and_where_sees_near(settings, local):
-    network = stirred(build_local(settings("local", model={"local": local, "normalise": "none"}), (4, 3), CLASSES))
+    model = {"local": local, "normalise": "none", "smoothing": 2, "dilations": (1, 2, 4), "window": 3}
+    network = stirred(build_local(settings("local", model=model), (4, 3), CLASSES))
     near = changed(lambda x, mask: network(x, mask).attentions.movedim(0, -1), 29, 14, 7, real=29)
     far = changed(lambda x, mask: network(x, mask).cas, 29, 14, 7, real=29)
     assert near == reach(29, 14, 0)
-    assert far == reach(29, 14, 3 if local == "attention" else 7)
+    assert far == reach(29, 14, 2 + (3 if local == "attention" else 1 + 2 + 4))
 
 
 @pytest.mark.parametrize("mode", ["none", "training", "video"])

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import wtal
+from wtal.dataset import pad
 from wtal.errors import CheckpointError, DataError
 from wtal.localize import localize
-from wtal.predict import Localizer, load_network, require_fit, score_videos
+from wtal.predict import Localizer, load_network, require_fit, score_videos, snippet_scores
 from wtal.train import train
 
 
@@ -42,7 +43,7 @@ def test_the_localizer_is_at_the_front_door():
 def test_a_localizer_says_what_the_steps_one_by_one_say(run, tiny):
     video = tiny.subset("testing")[0]
     network, meta = load_network(run, "local")
-    ((_, scores),) = score_videos(network, tiny, [video], meta.config.train.topk_ratio)
+    ((_, scores),) = score_videos(network, tiny, [video], meta.config)
     expected = localize(scores, meta.classes, meta.clock, meta.config.localize)
     assert Localizer.from_pretrained(run)(tiny.features(video.id)) == expected
 
@@ -57,11 +58,25 @@ def test_the_kind_of_number_and_what_was_asked_before_do_not_matter(run, tiny):
 @pytest.mark.parametrize("branch", ["local", "global"])
 def test_scores_are_probabilities_for_each_snippet(run, tiny, branch):
     network, meta = load_network(run, branch)
-    for video, scores in score_videos(network, tiny, tiny.subset("testing"), meta.config.train.topk_ratio):
+    for video, scores in score_videos(network, tiny, tiny.subset("testing"), meta.config):
         T, C = len(tiny.features(video.id)), len(tiny.classes)
         assert (scores.attention.shape, scores.cas.shape, scores.video.shape) == ((T,), (T, C + 1), (C,))
         np.testing.assert_allclose(scores.cas.sum(1), 1, atol=1e-5)
         assert all(((v >= 0) & (v <= 1)).all() for v in (scores.attention, scores.cas, scores.video))
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0, 1e6])
+def test_cas_is_softened_by_the_temperature_of_localize(run, tiny, temperature):
+    network, meta = load_network(run, "local")
+    localizing = meta.config.localize.model_copy(update={"temperature": temperature})
+    config = meta.config.model_copy(update={"localize": localizing})
+    scores = snippet_scores(network, features_of(tiny), config)
+    with torch.inference_mode():
+        logits = network(*pad([features_of(tiny)])).cas[0]
+    np.testing.assert_allclose(scores.cas, (logits / temperature).softmax(-1), atol=1e-6)
+    assert np.array_equal(scores.evidence, scores.cas[:, :-1])
+    plain = snippet_scores(network, features_of(tiny), meta.config)
+    assert np.array_equal(scores.attention, plain.attention) and np.array_equal(scores.video, plain.video)
 
 
 def test_one_snippet_is_a_video(run):
@@ -85,7 +100,7 @@ def test_numbers_that_are_not_finite_are_refused(run, tiny, wrong, tmp_path):
     np.save(tmp_path / "features" / f"{video.id}.npy", features)
     network, meta = load_network(run, "local")
     with pytest.raises(DataError, match=rf"{video.id}\.npy: snippet 2"):
-        list(score_videos(network, replace(tiny, path=tmp_path), [video], meta.config.train.topk_ratio))
+        list(score_videos(network, replace(tiny, path=tmp_path), [video], meta.config))
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path):

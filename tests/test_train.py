@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from wtal import checkpoint
 from wtal.dataset import held_out_ids
-from wtal.errors import CheckpointError, DataError
+from wtal.errors import CheckpointError, ConfigError, DataError
+from wtal.experiment import train_run
 from wtal.formats.plain import read_folder
 from wtal.train import learning_rate, train
 
@@ -111,35 +112,61 @@ def test_a_last_line_cut_off_is_dropped(tiny, tmp_path, settings):
     assert metrics(tmp_path / "whole") == metrics(tmp_path / "broken")
 
 
-@pytest.mark.parametrize("step", [4, 6])
-def test_scores_of_a_checkpoint_are_not_lost(tiny, tmp_path, settings, step):
-    """Broken off between a checkpoint and its score, a resumed run has all scores still."""
+def strength(network):
+    """Stands for a score: depends on the weights alone."""
+    return {"score": float(network.classify.weight.detach().abs().sum())}
 
-    def score(saved, done):
-        return {"score": done / 10}
 
-    def break_off(saved, done):
-        return score(saved, done) if done < step else stop_at(step)(done, {})
+def scored(run):
+    return {row["step"]: row["score"] for row in metrics(run) if "score" in row}
 
-    train(settings(), tiny, tmp_path / "whole", device="cpu", validate=score)
-    with pytest.raises(KeyboardInterrupt):
+
+def test_the_scores_are_those_of_the_checkpoint_and_in_its_step_s_only_line(tiny, tmp_path, settings):
+    last = train(settings(), tiny, tmp_path, device="cpu", validate=strength)
+    assert [row["step"] for row in metrics(tmp_path)] == [1, 2, 3, 4, 5, 6] and list(scored(tmp_path)) == [2, 4, 6]
+    assert scored(tmp_path)[6] == strength(checkpoint.load_local(last)[0])["score"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("moment", ["before its score", "after it"])
+def test_scores_of_a_checkpoint_are_not_lost(tiny, tmp_path, settings, monkeypatch, count, moment):
+    """Broken off at a checkpoint, before its score or between that and its files, a resumed run has all of them."""
+    train(settings(), tiny, tmp_path / "whole", device="cpu", validate=strength)
+    done = []
+
+    def break_off(network):
+        done.append("score")
+        if len(done) < count:
+            return strength(network)
+        if moment == "before its score":
+            raise KeyboardInterrupt
+        patch.setattr(checkpoint, "save_file", interrupt)
+        return strength(network)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         train(settings(), tiny, tmp_path / "broken", device="cpu", validate=break_off)
-    train(settings(), tiny, tmp_path / "broken", resume=True, device="cpu", validate=score)
-    assert metrics(tmp_path / "broken") == metrics(tmp_path / "whole")
+    train(settings(), tiny, tmp_path / "broken", resume=True, device="cpu", validate=strength)
+    assert metrics(tmp_path / "broken") == metrics(tmp_path / "whole") and same(
+        tmp_path / "broken", tmp_path / "whole"
+    )
 
 
 def test_scoring_checkpoints_changes_and_chooses_nothing(tiny, tmp_path, settings):
-    seen = []
-
-    def score(saved, step):
-        seen.append((checkpoint.read_meta(saved).step, step))
+    def spoil(network):
+        """Draws numbers, and writes on what it is given."""
+        assert not network.training
+        with torch.no_grad():
+            network.classify.weight.fill_(0)
         return {"score": -float(torch.rand(()))}
 
-    last = train(settings(), tiny, tmp_path / "scored", device="cpu", validate=score)
+    last = train(settings(), tiny, tmp_path / "scored", device="cpu", validate=spoil)
     train(settings(), tiny, tmp_path / "plain", device="cpu")
-    assert same(tmp_path / "scored", tmp_path / "plain")
-    assert seen == [(2, 2), (4, 4), (6, 6)] and checkpoint.read_meta(last).step == 6
-    assert sum("score" in row for row in metrics(tmp_path / "scored")) == 3
+    for file in ("model.safetensors", "training.safetensors"):
+        assert same(tmp_path / "scored", tmp_path / "plain", file)
+    assert checkpoint.read_meta(last).step == 6
 
 
 def test_resuming_a_finished_run_leaves_it_alone_and_none_starts_it(tiny, tmp_path, settings):
@@ -227,13 +254,19 @@ def test_what_the_memory_has_written_survives_the_averaging_of_weights(tiny, tmp
     assert torch.equal(weights(tmp_path, "global.safetensors")["memory.written"], trained)
 
 
-def test_features_that_are_not_finite_are_refused(tiny, tmp_path, settings):
+def test_features_that_are_not_finite_are_refused_at_the_door(tiny, tmp_path, settings):
     spoilt = tmp_path / "set"
     shutil.copytree(tiny.path, spoilt)
     name = tiny.subset("training")[0].id
     np.save(spoilt / "features" / f"{name}.npy", np.full((24, 10), np.nan, np.float16))
     with pytest.raises(DataError, match=name):
-        train(settings(), read_folder(spoilt), tmp_path / "run", device="cpu")
+        train_run(spoilt, tmp_path / "run", settings(), device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_training_and_says_what_to_do(tiny, tmp_path, settings):
+    with pytest.raises(ConfigError, match=r"step \d+: the loss is (nan|inf), training diverged; lower train\."):
+        train(settings(train={"learning_rate": 1e30}), tiny, tmp_path, device="cpu")
 
 
 def test_the_rate_falls_from_what_is_set_to_almost_nothing(settings):

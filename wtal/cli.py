@@ -1,4 +1,4 @@
-"""The `wtal` command. A user's error is one sentence and exit code 2; never a traceback."""
+"""The `wtal` command: what it is asked, and what it says. Each command opens its rooms when it is called."""
 
 import shlex
 import sys
@@ -8,35 +8,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.text import Text
-from typer.core import TyperGroup
 
 from wtal import __version__
-from wtal.errors import WtalError
+from wtal.door import Door
 
 METHODS = "baseline, local, dfe, dfe-global, dfe-no-distillation, self-distillation, shuffled-memory, random-memory"
 PROTOCOLS = "activitynet, thumos14-210, thumos14-212, thumos14-snippet, wtalc"
-WAYS_ON = {"train": "go on with --resume", "localize": "nothing was written", "evaluate": "nothing was written"}
-
-
-class Door(TyperGroup):
-    """All commands pass here: the exit code is 2 for what the user can mend, 130 for an interrupt."""
-
-    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer carries its own click
-        try:
-            return super().invoke(ctx)
-        except WtalError as error:
-            _complain("error: ", str(error))
-        except KeyboardInterrupt:
-            way_on = WAYS_ON.get(ctx.invoked_subcommand or "", "run it again to go on")
-            _complain("", f"interrupted; what was saved stays, {way_on}")
-            raise typer.Exit(130) from None
-        except BrokenPipeError:  # `| head` has seen enough
-            raise
-        except OSError as error:
-            place = f"{error.filename}: " if error.filename else ""
-            _complain("error: ", f"{place}{(error.strerror or str(error)).lower()}")
-        raise typer.Exit(2)
-
 
 app = typer.Typer(
     cls=Door,
@@ -282,8 +259,3 @@ def _localize_command(run: Path, data: Path) -> str:
 def _say(line: str) -> None:
     """A line as it is: neither markup nor wrapped, so that paths in it can be copied."""
     console.print(Text(line), soft_wrap=True)
-
-
-def _complain(kind: str, message: str) -> None:
-    text = Text.assemble((kind, "bold"), message)
-    Console(stderr=True, highlight=False).print(text, soft_wrap=True)

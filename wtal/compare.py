@@ -1,20 +1,16 @@
-"""Methods against each other: same seeds, same steps, last checkpoint; mean, spread and paired differences."""
+"""Methods against each other: same seeds, same steps, last checkpoint. Runs what is missing, side by side."""
 
 import hashlib
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from scipy import stats
 
 from wtal import checkpoint
 from wtal.config import METHODS, Config
@@ -22,9 +18,10 @@ from wtal.errors import ConfigError, WtalError
 from wtal.experiment import evaluate_file, localize_run, require_actions, train_run
 from wtal.files import read_json, write_json
 from wtal.formats.plain import read_folder
+from wtal.protocols import TIOUS
 from wtal.result import Result
+from wtal.scores import Difference, Score, comparison_json, differences_of, score_of
 
-TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 TEXTS = ("annotations.json", "tags.csv", "dataset.json")
 Done = Callable[["Job", int, int], object]
 
@@ -52,38 +49,6 @@ class Job:
 
     def __str__(self) -> str:
         return f"{self.name} {self.method} seed {self.config.train.seed}"
-
-
-@dataclass(frozen=True)
-class Score:
-    """A method on one data set, average mAP over tIoU 0.1:0.7 in percent, a number a seed."""
-
-    data: str
-    method: str
-    averages: tuple[float, ...]
-    maps: tuple[tuple[float, ...], ...]  # seeds x tIoUs, percent
-
-    @property
-    def mean(self) -> float:
-        """Over the seeds."""
-        return float(np.mean(self.averages))
-
-    @property
-    def spread(self) -> float:
-        """Standard deviation over the seeds (n - 1); 0 for a single one."""
-        return float(np.std(self.averages, ddof=1)) if len(self.averages) > 1 else 0.0
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One method minus another, seed by seed, with a 95 % bootstrap interval over the seeds."""
-
-    data: str
-    method: str
-    other: str
-    mean: float
-    low: float
-    high: float
 
 
 def compare(
@@ -114,12 +79,12 @@ def compare(
     ]
     _run_all(jobs, workers or os.cpu_count() or 1, done)
     scores = [
-        _score(name, method, [job for job in jobs if (job.name, job.method) == (name, method)])
+        score_of(name, method, [_result(job) for job in jobs if (job.name, job.method) == (name, method)])
         for name in names.values()
         for method in methods
     ]
     differences = [d for name in names.values() for d in differences_of([s for s in scores if s.data == name])]
-    write_json(out / "comparison.json", _as_json(scores, differences, subset, seeds, config))
+    write_json(out / "comparison.json", comparison_json(scores, differences, subset, seeds, config))
     return scores, differences
 
 
@@ -131,33 +96,6 @@ def data_names(datas: Sequence[Path]) -> dict[Path, str]:
         if len(set(names.values())) == len(names):
             return names
     raise ConfigError("the data set folders cannot be told apart by their names; rename one of them")
-
-
-def overall(scores: Sequence[Score]) -> list[Score]:
-    """Each method's mean over the data sets, seed by seed."""
-    methods = dict.fromkeys(score.method for score in scores)
-    return [_mean_score(method, [s for s in scores if s.method == method]) for method in methods]
-
-
-def differences_of(scores: Sequence[Score]) -> list[Difference]:
-    """On one data set: `dfe`, or the first where it is not there, minus each of the others."""
-    ours = next((s for s in scores if s.method == "dfe"), scores[0])
-    return [
-        Difference(s.data, ours.method, s.method, *paired_difference(ours.averages, s.averages))
-        for s in scores
-        if s is not ours
-    ]
-
-
-def paired_difference(ours: Sequence[float], others: Sequence[float]) -> tuple[float, float, float]:
-    """Mean of the paired differences and its 95 % percentile bootstrap interval (10,000 draws, fixed seed)."""
-    difference = np.subtract(ours, others)
-    if len(difference) < 2 or np.ptp(difference) == 0:
-        return float(difference.mean()), float(difference.min()), float(difference.max())
-    interval = stats.bootstrap(
-        (difference,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(0)
-    ).confidence_interval
-    return float(difference.mean()), float(interval.low), float(interval.high)
 
 
 def _known_methods(methods: Sequence[str]) -> list[str]:
@@ -265,34 +203,5 @@ def _is_scored(job: Job) -> bool:
     return True
 
 
-def _score(name: str, method: str, jobs: Sequence[Job]) -> Score:
-    results = [Result.from_json(read_json(job.results)) for job in jobs]
-    return Score(
-        name,
-        method,
-        tuple(100 * result.average() for result in results),
-        tuple(tuple(100 * value for value in result.map) for result in results),
-    )
-
-
-def _mean_score(method: str, scores: Sequence[Score]) -> Score:
-    averages = np.mean([score.averages for score in scores], axis=0)  # seeds
-    maps = np.mean([score.maps for score in scores], axis=0)  # seeds x tIoUs
-    return Score("mean", method, tuple(averages.tolist()), tuple(map(tuple, maps.tolist())))
-
-
-def _as_json(
-    scores: Sequence[Score], differences: Sequence[Difference], subset: str, seeds: int, config: Config
-) -> Mapping[str, Any]:
-    means = overall(scores)
-    return {
-        "subset": subset,
-        "tious": TIOUS,
-        "checkpoint": "last",
-        "seeds": seeds,
-        "scores": [asdict(s) | {"mean": s.mean, "spread": s.spread} for s in scores],
-        "overall": [asdict(s) | {"mean": s.mean, "spread": s.spread} for s in means],
-        "differences": [asdict(d) for d in differences],
-        "overall_differences": [asdict(d) for d in differences_of(means)],
-        "config": config.model_dump(),
-    }
+def _result(job: Job) -> Result:
+    return Result.from_json(read_json(job.results))

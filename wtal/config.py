@@ -3,12 +3,16 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from reprlib import repr as shortened
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from wtal.errors import ConfigError
 from wtal.files import read_text
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class _Settings(BaseModel):
@@ -37,18 +41,23 @@ METHODS = {
 }
 
 
+# Upper bounds are far beyond any use: they stop a slip of the pen, or of ill will, before it takes all memory.
+Dilation = Annotated[int, Field(ge=1, le=65536)]
+Thresholds = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=100)]
+
+
 class ModelConfig(_Settings):
     """The network. `width` is H; `slots` is S, the memory's vectors a class."""
 
-    width: int = Field(128, ge=8, multiple_of=4)
+    width: int = Field(128, ge=8, le=4096, multiple_of=4)
     normalise: Literal["none", "training", "video"] = "none"
     dropout: float = Field(0.3, ge=0, lt=1)
     local: Literal["dilated", "attention"] = "dilated"
-    smoothing: int = Field(2, ge=0, description="snippets each side of the mean that local enhancement starts from")
-    dilations: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4)
-    window: int = Field(8, ge=1, description="snippets each side that windowed attention sees")
+    smoothing: int = Field(2, ge=0, le=256, description="snippets each side that local enhancement's mean takes in")
+    dilations: tuple[Dilation, ...] = Field((1, 2, 4), max_length=16)
+    window: int = Field(8, ge=1, le=4096, description="snippets each side that windowed attention sees")
     memory: Literal["learned", "ema"] = "learned"
-    slots: int = Field(2, ge=1)
+    slots: int = Field(2, ge=1, le=64)
     momentum: float = Field(0.9, ge=0, lt=1, description="of the ema memory")
 
 
@@ -58,7 +67,7 @@ class WeightsConfig(_Settings):
     mil: float = Field(1.0, ge=0)
     mil_suppressed: float = Field(1.0, ge=0)
     exclusive: float = Field(1.0, ge=0)
-    candidates: float = Field(1.0, ge=0)
+    candidates: float = Field(3.0, ge=0)
     coactivity: float = Field(1.0, ge=0)
     sparsity: float = Field(0.1, ge=0)
     guide: float = Field(0.1, ge=0)
@@ -73,36 +82,30 @@ class TrainConfig(_Settings):
     """How long and how fast; one step is one batch."""
 
     seed: int = Field(0, ge=0, lt=2**40)
-    steps: int = Field(500, ge=1)
-    batch_size: int = Field(10, ge=1)
-    snippets: int = Field(320, ge=2, description="longer training sequences are cropped to this many snippets")
+    steps: int = Field(500, ge=1, le=10**9)
+    batch_size: int = Field(10, ge=1, le=4096)
+    snippets: int = Field(320, ge=2, le=10**6, description="longer training sequences are cropped to so many")
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-3, ge=0)
     average: float = Field(0.99, ge=0, lt=1, description="momentum of the averaged weights that are kept")
-    topk_ratio: int = Field(16, ge=1, description="r: video logits are the mean of the top T / r snippets")
-    warmup: float = Field(0.2, ge=0, lt=1, description="share of the steps before the memory is read")
+    topk_ratio: int = Field(16, ge=1, le=10**6, description="r: video logits are the mean of the top T / r")
+    warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps before the memory is read")
     ramp: float = Field(0.2, ge=0, le=1, description="share of the steps over which distillation comes in")
     temperature: float = Field(2.0, gt=0)
-    save_every: int = Field(100, ge=1)
+    save_every: int = Field(100, ge=1, le=10**9)
 
 
 class LocalizeConfig(_Settings):
     """From snippet scores to proposals."""
 
-    attention_thresholds: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-    evidence_thresholds: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+    attention_thresholds: Thresholds = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    evidence_thresholds: Thresholds = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
     temperature: float = Field(2.0, gt=0, description="softens CAS before it is cut, as in distillation")
     video_threshold: float = Field(0.02, ge=0, lt=1, description="classes below are left out; the best one stays")
     flank: float = Field(0.25, gt=0, description="outer part each side, as a share of the proposal's length")
     gamma: float = Field(0.2, ge=0, description="share of the video score in a proposal's score")
     nms_sigma: float = Field(0.3, gt=0, description="of Gaussian soft-NMS")
     min_score: float = Field(1e-3, ge=0, description="proposals that soft-NMS pushes below are dropped")
-
-    @model_validator(mode="after")
-    def _thresholds_inside(self) -> Self:
-        if not all(0 < t < 1 for t in self.attention_thresholds + self.evidence_thresholds):
-            raise ValueError("thresholds lie between 0 and 1")
-        return self
 
 
 class Config(_Settings):
@@ -118,7 +121,7 @@ class Config(_Settings):
     @classmethod
     def _method_known(cls, name: str) -> str:
         if name not in METHODS:
-            raise ValueError(f"use one of {', '.join(METHODS)}")
+            raise ValueError(f"it should be one of {', '.join(METHODS)}")
         return name
 
     @property
@@ -132,12 +135,7 @@ def parse_config(values: dict[str, Any], source: str = "settings") -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(_known(first["loc"][:-1]))
-            raise ConfigError(f"{source}: there is no setting {name}; known here: {known}") from error
-        raise ConfigError(f"{source}: {name} is {first['input']!r}: {first['msg'].lower()}") from error
+        raise ConfigError(f"{source}: {_sentence(error.errors()[0])}") from error
 
 
 def read_config(path: Path | None, overrides: tuple[str, ...] = ()) -> Config:
@@ -146,8 +144,12 @@ def read_config(path: Path | None, overrides: tuple[str, ...] = ()) -> Config:
     if path is not None:
         try:
             values = tomllib.loads(read_text(path))
-        except tomllib.TOMLDecodeError as error:
+        except ValueError as error:  # a number of thousands of digits too
             raise ConfigError(f"{path}: not valid TOML: {error}") from error
+        except RecursionError as error:
+            raise ConfigError(
+                f"{path}: brackets or names are nested too deeply; settings need two levels"
+            ) from error
     for override in overrides:
         _set(values, override)
     return parse_config(values, str(path) if path else "settings")
@@ -155,13 +157,13 @@ def read_config(path: Path | None, overrides: tuple[str, ...] = ()) -> Config:
 
 def _set(values: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
-    if not equals:
+    *sections, last = (part.strip() for part in name.split("."))
+    if not equals or not all([*sections, last]):
         raise ConfigError(f"--set {override}: write it as section.name=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text  # a bare word is a string
-    *sections, last = name.strip().split(".")
     for section in sections:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
@@ -169,10 +171,29 @@ def _set(values: dict[str, Any], override: str) -> None:
     values[last] = value
 
 
-def _known(place: tuple[int | str, ...]) -> list[str]:
+def _sentence(problem: "ErrorDetails") -> str:
+    """What pydantic found, in our words: which setting, what was given, what would be right."""
+    place, (_, should, right) = problem["loc"], problem["msg"].partition("should")
+    name = ".".join(str(part) or "''" for part in place) or "the configuration"
+    if problem["type"] == "extra_forbidden":
+        return f"there is no setting {name}; known here: {_known(place[:-1])}"
+    if problem["type"] == "model_type":
+        return f"{name} is {_shown(problem['input'])}; it should hold settings by name: {_known(place)}"
+    right = right.replace(" after validation", "")
+    return f"{name} is {_shown(problem['input'])}; {f'it should{right}' if should else problem['msg'].lower()}"
+
+
+def _shown(value: object) -> str:
+    try:
+        return shortened(value)
+    except ValueError:
+        return "a number of thousands of digits"
+
+
+def _known(place: tuple[int | str, ...]) -> str:
     settings: type[BaseModel] = Config
     for name in place:
         annotation = settings.model_fields[str(name)].annotation
         assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
         settings = annotation
-    return list(settings.model_fields)
+    return ", ".join(settings.model_fields)

@@ -35,21 +35,21 @@ def mil_loss(video_logits: Tensor, labels: Tensor, background: float) -> Tensor:
     return -(target * F.log_softmax(video_logits, 1)).sum(1).mean()
 
 
-def exclusive_loss(cas: Tensor, labels: Tensor, mask: Tensor, ratio: int) -> Tensor:
+def exclusive_loss(classes: Tensor, labels: Tensor, mask: Tensor, ratio: int) -> Tensor:
     """Every class that a video carries, background too, wins its strongest snippets from the others.
 
     `mil_loss` lets classes that often come together share the same snippets; here a snippet's probabilities
-    sum to one, so each class must find snippets of its own. B x T x (C + 1) logits, B x C labels.
+    (B x T x (C + 1)) sum to one, so each class must find snippets of its own. labels B x C.
     """
     carried = _carried(labels)
-    strongest = topk_mean(F.softmax(cas.float(), -1), mask, ratio)  # B x (C + 1)
+    strongest = topk_mean(classes, mask, ratio)  # B x (C + 1)
     return -((strongest + EPSILON).log() * carried).sum(1).div(carried.sum(1)).mean()
 
 
-def candidates_loss(cas: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+def candidates_loss(classes: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
     """No snippet is of a class that its video does not carry: -log of what the carried ones share. As above."""
-    absent = F.log_softmax(cas.float(), -1).masked_fill(_carried(labels)[:, None] == 0, -torch.inf)
-    return masked_mean(-absent.logsumexp(-1), mask)
+    share = torch.einsum("btc,bc->bt", classes, _carried(labels))
+    return masked_mean(-(share + EPSILON).log(), mask)
 
 
 def coactivity_loss(features: Tensor, cas: Tensor, labels: Tensor, mask: Tensor) -> Tensor:

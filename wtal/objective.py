@@ -1,5 +1,6 @@
 """The sum that training minimises: every term by its name, for one or two branches."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,47 +13,56 @@ from wtal.model import DFE, Chassis
 from wtal.model.parts import Branch
 
 if TYPE_CHECKING:
-    from wtal.config import Config, TrainConfig
+    from wtal.config import Config, Method, TrainConfig
 
 Terms = dict[str, Tensor]
 
 
 def objective(model: Chassis | DFE, batch: Batch, config: "Config", step: int) -> tuple[Tensor, Terms]:
-    """The loss of one step and its terms; also writes the ema memory's update through `Branch` alone.
+    """The loss of one step and its terms; what was confident is written to the memory.
 
     Until the warm-up is over the memory is not read and nobody teaches.
     """
-    reading = step > config.train.warmup * config.train.steps
-    local, teacher = _branches(model, batch, config.parts.teacher, reading)
-    terms = chassis_terms(local, batch, config.train.topk_ratio)
+    settings, parts = config.train, config.parts
+    reading = step >= settings.warmup * settings.steps
+    local, teacher = _branches(model, batch, parts, reading)
+    terms = chassis_terms(local, batch, settings.topk_ratio)
     weights = config.weights.model_dump()
     if teacher is not None:
-        for name, term in chassis_terms(teacher, batch, config.train.topk_ratio).items():
-            terms[f"global_{name}"], weights[f"global_{name}"] = term, weights[name]
-        if config.parts.teacher != "none":
-            share = _ramp(config.train, step)
-            for name, term in distillation_terms(local, teacher, batch, config.train.temperature).items():
+        for name, term in _global_terms(teacher, batch, settings.topk_ratio).items():
+            terms[name], weights[name] = term, weights[name.split("_", 1)[1]]
+        if parts.teacher != "none":
+            share = _ramp(settings, step)
+            for name, term in distillation_terms(local, teacher, batch, settings.temperature).items():
                 terms[name] = share * term
     if isinstance(model, DFE):
-        terms |= memory_terms(model, config.parts.memory)
+        terms |= memory_terms(model, parts.memory)
         model.memory.update(*confident_features(local, batch))
     return torch.stack([weights[name] * term for name, term in terms.items()]).sum(), terms
 
 
 def chassis_terms(branch: Branch, batch: Batch, ratio: int) -> Terms:
     """What any branch is trained on."""
-    suppressed = branch.suppressed
+    suppressed, classes = branch.suppressed, F.softmax(branch.cas.float(), -1)
     return {
         "mil": losses.mil_loss(losses.topk_mean(branch.cas, batch.mask, ratio), batch.labels, background=1),
         "mil_suppressed": losses.mil_loss(
             losses.topk_mean(suppressed, batch.mask, ratio), batch.labels, background=0
         ),
-        "exclusive": losses.exclusive_loss(branch.cas, batch.labels, batch.mask, ratio),
-        "candidates": losses.candidates_loss(branch.cas, batch.labels, batch.mask),
+        "exclusive": losses.exclusive_loss(classes, batch.labels, batch.mask, ratio),
+        "candidates": losses.candidates_loss(classes, batch.labels, batch.mask),
         "coactivity": losses.coactivity_loss(branch.far, suppressed[..., :-1], batch.labels, batch.mask),
         "sparsity": losses.sparsity_loss(branch.attention, batch.mask),
         "guide": losses.guide_loss(branch.attention, branch.cas, batch.mask),
         "mutual": losses.mutual_loss(branch.attentions, batch.mask),
+    }
+
+
+def recall_terms(recall: Tensor, batch: Batch, ratio: int) -> Terms:
+    """What the memory takes each snippet for must agree with the tags, as the classifier must."""
+    return {
+        "exclusive": losses.exclusive_loss(recall, batch.labels, batch.mask, ratio),
+        "candidates": losses.candidates_loss(recall, batch.labels, batch.mask),
     }
 
 
@@ -63,10 +73,17 @@ def distillation_terms(local: Branch, teacher: Branch, batch: Batch, temperature
             local.attention, teacher.attention, batch.mask
         ),
         "distillation_cas": losses.distillation_cas_loss(
-            local.cas, teacher.cas, teacher.attention, batch.labels, batch.mask, temperature
+            local.cas, opinion(teacher), teacher.attention, batch.labels, batch.mask, temperature
         ),
         "distillation_features": losses.distillation_features_loss(local.far, teacher.far, batch.mask),
     }
+
+
+def opinion(teacher: Branch) -> Tensor:
+    """The teacher's logits. The global branch has two minds, the classifier's and the memory's, of equal weight."""
+    if teacher.recall is None:
+        return teacher.cas
+    return (F.softmax(teacher.cas.float(), -1) / 2 + teacher.recall.float() / 2 + losses.EPSILON).log()
 
 
 def memory_terms(model: DFE, kind: str) -> Terms:
@@ -103,13 +120,29 @@ def confident_features(branch: Branch, batch: Batch) -> tuple[Tensor, Tensor]:
     return (features * chosen[..., None]).sum(1) / count[:, None], classes
 
 
-def _branches(model: Chassis | DFE, batch: Batch, teacher: str, reading: bool) -> tuple[Branch, Branch | None]:
+def _global_terms(teacher: Branch, batch: Batch, ratio: int) -> Terms:
+    """The second branch's losses, under names of their own; the weights are those of the first's."""
+    terms = {f"global_{name}": term for name, term in chassis_terms(teacher, batch, ratio).items()}
+    if teacher.recall is not None:
+        terms |= {f"recall_{name}": term for name, term in recall_terms(teacher.recall, batch, ratio).items()}
+    return terms
+
+
+def _branches(model: Chassis | DFE, batch: Batch, parts: "Method", reading: bool) -> tuple[Branch, Branch | None]:
     if isinstance(model, DFE) and reading:
-        return model.both_branches(batch.features, batch.mask)
+        local, teacher = model.both_branches(batch.features, batch.mask)
+        return local, _shuffled(teacher) if parts.memory == "shuffled" else teacher
     local = model(batch.features, batch.mask)
-    if teacher == "dropout" and reading:
+    if parts.teacher == "dropout" and reading:
         return local, model(batch.features, batch.mask)
     return local, None
+
+
+def _shuffled(teacher: Branch) -> Branch:
+    """The control whose slots belong to other classes at every step."""
+    assert teacher.recall is not None
+    order = torch.randperm(teacher.recall.shape[-1]).to(teacher.recall.device)
+    return replace(teacher, recall=teacher.recall[..., order])
 
 
 def _ramp(settings: "TrainConfig", step: int) -> float:

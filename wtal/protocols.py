@@ -45,7 +45,7 @@ class Protocol:
         return np.trunc(times) if self.truncated else times
 
 
-_THUMOS_TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # of the THUMOS14 family, and of our own comparisons
 _THUMOS_AVERAGES = ((0.1, 0.5), (0.3, 0.7), (0.1, 0.7))
 _ACTIVITYNET_TIOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
@@ -55,16 +55,16 @@ PROTOCOLS = {
         Protocol("activitynet", _ACTIVITYNET_TIOUS, ((0.5, 0.95),), subsets=("testing", "validation", "")),
         Protocol(
             "thumos14-210",
-            _THUMOS_TIOUS,
+            TIOUS,
             _THUMOS_AVERAGES,
             without=frozenset({"video_test_0000270", "video_test_0001496"}),
             videos=210,
             instances=3311,
         ),
-        Protocol("thumos14-212", _THUMOS_TIOUS, _THUMOS_AVERAGES, videos=212, instances=3358),
+        Protocol("thumos14-212", TIOUS, _THUMOS_AVERAGES, videos=212, instances=3358),
         Protocol(
             "thumos14-snippet",
-            _THUMOS_TIOUS,
+            TIOUS,
             _THUMOS_AVERAGES,
             videos=212,
             instances=3358,
@@ -73,7 +73,7 @@ PROTOCOLS = {
         ),
         Protocol(
             "wtalc",
-            _THUMOS_TIOUS,
+            TIOUS,
             _THUMOS_AVERAGES,
             videos=212,
             instances=3358,

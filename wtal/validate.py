@@ -12,12 +12,11 @@ from wtal.localize import localize
 from wtal.matching import average_precision
 from wtal.model import Chassis
 from wtal.predict import score_videos
+from wtal.protocols import TIOUS
 from wtal.records import Video
 
 if TYPE_CHECKING:
     from wtal.config import Config
-
-TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 
 
 def validator(folder: Folder, config: "Config", held_out: frozenset[str]) -> Callable[[Chassis], dict[str, float]]:

@@ -1,5 +1,7 @@
 """DFE: the local branch, which alone runs at inference, and the global one it learns from."""
 
+from dataclasses import replace
+
 from torch import Tensor, nn
 
 from wtal.model.baseline import Chassis
@@ -21,5 +23,8 @@ class DFE(nn.Module):
     def both_branches(self, x: Tensor, mask: Tensor) -> tuple[Branch, Branch]:
         """Training and measuring: the local branch, and the global one over all classes' slots."""
         local = self(x, mask)
+        if not self.memory.written.any():
+            return local, local
         memory = self.memory.prototypes, self.memory.written
-        return local, self.local.head(self.enhance(local.near, *memory), self.enhance(local.far, *memory))
+        near, far = self.enhance(local.near, *memory), self.enhance(local.far, *memory)
+        return local, replace(self.local.head(near.features, far.features), recall=far.recall)

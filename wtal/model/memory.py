@@ -1,5 +1,7 @@
 """The global memory: what each class looks like across the videos, S slots of width H a class, background too."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -45,19 +47,30 @@ class EmaMemory(nn.Module):
             self.written[c, slot] += 1
 
 
-class GlobalEnhancement(nn.Module):
-    """Cross-attention from snippets to every class's slots. Starts as the identity."""
+@dataclass(frozen=True)
+class Reading:
+    """What snippets take from the memory."""
 
-    def __init__(self, width: int) -> None:
+    features: Tensor  # ... x H  enhanced by what was read
+    recall: Tensor  # ... x K    share of the reading that went to each class's slots; sums to 1
+
+
+class GlobalEnhancement(nn.Module):
+    """Cross-attention from snippets to every class's slots. Starts as the identity.
+
+    Alikeness is a cosine (our choice), so that a snippet is recalled by what it looks like, not by its strength.
+    """
+
+    def __init__(self, width: int, sharpness: float = 10.0) -> None:
         super().__init__()
+        self.sharpness = sharpness
         self.query, self.key, self.value = (nn.Linear(width, width, bias=False) for _ in range(3))
         self.out = nn.Linear(width, width, bias=False)
         nn.init.zeros_(self.out.weight)
 
-    def forward(self, x: Tensor, prototypes: Tensor, written: Tensor) -> Tensor:
-        """... x H features, K x S x H prototypes, K x S times written -> ... x H. Unwritten slots are not read."""
-        slots = prototypes[written > 0]  # N x H
-        if len(slots) == 0:
-            return x
-        scores = self.query(x) @ self.key(slots).T / x.shape[-1] ** 0.5
-        return x + self.out(scores.softmax(-1) @ self.value(slots))
+    def forward(self, x: Tensor, prototypes: Tensor, written: Tensor) -> Reading:
+        """... x H features, K x S x H prototypes, K x S times written (some > 0). Unwritten slots are not read."""
+        slots = prototypes.flatten(0, 1)  # K * S x H
+        alike = F.normalize(self.query(x), dim=-1) @ F.normalize(self.key(slots), dim=-1).T
+        read = (self.sharpness * alike).masked_fill(written.flatten() == 0, -torch.inf).softmax(-1)  # ... x K * S
+        return Reading(x + self.out(read @ self.value(slots)), read.unflatten(-1, written.shape).sum(-1))

@@ -18,6 +18,7 @@ class Branch:
     far: Tensor  # B x T x H      fused, after local (and global) enhancement
     attentions: Tensor  # M x B x T  foreground probability, each modality's
     cas: Tensor  # B x T x (C + 1)  logits, the last class is background
+    recall: Tensor | None = None  # B x T x (C + 1)  the global branch's: what the memory takes each snippet for
 
     @property
     def attention(self) -> Tensor:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wtal.compare import Difference, Score, differences_of, overall
+from wtal.scores import Difference, Score, differences_of, overall
 
 CELL, GAP = 10, 3  # "12.3 ± 4.5", and what stands between two columns
 

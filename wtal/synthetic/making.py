@@ -1,90 +1,13 @@
-"""A small made-up data set with the hard parts of real ones; hands on a plain data set folder, in seconds."""
+"""Sequences drawn from a seed, with the hard parts of real ones. Axes: T snippets, D features, C classes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wtal.errors import ConfigError, DataError
-from wtal.files import read_json, write_folder_whole, write_json
 from wtal.records import Action, Video
-from wtal.timeline import SnippetClock
-
-FEATURE = "synthetic: made-up directions, not measured from any video"
-NAMES = ("jump", "throw", "spin", "lift", "kick", "climb", "wave", "swing", "push", "roll", "catch", "bow")
-GAP = 3.0  # snippets, at least, between two actions
-ROOM = 0.7  # share of a sequence that actions and the gaps between them may fill
-LONG = (1.0, 1.7)  # how much longer a class's actions may be than another's
-
-
-@dataclass(frozen=True)
-class SyntheticConfig:
-    """How large the data set is, and how hard. Strengths are lengths of vectors; noise is per dimension.
-
-    Raises ConfigError when a subset cannot show every class or the actions cannot fit.
-    """
-
-    classes: int = 8
-    training: int = 120  # sequences
-    validation: int = 40
-    testing: int = 40
-    snippets: tuple[int, int] = (60, 160)  # length of a sequence
-    modalities: tuple[int, ...] = (32, 32)  # width of each
-    snippet_seconds: float = 0.5
-    offset_seconds: float = 0.25
-    without_action: float = 0.05  # share of sequences that are background only
-    second_label: float = 0.4  # chance that a sequence carries a second class
-    actions: tuple[int, int] = (1, 3)  # of each class that a sequence carries
-    action_snippets: tuple[int, int] = (6, 18)  # before the class's own factor of 1 to 1.7
-    early: float = 4.0  # strength of an action's first phase, by which its class is easily told
-    late: float = 2.0  # of its second, longer phase: the completeness problem
-    twin: float = 0.5  # how much of the second phase two classes share
-    style: float = 0.8  # of the way in which one video does an action, within the class's own subspace
-    context: float = 3.2  # of the scene around a class's actions: the context-confusion problem
-    context_with: float = 0.8  # chance of the scene in a sequence that carries its class
-    context_without: float = 0.25  # and in one that does not
-    drift: float = 3.0  # of the background's slow walk
-    distractor: float = 4.0  # of short events that belong to no class
-    distractors: tuple[int, int] = (1, 4)  # in a sequence
-    noise: float = 0.45
-
-    def __post_init__(self) -> None:
-        for name, sequences in self.subsets().items():
-            if sequences - self.background_only(sequences) < self.classes:
-                raise ConfigError(
-                    f"synthetic.{name} is {sequences}; {self.classes} classes need more sequences to occur in"
-                )
-        longest = self.action_snippets[1] * LONG[1] + GAP
-        if longest > ROOM * self.snippets[0]:
-            raise ConfigError(
-                f"synthetic.action_snippets is {self.action_snippets}; "
-                f"sequences of {self.snippets[0]} snippets hold at most {self._fits()}"
-            )
-        if self.snippet_seconds <= 0:
-            raise ConfigError(f"synthetic.snippet_seconds is {self.snippet_seconds}; use a number above 0")
-        if self.classes < 1 or not self.modalities or min(self.modalities) < 1:
-            raise ConfigError("synthetic: use at least one class and one modality of at least one dimension")
-
-    def _fits(self) -> int:
-        return max(0, int((ROOM * self.snippets[0] - GAP) / LONG[1]))
-
-    def subsets(self) -> dict[str, int]:
-        """Sequences in each subset."""
-        return {"training": self.training, "validation": self.validation, "testing": self.testing}
-
-    def background_only(self, sequences: int) -> int:
-        """How many of so many sequences carry no label."""
-        return int(self.without_action * sequences)
-
-    def class_names(self) -> tuple[str, ...]:
-        """The labels, in order."""
-        return tuple(NAMES[c] if c < len(NAMES) else f"action_{c}" for c in range(self.classes))
-
-    def clock(self) -> SnippetClock:
-        """Where snippets lie in seconds."""
-        return SnippetClock(self.snippet_seconds, self.offset_seconds)
+from wtal.synthetic.settings import GAP, LONG, ROOM, SyntheticConfig
 
 
 @dataclass(frozen=True)
@@ -159,63 +82,6 @@ def make_sequences(settings: SyntheticConfig, seed: int) -> Iterator[SyntheticSe
         for i, labels in enumerate(_deal_labels(settings, count, np.random.default_rng([seed, part]))):
             rng = np.random.default_rng([seed, part, i])
             yield make_sequence(world, settings, f"{subset}_{i:04d}", subset, labels, rng)
-
-
-def write_synthetic(folder: Path, settings: SyntheticConfig | None = None, seed: int = 0) -> None:
-    """Write the data set folder: annotations.json, dataset.json, features/<id>.npy (float16, T x D).
-
-    Training entries carry labels alone. The same settings and seed give the same bytes. An older synthetic
-    data set in `folder` is replaced; raises DataError when the folder holds anything else.
-    """
-    settings = settings or SyntheticConfig()
-    folder = folder.resolve()
-    _check_replaceable(folder)
-    write_folder_whole(folder, lambda part: _write_parts(part, settings, seed))
-
-
-def _write_parts(folder: Path, settings: SyntheticConfig, seed: int) -> None:
-    (folder / "features").mkdir()
-    database = {}
-    for sequence in make_sequences(settings, seed):
-        np.save(folder / "features" / f"{sequence.video.id}.npy", sequence.features)
-        database[sequence.video.id] = _entry(sequence.video)
-    write_json(folder / "annotations.json", {"version": "synthetic", "database": database})
-    write_json(folder / "dataset.json", _facts(settings, seed))
-
-
-def _check_replaceable(folder: Path) -> None:
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise DataError(f"{folder}: a file is in the way; choose another folder for the synthetic data set")
-    about = folder / "dataset.json"
-    facts = read_json(about) if about.exists() else {}
-    made_here = isinstance(facts, dict) and facts.get("feature") == FEATURE
-    if any(folder.iterdir()) and not made_here:
-        raise DataError(f"{folder}: holds something other than a synthetic data set; choose an empty folder")
-
-
-def _facts(settings: SyntheticConfig, seed: int) -> dict[str, object]:
-    return {
-        "snippet_seconds": settings.snippet_seconds,
-        "offset_seconds": settings.offset_seconds,
-        "classes": list(settings.class_names()),
-        "feature": FEATURE,
-        "modalities": list(settings.modalities),
-        "split": "every sequence drawn by itself",
-        "source": f"wtal.synthetic, seed {seed}",
-        "licence": "made by wtal from a seed",
-    }
-
-
-def _entry(video: Video) -> dict[str, object]:
-    """A video as ActivityNet's database has it."""
-    annotations: list[dict[str, object]]
-    if video.subset == "training":
-        annotations = [{"label": label} for label in video.labels]
-    else:
-        annotations = [{"label": a.label, "segment": [a.start, a.end]} for a in video.actions]
-    return {"subset": video.subset, "duration": video.duration, "annotations": annotations}
 
 
 def _deal_labels(settings: SyntheticConfig, sequences: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
