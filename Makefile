@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test check bench picture clean
 
 setup: $(STAMP)
 
@@ -26,6 +26,9 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+picture: demo
+	cp demo/timelines.png docs/timelines.png
 
 clean:
 	rm -rf $(VENV) demo runs

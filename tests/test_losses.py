@@ -63,8 +63,8 @@ def sample(lengths: list[int], labels: list[list[int]], seed: int = 0, padding: 
 LOSSES: dict[str, Callable[[Sample], Tensor]] = {
     "mil_loss": lambda s: losses.mil_loss(losses.topk_mean(s.cas, s.mask, 3), s.labels, background=1),
     "mil_loss, suppressed": lambda s: losses.mil_loss(losses.topk_mean(s.cas, s.mask, 3), s.labels, background=0),
-    "exclusive_loss": lambda s: losses.exclusive_loss(s.cas, s.labels, s.mask, 3),
-    "candidates_loss": lambda s: losses.candidates_loss(s.cas, s.labels, s.mask),
+    "exclusive_loss": lambda s: losses.exclusive_loss(s.cas.softmax(-1), s.labels, s.mask, 3),
+    "candidates_loss": lambda s: losses.candidates_loss(s.cas.softmax(-1), s.labels, s.mask),
     "coactivity_loss": lambda s: losses.coactivity_loss(s.features, s.cas[..., :-1], s.labels, s.mask),
     "sparsity_loss": lambda s: losses.sparsity_loss(s.attentions[0], s.mask),
     "guide_loss": lambda s: losses.guide_loss(s.attentions[0], s.cas, s.mask),
@@ -277,8 +277,8 @@ def everywhere(cas: Tensor) -> Tensor:
 
 def test_exclusive_is_zero_where_each_class_wins_its_own_snippets():
     cas, labels = sure("00.22.", "......", ".11111"), carrying([0, 2], [], [1])
-    assert losses.exclusive_loss(cas, labels, everywhere(cas), 6).item() == pytest.approx(0, abs=1e-5)
-    missed = losses.exclusive_loss(cas, labels, everywhere(cas), 3).item()
+    assert losses.exclusive_loss(cas.softmax(-1), labels, everywhere(cas), 6).item() == pytest.approx(0, abs=1e-5)
+    missed = losses.exclusive_loss(cas.softmax(-1), labels, everywhere(cas), 3).item()
     assert missed == pytest.approx(np.log(2) / 2 / 3, abs=1e-4), "half the third's background is sought in vain"
 
 
@@ -286,17 +286,23 @@ def test_exclusive_is_larger_where_two_classes_share_their_snippets():
     own, labels = sure("00.22."), carrying([0, 2])
     shared = own.clone()
     shared[:, :2] = shared[:, 3:5] = torch.tensor([60.0, 0, 60, 0])
-    loss = losses.exclusive_loss(shared, labels, everywhere(shared), 3)
+    loss = losses.exclusive_loss(shared.softmax(-1), labels, everywhere(shared), 3)
     assert loss.item() == pytest.approx(2 / 3 * np.log(2), abs=1e-4), "both win by half what they share"
     mil, mil_own = (losses.mil_loss(losses.topk_mean(x, everywhere(x), 3), labels, 1) for x in (shared, own))
     torch.testing.assert_close(mil, mil_own, msg="which the other loss does not mind")
-    missed = losses.exclusive_loss(sure("00...."), labels, everywhere(own), 3)
+    missed = losses.exclusive_loss(sure("00....").softmax(-1), labels, everywhere(own), 3)
     assert missed > loss, "and a class with no snippet at all is worse"
 
 
 def test_candidates_are_the_carried_classes_and_background():
     cas = sure("00.22.", "......")
-    assert losses.candidates_loss(cas, carrying([0, 2], []), everywhere(cas)).item() == pytest.approx(0, abs=1e-6)
-    assert losses.candidates_loss(cas, carrying([0], []), everywhere(cas)) > 5, "two snippets of a class not there"
+    assert losses.candidates_loss(cas.softmax(-1), carrying([0, 2], []), everywhere(cas)).item() == pytest.approx(
+        0, abs=1e-6
+    )
+    assert losses.candidates_loss(cas.softmax(-1), carrying([0], []), everywhere(cas)) > 2, (
+        "two snippets of a class not there"
+    )
     either = torch.tensor([[[30.0, 0, 30, 0]]])
-    assert losses.candidates_loss(either, carrying([0, 2]), everywhere(either)).item() == pytest.approx(0, abs=1e-6)
+    assert losses.candidates_loss(either.softmax(-1), carrying([0, 2]), everywhere(either)).item() == pytest.approx(
+        0, abs=1e-6
+    )

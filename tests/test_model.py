@@ -57,7 +57,13 @@ def video_outputs(branch: Branch, length: int) -> list[dict[str, Tensor]]:
         time = values.shape.index(length)
         return values.select(time - 1, video).narrow(time - 1, 0, min(length, LENGTHS[video]))
 
-    return [{f.name: of(getattr(branch, f.name), video) for f in fields(branch)} for video in range(B)]
+    there = {f.name: getattr(branch, f.name) for f in fields(branch) if getattr(branch, f.name) is not None}
+    return [{name: of(values, video) for name, values in there.items()} for video in range(B)]
+
+
+def outputs(branch: Branch) -> list[Tensor]:
+    """What both branches have."""
+    return [branch.near, branch.far, branch.attentions, branch.cas]
 
 
 def branches(network: nn.Module, x: Tensor, mask: Tensor) -> list[Branch]:
@@ -174,10 +180,9 @@ def test_baseline_and_local_agree_at_the_start_but_for_smoothing(settings, local
 def test_the_global_branch_starts_equal_to_the_local_one(settings, modalities, memory):
     network = build(settings("dfe", model={"memory": memory}), modalities, CLASSES).train()
     network.memory.update(torch.randn(2, WIDTH), torch.tensor([0, 1]))
-    for branch in (local_and_global := network.both_branches(*videos())):
-        assert all(
-            torch.equal(getattr(branch, f.name), getattr(local_and_global[0], f.name)) for f in fields(Branch)
-        )
+    local, other = network.both_branches(*videos())
+    assert all(map(torch.equal, outputs(local), outputs(other)))
+    assert other.recall is not None, "though it has read the memory"
 
 
 @MODALITIES
@@ -185,18 +190,13 @@ def test_the_global_branch_starts_equal_to_the_local_one(settings, modalities, m
 @torch.inference_mode()
 def test_inference_is_the_local_branch_whatever_the_memory_holds(settings, modalities, memory):
     network = stirred(build(settings("dfe", model={"memory": memory}), modalities, CLASSES))
-    before = [getattr(network(*videos()), f.name) for f in fields(Branch)]
-    assert all(
-        torch.equal(v, getattr(network.local(*videos()), f.name))
-        for v, f in zip(before, fields(Branch), strict=True)
-    )
+    before = outputs(network(*videos()))
+    assert all(map(torch.equal, before, outputs(network.local(*videos()))))
     enhanced = network.both_branches(*videos())[1].cas
     network.memory.prototypes.fill_(torch.nan)
     network.enhance.out.weight.fill_(torch.nan)
-    assert all(
-        torch.equal(v, getattr(network(*videos()), f.name)) for v, f in zip(before, fields(Branch), strict=True)
-    )
-    assert not torch.equal(before[-1], enhanced), "the memory is read by the global branch"
+    assert all(map(torch.equal, before, outputs(network(*videos()))))
+    assert not torch.equal(network(*videos()).cas, enhanced), "the memory is read by the global branch"
 
 
 def changed(network: Callable[[Tensor, Tensor], Tensor], length: int, at: int, width: int, real: int) -> str:
@@ -266,8 +266,24 @@ def test_slots_not_written_are_never_read():
     prototypes, written = torch.randn(CLASSES + 1, 2, WIDTH), torch.tensor([[3, 0], [0, 0], [1, 1], [0, 7]])
     plain = enhance(x, prototypes, written)
     prototypes[written == 0] = torch.nan
-    assert torch.equal(enhance(x, prototypes, written), plain) and not torch.equal(plain, x)
-    assert torch.equal(enhance(x, prototypes, torch.zeros_like(written)), x), "nothing written: nothing to say"
+    again = enhance(x, prototypes, written)
+    assert torch.equal(again.features, plain.features) and not torch.equal(plain.features, x)
+    assert torch.equal(again.recall, plain.recall) and not plain.recall[..., 1].any(), "class 1 has no slot"
+    torch.testing.assert_close(plain.recall.sum(-1), torch.ones(B, T))
+
+
+def test_an_empty_memory_says_nothing(settings):
+    network = build(settings("dfe", model={"memory": "ema"}), (4, 3), CLASSES).eval()
+    local, other = network.both_branches(*videos())
+    assert other is local and other.recall is None
+
+
+def test_a_snippet_recalls_the_class_that_it_looks_like():
+    enhance, prototypes = GlobalEnhancement(WIDTH), torch.eye(WIDTH)[: CLASSES + 1, None]
+    for projection in (enhance.query, enhance.key):
+        nn.init.eye_(projection.weight)
+    recall = enhance(5 * torch.eye(WIDTH)[:CLASSES], prototypes, torch.ones(CLASSES + 1, 1)).recall
+    assert recall.argmax(-1).tolist() == [0, 1, 2] and (recall.max(-1).values > 0.99).all()
 
 
 def test_the_first_write_copies_and_later_ones_move():

@@ -83,11 +83,13 @@ def test_the_sum_is_of_the_named_terms(settings, method):
     config, network = make(settings, method)
     nothing = dict.fromkeys(config.weights.model_dump(), 0.0)
     for name, value in objective(network, make_batch([[0], [2]]), config, LAST)[1].items():
-        own = name.removeprefix("global_")
+        own = name.removeprefix("global_").removeprefix("recall_")
         assert own in nothing
         alone = config.model_copy(update={"weights": config.weights.model_copy(update={**nothing, own: 2.0})})
         loss, terms = objective(network, make_batch([[0], [2]]), alone, LAST)
-        same = [term for other, term in terms.items() if other.removeprefix("global_") == own]
+        same = [
+            term for other, term in terms.items() if other.removeprefix("global_").removeprefix("recall_") == own
+        ]
         torch.testing.assert_close(loss, 2.0 * torch.stack(same).sum(), msg=f"{name} {value}")
 
 

@@ -140,7 +140,8 @@ def _branches(model: Chassis | DFE, batch: Batch, parts: "Method", reading: bool
 
 def _shuffled(teacher: Branch) -> Branch:
     """The control whose slots belong to other classes at every step."""
-    assert teacher.recall is not None
+    if teacher.recall is None:
+        return teacher
     order = torch.randperm(teacher.recall.shape[-1]).to(teacher.recall.device)
     return replace(teacher, recall=teacher.recall[..., order])
 

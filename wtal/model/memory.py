@@ -70,7 +70,8 @@ class GlobalEnhancement(nn.Module):
 
     def forward(self, x: Tensor, prototypes: Tensor, written: Tensor) -> Reading:
         """... x H features, K x S x H prototypes, K x S times written (some > 0). Unwritten slots are not read."""
-        slots = prototypes.flatten(0, 1)  # K * S x H
+        empty = written.flatten() == 0  # K * S
+        slots = prototypes.flatten(0, 1).masked_fill(empty[:, None], 0)  # K * S x H
         alike = F.normalize(self.query(x), dim=-1) @ F.normalize(self.key(slots), dim=-1).T
-        read = (self.sharpness * alike).masked_fill(written.flatten() == 0, -torch.inf).softmax(-1)  # ... x K * S
+        read = (self.sharpness * alike).masked_fill(empty, -torch.inf).softmax(-1)  # ... x K * S
         return Reading(x + self.out(read @ self.value(slots)), read.unflatten(-1, written.shape).sum(-1))
