@@ -2,7 +2,6 @@
 
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -54,8 +53,3 @@ def machine() -> list[str]:
         f"torch {torch.__version__} with {torch.get_num_threads()} threads, commit {commit.stdout.strip()}",
         f"- floor, measured in the same run: matrix product {product:.0f} GFLOP/s, copy {copy:.1f} GB/s",
     ]
-
-
-def peak_megabytes() -> float:
-    """Peak memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -27,7 +27,8 @@ def make(settings, method="dfe", memory="learned", step=4):
     torch.manual_seed(3)
     network = build(config, (6, 4), 2).eval()
     if isinstance(network, DFE):
-        network.memory.update(torch.randn(2, 16), torch.tensor([0, 1]))
+        if isinstance(network.memory, EmaMemory):
+            network.memory.update(torch.randn(2, 16), torch.tensor([0, 1]))
         torch.nn.init.normal_(network.enhance.out.weight)
     return Meta(config, ("jump", "größe"), (6, 4), SnippetClock(0.64, 0.1), step), network
 

@@ -98,6 +98,11 @@ def test_the_table_of_the_longest_protocol_fits_a_terminal(place, trained):
     assert any("0.5-0.95" in line for line in lines) and not any("…" in line for line in lines)
 
 
+def test_memory_shows_each_class_and_its_neighbours(place, trained):
+    shown = wtal("memory", place / "run")
+    assert "(background)" in shown and "learned" in shown and "nearest classes" in shown
+
+
 def test_compare_in_processes_of_its_own(place):
     data = str(place / "data")
     options = ["--methods", "baseline, dfe", "--seeds", "1", "--workers", "2", "--set", "train.steps=2"]

@@ -179,7 +179,8 @@ def test_baseline_and_local_agree_at_the_start_but_for_smoothing(settings, local
 @torch.inference_mode()
 def test_the_global_branch_starts_equal_to_the_local_one(settings, modalities, memory):
     network = build(settings("dfe", model={"memory": memory}), modalities, CLASSES).train()
-    network.memory.update(torch.randn(2, WIDTH), torch.tensor([0, 1]))
+    if memory == "ema":
+        network.memory.update(torch.randn(CLASSES + 1, WIDTH), torch.arange(CLASSES + 1))
     local, other = network.both_branches(*videos())
     assert all(map(torch.equal, outputs(local), outputs(other)))
     assert other.recall is not None, "though it has read the memory"
@@ -276,6 +277,12 @@ def test_an_empty_memory_says_nothing(settings):
     network = build(settings("dfe", model={"memory": "ema"}), (4, 3), CLASSES).eval()
     local, other = network.both_branches(*videos())
     assert other is local and other.recall is None
+
+
+def test_nothing_is_recalled_until_every_class_has_a_slot(settings):
+    network = build(settings("dfe", model={"memory": "ema"}), (4, 3), CLASSES).eval()
+    network.memory.update(torch.randn(2, WIDTH), torch.tensor([0, CLASSES]))
+    assert network.both_branches(*videos())[1].recall is None
 
 
 def test_a_snippet_recalls_the_class_that_it_looks_like():

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from wtal.config import METHODS
 from wtal.dataset import Batch
 from wtal.model import DFE, build
+from wtal.model.memory import EmaMemory
 from wtal.objective import confident_features, objective
 
 CLASSES = 3
@@ -34,7 +35,7 @@ def make(settings, method, memory="learned", **train):
         for name, values in network.named_parameters():
             if "memory" not in name:
                 values.add_(0.2 * torch.randn_like(values))
-    if isinstance(network, DFE):
+    if isinstance(network, DFE) and isinstance(network.memory, EmaMemory):
         network.memory.update(torch.randn(CLASSES + 1, 16), torch.arange(CLASSES + 1))
     return config, network
 

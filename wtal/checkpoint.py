@@ -33,6 +33,7 @@ class Meta:
     modalities: tuple[int, ...]
     clock: SnippetClock
     step: int
+    held_out: tuple[str, ...] = ()  # training sequences that were kept back
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for config.json."""
@@ -43,6 +44,7 @@ class Meta:
             "modalities": self.modalities,
             "snippet_seconds": self.clock.stride,
             "offset_seconds": self.clock.offset,
+            "held_out": self.held_out,
             "config": self.config.model_dump(),
         }
 
@@ -58,6 +60,7 @@ class _MetaFile(BaseModel):
     snippet_seconds: float = Field(gt=0)
     offset_seconds: float
     step: int = Field(ge=0)
+    held_out: list[str] = []
 
 
 def save(folder: Path, meta: Meta, model: Chassis | DFE, training: dict[str, Tensor]) -> None:
@@ -84,8 +87,13 @@ def newest(run: Path) -> Path | None:
     """The last checkpoint of a run folder, or the folder itself where it is a model; None if there is none."""
     if (run / "config.json").is_file() and (run / "model.safetensors").is_file():
         return run
-    found = [path.parent for path in run.glob("checkpoint-*/config.json")]
-    return max(found, key=lambda folder: (len(folder.name), folder.name), default=None)
+    whole = [folder for folder in checkpoints(run) if (folder / "config.json").is_file()]
+    return max(whole, key=lambda folder: int(folder.name.split("-")[1]), default=None)
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The checkpoint folders of a run, by their names; a copy that a user made under another name is not one."""
+    return [path for path in run.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdecimal()]
 
 
 def read_meta(run: Path) -> Meta:
@@ -106,18 +114,19 @@ def read_meta(run: Path) -> Meta:
         tuple(values.modalities),
         SnippetClock(values.snippet_seconds, values.offset_seconds),
         values.step,
+        tuple(values.held_out),
     )
 
 
-def load_local(run: Path, device: torch.device | str = "cpu") -> tuple[Chassis, Meta]:
+def load_local(run: Path) -> tuple[Chassis, Meta]:
     """The local branch, ready for inference: memory and cross-attention are neither built nor read."""
     meta = read_meta(run)
     model = build_local(meta.config, meta.modalities, len(meta.classes))
     _fill(model, read_tensors(_folder(run) / "model.safetensors"), run)
-    return model.eval().to(device), meta
+    return model.eval(), meta
 
 
-def load_both(run: Path, device: torch.device | str = "cpu") -> tuple[DFE, Meta]:
+def load_both(run: Path) -> tuple[DFE, Meta]:
     """Both branches, for measuring. Raises CheckpointError where the method has no memory."""
     meta = read_meta(run)
     model = build(meta.config, meta.modalities, len(meta.classes))
@@ -127,7 +136,7 @@ def load_both(run: Path, device: torch.device | str = "cpu") -> tuple[DFE, Meta]
     local = read_tensors(folder / "model.safetensors")
     weights = {f"local.{name}": value for name, value in local.items()}
     _fill(model, weights | read_tensors(folder / "global.safetensors"), run)
-    return model.eval().to(device), meta
+    return model.eval(), meta
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -225,6 +225,15 @@ def compare(
 
 
 @app.command()
+def memory(run: Run) -> None:
+    """Show what a run's memory holds: slots and writes of each class, and the classes nearest to it."""
+    from wtal.checkpoint import load_both
+    from wtal.report.memory_table import memory_table
+
+    console.print(memory_table(*load_both(run)))
+
+
+@app.command()
 def demo(
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Folder for the data, the runs and the picture")

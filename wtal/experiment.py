@@ -10,7 +10,7 @@ import torch
 
 from wtal import predict
 from wtal.check import require_features
-from wtal.checkpoint import newest
+from wtal.checkpoint import checkpoints, newest
 from wtal.config import Config
 from wtal.dataset import held_out_ids
 from wtal.errors import ConfigError, DataError
@@ -132,6 +132,6 @@ def _require_place(run: Path, folder: Folder) -> None:
     """Refuse a run folder in which something else would be overwritten."""
     if run.resolve() == folder.path.resolve():
         raise DataError(f"{run}: is the data set itself; name another folder for the run")
-    alien = next(iter(run.glob("checkpoint-*")), None) if newest(run) is None else None
+    alien = next(iter(checkpoints(run)), None) if newest(run) is None else None
     if alien is not None:
         raise DataError(f"{alien}: is no checkpoint of wtal and would be in the way; name another folder")

@@ -10,6 +10,7 @@ from torch import Tensor
 from wtal import losses
 from wtal.dataset import Batch
 from wtal.model import DFE, Chassis
+from wtal.model.memory import EmaMemory
 from wtal.model.parts import Branch
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def objective(model: Chassis | DFE, batch: Batch, config: "Config", step: int) -
                 terms[name] = share * term
     if isinstance(model, DFE):
         terms |= memory_terms(model, parts.memory)
-        model.memory.update(*confident_features(local, batch))
+        if isinstance(model.memory, EmaMemory):
+            # The read above went through a copy of the slots, so writing here does not disturb the gradient.
+            model.memory.update(*confident_features(local, batch))
     return torch.stack([weights[name] * term for name, term in terms.items()]).sum(), terms
 
 
@@ -80,7 +83,7 @@ def distillation_terms(local: Branch, teacher: Branch, batch: Batch, temperature
 
 
 def opinion(teacher: Branch) -> Tensor:
-    """The teacher's logits. The global branch has two minds, the classifier's and the memory's, of equal weight."""
+    """The teacher's logits: of two minds where there is a memory, the classifier's and what the memory recalls."""
     if teacher.recall is None:
         return teacher.cas
     return (F.softmax(teacher.cas.float(), -1) / 2 + teacher.recall.float() / 2 + losses.EPSILON).log()

@@ -39,7 +39,8 @@ def train(
 ) -> Path:
     """Train and return the last checkpoint's folder.
 
-    A run depends on the seed and the data alone: killed at any moment and resumed, it ends in the same weights.
+    On one device and thread count a run depends on the seed and the data alone: killed at any moment and
+    resumed, it ends in the same weights.
     `validate` scores the local branch at each checkpoint, for metrics.jsonl; nothing is chosen by it.
     Raises CheckpointError when `run` holds another run, DataError for unusable data.
     """
@@ -54,7 +55,7 @@ def train(
     optimizer = torch.optim.Adam(
         model.parameters(), config.train.learning_rate, weight_decay=config.train.weight_decay
     )
-    meta = checkpoint.Meta(config, folder.classes, folder.modalities, folder.clock, 0)
+    meta = checkpoint.Meta(config, folder.classes, folder.modalities, folder.clock, 0, tuple(sorted(held_out)))
     start = _resume(run, meta, model, averaged, optimizer) if resume else _fresh(run)
     for step in range(start, config.train.steps):
         for group in optimizer.param_groups:
@@ -154,7 +155,9 @@ def _resume(
         return _fresh(run)
     before = checkpoint.read_meta(saved)
     if replace(before, step=0) != meta:
-        raise CheckpointError(f"{run}: was trained with other settings, classes or widths; name another folder")
+        raise CheckpointError(
+            f"{run}: was trained with other settings, classes, widths or held-out sequences; name another folder"
+        )
     tensors = checkpoint.read_tensors(saved / "training.safetensors")
     try:
         model.load_state_dict(_under(tensors, "model."))
@@ -181,7 +184,7 @@ def _save(
     folder = run / f"checkpoint-{meta.step:06d}"
     network = cast("Chassis | DFE", averaged.module)
     checkpoint.save(folder, meta, network, {k: v.contiguous().cpu() for k, v in training.items()})
-    for older in run.glob("checkpoint-*"):
+    for older in checkpoint.checkpoints(run):
         if older != folder:
             shutil.rmtree(older)
     return folder

@@ -27,4 +27,8 @@ class DFE(nn.Module):
             return local, local
         memory = self.memory.prototypes, self.memory.written
         near, far = self.enhance(local.near, *memory), self.enhance(local.far, *memory)
-        return local, replace(self.local.head(near.features, far.features), recall=far.recall)
+        return local, replace(
+            self.local.head(near.features, far.features),
+            # A class without a slot cannot be recalled, and must not be held against the others.
+            recall=far.recall if (self.memory.written > 0).any(1).all() else None,
+        )

@@ -17,9 +17,6 @@ class LearnedMemory(nn.Module):
         self.prototypes = nn.Parameter(torch.randn(classes, slots, width) * width**-0.5, trained)
         self.register_buffer("written", torch.ones(classes, slots, dtype=torch.long))
 
-    def update(self, features: Tensor, classes: Tensor) -> None:
-        """Nothing to write: the optimizer does."""
-
 
 class EmaMemory(nn.Module):
     """Slots follow a moving average of the classes' most confident snippets; no gradient."""
