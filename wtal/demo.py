@@ -16,7 +16,7 @@ from wtal.report.picture import Panel, draw_timelines
 from wtal.report.progress import jobs
 from wtal.synthetic import write_synthetic
 
-SEEDS, STEPS, VIDEOS = 2, 200, 4
+SEEDS, STEPS, VIDEOS = 2, 300, 4
 
 
 def run_demo(out: Path, console: Console) -> bool:
