@@ -54,7 +54,7 @@ class Localizer(ModelHubMixin):
     def from_pretrained(cls, place: str | Path, **options: Any) -> "Localizer":  # type: ignore[override]
         """Open a run or model folder, or a repository on the hub. Raises CheckpointError when it is none."""
         try:
-            return super().from_pretrained(place, **options)
+            return super().from_pretrained(checkpoint.newest(Path(place)) or place, **options)
         except (HFValidationError, RepositoryNotFoundError, LocalEntryNotFoundError) as error:
             raise CheckpointError(
                 f"{place}: not a run or model folder, nor a repository that the hub or its cache knows; "
