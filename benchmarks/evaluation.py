@@ -26,7 +26,7 @@ def rows() -> list[str]:
     ambiguous = find_ambiguous(bundle)
     reading = time.perf_counter() - start
     lines = [
-        f"Reading proposals and truth: {reading:.2f} s. Public evaluators take 7 to 16 s for this file.",
+        f"Reading proposals and truth: {reading:.2f} s.",
         "",
         "| protocol | .1 | .2 | .3 | .4 | .5 | .6 | .7 | average | s |",
         "|---|---|---|---|---|---|---|---|---|---|",

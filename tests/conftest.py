@@ -25,6 +25,17 @@ TINY = SyntheticConfig(
     without_action=0.2,  # one training sequence of the eight carries no label
 )
 
+TINIEST = SyntheticConfig(  # for the command line, where each step is a whole command
+    classes=2,
+    training=4,
+    validation=2,
+    testing=2,
+    snippets=(24, 28),
+    modalities=(3, 2),
+    action_snippets=(3, 5),
+    without_action=0,
+)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:

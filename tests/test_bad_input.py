@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import TINIEST
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
@@ -19,20 +20,10 @@ from wtal.cli import app
 from wtal.errors import DataError
 from wtal.files import append_line, locked
 from wtal.localize import SnippetScores
-from wtal.synthetic import SyntheticConfig, write_synthetic
+from wtal.synthetic import write_synthetic
 
 TINY = ("model.width=8", "train.steps=2", "train.save_every=1", "train.batch_size=2", "train.snippets=8")
 SETTINGS = [part for setting in TINY for part in ("--set", setting)]
-DATA = SyntheticConfig(
-    classes=2,
-    training=4,
-    validation=2,
-    testing=2,
-    snippets=(24, 28),
-    modalities=(3, 2),
-    action_snippets=(3, 5),
-    without_action=0,
-)
 FIRST = "features/training_0000.npy"
 
 
@@ -56,7 +47,7 @@ def refused(*arguments: object) -> str:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a good data set and a run on it."""
     place = tmp_path_factory.mktemp("bad input")
-    write_synthetic(place / "data", DATA)
+    write_synthetic(place / "data", TINIEST)
     assert wtal("train", place / "data", "--out", place / "run", *SETTINGS)[0] == 0
     assert wtal("localize", place / "run", place / "data")[0] == 0
     return place

@@ -10,25 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import TINIEST
 from typer.testing import CliRunner
 
 from wtal import __version__, cli, config, protocols
-from wtal.synthetic import SyntheticConfig, write_synthetic
+from wtal.synthetic import write_synthetic
 
 TINY = ("model.width=8", "train.batch_size=2", "train.snippets=8")
 SETTINGS = [part for setting in TINY for part in ("--set", setting)]
 COMMAND = [sys.executable, "-W", "error", "-c", "from wtal.cli import main; main()"]
-COMMANDS = ("check", "convert", "train", "localize", "evaluate", "compare", "demo")
-DATA = SyntheticConfig(
-    classes=2,
-    training=4,
-    validation=2,
-    testing=2,
-    snippets=(24, 28),
-    modalities=(3, 2),
-    action_snippets=(3, 5),
-    without_action=0,
-)
+COMMANDS = ("check", "convert", "train", "localize", "evaluate", "compare", "memory", "demo")
 
 
 def wtal(*arguments: object, columns: int = 80) -> str:
@@ -43,7 +34,7 @@ def wtal(*arguments: object, columns: int = 80) -> str:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("cli")
-    write_synthetic(place / "data", DATA)
+    write_synthetic(place / "data", TINIEST)
     return place
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import TINIEST
 
 from wtal import compare as module
 from wtal.compare import (
@@ -18,19 +19,9 @@ from wtal.compare import (
 )
 from wtal.config import Config, parse_config
 from wtal.errors import ConfigError, DataError, WtalError
-from wtal.synthetic import SyntheticConfig, write_synthetic
+from wtal.synthetic import write_synthetic
 
 METHODS = ("baseline", "dfe", "dfe-global")
-DATA = SyntheticConfig(
-    classes=2,
-    training=4,
-    validation=2,
-    testing=2,
-    snippets=(24, 28),
-    modalities=(3, 2),
-    action_snippets=(3, 5),
-    without_action=0,
-)
 
 
 def config(**train: object) -> Config:
@@ -71,7 +62,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set and a finished comparison, by two real worker processes."""
     place = tmp_path_factory.mktemp("compare")
-    write_synthetic(place / "data", DATA)
+    write_synthetic(place / "data", TINIEST)
     heard = []
     compare(
         [place / "data"],
@@ -170,7 +161,7 @@ def test_other_settings_are_refused_and_nothing_is_touched(done):
 
 
 def test_other_data_under_the_same_name_are_refused(done, tmp_path):
-    write_synthetic(tmp_path / "other/data", DATA, seed=1)
+    write_synthetic(tmp_path / "other/data", TINIEST, seed=1)
     with pytest.raises(ConfigError, match="holds runs of other data"):
         compare([tmp_path / "other/data"], ["dfe"], 1, "validation", config(), done / "out")
     moved = (done / "data").rename(tmp_path / "data")

@@ -206,7 +206,6 @@ def test_plain_folder(tmp_path):
     folder = read_folder(plain(tmp_path, modalities=[4, 2]))
     assert folder.classes == ("run",) and folder.modalities == (4, 2) and folder.width == 6
     assert folder.subsets == ("training", "testing") and folder.clock == SnippetClock(0.5)
-    assert folder.has_features("b") and not folder.has_features("a")
     assert folder.features("b").shape == (8, 6)
     with pytest.raises(DataError, match="'training', 'testing'"):
         folder.subset("validation")

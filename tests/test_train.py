@@ -196,6 +196,9 @@ def test_another_run_is_not_resumed_nor_overwritten(tiny, tmp_path, settings, ot
         train(changed, tiny, tmp_path, resume=True, device="cpu")
     with pytest.raises(CheckpointError, match="other settings"):
         train(settings(), replace(tiny, classes=tiny.classes[::-1]), tmp_path, resume=True, device="cpu")
+    held_out = frozenset({"training_0000"})
+    with pytest.raises(CheckpointError, match="held-out sequences"):
+        train(settings(), tiny, tmp_path, resume=True, device="cpu", held_out=held_out)
     with pytest.raises(CheckpointError, match="holds a run already; go on with --resume"):
         train(settings(), tiny, tmp_path, device="cpu")
     assert all(torch.equal(value, before[name]) for name, value in weights(tmp_path).items())
@@ -236,6 +239,15 @@ def test_what_is_held_out_is_invisible_to_training(tiny, tmp_path, settings):
     train(settings(), tiny, tmp_path / "a", device="cpu", held_out=held)
     train(settings(), left, tmp_path / "b", device="cpu")
     assert same(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_copy_under_another_name_is_neither_removed_nor_resumed(tiny, tmp_path, settings):
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(), tiny, tmp_path, device="cpu", progress=stop_at(5))
+    shutil.copytree(checkpoint.newest(tmp_path), tmp_path / "checkpoint-best")
+    train(settings(), tiny, tmp_path, device="cpu", resume=True)
+    assert checkpoint.newest(tmp_path) == tmp_path / "checkpoint-000006"
+    assert (tmp_path / "checkpoint-best" / "model.safetensors").is_file()
 
 
 def test_one_checkpoint_stays_and_each_step_is_logged(tiny, tmp_path, settings):

@@ -62,7 +62,7 @@ class ModelConfig(_Settings):
 
 
 class WeightsConfig(_Settings):
-    """What each loss counts in the sum; 0 leaves it out."""
+    """What each loss counts in the sum; 0 gives it no say."""
 
     mil: float = Field(1.0, ge=0)
     mil_suppressed: float = Field(1.0, ge=0)

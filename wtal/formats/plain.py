@@ -60,10 +60,6 @@ class Folder:
         """Where the features of one video lie, or would lie."""
         return features_path(self.path, video_id)
 
-    def has_features(self, video_id: str) -> bool:
-        """Whether there is a feature file; not whether it is a good one."""
-        return self.features_path(video_id).is_file()
-
     def features(self, video_id: str) -> NDArray[np.generic]:
         """Memory-mapped features, T x D in the stored dtype. Raises DataError as `open_features` does."""
         return open_features(self.features_path(video_id), self.width)
