@@ -3,6 +3,7 @@
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no test asks the network
+os.environ["COLUMNS"] = "100"  # the width of the terminal under the tests is no part of them
 
 from collections.abc import Callable
 from pathlib import Path
