@@ -36,7 +36,7 @@ def _scored(run: Path, data: Path) -> tuple[float, float]:
     for video, scores in predict.score_videos(network, folder, videos, meta.config):
         averaged = replace(scores, cas=uniform_filter1d(scores.cas, SNIPPETS, axis=0, mode="nearest"))
         for found, of in ((plain, scores), (smooth, averaged)):
-            found[video.id] = localize(of, meta.classes, folder.clock, meta.config.localize)
+            found[video.id] = localize(of, meta.classes, folder.clock_of(video.id), meta.config.localize)
     results = (evaluate(found, videos, tious=TIOUS, subset="validation") for found in (plain, smooth))
     first, second = (100 * result.average() for result in results)
     return first, second

@@ -13,11 +13,11 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     "wtal errors records timeline files",
     "config",
-    "formats features synthetic check",
+    "formats features provenance synthetic check",
     "dataset losses model",
     "objective localize evaluate protocols matching result scores",
     "checkpoint train predict validate",
-    "experiment compare report extract export demo benchmark",
+    "experiment compare report extract export demo init doctor timelines",
     "cli door web __main__",
 )
 WITHOUT_TORCH = "evaluate protocols matching result scores localize records timeline features check"

@@ -83,6 +83,7 @@ def require_features(folder: Folder, videos: Iterable[Video]) -> None:
     for video in videos:
         try:
             require_finite(folder.features(video.id), folder.features_path(video.id))
+            folder.clock_of(video.id)
         except DataError as error:
             problems.append(as_problem(error))
     raise_first(problems)
@@ -103,11 +104,21 @@ def _feature_shapes(
             problems.append(as_problem(error))
             continue
         shapes[video.id] = (features.shape[0], features.shape[1])
+        problems += _times(folder, video)
         if runs := not_finite(features):
             problems.append(Problem(str(path), f"{describe_runs(runs)} NaN or infinite", "extract it again"))
         if progress:
             progress(done, len(usable))
     return shapes, problems
+
+
+def _times(folder: Folder, video: Video) -> list[Problem]:
+    """What is wrong with the recorded times of one video, or with where its features come from."""
+    try:
+        folder.clock_of(video.id)
+    except DataError as error:
+        return [as_problem(error)]
+    return []
 
 
 def _usual_width(folder: Folder, shapes: Mapping[str, tuple[int, int]]) -> int | None:

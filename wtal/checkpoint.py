@@ -21,6 +21,7 @@ from wtal.config import Config, parse_config
 from wtal.errors import CheckpointError, DataError
 from wtal.files import read_json, write_folder_whole, write_json
 from wtal.model import DFE, Chassis, build, build_local
+from wtal.provenance import Provenance, parse_provenance, to_json
 from wtal.timeline import SnippetClock
 
 
@@ -34,6 +35,7 @@ class Meta:
     clock: SnippetClock
     step: int
     held_out: tuple[str, ...] = ()  # training sequences that were kept back
+    provenance: Provenance | None = None  # what its features come from, None where nobody wrote it down
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for config.json."""
@@ -45,6 +47,7 @@ class Meta:
             "snippet_seconds": self.clock.stride,
             "offset_seconds": self.clock.offset,
             "held_out": self.held_out,
+            "provenance": None if self.provenance is None else to_json(self.provenance),
             "config": self.config.model_dump(),
         }
 
@@ -61,6 +64,7 @@ class _MetaFile(BaseModel):
     offset_seconds: float
     step: int = Field(ge=0)
     held_out: list[str] = []
+    provenance: dict[str, Any] | None = None
 
 
 def save(folder: Path, meta: Meta, model: Chassis | DFE, training: dict[str, Tensor]) -> None:
@@ -115,7 +119,17 @@ def read_meta(run: Path) -> Meta:
         SnippetClock(values.snippet_seconds, values.offset_seconds),
         values.step,
         tuple(values.held_out),
+        _provenance(values.provenance, path),
     )
+
+
+def _provenance(values: dict[str, Any] | None, path: Path) -> Provenance | None:
+    try:
+        return None if values is None else parse_provenance(values, str(path))
+    except DataError as error:
+        raise CheckpointError(
+            f"{path}: the provenance cannot be read; copy the run again, or train again"
+        ) from error
 
 
 def load_local(run: Path) -> tuple[Chassis, Meta]:

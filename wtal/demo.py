@@ -8,9 +8,8 @@ from wtal import checkpoint
 from wtal.compare import compare
 from wtal.config import parse_config
 from wtal.formats.plain import Folder, read_folder
-from wtal.localize import localize
+from wtal.localize import localize, surest
 from wtal.predict import score_videos
-from wtal.records import Proposal
 from wtal.report.compare_table import render
 from wtal.report.picture import Panel, draw_timelines
 from wtal.report.progress import jobs
@@ -43,8 +42,9 @@ def panels(run: Path, folder: Folder, subset: str = "testing", count: int = VIDE
     videos = [video for video in folder.subset(subset) if video.actions][:count]
     seen = []
     for video, scores in score_videos(network, folder, videos, meta.config):
-        proposals = localize(scores, meta.classes, folder.clock, meta.config.localize)
-        times = folder.clock.seconds(range(len(scores.attention) + 1))
+        clock = folder.clock_of(video.id)
+        proposals = localize(scores, meta.classes, clock, meta.config.localize)
+        times = clock.seconds(range(len(scores.attention) + 1))
         seen.append(
             Panel(
                 title=video.id,
@@ -58,14 +58,3 @@ def panels(run: Path, folder: Folder, subset: str = "testing", count: int = VIDE
             )
         )
     return seen
-
-
-def surest(proposals: list[Proposal], share: float = 0.4) -> list[Proposal]:
-    """Proposals at least `share` as sure as the surest, none over another: what a person would look at first."""
-    kept: list[Proposal] = []
-    for proposal in sorted(proposals, key=lambda p: -p.score):
-        if proposal.score < share * max(p.score for p in proposals):
-            break
-        if not any(proposal.start < other.end and other.start < proposal.end for other in kept):
-            kept.append(proposal)
-    return kept

@@ -77,7 +77,8 @@ def localize_run(run: Path, data: Path, subset: str, out: Path, branch: str = "l
     predict.require_fit(meta, folder)
     scored = predict.score_videos(network, folder, folder.subset(subset), meta.config)
     proposals = {
-        video.id: localize(scores, meta.classes, folder.clock, meta.config.localize) for video, scores in scored
+        video.id: localize(scores, meta.classes, folder.clock_of(video.id), meta.config.localize)
+        for video, scores in scored
     }
     write_results(out, proposals)
     return proposals

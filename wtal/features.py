@@ -1,7 +1,7 @@
 """Feature files: `<id>.npy`, T snippets x D numbers, memory-mapped and checked at the door."""
 
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +13,20 @@ from wtal.errors import DataError
 from wtal.files import write_whole
 
 NUMBERS_AT_ONCE = 1 << 22  # read per step when a whole file is looked through: 16 MiB as float32
+
+
+def features_path(folder: Path, video_id: str) -> Path:
+    """`features/<id>.npy` in the folder."""
+    return folder / "features" / f"{video_id}.npy"
+
+
+def is_file_name(id: str) -> bool:
+    """Whether features can lie under this id."""
+    try:
+        short = len(id.encode()) <= 220  # file systems allow 255, `.npy` and a temporary name included
+    except UnicodeEncodeError:
+        return False
+    return short and id.strip() not in ("", ".", "..") and not any(mark in id for mark in "/\\\0")
 
 
 def open_features(path: Path, width: int | None = None) -> NDArray[np.generic]:
@@ -50,6 +64,25 @@ def write_features(path: Path, features: NDArray[np.generic]) -> None:
     write_whole(path, write)
 
 
+def write_features_in_parts(path: Path, parts: Iterable[NDArray[np.generic]]) -> int:
+    """Save n x D parts, as they come, as one T x D file, whole or not at all; returns T. At least one part."""
+    count = 0
+
+    def write(place: Path) -> None:
+        nonlocal count
+        with place.open("wb") as file:
+            for part in parts:
+                if count == 0:
+                    _write_header(file, 0, part)
+                file.write(np.ascontiguousarray(part).tobytes())
+                count += len(part)
+            file.seek(0)
+            _write_header(file, count, part)  # as long as before: numpy leaves room for T to grow
+
+    write_whole(path, write)
+    return count
+
+
 def not_finite(features: NDArray[np.generic]) -> list[tuple[int, int]]:
     """Half-open [start, end) of every run of snippets that hold NaN or what float32 calls infinite. T x D."""
     bad = np.zeros(len(features), dtype=bool)  # T
@@ -76,6 +109,11 @@ def describe_runs(runs: list[tuple[int, int]], most: int = 3) -> str:
     if total == 1:
         return f"snippet {shown} is"
     return f"snippets {shown}{', ...' if len(runs) > most else ''} ({total} in all) are"
+
+
+def _write_header(file: BinaryIO, count: int, part: NDArray[np.generic]) -> None:
+    shape = (count, part.shape[1])
+    npy.write_array_header_1_0(file, {"descr": part.dtype.str, "fortran_order": False, "shape": shape})
 
 
 def _header(file: BinaryIO, path: Path, size: int) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -116,3 +116,14 @@ def _relative(curve: Floats) -> Floats:
     """Stretched to [0, 1] over the video; a flat curve stays at 0."""
     low, high = curve.min(), curve.max()
     return (curve - low) / (high - low) if high > low else np.zeros_like(curve)
+
+
+def surest(proposals: list[Proposal], share: float = 0.4) -> list[Proposal]:
+    """Proposals at least `share` as sure as the surest, none over another: what a person would look at first."""
+    kept: list[Proposal] = []
+    for proposal in sorted(proposals, key=lambda p: -p.score):
+        if proposal.score < share * max(p.score for p in proposals):
+            break
+        if not any(proposal.start < other.end and other.start < proposal.end for other in kept):
+            kept.append(proposal)
+    return kept

@@ -117,7 +117,12 @@ def global_branch(model: DFE) -> Network:
 
 
 def require_fit(meta: checkpoint.Meta, folder: Folder) -> None:
-    """Raise CheckpointError, naming both sides, where model and data set differ in widths, stride or classes."""
+    """Raise CheckpointError, naming both, where model and data set differ in backbone, widths, stride, classes."""
+    if meta.provenance and folder.provenance and meta.provenance != folder.provenance:
+        raise CheckpointError(
+            f"{folder.path}: features of {folder.provenance}; the model was trained on {meta.provenance}; "
+            f"extract them as for training"
+        )
     if meta.modalities != folder.modalities:
         raise CheckpointError(
             f"{folder.path}: features are {_sum(folder.modalities)} wide, the model was trained on "

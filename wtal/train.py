@@ -55,7 +55,9 @@ def train(
     optimizer = torch.optim.Adam(
         model.parameters(), config.train.learning_rate, weight_decay=config.train.weight_decay
     )
-    meta = checkpoint.Meta(config, folder.classes, folder.modalities, folder.clock, 0, tuple(sorted(held_out)))
+    meta = checkpoint.Meta(
+        config, folder.classes, folder.modalities, folder.clock, 0, tuple(sorted(held_out)), folder.provenance
+    )
     start = _resume(run, meta, model, averaged, optimizer) if resume else _fresh(run)
     for step in range(start, config.train.steps):
         for group in optimizer.param_groups:
@@ -156,7 +158,7 @@ def _resume(
     before = checkpoint.read_meta(saved)
     if replace(before, step=0) != meta:
         raise CheckpointError(
-            f"{run}: was trained with other settings, classes, widths or held-out sequences; name another folder"
+            f"{run}: was trained with other settings, classes, features or held-out sequences; name another folder"
         )
     tensors = checkpoint.read_tensors(saved / "training.safetensors")
     try:

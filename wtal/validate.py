@@ -34,7 +34,7 @@ def validator(folder: Folder, config: "Config", held_out: frozenset[str]) -> Cal
 def segment_map(network: Chassis, config: "Config", folder: Folder, videos: list[Video]) -> float:
     """Average mAP over tIoU 0.1:0.7 of a local branch."""
     proposals = {
-        video.id: localize(scores, folder.classes, folder.clock, config.localize)
+        video.id: localize(scores, folder.classes, folder.clock_of(video.id), config.localize)
         for video, scores in score_videos(network, folder, videos, config)
     }
     return evaluate(proposals, videos, tious=TIOUS, subset=videos[0].subset).average()

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from wtal.errors import DataError
-from wtal.features import open_features, write_features
+from wtal.features import features_path, open_features, write_features
 from wtal.files import read_text
 from wtal.formats.activitynet import read_activitynet
-from wtal.formats.plain import features_path, unusable_ids, write_folder_info
+from wtal.formats.plain import unusable_ids, write_folder_info
 from wtal.formats.problem import raise_first
 from wtal.records import Video
 from wtal.timeline import SnippetClock

@@ -3,22 +3,23 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wtal.errors import DataError
-from wtal.features import open_features
-from wtal.files import write_json
-from wtal.formats.activitynet import SUBSETS, load_json, parse_activitynet, write_activitynet
+from wtal.features import features_path, is_file_name, open_features
+from wtal.files import read_json, write_json
+from wtal.formats.about import classes_of, modalities_of, provenance_of, read_about
+from wtal.formats.activitynet import SUBSETS, parse_activitynet, write_activitynet
 from wtal.formats.problem import Problem, as_problem, raise_first, short
 from wtal.formats.tags import parse_tags
+from wtal.provenance import Provenance, origin_path, read_origin
 from wtal.records import Video
 from wtal.timeline import SnippetClock
 
-EXAMPLE = '{"snippet_seconds": 0.64, "offset_seconds": 0.0}'
-STAND_IN = SnippetClock(1.0)  # so that a folder with a faulty dataset.json can still be looked through
+FAILED = "failed.json"
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Folder:
     """A data set as it lies on disk; features stay there until asked for.
 
     `modalities` are the widths of the feature groups (RGB and flow: 1024, 1024) and sum to D; () while no
-    feature file is there. `about` is the whole dataset.json.
+    feature file is there. `about` is the whole dataset.json. `provenance` is what all features must come from,
+    None where nobody wrote it down.
     """
 
     path: Path
@@ -35,6 +37,7 @@ class Folder:
     clock: SnippetClock
     modalities: tuple[int, ...]
     about: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    provenance: Provenance | None = None
 
     @property
     def subsets(self) -> tuple[str, ...]:
@@ -64,6 +67,28 @@ class Folder:
         """Memory-mapped features, T x D in the stored dtype. Raises DataError as `open_features` does."""
         return open_features(self.features_path(video_id), self.width)
 
+    def clock_of(self, video_id: str) -> SnippetClock:
+        """The recorded times of one video, or the folder's clock where none were recorded.
+
+        Raises DataError where the features come from elsewhere than the folder says, or the times do not fit.
+        """
+        path = self.features_path(video_id)
+        origin = read_origin(path)
+        if origin is None:
+            return self.clock
+        if self.provenance is not None and origin.provenance != self.provenance:
+            raise DataError(
+                f"{path}: features of {origin.provenance}, where the data set has {self.provenance}; "
+                f"delete this file and run `wtal extract` again"
+            )
+        length = len(self.features(video_id))
+        if length + 1 != len(origin.edges):
+            raise DataError(
+                f"{origin_path(path)}: {len(origin.edges) - 1} recorded times for {length} snippets; "
+                f"delete both files and run `wtal extract` again"
+            )
+        return origin.clock
+
 
 def read_folder(path: Path) -> Folder:
     """Read a plain folder; without `classes` in dataset.json they are the sorted training labels.
@@ -84,13 +109,15 @@ def parse_folder(path: Path) -> tuple[Folder, list[Problem]]:
         raise DataError(f"{path}: there is no such folder; name the folder that holds annotations.json")
     problems: list[Problem] = []
     videos = _parse_videos(path, problems)
-    about, clock = _read_about(path / "dataset.json", problems)
-    classes = _classes(about, videos, path / "dataset.json", problems)
+    about, clock = read_about(path / "dataset.json", problems)
+    classes = classes_of(about, videos, path / "dataset.json", problems)
     problems += unusable_ids(videos, path)
+    videos = _without_failed(videos, path, problems)
     if classes or not problems:
         problems += unknown_labels(videos, classes, path)
-    modalities = _modalities(about, videos, path, problems)
-    return Folder(path, tuple(videos), classes, clock, modalities, about), problems
+    modalities = modalities_of(about, videos, path, problems)
+    provenance = provenance_of(about, videos, path, problems)
+    return Folder(path, tuple(videos), classes, clock, modalities, about, provenance), problems
 
 
 def write_folder_info(
@@ -114,9 +141,15 @@ def write_folder_info(
     write_activitynet(path / "annotations.json", stripped, path.name)
 
 
-def features_path(folder: Path, video_id: str) -> Path:
-    """`features/<id>.npy` in the folder."""
-    return folder / "features" / f"{video_id}.npy"
+def read_failed(folder: Path) -> dict[str, str]:
+    """failed.json of `wtal extract`: video id -> why it has no features; {} where there is none."""
+    path = folder / FAILED
+    if not path.is_file():
+        return {}
+    values = read_json(path)
+    if not isinstance(values, dict) or not all(isinstance(reason, str) for reason in values.values()):
+        raise DataError(f"{path}: is not a JSON object of reasons; delete it and run `wtal extract` again")
+    return values
 
 
 def unusable_ids(videos: Iterable[Video], path: Path) -> list[Problem]:
@@ -124,16 +157,8 @@ def unusable_ids(videos: Iterable[Video], path: Path) -> list[Problem]:
     return [
         Problem(f"{path}, {video.id!r}", "the id cannot be a file name", "use letters, digits, - _ and .")
         for video in videos
-        if not _is_file_name(video.id)
+        if not is_file_name(video.id)
     ]
-
-
-def _is_file_name(id: str) -> bool:
-    try:
-        short = len(id.encode()) <= 220  # file systems allow 255, `.npy` and a temporary name included
-    except UnicodeEncodeError:
-        return False
-    return short and id.strip() not in ("", ".", "..") and not any(mark in id for mark in "/\\\0")
 
 
 def unknown_labels(videos: Iterable[Video], classes: tuple[str, ...], path: Path) -> list[Problem]:
@@ -179,75 +204,14 @@ def _videos_of(path: Path) -> tuple[list[Video], list[Problem]]:
     )
 
 
-def _read_about(path: Path, problems: list[Problem]) -> tuple[Mapping[str, Any], SnippetClock]:
-    """dataset.json and the clock it names; {} and a clock that stands in when it cannot be read."""
+def _without_failed(videos: list[Video], path: Path, problems: list[Problem]) -> list[Video]:
+    """Without the videos that `wtal extract` could not read; each is a remark."""
     try:
-        about, repeated = _load_about(path)
+        failed = read_failed(path)
     except DataError as error:
         problems.append(as_problem(error))
-        return {}, STAND_IN
-    problems += [Problem(str(path), f'"{key}" appears twice', "keep one of the two") for key in repeated]
-    for name, default, least in (("snippet_seconds", None, 1e-9), ("offset_seconds", 0.0, -1e12)):
-        value = about.get(name, default)
-        if not _is_number(value) or value < least:
-            problems.append(Problem(str(path), f"{name} is {short(repr(value))}", f"write the file as {EXAMPLE}"))
-            return about, STAND_IN
-    return about, SnippetClock(float(about["snippet_seconds"]), float(about.get("offset_seconds", 0.0)))
-
-
-def _load_about(path: Path) -> tuple[Mapping[str, Any], list[str]]:
-    if not path.is_file():
-        raise DataError(
-            f"{path}: there is no such file, so the seconds of a snippet are unknown; write it as {EXAMPLE}"
-        )
-    about, repeated = load_json(path)
-    if not isinstance(about, dict):
-        raise DataError(f"{path}: is not a JSON object; write it as {EXAMPLE}")
-    return about, repeated
-
-
-def _classes(
-    about: Mapping[str, Any], videos: Iterable[Video], path: Path, problems: list[Problem]
-) -> tuple[str, ...]:
-    classes = about.get("classes")
-    if classes is None:
-        videos = list(videos)
-        training = {label for v in videos if v.subset == "training" for label in v.labels}
-        return tuple(sorted(training or {label for v in videos for label in v.labels}))
-    if not isinstance(classes, list) or not all(isinstance(c, str) and c.strip() for c in classes):
-        problems.append(Problem(str(path), "`classes` is not a list of names", 'use ["run", "jump"]'))
-        return ()
-    twice = sorted({c for c in classes if classes.count(c) > 1})
-    if twice:
-        problems.append(Problem(str(path), f"`classes` names {', '.join(twice)} twice", "name each once"))
-    return tuple(dict.fromkeys(classes))
-
-
-def _modalities(
-    about: Mapping[str, Any], videos: Iterable[Video], path: Path, problems: list[Problem]
-) -> tuple[int, ...]:
-    widths = about.get("modalities")
-    if widths is None:
-        return _first_width(videos, path)
-    if isinstance(widths, list) and widths and all(type(w) is int and w > 0 for w in widths):
-        return tuple(widths)
-    where = str(path / "dataset.json")
-    problems.append(
-        Problem(where, f"`modalities` is {short(repr(widths))}", "use the widths of the groups, as [1024, 1024]")
-    )
-    return _first_width(videos, path)
-
-
-def _first_width(videos: Iterable[Video], path: Path) -> tuple[int, ...]:
-    """(D,) of the first feature file that can be opened, else ()."""
-    for video in videos:
-        if not unusable_ids([video], path) and features_path(path, video.id).is_file():
-            try:
-                return (open_features(features_path(path, video.id)).shape[1],)
-            except DataError:
-                continue  # said when that file is asked for; it must not hide the width of the others
-    return ()
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
+        return videos
+    out = {v.id for v in videos if v.id in failed and not features_path(path, v.id).is_file()}
+    mend = "mend the file and run `wtal extract` again"
+    problems += [Problem(f"{path}, {id}", f"is left out: {failed[id]}", mend, False) for id in sorted(out)]
+    return [video for video in videos if video.id not in out]

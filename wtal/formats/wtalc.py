@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from wtal.errors import DataError
-from wtal.features import open_features
+from wtal.features import features_path, open_features
 from wtal.formats.object_array import read_array
-from wtal.formats.plain import features_path, unusable_ids, write_folder_info
+from wtal.formats.plain import unusable_ids, write_folder_info
 from wtal.formats.problem import raise_first
 from wtal.records import Action, Video
 from wtal.timeline import SnippetClock

@@ -1,0 +1,125 @@
+"""Where features come from: `features/<id>.json` beside `<id>.npy` says the backbone and each snippet's time."""
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from wtal import __version__
+from wtal.errors import DataError
+from wtal.files import read_json, write_json
+from wtal.timeline import SnippetClock
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What must be equal for features to be of one kind; `fps` in pictures a second, the rest in pictures, pixels."""
+
+    backbone: str
+    weights: str  # "sha256:..." of the weights, "" where there are none
+    fps: float
+    stride: int
+    window: int
+    side: int
+    crop: int | None
+    flow: str = ""  # how optical flow was computed, "" without it
+
+    def __str__(self) -> str:
+        weights = f" with weights {self.weights.removeprefix('sha256:')[:12]}" if self.weights else ""
+        crop = f"{self.crop} of {self.side} pixels" if self.crop else f"{self.side} pixels uncropped"
+        flow = f", flow {self.flow}" if self.flow else ""
+        window = "" if self.window == self.stride else f" seeing {self.window}"
+        return (
+            f"{self.backbone}{weights}, every {self.stride} pictures{window} at {self.fps:g} a second, {crop}{flow}"
+        )
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One feature file's beginnings. `edges`: N + 1 ascending seconds, snippet i covers edges[i] to edges[i + 1]."""
+
+    provenance: Provenance
+    edges: NDArray[np.float64]
+    precision: str = "float32"
+    version: str = __version__
+
+    @property
+    def clock(self) -> SnippetClock:
+        """The recorded times as the clock of this video."""
+        return SnippetClock(self.provenance.stride / self.provenance.fps, float(self.edges[0]), self.edges)
+
+
+class _OriginFile(BaseModel):
+    """The file as it must be; what a later version adds beside is let be."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    provenance: dict[str, Any]
+    times: list[float] = Field(min_length=2)
+    precision: str
+    wtal: str
+
+
+class _ProvenanceValues(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    backbone: str = Field(min_length=1)
+    weights: str
+    fps: float = Field(gt=0)
+    stride: int = Field(gt=0)
+    window: int = Field(gt=0)
+    side: int = Field(gt=0)
+    crop: int | None
+    flow: str = ""
+
+
+def parse_provenance(values: Any, where: str) -> Provenance:
+    """Plain values as `to_json` gives them. Raises DataError naming the first that is wrong."""
+    try:
+        checked = _ProvenanceValues.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or "provenance"
+        raise DataError(f"{where}: {name}: {first['msg'].lower()}; extract the features again") from error
+    return Provenance(**{field.name: getattr(checked, field.name) for field in fields(Provenance)})
+
+
+def to_json(provenance: Provenance) -> dict[str, Any]:
+    """Plain values."""
+    return asdict(provenance)
+
+
+def origin_path(features: Path) -> Path:
+    """Where the origin of a feature file is said."""
+    return features.with_suffix(".json")
+
+
+def write_origin(features: Path, origin: Origin) -> None:
+    """Write `<id>.json` beside `<id>.npy`, whole or not at all."""
+    values = {
+        "wtal": origin.version,
+        "provenance": to_json(origin.provenance),
+        "precision": origin.precision,
+        "times": [round(float(t), 6) for t in origin.edges],
+    }
+    write_json(origin_path(features), values, indent=None)
+
+
+def read_origin(features: Path) -> Origin | None:
+    """What is said of a feature file; None where nothing is. Raises DataError where it cannot be read."""
+    path = origin_path(features)
+    if not path.is_file():
+        return None
+    try:
+        values = _OriginFile.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or "the file"
+        raise DataError(f"{path}: {name}: {first['msg'].lower()}; extract the features again") from error
+    edges = np.array(values.times)
+    if not np.all(np.diff(edges) > 0):
+        raise DataError(f"{path}: the recorded times do not ascend; extract the features again")
+    return Origin(parse_provenance(values.provenance, str(path)), edges, values.precision, values.wtal)
