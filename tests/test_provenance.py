@@ -67,7 +67,14 @@ def test_a_broken_origin_is_one_sentence(tmp_path, change, said):
 def test_provenance_says_what_differs():
     assert str(ONE) != str(OTHER) and "i3d" in str(ONE) and "aaaa" in str(ONE) and "25" in str(ONE)
     assert parse_provenance(to_json(ONE), "x") == ONE
-    for name, value in (("fps", 30.0), ("stride", 8), ("window", 32), ("side", 300), ("crop", None), ("flow", "dis")):
+    for name, value in (
+        ("fps", 30.0),
+        ("stride", 8),
+        ("window", 32),
+        ("side", 300),
+        ("crop", None),
+        ("flow", "dis"),
+    ):
         assert str(replace(ONE, **{name: value})) != str(ONE), name
 
 

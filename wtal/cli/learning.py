@@ -1,35 +1,18 @@
-"""The `wtal` command: what it is asked, and what it says. Each command opens its rooms when it is called."""
+"""Commands that train, localize and score."""
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
-from wtal import __version__
-from wtal.door import Door
+from wtal.cli.app import Data, Run, app, console, say
+
+PANEL = "Learning and scoring"
 
 METHODS = "baseline, local, dfe, dfe-global, dfe-no-distillation, self-distillation, shuffled-memory, random-memory"
 PROTOCOLS = "activitynet, thumos14-210, thumos14-212, thumos14-snippet, wtalc"
 
-app = typer.Typer(
-    cls=Door,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="From videos that carry only tags, learn to draw the timeline: what, from when to when, how sure.",
-    epilog="The usual way: check, train, localize, evaluate. `wtal demo` walks it on made-up data.",
-)
-console = Console(highlight=False)
-
-Data = Annotated[
-    Path,
-    typer.Argument(metavar="DATA", help="Data set folder: annotations.json or tags.csv, dataset.json, features/"),
-]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder that `wtal train` wrote")]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="TOML file with what differs from the defaults")
 ]
@@ -39,54 +22,7 @@ Set = Annotated[
 ]
 
 
-def main() -> None:
-    """Run the command line, where a name that the terminal cannot show is no reason to stop."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
-    app()
-
-
-@app.callback(invoke_without_command=True)
-def _version(
-    version: Annotated[bool, typer.Option("--version", help="Say which version this is")] = False,
-) -> None:
-    if version:
-        console.print(f"wtal {__version__}")
-        raise typer.Exit
-
-
-@app.command()
-def check(data: Data) -> None:
-    """Say what is in a data set folder, and everything that is wrong with it."""
-    from wtal.check import inspect
-    from wtal.report.folder_table import render
-    from wtal.report.progress import counting
-
-    with counting("reading", console) as progress:
-        report = inspect(data, progress)
-    render(report, console)
-    if report.fatal:
-        raise typer.Exit(2)
-
-
-@app.command()
-def convert(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A W-TALC bundle or a BaS-Net / CoLA folder")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The plain data set folder to write")],
-) -> None:
-    """Convert a public layout to a plain data set folder; stopped, it goes on when run again."""
-    from wtal.formats.convert import convert as convert_layout
-    from wtal.report.progress import counting
-
-    with counting("converting", console) as progress:
-        made = convert_layout(source, out, progress)
-    _say(f"{made.layout}: {len(made.videos)} sequences written to {made.out}")
-    for remark in made.remarks:
-        _say(f"note: {remark}")
-
-
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def train(
     data: Data,
     out: Annotated[Path, typer.Option(metavar="RUN", help="Run folder to write")],
@@ -124,11 +60,11 @@ def train(
             hold_out=hold_out,
             progress=progress,
         )
-    _say(f"{settings.method}: {settings.train.steps} steps, last checkpoint {last}")
-    _say(f"next: {_localize_command(out, data)}")
+    say(f"{settings.method}: {settings.train.steps} steps, last checkpoint {last}")
+    say(f"next: {_localize_command(out, data)}")
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def localize(
     run: Run,
     data: Data,
@@ -147,10 +83,10 @@ def localize(
     place = out or run / "proposals.json"
     proposals = localize_run(run, data, subset, place, branch)
     count = sum(map(len, proposals.values()))
-    _say(f"{count:,} proposals in {len(proposals):,} sequences of {subset}: {place}")
+    say(f"{count:,} proposals in {len(proposals):,} sequences of {subset}: {place}")
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def evaluate(
     proposals: Annotated[
         Path, typer.Argument(metavar="PROPOSALS", help="Anybody's proposals in ActivityNet's result format")
@@ -190,11 +126,11 @@ def evaluate(
     result = evaluate_file(proposals, truth, protocol, out=place, tious=tiou, subset=subset, ambiguous=ambiguous)
     console.print(map_table(result, classes=classes))
     for line in counted(result):
-        _say(line)
-    _say(f"written to {place}")
+        say(line)
+    say(f"written to {place}")
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def compare(
     data: Annotated[list[Path], typer.Argument(metavar="DATA", help="One or more data set folders")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the runs and comparison.json")],
@@ -221,10 +157,10 @@ def compare(
     with jobs(console) as done:
         scores, differences = compare_methods(data, names, seeds, subset, settings, out, workers, done)
     render(scores, differences, subset, console)
-    _say(f"written to {out / 'comparison.json'}")
+    say(f"written to {out / 'comparison.json'}")
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def memory(run: Run) -> None:
     """Show what a run's memory holds: slots and writes of each class, and the classes nearest to it."""
     from wtal.checkpoint import load_both
@@ -233,7 +169,7 @@ def memory(run: Run) -> None:
     console.print(memory_table(*load_both(run)))
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def demo(
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Folder for the data, the runs and the picture")
@@ -263,8 +199,3 @@ def _localize_command(run: Path, data: Path) -> str:
     subsets = read_folder(data).subsets
     which = [] if "testing" in subsets else ["--subset", subsets[-1]]
     return shlex.join(["wtal", "localize", str(run), str(data), *which])
-
-
-def _say(line: str) -> None:
-    """A line as it is: neither markup nor wrapped, so that paths in it can be copied."""
-    console.print(Text(line), soft_wrap=True)

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from wtal.report.layout import clock_time
+
 SHOWN = ("loss", "mil", "mil_suppressed", "coactivity", "distillation_cas", "prototypes")
 BAR = 20
 BESIDE = 52  # columns that description, bar, counts and time left take
@@ -40,6 +42,20 @@ def jobs(console: Console) -> Iterator[Callable[[Any, int, int], None]]:
 
 
 @contextmanager
+def extracting(console: Console) -> Iterator[Callable[[Any], None]]:
+    """Hears how far an extraction is, and names the videos under way with the second reached in each."""
+    with _shown("videos", None, console) as heard:
+        yield lambda now: heard(now.done, now.total, _reached(now.active))
+
+
+@contextmanager
+def watching(videos: int, console: Console) -> Iterator[Callable[[int, float], None]]:
+    """Hears (videos done, second reached in the next)."""
+    with _shown("videos", videos, console, brief=True) as heard:
+        yield lambda done, second: heard(done, videos, clock_time(second))
+
+
+@contextmanager
 def _shown(
     what: str, total: int | None, console: Console, pause: float = PAUSE, brief: bool = False
 ) -> Iterator[Heard]:
@@ -67,6 +83,11 @@ def _lines(what: str, console: Console, pause: float, brief: bool) -> Heard:
             console.print(Text(f"{what} {done}/{total}  {note}".rstrip()), soft_wrap=True)
 
     return heard
+
+
+def _reached(active: tuple[tuple[str, float], ...], most: int = 3) -> str:
+    """Up to three videos with the second reached in each."""
+    return "  ".join(f"{id} {clock_time(second)}" for id, second in active[:most])
 
 
 def _terms(terms: dict[str, float], room: int) -> str:

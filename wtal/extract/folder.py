@@ -1,0 +1,106 @@
+"""The features of a whole data set folder: what is missing is extracted, what cannot be read is listed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wtal.errors import DataError
+from wtal.extract.backbones import Choice, open_backbone, provenance_of
+from wtal.extract.engine import Heard, Job, Outcome, cores, run_jobs
+from wtal.features import features_path
+from wtal.files import locked, read_json, write_json
+from wtal.formats.plain import FAILED
+from wtal.formats.videos import read_listing
+from wtal.provenance import Provenance, origin_path, parse_provenance, to_json
+
+Engine = Callable[[Sequence[Job], Choice, int, Heard], Iterator[Outcome]]
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What became of a folder: videos whose features are there, those made just now, and why others have none."""
+
+    there: int
+    made: int
+    failed: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the work is: videos done of all, and the second reached in those under way."""
+
+    done: int
+    total: int
+    active: tuple[tuple[str, float], ...]
+
+
+def extract_folder(
+    folder: Path,
+    choice: Choice,
+    *,
+    videos: Path | None = None,
+    workers: int | None = None,
+    engine: Engine = run_jobs,
+    heard: Callable[[Progress], object] = lambda _: None,
+) -> Extracted:
+    """Extract the features that a folder made by `wtal init` lacks; stopped, it goes on when called again.
+
+    `videos` is where the video files are now, if they were moved. failed.json lists the videos that could not be
+    read and why; they are tried again each time, and left out of training. Raises DataError when the folder was
+    not made by init, holds features of another backbone, or cannot be written; ConfigError for the choice.
+    """
+    listing = read_listing(folder, videos)
+    backbone = open_backbone(choice)
+    provenance, widths = provenance_of(backbone), backbone.widths
+    del backbone  # each worker opens its own
+    with locked(folder / "features"):
+        _forget_parts(folder / "features")
+        _write_about(folder, provenance, widths)
+        jobs = [Job(id, listing.path(id), features_path(folder, id)) for id in listing.files]
+        jobs = [job for job in jobs if not _is_there(job.features)]
+        failed: dict[str, str] = {}
+        done = 0
+
+        def under_way(active: tuple[tuple[str, float], ...]) -> None:
+            heard(Progress(done, len(jobs), active))
+
+        for outcome in engine(jobs, choice, workers or (cores() if choice.name == "tiny" else 1), under_way):
+            done += 1
+            if outcome.reason:
+                failed[outcome.id] = outcome.reason
+        write_json(folder / FAILED, failed)
+    return Extracted(len(listing.files) - len(failed), len(jobs) - len(failed), failed)
+
+
+def _is_there(features: Path) -> bool:
+    """Whether a feature file is whole; its origin is checked where it is used."""
+    return features.is_file() and origin_path(features).is_file()
+
+
+def _forget_parts(features: Path) -> None:
+    """What killed processes left half written."""
+    for part in features.glob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
+def _write_about(folder: Path, provenance: Provenance, widths: tuple[int, ...]) -> None:
+    """Say in dataset.json what the features come from. Raises DataError where others lie there already."""
+    path = folder / "dataset.json"
+    about = read_json(path) if path.is_file() else {}
+    if not isinstance(about, dict):
+        raise DataError(f"{path}: is not a JSON object; run `wtal init` again")
+    before = about.get("provenance")
+    if before is not None and any((folder / "features").glob("*.npy")):
+        there = parse_provenance(before, str(path))
+        if there != provenance:
+            raise DataError(
+                f"{folder}: holds features of {there}, not of {provenance}; "
+                f"make another folder for these with `wtal init`, or delete {folder / 'features'}"
+            )
+    new = {
+        "snippet_seconds": provenance.stride / provenance.fps,
+        "modalities": list(widths),
+        "provenance": to_json(provenance),
+    }
+    if about != about | new:
+        write_json(path, about | new)

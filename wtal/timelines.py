@@ -1,0 +1,81 @@
+"""Video in, timeline out: from video files and a trained model to proposals, with no step between."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wtal import checkpoint
+from wtal.errors import CheckpointError, ConfigError, DataError
+from wtal.extract.backbone import Backbone
+from wtal.extract.backbones import Choice, open_backbone, provenance_of
+from wtal.extract.one import features_of
+from wtal.localize import localize
+from wtal.predict import snippet_scores
+from wtal.provenance import Provenance
+from wtal.records import Proposal
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What was found in one video file: proposals in seconds, the surest first; from `start` to `end` it was seen.
+
+    `reason` is why there is none, "" where there is one.
+    """
+
+    id: str
+    video: Path
+    start: float = 0.0
+    end: float = 0.0
+    proposals: tuple[Proposal, ...] = ()
+    reason: str = ""
+
+
+def timelines(
+    run: Path,
+    videos: Sequence[Path],
+    choice: Choice | None = None,
+    heard: Callable[[int, float], None] = lambda done, second: None,
+) -> Iterator[Timeline]:
+    """The timeline of each video file, by the local branch of a run and the backbone that it was trained with.
+
+    `choice` says the device and, where they are not in their usual place, the weights or the model's folder.
+    `heard` is told the videos done and the second reached in the next. A video that cannot be read has a reason.
+    Raises CheckpointError where the model's features come from elsewhere, or from another backbone than chosen.
+    """
+    network, meta = checkpoint.load_local(run)
+    backbone = open_backbone_of(run, meta, choice or Choice(""))
+    for done, (id, video) in enumerate(_named(videos)):
+        try:
+            features, origin = features_of(video, backbone, lambda second: heard(done, second))  # noqa: B023
+        except DataError as error:
+            yield Timeline(id, video, reason=str(error))
+            continue
+        scores = snippet_scores(network, features, meta.config)
+        proposals = localize(scores, meta.classes, origin.clock, meta.config.localize)
+        yield Timeline(id, video, float(origin.edges[0]), float(origin.edges[-1]), tuple(proposals))
+
+
+def open_backbone_of(run: Path, meta: checkpoint.Meta, choice: Choice) -> Backbone:
+    """The backbone that a model's features come from. Raises CheckpointError naming both where it is not that."""
+    wanted = meta.provenance
+    if wanted is None:
+        raise CheckpointError(
+            f"{run}: nobody wrote down which backbone its features come from; "
+            f"train on a folder whose features `wtal extract` made"
+        )
+    backbone = open_backbone(replace(choice, name=choice.name or _name(run, wanted)))
+    if provenance_of(backbone) != wanted:
+        raise CheckpointError(f"{run}: was trained on {wanted}; this is {provenance_of(backbone)}")
+    return backbone
+
+
+def _name(run: Path, wanted: Provenance) -> str:
+    if wanted.backbone in ("tiny", "i3d"):
+        return wanted.backbone
+    raise ConfigError(f"{run}: was trained on {wanted}; name the folder of that model with --backbone")
+
+
+def _named(videos: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Each video under its file name without suffix, or under its whole path where two are called alike."""
+    stems = [video.stem for video in videos]
+    return [(v.stem if stems.count(v.stem) == 1 else str(v), v) for v in dict.fromkeys(videos)]
