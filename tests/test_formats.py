@@ -125,7 +125,7 @@ def test_tags_in_one_row_or_several(tmp_path):
     "content, said",
     [
         ("", "line 1: the header is"),
-        ("name,tags\na,run\n", "line 1: the header is `name,tags`"),
+        ("subject,what\na,run\n", "line 1: the header is `subject,what`"),
         ("a,run\n", "line 1: the header"),
         ("video,labels\n", "no video"),
         ('video,labels\na,"run\nb,jump\n', "a quote is out of place"),

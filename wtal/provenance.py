@@ -16,30 +16,29 @@ from wtal.timeline import SnippetClock
 
 @dataclass(frozen=True)
 class Provenance:
-    """What must be equal for features to be of one kind; `fps` in pictures a second, the rest in pictures, pixels."""
+    """What must be equal for features to be of one kind; `fps` in pictures a second."""
 
     backbone: str
     weights: str  # "sha256:..." of the weights, "" where there are none
     fps: float
     stride: int
     window: int
-    side: int
+    side: int  # 0 where it is not known
     crop: int | None
     flow: str = ""  # how optical flow was computed, "" without it
 
     def __str__(self) -> str:
         weights = f" with weights {self.weights.removeprefix('sha256:')[:12]}" if self.weights else ""
-        crop = f"{self.crop} of {self.side} pixels" if self.crop else f"{self.side} pixels uncropped"
-        flow = f", flow {self.flow}" if self.flow else ""
         window = "" if self.window == self.stride else f" seeing {self.window}"
-        return (
-            f"{self.backbone}{weights}, every {self.stride} pictures{window} at {self.fps:g} a second, {crop}{flow}"
-        )
+        sizes = f", {self.crop} of {self.side} pixels" if self.crop else f", {self.side} pixels uncropped"
+        flow = f", flow {self.flow}" if self.flow else ""
+        taken = f"every {self.stride} pictures{window} at {self.fps:g} a second"
+        return f"{self.backbone}{weights}, {taken}{sizes if self.side else ''}{flow}"
 
 
 @dataclass(frozen=True)
 class Origin:
-    """One feature file's beginnings. `edges`: N + 1 ascending seconds, snippet i covers edges[i] to edges[i + 1]."""
+    """One feature file's beginnings. `edges`: N + 1 ascending seconds, snippet i covers [i] to [i + 1]."""
 
     provenance: Provenance
     edges: NDArray[np.float64]
@@ -71,7 +70,7 @@ class _ProvenanceValues(BaseModel):
     fps: float = Field(gt=0)
     stride: int = Field(gt=0)
     window: int = Field(gt=0)
-    side: int = Field(gt=0)
+    side: int = Field(ge=0)
     crop: int | None
     flow: str = ""
 

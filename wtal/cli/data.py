@@ -26,15 +26,30 @@ def check(data: Data) -> None:
 
 @app.command(rich_help_panel=PANEL)
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A W-TALC bundle or a BaS-Net / CoLA folder")],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="SOURCE", help="W-TALC bundle, BaS-Net / CoLA or OpenTAD / ActionFormer folder"),
+    ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The plain data set folder to write")],
+    stride: Annotated[
+        int | None,
+        typer.Option(metavar="FRAMES", help="OpenTAD / ActionFormer: frames from one snippet to the next"),
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option(metavar="FRAMES", help="Frames that one snippet saw", show_default="the stride")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(metavar="RATE", help="Frames a second", show_default="as the JSON says")
+    ] = None,
 ) -> None:
     """Convert a public layout to a plain data set folder; stopped, it goes on when run again."""
+    from wtal.formats.actionformer import Grid
     from wtal.formats.convert import convert as convert_layout
     from wtal.report.progress import counting
 
+    grid = Grid(stride, window, fps)
     with counting("converting", console) as progress:
-        made = convert_layout(source, out, progress)
+        made = convert_layout(source, out, progress, grid)
     say(f"{made.layout}: {len(made.videos)} sequences written to {made.out}")
     for remark in made.remarks:
         say(f"note: {remark}")

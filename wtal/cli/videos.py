@@ -69,6 +69,8 @@ def init(
     made = init_folder(folder, videos, tags)
     for problem in made.problems:
         say(f"{'warning' if problem.fatal else 'note'}: {problem}")
+    for remark in made.remarks:
+        say(f"note: {remark}")
     say(f"{folder}: {len(made.videos)} videos, {len(made.classes)} classes: {', '.join(made.classes)}")
     say(f"next: wtal extract {folder}")
 

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wtal.errors import DataError
+from wtal.formats.actionformer import Grid, convert_actionformer, find_actionformer
 from wtal.formats.basnet import convert_basnet
 from wtal.formats.wtalc import convert_wtalc
 from wtal.records import Video
 
 KNOWN = (
     "a W-TALC bundle (classlist.npy, labels_all.npy ... and *-JOINTFeatures.npy), "
-    "the BaS-Net / CoLA layout (gt.json, split_train.txt, features/train/rgb)"
+    "the BaS-Net / CoLA layout (gt.json, split_train.txt, features/train/rgb), "
+    "the OpenTAD / ActionFormer layout (annotations/*.json with a database, a folder of .npy)"
 )
 
 
@@ -25,23 +27,40 @@ class Converted:
     remarks: tuple[str, ...] = ()
 
 
-def convert(source: Path, out: Path, progress: Callable[[int, int], object] | None = None) -> Converted:
+def convert(
+    source: Path, out: Path, progress: Callable[[int, int], object] | None = None, grid: Grid | None = None
+) -> Converted:
     """Recognise the layout of `source` and write it as a plain folder; `progress` hears (done, total).
 
-    A conversion that was stopped goes on when it is run again. Raises DataError when the layout is
-    not a known one (saying what was found), and where the source is at fault.
+    `grid` says how features lie in time where the layout does not. A conversion that was stopped goes on when it
+    is run again. Raises DataError when the layout is not a known one (saying what was found), and where the source
+    is at fault.
     """
     if not source.is_dir():
         raise DataError(f"{source}: there is no such folder; name the folder of the data set")
     if out.resolve() == source.resolve():
         raise DataError(f"{out}: is the source itself; give another folder to write to")
     if (bundle := find_bundle(source)) is not None:
+        _require_no_grid(grid, source, "W-TALC bundle")
         joint = find_joint_features(bundle)
         remarks = () if joint else ("no *JOINTFeatures.npy found: annotations alone were converted",)
         return Converted(out, "W-TALC bundle", convert_wtalc(bundle, joint, out, progress), remarks)
     if (source / "gt.json").is_file():
+        _require_no_grid(grid, source, "BaS-Net / CoLA layout")
         return Converted(out, "BaS-Net / CoLA", *convert_basnet(source, out, progress))
+    if not _is_plain(source) and (layout := find_actionformer(source)) is not None:
+        made = convert_actionformer(layout, out, grid or Grid(), progress)
+        return Converted(out, "OpenTAD / ActionFormer", *made)
     raise DataError(f"{source}: {_found(source)}. Known here: {KNOWN}")
+
+
+def _require_no_grid(grid: Grid | None, source: Path, layout: str) -> None:
+    if grid not in (None, Grid()):
+        raise DataError(f"{source}: the times of a {layout} are known; leave out --stride, --window and --fps")
+
+
+def _is_plain(source: Path) -> bool:
+    return (source / "dataset.json").is_file() and (source / "features").is_dir()
 
 
 def find_bundle(source: Path) -> Path | None:
@@ -69,6 +88,6 @@ def _found(source: Path) -> str:
     names = sorted(path.name + "/" * path.is_dir() for path in source.iterdir())
     if not names:
         return "the folder is empty"
-    if {"dataset.json", "features/"} <= set(names):
+    if _is_plain(source):
         return "is a plain folder already, nothing to convert"
     return f"not a layout known here; found {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}"

@@ -15,6 +15,7 @@ from wtal.formats.about import classes_of, modalities_of, provenance_of, read_ab
 from wtal.formats.activitynet import SUBSETS, parse_activitynet, write_activitynet
 from wtal.formats.problem import Problem, as_problem, raise_first, short
 from wtal.formats.tags import parse_tags
+from wtal.formats.videos import LISTING
 from wtal.provenance import Provenance, origin_path, read_origin
 from wtal.records import Video
 from wtal.timeline import SnippetClock
@@ -192,12 +193,12 @@ def _parse_videos(path: Path, problems: list[Problem]) -> list[Video]:
 
 def _videos_of(path: Path) -> tuple[list[Video], list[Problem]]:
     annotations, tags = path / "annotations.json", path / "tags.csv"
-    if annotations.is_file() and tags.is_file():
+    if annotations.is_file() and tags.is_file() and not (path / LISTING).is_file():
         raise DataError(f"{path}: holds both annotations.json and tags.csv; take one of them away")
-    if tags.is_file():
-        return parse_tags(tags)
     if annotations.is_file():
         return parse_activitynet(annotations)
+    if tags.is_file():
+        return parse_tags(tags)
     raise DataError(
         f"{path}: holds neither annotations.json nor tags.csv; write tags.csv with a first line "
         f"`video,labels` and a line such as `clip01,long_jump` for each video"
