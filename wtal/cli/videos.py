@@ -10,12 +10,7 @@ from wtal.cli.app import app, console, say
 PANEL = "Videos of your own"
 MOST_FAILED = 10  # shown; failed.json has them all
 
-BackboneName = Annotated[
-    str,
-    typer.Option(
-        "--backbone", metavar="NAME", help="tiny, i3d, or the folder of a VideoMAE, V-JEPA 2, ViViT, TimeSformer"
-    ),
-]
+BACKBONES = "tiny, i3d, or the folder of a VideoMAE, V-JEPA 2, ViViT, TimeSformer"
 Weights = Annotated[
     Path | None,
     typer.Option("--weights", metavar="FILE", help="I3D's RGB weights", show_default="those `wtal weights` got"),
@@ -78,7 +73,7 @@ def init(
 @app.command(rich_help_panel=PANEL)
 def extract(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A data set folder that `wtal init` made")],
-    backbone: BackboneName = "tiny",
+    backbone: Annotated[str, typer.Option(metavar="NAME", help=BACKBONES)] = "tiny",
     weights: Weights = None,
     flow_weights: FlowWeights = None,
     device: Device = "auto",
@@ -117,7 +112,9 @@ def predict(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write all proposals")] = Path(
         "proposals.json"
     ),
-    backbone: BackboneName = "",
+    backbone: Annotated[
+        str, typer.Option(metavar="NAME", help=BACKBONES, show_default="as RUN was trained; name a folder again")
+    ] = "",
     weights: Weights = None,
     flow_weights: FlowWeights = None,
     device: Device = "auto",

@@ -41,15 +41,16 @@ class Outcome:
 Heard = Callable[[tuple[tuple[str, float], ...]], object]
 
 
-def run_jobs(jobs: Iterable[Job], choice: Choice, workers: int, heard: Heard) -> Iterator[Outcome]:
+def run_jobs(jobs: Iterable[Job], choice: Choice, workers: int | None, heard: Heard) -> Iterator[Outcome]:
     """Run the jobs in processes of their own, `workers` at a time; outcomes come as they are ready.
 
-    A process that dies (a decoder that crashes, memory that runs out) fails only the video that it dies of: those
-    that were under way are tried again, one by one. `heard` is told which videos are being worked on, and the
-    second reached in each. Raises ConfigError or DataError when the backbone cannot be opened, or a feature file
-    not written.
+    None is a worker a core for tiny, which uses one, and else a single one, which uses them all. A process that
+    dies (a decoder that crashes, memory that runs out) fails only the video that it dies of: those that were under
+    way are tried again, one by one. `heard` is told which videos are being worked on, and the second reached in
+    each. Raises ConfigError or DataError when the backbone cannot be opened, or a feature file not written.
     """
     waiting = deque(jobs)
+    workers = workers or (cores() if choice.name == "tiny" else 1)
     while waiting:
         for suspect in (yield from _run(waiting, choice, workers, heard)):
             if (yield from _run(deque([suspect]), choice, 1, heard)):

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from wtal.errors import DataError
 from wtal.extract.backbones import Choice, open_backbone, provenance_of
-from wtal.extract.engine import Heard, Job, Outcome, cores, run_jobs
+from wtal.extract.engine import Heard, Job, Outcome, run_jobs
 from wtal.features import features_path
 from wtal.files import locked, read_json, write_json
 from wtal.formats.plain import FAILED
 from wtal.formats.videos import read_listing
 from wtal.provenance import Provenance, origin_path, parse_provenance, to_json
 
-Engine = Callable[[Sequence[Job], Choice, int, Heard], Iterator[Outcome]]
+Engine = Callable[[Sequence[Job], Choice, int | None, Heard], Iterator[Outcome]]
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,10 @@ def extract_folder(
 ) -> Extracted:
     """Extract the features that a folder made by `wtal init` lacks; stopped, it goes on when called again.
 
-    `videos` is where the video files are now, if they were moved. failed.json lists the videos that could not be
-    read and why; they are tried again each time, and left out of training. Raises DataError when the folder was
-    not made by init, holds features of another backbone, or cannot be written; ConfigError for the choice.
+    `videos` is where the video files are now, if they were moved; `workers` the number of processes. failed.json
+    lists the videos that could not be read and why; they are tried again each time, and left out of training.
+    Raises DataError when the folder was not made by init, holds features of another backbone, or cannot be
+    written; ConfigError for the choice.
     """
     listing = read_listing(folder, videos)
     backbone = open_backbone(choice)
@@ -64,7 +65,7 @@ def extract_folder(
         def under_way(active: tuple[tuple[str, float], ...]) -> None:
             heard(Progress(done, len(jobs), active))
 
-        for outcome in engine(jobs, choice, workers or (cores() if choice.name == "tiny" else 1), under_way):
+        for outcome in engine(jobs, choice, workers, under_way):
             done += 1
             if outcome.reason:
                 failed[outcome.id] = outcome.reason

@@ -1,37 +1,30 @@
-"""What `wtal doctor` found, a line each under headings; then what to do, if anything."""
+"""What `wtal doctor` found: a line each under headings, and below what does not work how to mend it."""
 
 from collections.abc import Sequence
 from itertools import groupby
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from wtal.doctor import NECESSARY, Finding, healthy
 
 COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
+WHAT, STATE = 16, 9  # columns
 
 
 def render(findings: Sequence[Finding], console: Console) -> None:
-    """Print the findings. What other programs say is never taken for markup."""
+    """Print the findings. What other programs say is never taken for markup, and no line is wrapped."""
     for group, found in groupby(findings, key=lambda finding: finding.group):
         console.print(Text(group, style="bold"))
-        console.print(_table(list(found)))
-    for finding in findings:
-        if finding.mend:
-            console.print(Text(f"{finding.what}: {finding.mend}"), soft_wrap=True)
+        for finding in found:
+            console.print(_line(finding), soft_wrap=True)
     console.print(_verdict(findings), soft_wrap=True)
 
 
-def _table(findings: Sequence[Finding]) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(min_width=14)
-    table.add_column(min_width=7)
-    table.add_column(overflow="fold")
-    for finding in findings:
-        state = Text(finding.state, style=COLOURS[finding.state])
-        table.add_row(Text(f"  {finding.what}"), state, Text(finding.detail))
-    return table
+def _line(finding: Finding) -> Text:
+    state = f"{finding.state:<{STATE}}", COLOURS[finding.state]
+    line = Text.assemble(f"  {finding.what:<{WHAT}}", state, finding.detail)
+    return line.append(f"\n{'':{2 + WHAT + STATE}}{finding.mend}") if finding.mend else line
 
 
 def _verdict(findings: Sequence[Finding]) -> Text:
