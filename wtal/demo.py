@@ -1,45 +1,76 @@
-"""The whole road on synthetic data, in a minute: make, train, localize, evaluate, draw."""
+"""The whole road on made-up movies, in about a minute: render, extract, train, localize, evaluate, draw."""
 
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from wtal import checkpoint
 from wtal.compare import compare
 from wtal.config import parse_config
+from wtal.extract.backbones import Choice
+from wtal.extract.folder import extract_folder
 from wtal.formats.plain import Folder, read_folder
+from wtal.formats.videos import read_listing
+from wtal.init import init_folder
 from wtal.localize import localize, surest
 from wtal.predict import score_videos
 from wtal.report.compare_table import render
 from wtal.report.picture import Panel, draw_timelines
-from wtal.report.progress import jobs
-from wtal.synthetic import write_synthetic
+from wtal.report.progress import counting, extracting, jobs
+from wtal.synthetic.movies import MovieConfig, write_movies
 
+METHODS = ("baseline", "dfe")
 SEEDS, STEPS, VIDEOS = 2, 300, 4
 
 
-def run_demo(out: Path, console: Console) -> bool:
-    """Run it all under `out`; True where DFE's local branch scores above the baseline on the testing subset."""
-    data, runs, picture = out / "synthetic", out / "runs", out / "timelines.png"
-    console.print("Synthetic data, made from a seed: they show that the road is open, not how good a method is.")
-    write_synthetic(data)
-    config = parse_config({"train": {"steps": STEPS}})
+def run_demo(
+    out: Path, console: Console, settings: MovieConfig | None = None, seeds: int = SEEDS, steps: int = STEPS
+) -> bool:
+    """Run it all under `out`; True where DFE's local branch scores above the baseline on the testing subset.
+
+    What an earlier call has finished is used again.
+    """
+    _say(console, "Movies made from a seed: they show that the road is open, not how good a method is.")
+    folder = make_data(out / "movies", settings or MovieConfig(), console)
+    runs, picture = out / "runs", out / "timelines.png"
+    _say(console, f"training {' and '.join(METHODS)}, each from {seeds} seeds, on tags alone")
+    config = parse_config({"train": {"steps": steps}})
     with jobs(console) as done:
-        scores, differences = compare([data], ["baseline", "dfe"], SEEDS, "testing", config, runs, done=done)
+        scores, differences = compare([folder.path], METHODS, seeds, "testing", config, runs, done=done)
     render(scores, differences, "testing", console)
-    folder = read_folder(data)
-    draw_timelines(picture, panels(runs / data.name / "dfe" / "seed-0", folder), folder.classes)
-    console.print(f"timelines of {VIDEOS} testing sequences (synthetic): {picture}")
+    run = runs / folder.path.name / "dfe" / "seed-0"
+    draw_timelines(picture, panels(run, folder), folder.classes)
+    _say(console, f"timelines of {VIDEOS} testing movies: {picture}")
+    shown = read_listing(folder.path).files[folder.subset("testing")[0].id]
+    _say(console, f"next: wtal predict {out / 'movies' / 'videos' / shown} --model {run}")
     baseline, dfe = (score.mean for score in scores)
     verdict = "ahead of" if dfe > baseline else "NOT ahead of"
-    console.print(f"DFE ({dfe:.1f}) is {verdict} the baseline ({baseline:.1f}) on these synthetic data")
+    _say(console, f"DFE ({dfe:.1f}) is {verdict} the baseline ({baseline:.1f}) on these made-up movies")
     return dfe > baseline
 
 
+def make_data(movies: Path, settings: MovieConfig, console: Console) -> Folder:
+    """Movies and their table of tags in the folder `movies`, and the data set made of them in `movies`/data.
+
+    It lies with the movies so that it goes when they are replaced.
+    """
+    with counting("movies", console) as done:
+        write_movies(movies, settings, done=done)
+    data, videos, tags = movies / "data", movies / "videos", movies / "tags.csv"
+    _say(console, f"wtal init {data} --videos {videos} --tags {tags}")
+    made = init_folder(data, videos, [tags])
+    _say(console, f"wtal extract {data}")
+    with extracting(console) as heard:
+        extract_folder(data, Choice("tiny"), heard=heard)
+    _say(console, f"{len(made.videos)} movies of {', '.join(made.classes)}; those for training carry tags alone")
+    return read_folder(data)
+
+
 def panels(run: Path, folder: Folder, subset: str = "testing", count: int = VIDEOS) -> list[Panel]:
-    """What there is to see of a run's first sequences: truth, proposals, attention, CAS."""
+    """What there is to see of the sequences that carry most classes: truth, proposals, attention, CAS."""
     network, meta = checkpoint.load_local(run)
-    videos = [video for video in folder.subset(subset) if video.actions][:count]
+    videos = sorted(folder.subset(subset), key=lambda video: -len(video.labels))[:count]
     seen = []
     for video, scores in score_videos(network, folder, videos, meta.config):
         clock = folder.clock_of(video.id)
@@ -58,3 +89,7 @@ def panels(run: Path, folder: Folder, subset: str = "testing", count: int = VIDE
             )
         )
     return seen
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(Text(line), soft_wrap=True)

@@ -36,8 +36,9 @@ def run_on_ray(jobs: Sequence[Job], choice: Choice, workers: int | None, heard: 
     """Run the jobs on `workers` actors, each with its backbone; outcomes come as they are ready, `heard` is told.
 
     None is an actor a GPU, a core for tiny, or else a machine. Videos, features and weights must lie at the same
-    paths on every machine. A worker that dies loses nothing: Ray starts another, and its video is begun again. Raises ConfigError where Ray is missing or the cluster does not
-    answer; DataError when the backbone cannot be opened on a machine, or a feature file not written.
+    paths on every machine. A worker that dies loses nothing: Ray starts another, and its video is begun again.
+    Raises ConfigError where Ray is missing or the cluster does not answer; DataError when the backbone cannot be
+    opened on a machine, or a feature file not written.
     """
     address = os.environ.get("RAY_ADDRESS")
     set_up(address)

@@ -1,0 +1,184 @@
+"""I3D: SAME padding as TensorFlow has it, the fast form equal to the plain one, a snippet by itself, real clips named."""
+
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wtal.extract import inception
+from wtal.extract.i3d import HALF, I3D
+from wtal.extract.inception import Around, PairedStem, Pool, Unit, fast, logits, plain, pooled, same_padding, shapes
+
+CPU = torch.device("cpu")
+SIDE = 48  # pixels; 224 in use
+
+
+def random_weights(channels=3, classes=None, seed=0):
+    """Weights that neither fade nor blow up on the way through the network."""
+    draw = torch.Generator().manual_seed(seed)
+    made = {}
+    for name, shape in shapes(channels).items():
+        values = torch.randn(shape, generator=draw)
+        if name.endswith("conv3d.weight"):
+            made[name] = values * (2 / values[0].numel()) ** 0.5
+        elif name.endswith(("running_var", "bn.weight")):
+            made[name] = 1 + 0.2 * values.tanh()
+        else:
+            made[name] = 0.1 * values
+    if classes:
+        made["logits.conv3d.weight"] = torch.randn(classes, 1024, 1, 1, 1, generator=draw)
+        made["logits.conv3d.bias"] = torch.randn(classes, generator=draw)
+    return made
+
+
+@pytest.fixture(scope="module")
+def made():
+    return random_weights(classes=5)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Three snippets of moving noise."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (3, 16, SIDE, SIDE, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def backbone(made):
+    return I3D(made, "sha256:0", precision="float32")
+
+
+def apart(a, b):
+    """The length of the difference, relative to the length of `b`; of the worst row."""
+    a, b = torch.as_tensor(a), torch.as_tensor(b)
+    return float(((a - b).norm(dim=1) / b.norm(dim=1)).max())
+
+
+def reference_windows(size, kernel, stride):
+    """What TensorFlow says of SAME: ceil(size / stride) windows, what they lack split with the odd one at the end."""
+    count = -(-size // stride)
+    lacking = max((count - 1) * stride + kernel - size, 0)
+    return [[i * stride - lacking // 2 + k for k in range(kernel)] for i in range(count)]
+
+
+@given(st.integers(1, 40), st.integers(1, 7), st.integers(1, 3))
+def test_same_padding_is_tensorflows(size, kernel, stride):
+    ((before, after),) = same_padding([size], [kernel], [stride])
+    expected = reference_windows(size, kernel, stride)
+    assert -before == expected[0][0]
+    assert max(after, 0) == max(expected[-1][-1] - (size - 1), 0)
+
+
+@settings(max_examples=25)
+@given(
+    st.tuples(*[st.integers(1, 9)] * 3),
+    st.sampled_from(
+        [((1, 3, 3), (1, 2, 2)), ((3, 3, 3), (2, 2, 2)), ((2, 2, 2), (2, 2, 2)), ((3, 3, 3), (1, 1, 1))]
+    ),
+)
+def test_pools_are_maxima_of_what_the_windows_see(sizes, kind):
+    kernel, stride = kind
+    x = torch.randn(2, 3, *sizes)
+    expected = x
+    for axis in range(3):
+        windows = reference_windows(sizes[axis], kernel[axis], stride[axis])
+        seen = [[p for p in window if 0 <= p < sizes[axis]] for window in windows]
+        expected = torch.stack(
+            [expected.index_select(axis + 2, torch.tensor(p)).amax(axis + 2) for p in seen], axis + 2
+        )
+    assert torch.equal(Pool(kernel, stride)(x), expected)
+    if stride == (1, 1, 1):
+        assert torch.equal(Around()(x), expected)
+
+
+@settings(max_examples=25)
+@given(st.tuples(*[st.integers(3, 12)] * 3), st.sampled_from([(7, 2), (3, 1), (1, 1)]))
+def test_units_see_what_the_windows_see(sizes, kind):
+    kernel, stride = kind
+    unit = Unit(2, 4, kernel, stride).eval()
+    x = torch.randn(1, 2, *sizes)
+    windows = [reference_windows(size, kernel, stride) for size in sizes]
+    padded = F.pad(x, (9,) * 6)  # zeros wherever a window may reach
+    for axis, places in enumerate(windows):  # ... x windows x ... x kernel x kernel x kernel
+        index = torch.tensor(places) + 9
+        padded = (
+            padded.index_select(axis + 2, index.flatten()).unflatten(axis + 2, index.shape).movedim(axis + 3, -1)
+        )
+    with torch.inference_mode():
+        expected = torch.einsum("ncthwijk,ocijk->nothw", padded, unit.conv3d.weight)
+        assert torch.allclose(unit(x), F.relu(expected / (1 + 1e-3) ** 0.5), atol=1e-5)
+
+
+@settings(max_examples=15)
+@given(st.tuples(*[st.integers(2, 13)] * 3), st.integers(2, 3))
+def test_the_paired_stem_is_the_stem(sizes, channels):
+    unit = Unit(channels, 8, 7, 2)
+    unit.bn, unit.conv3d.bias = torch.nn.Identity(), torch.nn.Parameter(torch.randn(8))
+    x = torch.randn(2, channels, *sizes)
+    with torch.inference_mode():
+        assert torch.allclose(PairedStem(unit.conv3d)(x), unit(x), atol=1e-4)
+
+
+def test_the_network_has_the_published_size():
+    """12,704,544 numbers with the classifier of 400 and without batch norm's scale, 230 arrays."""
+    counted = {
+        name: torch.Size(shape).numel() for name, shape in shapes(3).items() if not name.endswith("bn.weight")
+    }
+    assert len(counted) + 2 == 230
+    assert sum(counted.values()) + 400 * 1024 + 400 == 12_704_544
+
+
+@pytest.mark.parametrize("pictures_at_once, places, times", [(16, 7, 2), (64, 7, 8), (9, 2, 2)])
+def test_shapes(pictures_at_once, places, times):
+    with torch.device("meta"):
+        out = inception.Trunk(3)(torch.empty(2, 3, pictures_at_once, 32 * places, 32 * places))
+    assert out.shape == (2, 1024, times, places, places)
+
+
+def test_the_fast_form_is_the_plain_one(made, pictures, backbone):
+    x = torch.from_numpy(pictures).permute(0, 4, 1, 2, 3) / HALF - 1
+    with torch.inference_mode():
+        expected = pooled(plain(made)(x))
+    found = backbone(pictures)
+    assert found.shape == (3, 1024) and found.dtype == np.float32
+    assert apart(found, expected) < 1e-4
+
+
+def test_the_weights_that_it_was_given_stay_as_they_are(made):
+    before = {name: value.clone() for name, value in made.items()}
+    fast(made, torch.float32, CPU, HALF)
+    assert all(torch.equal(value, before[name]) for name, value in made.items())
+
+
+def test_bfloat16_is_close(made, pictures, backbone):
+    found = I3D(made, "", precision="bfloat16")
+    assert found.precision == "bfloat16"
+    assert 0 < apart(found(pictures), backbone(pictures)) < 0.03
+
+
+@pytest.mark.parametrize("precision, tolerance", [("float32", 1e-5), ("bfloat16", 1e-3)])
+def test_a_snippet_depends_on_its_own_pictures(made, pictures, precision, tolerance):
+    backbone = I3D(made, "", precision=precision)
+    together = backbone(pictures)
+    alone = np.concatenate([backbone(pictures[i : i + 1]) for i in range(3)])
+    others = backbone(np.concatenate([pictures[:1], 255 - pictures[1:]]))
+    assert apart(alone, together) < tolerance
+    assert apart(others[:1], together[:1]) < tolerance
+    assert apart(others[1:], together[1:]) > 0.01
+
+
+def test_features_are_the_published_average():
+    """2 x 7 x 7 places averaged, then time: the inner times count twice."""
+    x = torch.randn(2, 1024, 4, 7, 7)
+    expected = F.avg_pool3d(x, (2, 7, 7), 1).mean((2, 3, 4))
+    assert torch.allclose(pooled(x), expected, atol=1e-6)
+    assert pooled(x[:, :, :1]).shape == (2, 1024)
+
+
+def test_the_classifier_may_follow_the_mean_over_time(made):
+    x = torch.randn(2, 1024, 4, 7, 7)
+    each = F.conv3d(F.avg_pool3d(x, (2, 7, 7), 1), made["logits.conv3d.weight"], made["logits.conv3d.bias"])
+    assert torch.allclose(logits(pooled(x), made), each.mean((2, 3, 4)), atol=1e-5)
