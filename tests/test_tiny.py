@@ -68,6 +68,12 @@ def test_any_pictures_give_finite_bounded_numbers(pictures):
     assert np.isfinite(found).all() and np.abs(found).max() <= BOUND
 
 
+def test_a_quick_pan_is_bounded():
+    wide = 128 + 40 * clouds(np.random.default_rng(9), 64, 85)
+    pictures = np.stack([np.roll(wide, 4 * i, axis=1) for i in range(WINDOW)]).clip(0, 255).astype(np.uint8)
+    assert Tiny()(np.repeat(pictures[None, ..., None], 3, axis=4))[0, PAN][0] == BOUND
+
+
 @pytest.mark.parametrize("shade", [0, 128, 255])
 def test_blank_pictures_differ_in_brightness_alone(shade):
     blank = np.full((1, WINDOW, 64, 85, 3), shade, np.uint8)
@@ -99,6 +105,8 @@ def test_the_camera_is_told_from_what_moves_of_itself(speed):
     )
     assert np.sign(panned[PAN][0]) == np.sign(speed) and abs(panned[PAN][0]) > 3 * abs(still[PAN][0])
     assert abs(panned[PAN][1]) < 0.3 * abs(panned[PAN][0])
+    corners = [75, 77, 81, 83]  # nothing but background there; with the camera's motion they would be above 1.5
+    assert panned[corners].max() < 0.5
     assert moved[SPEED].max() > still[SPEED].max() + 1
 
 

@@ -286,6 +286,12 @@ def test_a_needle_is_no_video(tmp_path: Path) -> None:
         probe(path)
 
 
+def test_a_frame_larger_than_any_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = render(tmp_path / "large.mp4", [quarters()] * 3)
+    monkeypatch.setattr(video, "PIXELS", 96 * 48 - 1)
+    assert refusal(path) == "has no frame that can be decoded; " + AGAIN
+
+
 @pytest.mark.parametrize("width, height", [(95, 47), (33, 1024 // 16 + 1), (1, 1), (7, 5)])
 def test_odd_sizes(tmp_path: Path, width: int, height: int) -> None:
     path = render(tmp_path / "odd.mkv", [gray(200, width, height)] * 9, codec="ffv1", pix_fmt="yuv444p")
@@ -334,12 +340,15 @@ def test_an_animated_gif(tmp_path: Path) -> None:
     assert colours(next(read_snippets(path, WHOLE)).pictures[0]) == "WRGB"
 
 
-def test_a_change_of_size_in_the_stream_keeps_the_pictures_one_size(tmp_path: Path) -> None:
-    wide = render(tmp_path / "wide.h264", [quarters()] * 8).read_bytes()
-    small = render(tmp_path / "small.h264", [quarters(32, 32)] * 8).read_bytes()
+@pytest.mark.parametrize("options", [{}, {"x264-params": "tff=1"}])
+def test_a_change_of_size_in_the_stream_keeps_the_pictures_one_size(
+    tmp_path: Path, options: dict[str, str]
+) -> None:
+    wide = render(tmp_path / "wide.h264", [quarters()] * 8, options=options).read_bytes()
+    small = render(tmp_path / "small.h264", [quarters(32, 32)] * 8, options=options).read_bytes()
     (tmp_path / "both.h264").write_bytes(wide + small)
     both = list(read_snippets(tmp_path / "both.h264", WHOLE))
-    assert [s.pictures.shape for s in both] == [(8, 48, 96, 3)] * 2
+    assert [s.pictures.shape for s in both] == [(8, 48, 96, 3)] * 2 and both[-1].end == pytest.approx(0.64)
     assert [colours(s.pictures[-1]) for s in both] == ["WRGB", "WRGB"]
 
 
@@ -454,10 +463,21 @@ def test_a_few_bad_packets_hold_the_picture_before(tmp_path: Path) -> None:
     assert seen == pytest.approx([8 * (4 if 5 <= i < 8 else i) for i in range(30)], abs=4)
 
 
-def test_many_bad_packets_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start, end", [(0.0, 1.31), (0.99, 2.31), (2.67, 9.0)])
+def test_many_bad_packets_are_refused(tmp_path: Path, start: float, end: float) -> None:
     path = render(tmp_path / "v.mov", [gray(i) for i in range(100)], codec="mjpeg", pix_fmt="yuvj420p")
-    overwrite(path, 0.99, 2.31)
+    overwrite(path, start, end)
     assert refusal(path) == "is damaged: 1.3 s of 4.0 s cannot be decoded; " + AGAIN
+
+
+def test_a_hole_in_the_container_is_seen_by_the_frames_beside_it(tmp_path: Path) -> None:
+    path = render(tmp_path / "v.mkv", moving(150), options={"g": "12"})
+    data = bytearray(path.read_bytes())
+    places = [place for time, place, _ in packets_of(path) if 2.0 <= time < 4.0]
+    hole = slice(min(places) + 50, max(places))  # from the midst of a packet on
+    data[hole] = np.random.default_rng(0).bytes(hole.stop - hole.start)
+    path.write_bytes(data)
+    assert refusal(path).startswith("is damaged: 2.")
 
 
 def test_nothing_that_decodes(tmp_path: Path) -> None:
@@ -554,6 +574,7 @@ NO_VIDEO: dict[str, tuple[Callable[[Path], object], str]] = {
     "text in Latin-1": (lambda p: p.write_text("Füße", encoding="latin-1"), "is text, not a video"),
     "a playlist": (lambda p: p.write_text("#EXTM3U\nother.ts\n"), "is text, not a video"),
     "zeros": (lambda p: p.write_bytes(bytes(9000)), "holds zeros where its header should be"),
+    "ones": (lambda p: p.write_bytes(b"\xff" * 9000), "is no video, or its header"),
     "random bytes": (lambda p: p.write_bytes(np.random.default_rng(1).bytes(9000)), "is no video, or its header"),
     "the first bytes of an MP4": (lambda p: p.write_bytes(sound_file("mp4")[:40]), "is cut off: the index"),
     "the first bytes of an AVI": (lambda p: p.write_bytes(sound_file("avi")[:200]), "is no video, or its header"),

@@ -32,7 +32,7 @@ class FrameReader:
         self.container = container
         self.stream = stream
         self.broken: str | None = None  # why the container could not be read to its end
-        self._failed = 0  # packets that did not decode
+        self._failed = False  # whether a packet did not decode
         self._lost = 0.0  # seconds without a frame beside packets that did not decode, or not well
         self._suspect = 0  # frames after which a gap is no longer laid to a bad packet
         self._clock = _Clock(container, stream)
@@ -69,7 +69,7 @@ class FrameReader:
                 self._suspect -= 1
                 since = self._clock.first if previous is None else previous + self._clock.step
                 self._lost += max(time - since, 0.0)
-            if frame.is_corrupt:
+            if frame.is_corrupt:  # of a packet that was cut short, or without one that it builds on
                 self._suspect = LATE
             previous = time
             yield time, frame
@@ -82,7 +82,7 @@ class FrameReader:
             except EOFError:  # drained already
                 return
             except av.FFmpegError:
-                self._failed, self._suspect = self._failed + 1, LATE
+                self._failed, self._suspect = True, LATE
 
     def _packets(self) -> "Iterator[Packet[VideoStream] | None]":
         """The stream's packets as far as the container can be read, then None, which drains the decoder."""
@@ -98,8 +98,6 @@ class FrameReader:
     def _require_little_loss(self, end: float) -> None:
         if self._failed:
             self._lost += max(self._clock.reach - end, 0.0)
-        if not self._clock.stamped:  # each frame that is lost moves all that follow
-            self._lost += self._failed * self._clock.step
         if self._lost > max(LOSS, end / 100):
             whole = max(end, self._clock.reach)
             raise DataError(f"is damaged: {self._lost:.1f} s of {whole:.1f} s cannot be decoded; {AGAIN}")
@@ -114,9 +112,8 @@ class _Clock:
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self.unit = stream.time_base or Fraction(1, av.time_base)
-        average = (
-            stream.average_rate if stream.start_time is not None else None
-        )  # of a raw stream: 25, be it or not
+        # A raw stream, which has no times, says 25 on average whatever it holds.
+        average = None if stream.start_time is None else stream.average_rate
         rate = average or stream.guessed_rate
         self.step = float(1 / rate) if rate else 0.0  # seconds, 0 when unknown
         mpeg = container.format.name in ("mpegts", "mpeg")
@@ -126,7 +123,6 @@ class _Clock:
         self.delay: int | None = None
         self.first = 0.0  # seconds, of the first packet
         self.reach = 0.0  # seconds, to the end of the last packet
-        self.stamped = False  # whether there are time stamps at all
         self._first_dts: int | None = None
 
     def see(self, packet: "Packet[VideoStream]") -> None:
@@ -141,7 +137,6 @@ class _Clock:
     def seconds(self, frame: VideoFrame, previous: float | None) -> float:
         stamp = self._stamp(frame)
         if stamp is not None:
-            self.stamped = True
             time = float(stamp * self.unit) - self.origin
         elif self.step:
             time = 0.0 if previous is None else previous + self.step
