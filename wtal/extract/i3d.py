@@ -1,6 +1,8 @@
 """The `i3d` backbone: 1024 numbers a snippet of 16 pictures, and 1024 of its optical flow where asked."""
 
 import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wtal.errors import DataError
 from wtal.extract.backbone import Sampling
 from wtal.extract.flow import FLOW, optical_flow
-from wtal.extract.inception import WIDTH, fast, pooled
+from wtal.extract.inception import LOGITS, WIDTH, fast, logits, pooled
+from wtal.extract.video import read_snippets
 from wtal.extract.weights import load
 
 HALF = 127.5  # half of a colour's range: the network wants 0 to 255 as -1 to 1
@@ -18,7 +22,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Snippets at a time. On a CPU two keep every tensor under 32 MB, which is as much as glibc hands out again without
 # asking the system for fresh memory; four are half as fast in float32.
 BATCH = {"cpu": 2, "cuda": 16}
-CLIP = 64  # pictures seen at once to name a whole video's action: 2.56 s
+WINDOW, STEP = 32, 8  # pictures seen at once to name what a whole video shows; from one window to the next
 
 
 class I3D:
@@ -82,3 +86,31 @@ def choose_precision(device: torch.device) -> str:
         can = torch.cpu.get_capabilities()
         native = torch.backends.mkldnn.is_available() and bool(can.get("avx512_bf16") or can.get("amx_bf16"))
     return "bfloat16" if native else "float32"
+
+
+def class_probabilities(video: Path, weights: dict[str, Tensor]) -> NDArray[np.float32]:
+    """What the published classifier says of a whole video, in float32: one probability a class, in its own order.
+
+    The logits of all windows of 32 pictures, one every 8 and none beyond the ends, are averaged. It shows whether
+    weights and decoding are right; no feature is made so. Raises DataError when the video cannot be decoded, or
+    the weights have no classifier.
+    """
+    if f"{LOGITS}.bias" not in weights:
+        raise DataError(f"{video}: the weights have no classifier ({LOGITS}); name those that `wtal weights` got")
+    backbone = I3D(weights, "", precision="float32")
+    features = [backbone(window[None]) for window in _windows(video)]
+    mean = torch.from_numpy(np.mean(features, 0))  # 1 x 1024
+    return logits(mean, weights).softmax(1)[0].numpy()
+
+
+def _windows(video: Path) -> Iterator[NDArray[np.uint8]]:
+    """T x 224 x 224 x 3, T = 32, or all there are of a shorter video."""
+    sampling = replace(I3D.sampling, stride=STEP, window=STEP)
+    seen: list[NDArray[np.uint8]] = []
+    for part in read_snippets(video, sampling):
+        own = max(1, round((part.end - part.start) * sampling.fps))  # the last part repeats its last picture
+        seen = [*seen, *part.pictures[:own]][-WINDOW:]
+        if len(seen) == WINDOW:
+            yield np.stack(seen)
+    if len(seen) < WINDOW:
+        yield np.stack(seen)
