@@ -2,13 +2,15 @@
 
 import sys
 
-from benchmarks import evaluation, full_size, training
+from benchmarks import evaluation, extraction, full_size, training, videos
 from benchmarks.measure import ROOT, machine
 from wtal.files import write_text
 
 TOPICS = {
     "evaluation": ("Evaluation and localization", evaluation.rows),
     "training": ("Training and inference", training.rows),
+    "extraction": ("I3D", extraction.rows),
+    "videos": ("Extraction at scale", videos.rows),
     "full_size": ("Full-size THUMOS14 shape", full_size.rows),
 }
 

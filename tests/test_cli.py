@@ -14,12 +14,16 @@ from conftest import TINIEST
 from typer.testing import CliRunner
 
 from wtal import __version__, cli, config, protocols
+from wtal.cli import learning
 from wtal.synthetic import write_synthetic
 
 TINY = ("model.width=8", "train.batch_size=2", "train.snippets=8")
 SETTINGS = [part for setting in TINY for part in ("--set", setting)]
 COMMAND = [sys.executable, "-W", "error", "-c", "from wtal.cli import main; main()"]
-COMMANDS = ("check", "convert", "train", "localize", "evaluate", "compare", "memory", "demo")
+COMMANDS = (
+    *("init", "extract", "predict", "doctor", "weights"),
+    *("check", "convert", "train", "localize", "evaluate", "compare", "memory", "demo"),
+)
 
 
 def wtal(*arguments: object, columns: int = 80) -> str:
@@ -163,8 +167,8 @@ def test_every_command_has_help(command):
 
 
 def test_help_names_all_there_is():
-    assert list(config.METHODS) == cli.METHODS.split(", ")
-    assert list(protocols.PROTOCOLS) == cli.PROTOCOLS.split(", ")
+    assert list(config.METHODS) == learning.METHODS.split(", ")
+    assert list(protocols.PROTOCOLS) == learning.PROTOCOLS.split(", ")
     assert all(command in wtal("--help") for command in COMMANDS)
     assert "RUN/proposals.json" in wtal("localize", "--help")
     assert wtal("--version") == f"wtal {__version__}\n"

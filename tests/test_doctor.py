@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from wtal import doctor
-from wtal.doctor import NECESSARY, Finding, diagnose, first_line, healthy
+from wtal import doctor, machine
+from wtal.doctor import NECESSARY, Finding, diagnose, healthy
+from wtal.errors import first_line
 from wtal.extract import weights
 from wtal.report.doctor_table import render
 
@@ -211,8 +212,8 @@ def test_what_a_container_allows(tmp_path, monkeypatch, files, cores, memory):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"{text}\n")
-    monkeypatch.setattr(doctor, "CONTROL", tmp_path)
-    assert doctor._quota() == cores
+    monkeypatch.setattr(machine, "CONTROL", tmp_path)
+    assert machine._quota() == cores
     monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1 << 22}.get)  # 16 GiB
     finding = only(doctor._memory)
     assert finding.state == "ok"
@@ -221,7 +222,7 @@ def test_what_a_container_allows(tmp_path, monkeypatch, files, cores, memory):
 
 
 def test_a_machine_with_too_little_memory_is_told_what_still_works(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor, "CONTROL", tmp_path)
+    monkeypatch.setattr(machine, "CONTROL", tmp_path)
     (tmp_path / "memory.max").write_text(str(1 << 30))
     finding = only(doctor._memory)
     assert (finding.state, finding.detail) == ("broken", "1.0 GiB")

@@ -19,8 +19,10 @@ from typer.testing import CliRunner
 from wtal.cli import app
 from wtal.errors import ConfigError, DataError
 from wtal.extract.backbones import Choice, open_backbone
-from wtal.extract.folder import Progress, extract_folder
+from wtal.extract.engine import Job, Outcome, attempt
+from wtal.extract.folder import Extracted, Progress, extract_folder
 from wtal.extract.one import extract_one, features_of
+from wtal.extract.tiny import Tiny
 from wtal.formats.plain import read_folder
 from wtal.provenance import read_origin
 
@@ -73,13 +75,13 @@ def write_bad(place: Path) -> dict[str, str]:
     (place / "folder.mp4").mkdir()
     return {
         "empty.mp4": "empty",
-        "truncated.mp4": "",
-        "header.mp4": "",
-        "random.mp4": "",
-        "text.mp4": "",
+        "truncated.mp4": "cut off",
+        "header.mp4": "cut off",
+        "random.mp4": "no video",
+        "text.mp4": "text",
         "picture.mp4": "picture",
         "sound.mp4": "no picture|sound",
-        "no_frames.mp4": "",
+        "no_frames.mp4": "cut off|no frame",
         "folder.mp4": "folder",
         "gone.mp4": "no such file",
     }
@@ -125,12 +127,78 @@ def test_good_ones_are_extracted_bad_ones_listed_and_a_second_call_does_only_wha
     assert "gone" not in json.loads((folder / "failed.json").read_text())
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_says_so(movies, tmp_path):
+def test_a_file_that_may_not_be_read_says_so(movies, tmp_path, monkeypatch):
     path = Path(shutil.copy(movies / "good0.mp4", tmp_path))
-    path.chmod(0)
-    with pytest.raises(DataError, match="permission"):
+
+    def refuse(self: Path, *_: object) -> None:  # root may read everything, so that the system cannot be asked
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(DataError, match=f"{path}: cannot be read .permission denied."):
         features_of(path, open_backbone(Choice()))
+
+
+def test_a_good_video_may_be_called_as_it_likes(movies, tmp_path):
+    path = Path(shutil.copy(movies / "good0.mp4", tmp_path / "film.txt"))
+    features, _ = features_of(path, open_backbone(Choice()))
+    assert np.array_equal(features, features_of(movies / "good0.mp4", open_backbone(Choice()))[0])
+
+
+class Failing(Tiny):
+    def __call__(self, pictures: np.ndarray) -> np.ndarray:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+
+
+def test_a_backbone_that_fails_fails_the_video_alone(movies, tmp_path):
+    job = Job("good0", movies / "good0.mp4", tmp_path / "features" / "good0.npy")
+    outcome = attempt(job, Failing())
+    assert outcome.reason.startswith(f"{job.video}: ") and "out of memory" in outcome.reason
+    assert list((tmp_path / "features").iterdir()) == []
+
+
+def test_a_disk_that_cannot_be_written_stops_everything(movies, tmp_path):
+    (tmp_path / "features").write_text("a file where the folder should be")
+    with pytest.raises(DataError, match="features"):
+        attempt(Job("good0", movies / "good0.mp4", tmp_path / "features" / "good0.npy"), open_backbone(Choice()))
+
+
+def test_a_bad_video_in_a_folder_called_features_is_a_bad_video(tmp_path, monkeypatch):
+    videos = tmp_path / "my_features"
+    videos.mkdir()
+    (videos / "bad.mp4").write_bytes(b"")
+    monkeypatch.chdir(list_videos(tmp_path / "data", videos, ["bad.mp4"]))
+    assert extract_folder(Path(), Choice()).failed.keys() == {"bad"}
+
+
+def test_features_that_are_damaged_or_of_another_video_are_made_again(movies, tmp_path):
+    videos = shutil.copytree(movies, tmp_path / "videos")
+    folder = list_videos(tmp_path / "data", videos, [f"good{i}.mp4" for i in range(GOOD)])
+    extract_folder(folder, Choice())
+    features = folder / "features"
+    whole = {path.name: path.read_bytes() for path in features.glob("*.npy")}
+    (features / "good0.npy").write_bytes(whole["good0.npy"][:-3])
+    (features / "good1.json").write_text("{")
+    shutil.copy(videos / "good3.mp4", videos / "good2.mp4")
+    assert extract_folder(folder, Choice()).made == 3
+    for name in ("good0.npy", "good1.npy", "good3.npy"):
+        assert (features / name).read_bytes() == whole[name]
+    assert (features / "good2.npy").read_bytes() == whole["good3.npy"]
+    shutil.rmtree(videos)
+    assert extract_folder(folder, Choice()) == Extracted(GOOD, 0, {}), "videos that are gone have not changed"
+
+
+def test_what_failed_so_far_is_said_after_an_interrupt(movies, tmp_path):
+    videos = shutil.copytree(movies, tmp_path / "videos")
+    (videos / "bad.mp4").write_bytes(b"")
+    folder = list_videos(tmp_path / "data", videos, ["bad.mp4", "good0.mp4", "good1.mp4"])
+
+    def engine(jobs, *_):
+        yield Outcome(jobs[0].id, "it is bad")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract_folder(folder, Choice(), engine=engine)
+    assert json.loads((folder / "failed.json").read_text()) == {"bad": "it is bad"}
 
 
 def test_files_and_memory_hold_the_same_features_and_times(movies, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    "wtal errors records timeline files",
+    "wtal errors records timeline files machine",
     "config",
     "formats features provenance synthetic check",
     "dataset losses model",

@@ -1,5 +1,6 @@
-"""I3D: SAME padding as TensorFlow has it, the fast form equal to the plain one, a snippet by itself, real clips named."""
+"""I3D: padded as TensorFlow pads, fast as plain, each snippet by itself, and right on real clips."""
 
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,10 +8,15 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
-from wtal.extract import inception
-from wtal.extract.i3d import HALF, I3D
+from wtal.errors import DataError
+from wtal.extract import i3d, inception
+from wtal.extract.flow import optical_flow
+from wtal.extract.i3d import HALF, I3D, choose_precision, class_probabilities, open_i3d
 from wtal.extract.inception import Around, PairedStem, Pool, Unit, fast, logits, plain, pooled, same_padding, shapes
+from wtal.extract.sampling import Snippet
+from wtal.extract.weights import cached, load
 
 CPU = torch.device("cpu")
 SIDE = 48  # pixels; 224 in use
@@ -58,7 +64,7 @@ def apart(a, b):
 
 
 def reference_windows(size, kernel, stride):
-    """What TensorFlow says of SAME: ceil(size / stride) windows, what they lack split with the odd one at the end."""
+    """TensorFlow on SAME: ceil(size / stride) windows; what they lack is split, the odd one at the end."""
     count = -(-size // stride)
     lacking = max((count - 1) * stride + kernel - size, 0)
     return [[i * stride - lacking // 2 + k for k in range(kernel)] for i in range(count)]
@@ -182,3 +188,90 @@ def test_the_classifier_may_follow_the_mean_over_time(made):
     x = torch.randn(2, 1024, 4, 7, 7)
     each = F.conv3d(F.avg_pool3d(x, (2, 7, 7), 1), made["logits.conv3d.weight"], made["logits.conv3d.bias"])
     assert torch.allclose(logits(pooled(x), made), each.mean((2, 3, 4)), atol=1e-5)
+
+
+@pytest.fixture
+def files(made, tmp_path):
+    """RGB and flow weights as files."""
+    save_file(made, tmp_path / "rgb.safetensors")
+    save_file(random_weights(2, seed=1), tmp_path / "flow.safetensors")
+    return tmp_path
+
+
+def test_it_opens_from_a_file(files, pictures, backbone):
+    opened = open_i3d(files / "rgb.safetensors", None, CPU, "float32")
+    assert (opened.name, opened.flow, opened.widths, opened.precision) == ("i3d", "", (1024,), "float32")
+    assert opened.weights == load(files / "rgb.safetensors")[1]
+    assert np.array_equal(opened(pictures), backbone(pictures))
+
+
+def test_flow_stands_beside_colours(files, pictures, backbone):
+    pytest.importorskip("cv2")
+    rgb, flow = files / "rgb.safetensors", files / "flow.safetensors"
+    both = open_i3d(rgb, flow, CPU, "float32")
+    features = both(pictures)
+    assert both.widths == (1024, 1024) and features.shape == (3, 2048) and both.flow
+    assert both.weights.startswith("sha256:") and both.weights not in (load(rgb)[1], load(flow, "flow")[1])
+    assert np.array_equal(features[:, :1024], backbone(pictures))
+    seen = torch.from_numpy(optical_flow(pictures)).permute(0, 4, 1, 2, 3)
+    with torch.inference_mode():
+        assert apart(features[:, 1024:], pooled(plain(load(flow, "flow")[0])(seen))) < 1e-4
+
+
+def test_without_weights_it_says_how_to_get_them(monkeypatch, tmp_path):
+    monkeypatch.setenv("WTAL_CACHE", str(tmp_path))
+    with pytest.raises(DataError, match="run `wtal weights` once"):
+        open_i3d(None, None, CPU)
+
+
+@pytest.mark.parametrize(
+    "can, there, expected",
+    [
+        ({"avx512_bf16": True}, True, "bfloat16"),
+        ({"amx_bf16": True}, True, "bfloat16"),
+        ({"avx512_bf16": True}, False, "float32"),
+        ({"avx512_bf16": False, "avx2": True}, True, "float32"),
+        ({"bf16": True}, True, "float32"),  # ARM: unmeasured
+    ],
+)
+def test_bfloat16_is_taken_where_the_cpu_multiplies_it(monkeypatch, can, there, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: there)
+    assert choose_precision(CPU) == expected
+
+
+@pytest.mark.parametrize("length, starts", [(5, [0]), (32, [0]), (33, [0, 1]), (40, [0, 8]), (51, [0, 8, 16, 19])])
+def test_windows_are_inside_the_video(monkeypatch, length, starts):
+    """A video whose picture k is k everywhere, in parts of 8 of which the last repeats its last picture."""
+
+    def read(video, sampling):
+        assert sampling.stride == sampling.window == 8
+        for start in range(0, length, 8):
+            held = np.minimum(np.arange(start, start + 8), length - 1).astype(np.uint8)
+            yield Snippet(start / 25, min(start + 8, length) / 25, held[:, None, None, None])
+
+    monkeypatch.setattr(i3d, "read_snippets", read)
+    found = [window.ravel().tolist() for window in i3d._windows(Path("v.mp4"))]
+    assert found == [list(range(start, min(start + 32, length))) for start in starts]
+
+
+def test_weights_without_a_classifier_name_nothing():
+    with pytest.raises(DataError, match="no classifier"):
+        class_probabilities(Path("v.mp4"), random_weights())
+
+
+@pytest.mark.parametrize(
+    "clip, shown",
+    [
+        ("v_CricketShot_g04_c01_rgb.gif", "playing cricket"),
+        ("hmdb51_Turnk_r_Pippi_Michel_cartwheel_f_cm_np2_le_med_6.avi", "cartwheeling"),
+    ],
+)
+def test_real_clips_are_named(shared, clip, shown):
+    """The two shortest clips; `python -m benchmarks extraction` does the others."""
+    clips = shared("videos", "clips")
+    if not cached().is_file():
+        pytest.skip("I3D's published weights are not in the cache; run `wtal weights`")
+    found = class_probabilities(clips / clip, load(None)[0])
+    assert (clips / "label_map.txt").read_text().splitlines()[found.argmax()] == shown
+    assert found.max() > 0.85

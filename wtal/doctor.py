@@ -18,7 +18,8 @@ from types import ModuleType
 from typing import Literal
 
 from wtal import __version__
-from wtal.errors import WtalError
+from wtal.errors import WtalError, first_line
+from wtal.machine import cores, memory
 
 State = Literal["ok", "missing", "broken"]
 NECESSARY = ("python", "wtal", "torch", "av", "tiny")
@@ -26,7 +27,6 @@ DECODERS = {"h264": "h264", "hevc": "hevc", "vp9": "vp9", "av1": "libdav1d", "mp
 TRIAL = (25, 25, 64)  # pictures, pictures a second and pixels a side of the clip that is rendered for a trial
 SHOWN = "█·…±"  # what timelines and tables are drawn with
 GIB = 1 << 30
-CONTROL = Path("/sys/fs/cgroup")  # where Linux says what a container may use
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def diagnose() -> tuple[Finding, ...]:
         ("devices", "GPU", _gpu, "update its driver, or install a PyTorch for it; --device cpu works meanwhile"),
         ("backbones", "tiny", _tiny, "mend what is named above; it needs nothing but torch and av"),
         ("backbones", "i3d", _i3d, "pip install --force-reinstall wtal"),
-        ("backbones", "transformers", _transformers, "pip install --force-reinstall 'wtal[transformers]'"),
+        ("backbones", "transformers", _transformers, "pip install --force-reinstall transformers"),
         ("extras", "flow", _flow, "pip install --force-reinstall opencv-python-headless"),
         ("extras", "ray", _ray, "pip install --force-reinstall 'ray[data]'"),
         ("surroundings", "cache folder", _cache, "make it writable, or name another in WTAL_CACHE"),
@@ -89,16 +89,9 @@ def _look(group: str, what: str, check: Callable[[], str], mend: str) -> Finding
         return Finding(group, what, "broken", first_line(error), mend)
 
 
-def first_line(error: BaseException) -> str:
-    """What an exception says in one line, or the one at the bottom that it was raised from."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-
-
-def _extra(module: str, extra: str) -> ModuleType:
+def _extra(module: str, package: str) -> ModuleType:
     if find_spec(module) is None:
-        raise Trouble("missing", "not installed", f"pip install 'wtal[{extra}]', if you want it")
+        raise Trouble("missing", "not installed", f"pip install '{package}', if you want it")
     return import_module(module)
 
 
@@ -132,44 +125,18 @@ def _av() -> str:
 
 
 def _cpu() -> str:
-    from wtal.extract.engine import cores
-
-    share = _quota()
-    limit = f", of which the container may use {share:g}" if share and share < cores() else ""
-    return f"{cores()} of {os.cpu_count()} cores{limit}"
+    return f"{cores()} of {os.cpu_count()} cores"
 
 
 def _memory() -> str:
-    if not hasattr(os, "sysconf"):
+    known = memory()
+    if known is None:
         return "not known on this system; extraction needs 1.5 GiB a process"
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    allowed = min([total, *_limits("memory.max", "memory/memory.limit_in_bytes")])
+    total, allowed = known
     limit = f", of which the container may use {allowed / GIB:.1f}" if allowed < total else ""
     if allowed < 2 * GIB:
         raise Trouble("broken", f"{allowed / GIB:.1f} GiB", "use `--workers 1` and the backbone tiny")
     return f"{total / GIB:.1f} GiB{limit}"
-
-
-def _quota() -> float | None:
-    """Cores' worth of time that the container gives, None where nothing limits it. cgroup 2, then 1."""
-    try:
-        allowed, period = (CONTROL / "cpu.max").read_text().split()
-        return int(allowed) / int(period)
-    except (OSError, ValueError):
-        pass
-    shares = _limits("cpu/cpu.cfs_quota_us"), _limits("cpu/cpu.cfs_period_us")
-    return shares[0][0] / shares[1][0] if all(shares) else None
-
-
-def _limits(*names: str) -> list[int]:
-    """The positive numbers in those of the files that are there."""
-    found = []
-    for name in names:
-        try:
-            found.append(int((CONTROL / name).read_text()))
-        except (OSError, ValueError):  # not there, or "max"
-            continue
-    return [number for number in found if number > 0]
 
 
 def _gpu() -> str:
@@ -251,7 +218,7 @@ def _torchvision() -> None:
 
 
 def _flow() -> str:
-    cv2 = _extra("cv2", "flow")
+    cv2 = _extra("cv2", "opencv-python-headless")
     import numpy as np
 
     from wtal.extract.flow import FLOW, optical_flow
@@ -265,7 +232,7 @@ def _ray() -> str:
 
     cluster = os.environ.get("RAY_ADDRESS")
     set_up(cluster)
-    ray = _extra("ray", "ray")
+    ray = _extra("ray", "ray[data]")
     import_module("ray.data")
     return f"{ray.__version__}, {f'cluster at {cluster}' if cluster else 'on this machine, RAY_ADDRESS is not set'}"
 

@@ -9,7 +9,12 @@ from typer.core import TyperGroup
 
 from wtal.errors import WtalError
 
-WAYS_ON = {"train": "go on with --resume", "localize": "nothing was written", "evaluate": "nothing was written"}
+WAYS_ON = {
+    "train": "go on with --resume",
+    "localize": "nothing was written",
+    "predict": "name the other videos to go on",
+    "evaluate": "nothing was written",
+}
 
 
 class Door(TyperGroup):

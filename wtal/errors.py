@@ -15,3 +15,10 @@ class ConfigError(WtalError):
 
 class CheckpointError(WtalError):
     """A run or model folder is not one, or does not fit the data."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says in one line, or the one at the bottom that it was raised from."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

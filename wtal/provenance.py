@@ -38,11 +38,16 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Origin:
-    """One feature file's beginnings. `edges`: N + 1 ascending seconds, snippet i covers [i] to [i + 1]."""
+    """One feature file's beginnings. `edges`: N + 1 ascending seconds, snippet i covers [i] to [i + 1].
+
+    `video` and `size` are the name and the bytes of the file it was made of, "" and 0 where that is not known.
+    """
 
     provenance: Provenance
     edges: NDArray[np.float64]
     precision: str = "float32"
+    video: str = ""
+    size: int = 0
     version: str = __version__
 
     @property
@@ -59,6 +64,8 @@ class _OriginFile(BaseModel):
     provenance: dict[str, Any]
     times: list[float] = Field(min_length=2)
     precision: str
+    video: str = ""
+    size: int = 0
     wtal: str
 
 
@@ -102,6 +109,8 @@ def write_origin(features: Path, origin: Origin) -> None:
         "wtal": origin.version,
         "provenance": to_json(origin.provenance),
         "precision": origin.precision,
+        "video": origin.video,
+        "size": origin.size,
         "times": [round(float(t), 6) for t in origin.edges],
     }
     write_json(origin_path(features), values, indent=None)
@@ -121,4 +130,5 @@ def read_origin(features: Path) -> Origin | None:
     edges = np.array(values.times)
     if not np.all(np.diff(edges) > 0):
         raise DataError(f"{path}: the recorded times do not ascend; extract the features again")
-    return Origin(parse_provenance(values.provenance, str(path)), edges, values.precision, values.wtal)
+    provenance = parse_provenance(values.provenance, str(path))
+    return Origin(provenance, edges, values.precision, values.video, values.size, values.wtal)

@@ -1,5 +1,6 @@
 """Video in, timeline out: from video files and a trained model to proposals, with no step between."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from wtal import checkpoint
 from wtal.errors import CheckpointError, ConfigError, DataError
 from wtal.extract.backbone import Backbone
-from wtal.extract.backbones import Choice, open_backbone, provenance_of
+from wtal.extract.backbones import BUILT_IN, Choice, open_backbone, provenance_of
 from wtal.extract.one import features_of
 from wtal.localize import localize
 from wtal.predict import snippet_scores
@@ -63,6 +64,8 @@ def open_backbone_of(run: Path, meta: checkpoint.Meta, choice: Choice) -> Backbo
             f"{run}: nobody wrote down which backbone its features come from; "
             f"train on a folder whose features `wtal extract` made"
         )
+    if wanted.flow and choice.flow_weights is None:
+        raise ConfigError(f"{run}: was trained on {wanted}; name I3D's flow weights with --flow-weights")
     backbone = open_backbone(replace(choice, name=choice.name or _name(run, wanted)))
     if provenance_of(backbone) != wanted:
         raise CheckpointError(f"{run}: was trained on {wanted}; this is {provenance_of(backbone)}")
@@ -70,12 +73,18 @@ def open_backbone_of(run: Path, meta: checkpoint.Meta, choice: Choice) -> Backbo
 
 
 def _name(run: Path, wanted: Provenance) -> str:
-    if wanted.backbone in ("tiny", "i3d"):
+    if wanted.backbone in BUILT_IN:
         return wanted.backbone
-    raise ConfigError(f"{run}: was trained on {wanted}; name the folder of that model with --backbone")
+    from wtal.extract.transformer import FAMILIES
+
+    if wanted.backbone in FAMILIES:
+        raise ConfigError(f"{run}: was trained on {wanted}; name the folder of that model with --backbone")
+    raise CheckpointError(f"{run}: was trained on {wanted}, which cannot be made here; use `wtal localize` on such")
 
 
 def _named(videos: Sequence[Path]) -> list[tuple[str, Path]]:
     """Each video under its file name without suffix, or under its whole path where two are called alike."""
-    stems = [video.stem for video in videos]
-    return [(v.stem if stems.count(v.stem) == 1 else str(v), v) for v in dict.fromkeys(videos)]
+    stems = Counter(video.stem for video in videos)
+    named = [(video.stem if stems[video.stem] == 1 else str(video), video) for video in videos]
+    # A name that is no text can be opened, but not written into a JSON file.
+    return [(name.encode(errors="surrogateescape").decode(errors="replace"), video) for name, video in named]

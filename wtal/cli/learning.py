@@ -61,7 +61,7 @@ def train(
             progress=progress,
         )
     say(f"{settings.method}: {settings.train.steps} steps, last checkpoint {last}")
-    say(f"next: {_localize_command(out, data)}")
+    say(f"next: {_next_command(out, data)}")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -193,9 +193,12 @@ def _config(config: Path | None, set: list[str] | None, method: str | None, seed
     return read_config(config, tuple(overrides))
 
 
-def _localize_command(run: Path, data: Path) -> str:
+def _next_command(run: Path, data: Path) -> str:
     from wtal.formats.plain import read_folder
+    from wtal.formats.videos import LISTING
 
+    if (data / LISTING).is_file():
+        return shlex.join(["wtal", "predict", "VIDEO", "--model", str(run)])
     subsets = read_folder(data).subsets
     which = [] if "testing" in subsets else ["--subset", subsets[-1]]
     return shlex.join(["wtal", "localize", str(run), str(data), *which])

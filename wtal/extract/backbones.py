@@ -7,6 +7,7 @@ from wtal.errors import ConfigError
 from wtal.extract.backbone import Backbone
 from wtal.provenance import Provenance
 
+BUILT_IN = ("tiny", "i3d")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16")
 NAMES = "tiny, i3d, or the folder of a VideoMAE, V-JEPA 2, ViViT or TimeSformer model"
@@ -47,6 +48,11 @@ def open_backbone(choice: Choice, threads: int | None = None) -> Backbone:
     return open_transformer(Path(choice.name), device, choice.precision)
 
 
+def one_core(choice: Choice) -> bool:
+    """Whether the backbone uses a single core, so that a process for each core is best."""
+    return choice.name == "tiny"
+
+
 def provenance_of(backbone: Backbone) -> Provenance:
     """What its features come from."""
     s = backbone.sampling
@@ -54,7 +60,7 @@ def provenance_of(backbone: Backbone) -> Provenance:
 
 
 def _require_options(choice: Choice) -> None:
-    if choice.name not in ("tiny", "i3d") and not Path(choice.name).is_dir():
+    if choice.name not in BUILT_IN and not Path(choice.name).is_dir():
         raise ConfigError(f"there is no backbone {choice.name!r}; use {NAMES}")
     for kind, value, known in (("device", choice.device, DEVICES), ("precision", choice.precision, PRECISIONS)):
         if value not in known:

@@ -15,9 +15,14 @@ from typing import Any
 
 from wtal.errors import DataError
 from wtal.extract.backbone import Backbone
-from wtal.extract.backbones import Choice, open_backbone
+from wtal.extract.backbones import Choice, one_core, open_backbone
 from wtal.extract.one import extract_one
+from wtal.machine import cores
+from wtal.provenance import origin_path
 
+DIED = (
+    "{}: the process that worked on it died, of the file or of too little memory; try --workers 1, or leave it out"
+)
 TICK = 0.2  # seconds between two looks at how far the workers are
 
 
@@ -50,21 +55,22 @@ def run_jobs(jobs: Iterable[Job], choice: Choice, workers: int | None, heard: He
     each. Raises ConfigError or DataError when the backbone cannot be opened, or a feature file not written.
     """
     waiting = deque(jobs)
-    workers = workers or (cores() if choice.name == "tiny" else 1)
+    workers = workers or (cores() if one_core(choice) else 1)
     while waiting:
         for suspect in (yield from _run(waiting, choice, workers, heard)):
             if (yield from _run(deque([suspect]), choice, 1, heard)):
-                yield Outcome(suspect.id, f"{suspect.video}: the process that read it died; leave it out")
+                yield Outcome(suspect.id, DIED.format(suspect.video))
 
 
 def _run(waiting: deque[Job], choice: Choice, workers: int, heard: Heard) -> Generator[Outcome, None, list[Job]]:
     """Work until nothing waits or a process dies; returns the jobs that were under way then."""
     context = multiprocessing.get_context("spawn")
     crew = min(workers, len(waiting))
+    threads = max(1, cores() // workers)
     seconds, stop = context.RawArray("d", crew), context.RawValue("b", 0)
     running: dict[Future[Outcome], tuple[Job, int]] = {}
     free = list(range(crew))
-    with ProcessPoolExecutor(crew, context, _start, (choice, crew, seconds, stop)) as pool:
+    with ProcessPoolExecutor(crew, context, _start, (choice, threads, seconds, stop)) as pool:
         try:
             while waiting or running:
                 while waiting and free:
@@ -81,11 +87,6 @@ def _run(waiting: deque[Job], choice: Choice, workers: int, heard: Heard) -> Gen
         finally:
             stop.value = 1
     return []
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _StopError(Exception):
@@ -106,11 +107,11 @@ class _Worker:
 _worker: _Worker
 
 
-def _start(choice: Choice, crew: int, seconds: Any, stop: Any) -> None:
+def _start(choice: Choice, threads: int, seconds: Any, stop: Any) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and says when to stop
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    _worker = _Worker(choice, max(1, cores() // crew), seconds, stop)
+    _worker = _Worker(choice, threads, seconds, stop)
 
 
 def _die_with_parent() -> None:
@@ -143,9 +144,7 @@ def attempt(job: Job, backbone: Backbone, heard: Callable[[float], None] | None 
     try:
         extract_one(job.video, job.features, backbone, heard)
     except DataError as error:
-        if str(job.features.parent) in str(error).partition(": ")[0]:
+        if str(error).startswith((f"{job.features}: ", f"{origin_path(job.features)}: ")):
             raise
         return Outcome(job.id, str(error))
-    except MemoryError:
-        return Outcome(job.id, f"{job.video}: its pictures do not fit into memory; convert it to smaller ones")
     return Outcome(job.id)

@@ -22,7 +22,7 @@ def optical_flow(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     try:
         import cv2
     except ImportError as error:
-        raise ConfigError("optical flow needs OpenCV; pip install 'wtal[flow]'") from error
+        raise ConfigError("optical flow needs OpenCV; pip install opencv-python-headless") from error
     cv2.setNumThreads(torch.get_num_threads())  # several workers share the cores: each keeps to its own
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = np.zeros((*pictures.shape[:-1], 2), np.float32)  # N x T x H x W x 2

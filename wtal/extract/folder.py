@@ -7,11 +7,11 @@ from pathlib import Path
 from wtal.errors import DataError
 from wtal.extract.backbones import Choice, open_backbone, provenance_of
 from wtal.extract.engine import Heard, Job, Outcome, run_jobs
-from wtal.features import features_path
+from wtal.features import features_path, open_features
 from wtal.files import locked, read_json, write_json
-from wtal.formats.plain import FAILED
+from wtal.formats.plain import FAILED, read_failed
 from wtal.formats.videos import read_listing
-from wtal.provenance import Provenance, origin_path, parse_provenance, to_json
+from wtal.provenance import Provenance, parse_provenance, read_origin, to_json
 
 Engine = Callable[[Sequence[Job], Choice, int | None, Heard], Iterator[Outcome]]
 
@@ -54,28 +54,40 @@ def extract_folder(
     backbone = open_backbone(choice)
     provenance, widths = provenance_of(backbone), backbone.widths
     del backbone  # each worker opens its own
-    with locked(folder / "features"):
+    with locked(folder):
         _forget_parts(folder / "features")
         _write_about(folder, provenance, widths)
         jobs = [Job(id, listing.path(id), features_path(folder, id)) for id in listing.files]
-        jobs = [job for job in jobs if not _is_there(job.features)]
-        failed: dict[str, str] = {}
+        jobs = [job for job in jobs if not _is_there(job, provenance)]
+        failed = {id: reason for id, reason in read_failed(folder).items() if id in {job.id for job in jobs}}
         done = 0
 
         def under_way(active: tuple[tuple[str, float], ...]) -> None:
             heard(Progress(done, len(jobs), active))
 
-        for outcome in engine(jobs, choice, workers, under_way):
-            done += 1
-            if outcome.reason:
-                failed[outcome.id] = outcome.reason
-        write_json(folder / FAILED, failed)
+        try:
+            for outcome in engine(jobs, choice, workers, under_way):
+                done += 1
+                failed.pop(outcome.id, None)
+                if outcome.reason:
+                    failed[outcome.id] = outcome.reason
+        finally:
+            write_json(folder / FAILED, failed)
     return Extracted(len(listing.files) - len(failed), len(jobs) - len(failed), failed)
 
 
-def _is_there(features: Path) -> bool:
-    """Whether a feature file is whole; its origin is checked where it is used."""
-    return features.is_file() and origin_path(features).is_file()
+def _is_there(job: Job, provenance: Provenance) -> bool:
+    """Whether the features are whole, of this backbone, and of the video as it is now."""
+    if not job.features.is_file():
+        return False
+    try:
+        features, origin = open_features(job.features), read_origin(job.features)
+    except DataError:
+        return False
+    if origin is None or origin.provenance != provenance or len(origin.edges) != len(features) + 1:
+        return False
+    # A video that is not at hand (moved away, to save room) has not changed.
+    return origin.video == job.video.name and (not job.video.is_file() or origin.size == job.video.stat().st_size)
 
 
 def _forget_parts(features: Path) -> None:

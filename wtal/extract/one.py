@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wtal.errors import DataError
+from wtal.errors import DataError, first_line
 from wtal.extract.backbone import Backbone
 from wtal.extract.backbones import provenance_of
 from wtal.extract.sampling import Snippet
@@ -27,7 +27,7 @@ def features_of(video: Path, backbone: Backbone, heard: Heard | None = None) -> 
     """
     edges: list[float] = []
     parts = list(_parts(video, backbone, edges, heard))
-    return np.concatenate(parts), _origin(backbone, edges)
+    return np.concatenate(parts), _origin(video, backbone, edges)
 
 
 def extract_one(video: Path, features: Path, backbone: Backbone, heard: Heard | None = None) -> int:
@@ -39,7 +39,7 @@ def extract_one(video: Path, features: Path, backbone: Backbone, heard: Heard | 
 
     def parts() -> Iterator[NDArray[np.float16]]:
         yield from _parts(video, backbone, edges, heard)
-        write_origin(features, _origin(backbone, edges))  # first: where the .npy is, its origin is
+        write_origin(features, _origin(video, backbone, edges))  # first: where the .npy is, its origin is
 
     return write_features_in_parts(features, parts())
 
@@ -49,7 +49,7 @@ def _parts(
 ) -> Iterator[NDArray[np.float16]]:
     """n x D features, batch by batch; `edges` grows by the snippets' starts and, last, the end."""
     for batch in _ahead(_batches(read_snippets(video, backbone.sampling), backbone.batch)):
-        features = backbone(np.stack([snippet.pictures for snippet in batch]))
+        features = _apply(video, backbone, batch)
         if not np.isfinite(features).all() or np.abs(features).max() > np.finfo(np.float16).max:
             raise DataError(f"{video}: the backbone made numbers that are not finite; use --precision float32")
         edges[-1:] = [snippet.start for snippet in batch] + [batch[-1].end]
@@ -58,8 +58,19 @@ def _parts(
         yield features.astype(np.float16)
 
 
-def _origin(backbone: Backbone, edges: list[float]) -> Origin:
-    return Origin(provenance_of(backbone), np.array(edges), backbone.precision)
+def _apply(video: Path, backbone: Backbone, batch: list[Snippet]) -> NDArray[np.float32]:
+    """The backbone's features of a batch. What goes wrong in it (memory, mostly) is laid to the video."""
+    try:
+        return backbone(np.stack([snippet.pictures for snippet in batch]))
+    except (MemoryError, RuntimeError, ArithmeticError, LookupError) as error:
+        raise DataError(
+            f"{video}: the backbone fails on it ({first_line(error)}); free some memory, or use another --device"
+        ) from error
+
+
+def _origin(video: Path, backbone: Backbone, edges: list[float]) -> Origin:
+    size = video.stat().st_size
+    return Origin(provenance_of(backbone), np.array(edges), backbone.precision, video.name, size)
 
 
 def _batches(snippets: Iterator[Snippet], size: int) -> Iterator[list[Snippet]]:

@@ -66,12 +66,8 @@ def seen_size(frame: VideoFrame, pixel_aspect: float) -> tuple[float, float]:
 
 
 def scaled(width: float, height: float, side: int) -> tuple[int, int]:
-    """The size whose shorter side is `side`. Raises DataError when the shape is that of no video."""
+    """The size whose shorter side is `side`."""
     ratio = side / min(width, height)
-    if max(width, height) > NARROW * min(width, height):
-        raise DataError(
-            f"shows {width:.0f} x {height:.0f} pixels, too narrow for a video; correct its aspect ratio"
-        )
     return round(width * ratio), round(height * ratio)
 
 

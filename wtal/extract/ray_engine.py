@@ -14,11 +14,12 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from wtal.errors import ConfigError, DataError, WtalError
+from wtal.errors import ConfigError, DataError, WtalError, first_line
 from wtal.extract.backbone import Backbone
-from wtal.extract.backbones import Choice, open_backbone
-from wtal.extract.engine import Heard, Job, Outcome, attempt, cores
+from wtal.extract.backbones import Choice, one_core, open_backbone
+from wtal.extract.engine import DIED, Heard, Job, Outcome, attempt
 from wtal.files import append_line
+from wtal.machine import cores
 
 TRIES = 3  # a machine may go under a video twice; what kills a third is the video
 QUIET = {
@@ -45,7 +46,7 @@ def run_on_ray(jobs: Sequence[Job], choice: Choice, workers: int | None, heard: 
     try:
         import_module("ray.data")
     except ImportError as error:
-        raise ConfigError("this engine needs Ray; pip install 'wtal[ray]'") from error
+        raise ConfigError("this engine needs Ray; pip install 'ray[data]'") from error
     return _run({job.id: job for job in jobs}, choice, workers, heard, address) if jobs else iter(())
 
 
@@ -72,12 +73,24 @@ def _run(
             num_cpus=1,
             num_gpus=gpus,
         )
-        for row in done.iter_rows():
+        for row in _rows(done):
             if row["fatal"]:
                 raise DataError(row["reason"])
             video = jobs[row["id"]].video
             yield Outcome(row["id"], row["reason"].replace(str(video.absolute()), str(video)))
             heard(())  # where the workers are is not known here
+
+
+def _rows(done: Any) -> Iterator[dict[str, Any]]:
+    """What the workers answer. Raises ConfigError where the cluster fails them."""
+    from ray.exceptions import RayError
+
+    try:
+        yield from done.iter_rows()
+    except RayError as error:
+        raise ConfigError(
+            f"the cluster failed ({first_line(error)}); see that each machine has wtal, then run it again to go on"
+        ) from error
 
 
 class Extractor:
@@ -105,7 +118,7 @@ def _attempt(job: Job, backbone: Backbone) -> Outcome:
     begun = job.features.with_name(f".{job.features.name}.begun.part")
     if begun.is_file() and begun.stat().st_size >= TRIES:
         begun.unlink()
-        return Outcome(job.id, f"{job.video}: the process that read it died; leave it out")
+        return Outcome(job.id, DIED.format(job.video))
     append_line(begun, "")
     outcome = attempt(job, backbone)
     begun.unlink(missing_ok=True)
@@ -128,11 +141,11 @@ def _crew(choice: Choice, workers: int | None) -> tuple[int, int, int]:
     import ray
 
     resources = ray.cluster_resources()
-    gpus = 0 if choice.device == "cpu" or choice.name == "tiny" else int(resources.get("GPU", 0))
+    gpus = 0 if choice.device == "cpu" or one_core(choice) else int(resources.get("GPU", 0))
     room = max(1, gpus or int(resources.get("CPU", 1)))
     machines = sum(node["Alive"] for node in ray.nodes())
     # A network on a CPU uses all of a machine's cores, tiny uses one.
-    crew = min(room, workers or (room if gpus or choice.name == "tiny" else machines))
+    crew = min(room, workers or (room if gpus or one_core(choice) else machines))
     return crew, -(-crew // max(1, machines)), 1 if gpus else 0
 
 

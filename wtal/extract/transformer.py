@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
 
-from wtal.errors import ConfigError, DataError
+from wtal.errors import ConfigError, DataError, first_line
 from wtal.extract.backbone import Sampling
 from wtal.extract.i3d import choose_precision
 from wtal.files import read_json
@@ -178,7 +178,7 @@ def _load(folder: Path, family: Family) -> Any:
                 folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
             )
     except Exception as error:  # a config can be wrong in more ways than transformers has exceptions for
-        raise DataError(f"{folder}: not loaded, {_first_line(error)}; download the model again") from error
+        raise DataError(f"{folder}: not loaded, {first_line(error)}; download the model again") from error
     missing = sorted(key for key in info["missing_keys"] if not key.startswith(family.unused))
     if missing:
         raise DataError(
@@ -192,7 +192,7 @@ def _class_of(family: Family) -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise ConfigError("this backbone needs transformers; pip install 'wtal[transformers]'") from error
+        raise ConfigError("this backbone needs transformers; pip install transformers") from error
     try:
         return getattr(transformers, family.model)
     except (ImportError, AttributeError) as error:
@@ -254,7 +254,3 @@ def _object(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise DataError(f"{path}: is not a JSON object; download the model again")
     return values
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

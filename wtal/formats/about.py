@@ -8,6 +8,7 @@ from wtal.errors import DataError
 from wtal.features import features_path, is_file_name, open_features
 from wtal.formats.activitynet import load_json
 from wtal.formats.problem import Problem, as_problem, short
+from wtal.formats.videos import LISTING
 from wtal.provenance import Provenance, parse_provenance, read_origin
 from wtal.records import Video
 from wtal.timeline import SnippetClock
@@ -33,7 +34,7 @@ def read_about(path: Path, problems: list[Problem]) -> tuple[Mapping[str, Any], 
 
 
 def _no_clock(path: Path, name: str, value: object) -> Problem:
-    if value is None and (path.parent / "videos.json").is_file():
+    if value is None and (path.parent / LISTING).is_file():
         folder = path.parent
         return Problem(str(folder), "has videos but no features yet", f"run `wtal extract {folder}`")
     return Problem(str(path), f"{name} is {short(repr(value))}", f"write the file as {EXAMPLE}")

@@ -80,13 +80,13 @@ class Folder:
         if self.provenance is not None and origin.provenance != self.provenance:
             raise DataError(
                 f"{path}: features of {origin.provenance}, where the data set has {self.provenance}; "
-                f"delete this file and run `wtal extract` again"
+                f"run `wtal extract` again"
             )
         length = len(self.features(video_id))
         if length + 1 != len(origin.edges):
             raise DataError(
                 f"{origin_path(path)}: {len(origin.edges) - 1} recorded times for {length} snippets; "
-                f"delete both files and run `wtal extract` again"
+                f"run `wtal extract` again"
             )
         return origin.clock
 

@@ -1,0 +1,151 @@
+"""I3D: right on real clips, fast on decoded pictures and from a 720p file, how near bfloat16 is to float32."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+from benchmarks.measure import SHARED
+from wtal.errors import DataError
+from wtal.extract.i3d import HALF, I3D, class_probabilities
+from wtal.extract.inception import plain, pooled
+from wtal.extract.video import read_snippets
+from wtal.extract.weights import load
+
+CLIPS = SHARED / "videos" / "clips"
+SHOWN = {
+    "v_CricketShot_g04_c01_rgb.gif": "playing cricket",
+    "v_SoccerJuggling_g23_c01.avi": "juggling soccer ball",
+    "v_SoccerJuggling_g24_c01.avi": "juggling soccer ball",
+    "R6llTwEh07w.mp4": "using segway",
+    "hmdb51_Turnk_r_Pippi_Michel_cartwheel_f_cm_np2_le_med_6.avi": "cartwheeling",
+    "basketball.mp4": "dunking basketball",
+}
+ROUNDS = 5
+CHUNK = 64  # pictures that the plain network is given at once, as most who use it do
+
+# A process of its own, so that its peak memory is the road's. Prints seconds of the video, seconds taken, peak MB.
+EXTRACT = """
+import resource, sys, time, torch
+from pathlib import Path
+from wtal.extract.i3d import open_i3d
+from wtal.extract.one import features_of
+backbone = open_i3d(None, None, torch.device("cpu"), sys.argv[2])
+start = time.perf_counter()
+features, origin = features_of(Path(sys.argv[1]), backbone)
+took = time.perf_counter() - start
+print(origin.edges[-1] - origin.edges[0], took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def rows() -> list[str]:
+    """Lines of Markdown; says so where the weights or the shared data are absent."""
+    if not CLIPS.is_dir():
+        return ["not measured: the clips are not beside the project"]
+    try:
+        weights, digest = load(None)
+    except DataError as error:
+        return [f"not measured: {error}"]
+    backbones = {name: I3D(weights, digest, precision=name) for name in ("float32", "bfloat16")}
+    return [
+        f"Precision that `auto` takes here: {I3D(weights, digest).precision}.",
+        "",
+        *_named(weights),
+        "",
+        *_speed(weights, backbones),
+        "",
+        *_nearness(backbones),
+        "",
+        *_from_file(),
+    ]
+
+
+def _named(weights: dict[str, torch.Tensor]) -> list[str]:
+    labels = (CLIPS / "label_map.txt").read_text().splitlines()
+    lines = ["| clip | shows | found in float32 | probability |", "|---|---|---|---|"]
+    for name, shown in SHOWN.items():
+        found = class_probabilities(CLIPS / name, weights)
+        lines.append(f"| {name[:28]} | {shown} | {labels[found.argmax()]} | {found.max():.3f} |")
+    return lines
+
+
+def _speed(weights: dict[str, torch.Tensor], backbones: dict[str, I3D]) -> list[str]:
+    """Pictures a second, decoded beforehand; all ways in turn in each round, since the machine is shared."""
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (CHUNK // 16, 16, 224, 224, 3), dtype=np.uint8)
+    network = plain(weights)
+
+    def as_published(chunks: np.ndarray) -> Callable[[], object]:
+        x = torch.from_numpy(chunks).permute(0, 4, 1, 2, 3).float().div(HALF).sub(1).contiguous()
+        return torch.inference_mode()(lambda: pooled(network(x)))
+
+    def fast(backbone: I3D) -> Callable[[], object]:
+        return lambda: [backbone(pictures[i : i + backbone.batch]) for i in range(0, len(pictures), backbone.batch)]
+
+    two = as_published(pictures[:2])
+    plainly = f"plain float32, {CHUNK} pictures at once"
+    ways = {
+        plainly: as_published(pictures.reshape(1, CHUNK, 224, 224, 3)),
+        "plain float32, 2 snippets at once": lambda: [two(), two()],
+        **{f"ours, {name}": fast(backbone) for name, backbone in backbones.items()},
+    }
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS + 1):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            taken[name].append(time.perf_counter() - start)
+    seconds = {name: median(times[1:]) for name, times in taken.items()}  # the first of each warms up
+    lines = [
+        "| decoded pictures, 224 x 224 | pictures a second | best | times the plain one |",
+        "|---|---|---|---|",
+    ]
+    for name, took in seconds.items():
+        best = CHUNK / min(taken[name][1:])
+        lines.append(f"| {name} | {CHUNK / took:.1f} | {best:.1f} | {seconds[plainly] / took:.1f} |")
+    return lines
+
+
+def _nearness(backbones: dict[str, I3D]) -> list[str]:
+    apart = []
+    for name in SHOWN:
+        for snippet in read_snippets(CLIPS / name, I3D.sampling):
+            exact, found = (backbones[p](snippet.pictures[None])[0] for p in ("float32", "bfloat16"))
+            apart.append(float(np.linalg.norm(found - exact) / np.linalg.norm(exact)))
+    return [
+        f"bfloat16 features against float32, {len(apart)} snippets of these clips, length of the difference: "
+        f"median {median(apart):.4f}, worst {max(apart):.4f} of the features' own."
+    ]
+
+
+def _from_file() -> list[str]:
+    videos = sorted((SHARED / "videos" / "gmdcsa24").rglob("*.mp4"))
+    if not videos:
+        return ["From a file: not measured, no 720p videos beside the project."]
+    video = max(videos, key=lambda path: path.stat().st_size)
+    lines = [
+        f"From `{video.name}` (720p), decoding included, loading the weights not:",
+        "",
+        "| precision | pictures a second | times real time | peak MB |",
+        "|---|---|---|---|",
+    ]
+    for precision in ("bfloat16", "float32"):
+        runs = [_extract(video, precision) for _ in range(3)]
+        length, took = runs[0][0], median(run[1] for run in runs)
+        peak = max(run[2] for run in runs)
+        lines.append(f"| {precision} | {25 * length / took:.1f} | {length / took:.1f} | {peak:.0f} |")
+    return lines
+
+
+def _extract(video: Path, precision: str) -> tuple[float, float, float]:
+    words = [sys.executable, "-c", EXTRACT, str(video), precision]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{video}: {done.stderr}")
+    length, took, peak = map(float, done.stdout.split())
+    return length, took, peak
