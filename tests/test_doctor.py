@@ -80,12 +80,19 @@ def test_extras_that_are_here_are_ok(findings, module, what):
     assert found(findings, what).state == "ok", found(findings, what)
 
 
-@pytest.mark.parametrize("module, what", [("transformers", "transformers"), ("cv2", "flow"), ("ray", "ray")])
-def test_an_extra_that_is_not_installed_is_missing_and_named(monkeypatch, module, what):
+@pytest.mark.parametrize(
+    "module, what, package",
+    [
+        ("transformers", "transformers", "transformers"),
+        ("cv2", "flow", "opencv-python-headless"),
+        ("ray", "ray", "ray[data]"),
+    ],
+)
+def test_an_extra_that_is_not_installed_is_missing_and_named(monkeypatch, module, what, package):
     monkeypatch.setitem(sys.modules, module, None)
     finding = only(getattr(doctor, f"_{what}"), what)
     assert (finding.state, finding.detail) == ("missing", "not installed")
-    assert f"pip install 'wtal[{what}]'" in finding.mend
+    assert f"pip install '{package}'" in finding.mend
 
 
 @given(
@@ -276,7 +283,7 @@ def test_without_what_is_not_necessary_it_stays_healthy(findings):
 def test_the_table_shows_all_as_it_is(width):
     odd = [
         Finding("installed", "av", "broken", "[red]no such file[/red] [/", "run `pip install av[extra]`"),
-        Finding("extras", "ray", "missing", "not installed", "pip install 'wtal[ray]'"),
+        Finding("extras", "ray", "missing", "not installed", "pip install 'ray[data]'"),
     ]
     lines = [line.strip() for line in shown(odd, width).splitlines()]
     assert lines[:3] == [
@@ -284,4 +291,4 @@ def test_the_table_shows_all_as_it_is(width):
         "av              broken   [red]no such file[/red] [/",
         "run `pip install av[extra]`",
     ]
-    assert lines[3:6] == ["extras", "ray             missing  not installed", "pip install 'wtal[ray]'"]
+    assert lines[3:6] == ["extras", "ray             missing  not installed", "pip install 'ray[data]'"]
