@@ -15,7 +15,7 @@ from render import render
 
 from wtal.errors import ConfigError, DataError
 from wtal.extract.backbones import Choice
-from wtal.extract.engine import Job, run_jobs
+from wtal.extract.engine import DIED, Job, run_jobs
 from wtal.extract.ray_engine import TRIES, Extractor, _connected, run_on_ray, set_up
 
 pytestmark = [
@@ -137,9 +137,7 @@ def test_a_video_that_kills_each_time_is_given_up(movies, tmp_path):
         row = Extractor(Choice("tiny"), WORKERS)({name: np.array(value) for name, value in batch.items()})
         assert row["id"] == [job.id]
         assert row["fatal"] == [False]
-        assert row["reason"] == [
-            f"{job.video}: the process that read it died; leave it out" if dead == TRIES else ""
-        ]
+        assert row["reason"] == [DIED.format(job.video) if dead == TRIES else ""]
         assert job.features.exists() == (dead < TRIES)
         assert not begun.exists()
 
@@ -176,5 +174,5 @@ def test_nothing_to_do_starts_nothing(monkeypatch):
 
 def test_without_ray_one_sentence_says_how_to_have_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray.data", None)
-    with pytest.raises(ConfigError, match=r"needs Ray; pip install 'wtal\[ray\]'"):
+    with pytest.raises(ConfigError, match=r"needs Ray; pip install 'ray\[data\]'"):
         run_on_ray([], Choice("tiny"), WORKERS, lambda _: None)

@@ -289,7 +289,7 @@ def test_shards_outside_the_folder_are_refused(copied, shards):
 
 def test_without_transformers_one_sentence_says_how_to_have_it(folders, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ConfigError, match=r"needs transformers; pip install 'wtal\[transformers\]'"):
+    with pytest.raises(ConfigError, match=r"needs transformers; pip install transformers"):
         opened(folders["vivit"])
 
 
