@@ -180,6 +180,11 @@ def test_features_that_are_damaged_or_of_another_video_are_made_again(movies, tm
     (features / "good1.json").write_text("{")
     shutil.copy(videos / "good3.mp4", videos / "good2.mp4")
     assert extract_folder(folder, Choice()).made == 3
+    longer = (videos / "good3.mp4").read_bytes()
+    (videos / "good3.mp4").write_bytes(longer[:-1] + bytes([longer[-1] ^ 1]))  # another of the same length
+    assert extract_folder(folder, Choice()).made == 1
+    (videos / "good3.mp4").write_bytes(longer)
+    assert extract_folder(folder, Choice()).made == 1
     for name in ("good0.npy", "good1.npy", "good3.npy"):
         assert (features / name).read_bytes() == whole[name]
     assert (features / "good2.npy").read_bytes() == whole["good3.npy"]
@@ -244,7 +249,8 @@ def test_a_process_that_dies_takes_one_video_with_it_and_a_second_call_tries_aga
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_interrupted_it_says_so_and_goes_on_later(movies, tmp_path):
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_says_so_and_goes_on_later(movies, tmp_path, stop):
     videos = shutil.copytree(movies, tmp_path / "videos")
     names = [f"good{i % GOOD}_{i}.mp4" for i in range(60)]
     for name in names:
@@ -260,7 +266,7 @@ def test_interrupted_it_says_so_and_goes_on_later(movies, tmp_path):
     deadline = time.monotonic() + 60
     while not list((folder / "features").glob("*.npy")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(stop)
     said, _ = process.communicate(timeout=60)
     made = len(list((folder / "features").glob("*.npy")))
     assert process.returncode == 130 and "interrupted" in said and "Traceback" not in said
@@ -289,9 +295,22 @@ def test_two_at_once_are_refused(movies, tmp_path):
     extract_folder(folder, Choice(), heard=heard)
 
 
+@pytest.mark.parametrize("id", ["../evil", "/evil", "sub/x", "", ".", "..", "a\0b", "\ud800"])
+def test_ids_that_are_no_file_names_are_refused(movies, tmp_path, id):
+    folder = list_videos(tmp_path / "data", movies, ["good0.mp4"])
+    (folder / "videos.json").write_text(json.dumps({"folder": str(movies), "files": {id: "good0.mp4"}}))
+    with pytest.raises(DataError, match="cannot be an id"):
+        extract_folder(folder, Choice())
+    (folder / "videos.json").write_text(json.dumps({"folder": str(movies), "files": {"a": "\ud800.mp4"}}))
+    with pytest.raises(DataError, match="no path"):
+        extract_folder(folder, Choice())
+    assert not list(tmp_path.rglob("*.npy"))
+
+
 def test_moved_videos_are_found_where_they_are_now(movies, tmp_path):
     folder = list_videos(tmp_path / "data", tmp_path / "nowhere", ["good0.mp4"])
-    assert "good0" in extract_folder(folder, Choice()).failed
+    with pytest.raises(DataError, match="nowhere: the folder of the videos is not there; name it with --videos"):
+        extract_folder(folder, Choice())
     assert extract_folder(folder, Choice(), videos=movies).failed == {}
 
 
@@ -300,6 +319,7 @@ def test_moved_videos_are_found_where_they_are_now(movies, tmp_path):
     [
         (Choice("large"), "no backbone 'large'.*tiny, i3d"),
         (Choice(device="tpu"), "no device 'tpu'"),
+        (Choice("tiny", device="cuda"), "on the CPU alone"),
         (Choice(precision="float8"), "no precision 'float8'"),
         (Choice("tiny", weights=Path("w")), "takes no weights"),
     ],

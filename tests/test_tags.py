@@ -214,3 +214,8 @@ def test_real_tables(shared):
             assert problem.where == f"{path}, line {line}" and said in problem.what
         count += len(rows)
     assert count == 159  # of 160: one line has a label that cannot be read
+
+
+def test_what_excel_says_to_itself_is_passed_over(tmp_path):
+    rows, problems = parse_rows(table(tmp_path, "sep=;\nvideo;labels\na;run\n"))
+    assert [(row.name, row.line) for row in rows] == [("a", 3)] and problems == []

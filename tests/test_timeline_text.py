@@ -66,4 +66,6 @@ def test_a_video_in_which_nothing_is_found_says_so():
 
 def test_a_narrow_terminal_is_not_overflown():
     proposals = (Proposal("a class with a very very very long name", 1.0, 2.0, 0.9),)
-    assert max(map(len, shown(Timeline("clip", Path("c"), 0.0, 3.0, proposals), 60).splitlines())) <= 60
+    *lanes, _, line = shown(Timeline("clip", Path("c"), 0.0, 3.0, proposals), 60).splitlines()
+    assert max(map(len, lanes)) <= 60 and line.endswith("0.90  a class with a very very very long name")
+    assert line.index("0.90") < 45

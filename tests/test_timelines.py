@@ -124,6 +124,20 @@ def test_an_interrupt_keeps_what_was_found(place, tmp_path, monkeypatch):
     assert code == 130 and "interrupted" in said and read_results(out).keys() == {"film 0"}
 
 
+def test_results_never_take_the_place_of_anything_else(place, tmp_path):
+    video = Path(shutil.copy(place / "videos" / "film 0.mp4", tmp_path))
+    run = shutil.copytree(place / "run", tmp_path / "run")
+    config = next(run.glob("checkpoint-*/config.json"))
+    (tmp_path / "other.mp4").write_bytes(b"a film")
+    before = {path: path.read_bytes() for path in (video, config, tmp_path / "other.mp4")}
+    for out in [*before, tmp_path, video / "p.json"]:
+        code, said = wtal("predict", video, "--model", run, "--out", out)
+        assert code == 2 and ("name another" in said or "is a folder" in said) and "█" not in said, out
+    assert {path: path.read_bytes() for path in before} == before
+    for _ in range(2):  # our own results may be written over
+        assert wtal("predict", video, "--model", run, "--out", tmp_path / "p.json")[0] == 0
+
+
 def test_a_model_of_features_from_elsewhere_cannot_see_videos(place, tmp_path):
     run = shutil.copytree(place / "run", tmp_path / "run")
     config = next(run.glob("checkpoint-*/config.json"))

@@ -72,7 +72,7 @@ def save(folder: Path, meta: Meta, model: Chassis | DFE, training: dict[str, Ten
 
     def write_all(part: Path) -> None:
         write(part, meta, model)
-        _write_tensors(training, part / "training.safetensors")
+        write_tensors(training, part / "training.safetensors")
 
     write_folder_whole(folder, write_all)
 
@@ -81,9 +81,9 @@ def write(folder: Path, meta: Meta, model: Chassis | DFE) -> None:
     """Write a model into an existing folder: config.json and the weights of each branch."""
     weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
     if isinstance(model, DFE):
-        _write_tensors(_where(weights, inside=False), folder / "global.safetensors")
+        write_tensors(_where(weights, inside=False), folder / "global.safetensors")
         weights = _where(weights, inside=True)
-    _write_tensors(weights, folder / "model.safetensors")
+    write_tensors(weights, folder / "model.safetensors")
     write_json(folder / "config.json", meta.to_json())
 
 
@@ -161,7 +161,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: missing or cut off; copy the run again, or train again") from error
 
 
-def _write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """A safetensors file. Raises OSError where it cannot be written."""
     try:
         save_file(tensors, path)
     except SafetensorError as error:  # its way to say that the disk is full

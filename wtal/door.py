@@ -37,6 +37,11 @@ class Door(TyperGroup):
         raise typer.Exit(2)
 
 
+def printable(text: str) -> str:
+    """Without control characters, which a file's name may hold and a terminal would obey."""
+    return "".join(mark if mark.isprintable() or mark == "\n" else "�" for mark in text)
+
+
 def _complain(kind: str, message: str) -> None:
-    text = Text.assemble((kind, "bold"), message)
+    text = Text.assemble((kind, "bold"), printable(message))
     Console(stderr=True, highlight=False).print(text, soft_wrap=True)

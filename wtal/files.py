@@ -75,6 +75,8 @@ def append_line(path: Path, line: str) -> None:
 
 def read_text(path: Path) -> str:
     """UTF-8 text (a byte order mark is fine). Raises DataError naming the file and the way out."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise DataError(f"{path}: is no ordinary file; save its text in one and name that")
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
@@ -147,5 +149,5 @@ def _neighbour(path: Path, ending: str) -> Path:
 
 def _reason(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full; free some space and run it again, nothing was changed"
+        return "the disk is full; free some space and run it again, this file was not changed"
     return (error.strerror or str(error)).lower()

@@ -47,6 +47,8 @@ def init_folder(folder: Path, videos: Path, tags: Sequence[Path]) -> Initialised
         raise DataError(_nothing(place, tags, problems, remarks))
     remarks += _remarks(found, place, files)
     classes = tuple(sorted({label for video in found for label in video.labels}))
+    if not classes:
+        raise DataError(f"{tags[0]}: no video has a label; write the labels of each into its line")
     kept = {video.id for video in found}
     listing = Listing(place.path, {ids[file]: file for file in files if ids[file] in kept})
     _write(folder, found, listing, classes)

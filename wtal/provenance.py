@@ -1,6 +1,8 @@
 """Where features come from: `features/<id>.json` beside `<id>.npy` says the backbone and each snippet's time."""
 
+import os
 from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from wtal import __version__
 from wtal.errors import DataError
 from wtal.files import read_json, write_json
 from wtal.timeline import SnippetClock
+
+ENDS = 1 << 16  # bytes of a video's beginning and end that tell it from others
 
 
 @dataclass(frozen=True)
@@ -40,14 +44,14 @@ class Provenance:
 class Origin:
     """One feature file's beginnings. `edges`: N + 1 ascending seconds, snippet i covers [i] to [i + 1].
 
-    `video` and `size` are the name and the bytes of the file it was made of, "" and 0 where that is not known.
+    `video` and `fingerprint` are the name of the file it was made of, and what tells it from another of that name.
     """
 
     provenance: Provenance
     edges: NDArray[np.float64]
     precision: str = "float32"
     video: str = ""
-    size: int = 0
+    fingerprint: str = ""
     version: str = __version__
 
     @property
@@ -65,7 +69,7 @@ class _OriginFile(BaseModel):
     times: list[float] = Field(min_length=2)
     precision: str
     video: str = ""
-    size: int = 0
+    fingerprint: str = ""
     wtal: str
 
 
@@ -82,8 +86,20 @@ class _ProvenanceValues(BaseModel):
     flow: str = ""
 
 
+def fingerprint(video: Path) -> str:
+    """A file's length and a hash of its beginning and end: quick, and another file has another. Raises OSError."""
+    with video.open("rb") as file:
+        length = file.seek(0, os.SEEK_END)
+        file.seek(max(0, length - ENDS))
+        end = file.read(ENDS)
+        file.seek(0)
+        return f"{length} {sha256(file.read(ENDS) + end).hexdigest()[:16]}"
+
+
 def parse_provenance(values: Any, where: str) -> Provenance:
     """Plain values as `to_json` gives them. Raises DataError naming the first that is wrong."""
+    if not isinstance(values, dict):
+        raise DataError(f"{where}: provenance is no JSON object; extract the features again")
     try:
         checked = _ProvenanceValues.model_validate(values)
     except ValidationError as error:
@@ -110,7 +126,7 @@ def write_origin(features: Path, origin: Origin) -> None:
         "provenance": to_json(origin.provenance),
         "precision": origin.precision,
         "video": origin.video,
-        "size": origin.size,
+        "fingerprint": origin.fingerprint,
         "times": [round(float(t), 6) for t in origin.edges],
     }
     write_json(origin_path(features), values, indent=None)
@@ -131,4 +147,4 @@ def read_origin(features: Path) -> Origin | None:
     if not np.all(np.diff(edges) > 0):
         raise DataError(f"{path}: the recorded times do not ascend; extract the features again")
     provenance = parse_provenance(values.provenance, str(path))
-    return Origin(provenance, edges, values.precision, values.video, values.size, values.wtal)
+    return Origin(provenance, edges, values.precision, values.video, values.fingerprint, values.wtal)

@@ -1,5 +1,6 @@
 """The `wtal` command: what it is asked, and what it says. Each command opens its rooms when it is called."""
 
+import signal
 import sys
 
 from wtal.cli import data, learning, videos
@@ -13,4 +14,5 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be stopped politely is to be interrupted
     app()

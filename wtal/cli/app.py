@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.text import Text
 
 from wtal import __version__
-from wtal.door import Door
+from wtal.door import Door, printable
 
 app = typer.Typer(
     cls=Door,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -38,4 +39,4 @@ def _version(
 
 def say(line: str) -> None:
     """A line as it is: neither markup nor wrapped, so that paths in it can be copied."""
-    console.print(Text(line), soft_wrap=True)
+    console.print(Text(printable(line)), soft_wrap=True)

@@ -124,13 +124,14 @@ def predict(
 ) -> None:
     """From video files to their timelines: printed, and as proposals in ActivityNet's result format."""
     from wtal.extract.backbones import Choice
-    from wtal.formats.results import write_results
+    from wtal.formats.results import require_results_place, write_results
     from wtal.report.progress import watching
     from wtal.report.timeline_text import render
     from wtal.timelines import timelines
 
     choice = Choice(backbone, weights, flow_weights, device, precision)
-    videos = list(dict.fromkeys(videos))
+    videos = list({video.resolve(): video for video in videos}.values())
+    require_results_place(out, [*videos, *model.rglob("*")])
     good: dict[str, list[Proposal]] = {}
     bad: list[str] = []
     try:

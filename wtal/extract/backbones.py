@@ -65,6 +65,8 @@ def _require_options(choice: Choice) -> None:
     for kind, value, known in (("device", choice.device, DEVICES), ("precision", choice.precision, PRECISIONS)):
         if value not in known:
             raise ConfigError(f"there is no {kind} {value!r}; use {', '.join(known)}")
+    if choice.name == "tiny" and choice.device == "cuda":
+        raise ConfigError("backbone tiny runs on the CPU alone; leave --device out")
     if choice.name != "i3d" and (choice.weights or choice.flow_weights):
         raise ConfigError(f"backbone {choice.name} takes no weights; leave --weights and --flow-weights out")
 

@@ -11,7 +11,7 @@ from wtal.features import features_path, open_features
 from wtal.files import locked, read_json, write_json
 from wtal.formats.plain import FAILED, read_failed
 from wtal.formats.videos import read_listing
-from wtal.provenance import Provenance, parse_provenance, read_origin, to_json
+from wtal.provenance import Provenance, fingerprint, parse_provenance, read_origin, to_json
 
 Engine = Callable[[Sequence[Job], Choice, int | None, Heard], Iterator[Outcome]]
 
@@ -59,6 +59,8 @@ def extract_folder(
         _write_about(folder, provenance, widths)
         jobs = [Job(id, listing.path(id), features_path(folder, id)) for id in listing.files]
         jobs = [job for job in jobs if not _is_there(job, provenance)]
+        if jobs and not listing.folder.is_dir():
+            raise DataError(f"{listing.folder}: the folder of the videos is not there; name it with --videos")
         failed = {id: reason for id, reason in read_failed(folder).items() if id in {job.id for job in jobs}}
         done = 0
 
@@ -86,8 +88,10 @@ def _is_there(job: Job, provenance: Provenance) -> bool:
         return False
     if origin is None or origin.provenance != provenance or len(origin.edges) != len(features) + 1:
         return False
-    # A video that is not at hand (moved away, to save room) has not changed.
-    return origin.video == job.video.name and (not job.video.is_file() or origin.size == job.video.stat().st_size)
+    try:
+        return (origin.video, origin.fingerprint) == (job.video.name, fingerprint(job.video))
+    except OSError:  # a video that is not at hand (moved away, to save room) has not changed
+        return True
 
 
 def _forget_parts(features: Path) -> None:

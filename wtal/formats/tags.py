@@ -218,12 +218,14 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str], dict[str, int]]]:
     if path.suffix.lower() in SPREADSHEETS:
         raise DataError(f"{path}: is a spreadsheet, not text; save it there as CSV (UTF-8) and name that file")
     text = read_text(path)
+    if text.startswith("sep="):  # Excel's hint to itself
+        text = "\n" + text.partition("\n")[2]
     if "\0" in text:
         raise DataError(f"{path}: holds zero bytes (UTF-16 text?); save the file as UTF-8")
     separator, columns = _header(text, path)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     try:
-        next(rows)
+        next(row for row in rows if row)  # the header
         for row in rows:
             cells = [cell.strip() for cell in row]
             while len(cells) > columns["width"] and not cells[-1]:
@@ -255,7 +257,8 @@ def _header(text: str, path: Path) -> tuple[str, dict[str, int]]:
 
 def _first_row(text: str, separator: str) -> list[str]:
     try:
-        return next(csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True), [])
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+        return next((row for row in rows if row), [])
     except csv.Error:
         return []  # no row with this separator
 

@@ -13,6 +13,7 @@ from posixpath import normpath, splitext
 from typing import Any
 
 from wtal.errors import DataError
+from wtal.features import is_file_name
 from wtal.files import read_json
 
 LISTING = "videos.json"
@@ -53,9 +54,17 @@ def read_listing(folder: Path, videos: Path | None = None) -> Listing:
     if not isinstance(said, str) or not isinstance(files, dict):
         raise DataError(f'{path}: is no listing {{"folder": ..., "files": {{id: path}}}}; run `wtal init` again')
     for id, file in files.items():
-        if not isinstance(file, str) or PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
+        if not is_file_name(id):
+            raise DataError(f"{path}: {id!r} cannot be an id, which is a file name; run `wtal init` again")
+        if not isinstance(file, str) or not _is_within(file):
             raise DataError(f"{path}, {id}: {file!r} is no path in the folder of videos; run `wtal init` again")
     return Listing(videos.absolute() if videos else folder / said, files)
+
+
+def _is_within(file: str) -> bool:
+    """Whether it is the path of something in a folder, and no more."""
+    path = PurePosixPath(file)
+    return not path.is_absolute() and ".." not in path.parts and "\0" not in file and _is_text(file)
 
 
 class VideoFolder:

@@ -1,14 +1,13 @@
 """A timeline as a terminal shows it: a lane for each class that was found, then when, how long and how sure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from wtal.localize import surest
 from wtal.records import Proposal
-from wtal.report.layout import clock_time
+from wtal.report.layout import clock_time, plain
 from wtal.timelines import Timeline
 
 NAME = 24  # columns for the names of classes
@@ -19,18 +18,20 @@ def render(timeline: Timeline, console: Console) -> None:
     """Print one timeline. Only the surest proposals are shown, none over another."""
     shown = sorted(surest(list(timeline.proposals)), key=lambda p: p.start)
     length = clock_time(timeline.end - timeline.start)
-    console.print(Text.assemble((timeline.id, "bold"), f"  {length}"), soft_wrap=True)
+    console.print(Text.assemble((plain(timeline.id), "bold"), f"  {length}"), soft_wrap=True)
     if not shown:
         console.print("  nothing found")
         return
     console.print(_lanes(timeline, shown, max(LEAST, min(MOST, console.width - NAME - 4))))
-    console.print(_table(shown))
+    for line in _lines(shown):
+        console.print(Text(line), soft_wrap=True)
 
 
 def _lanes(timeline: Timeline, shown: Sequence[Proposal], columns: int) -> Text:
     text = Text(no_wrap=True, overflow="crop")
     for label in dict.fromkeys(p.label for p in shown):
-        name = label if len(label) <= NAME else label[: NAME - 1] + "…"
+        name = plain(label)
+        name = name if len(name) <= NAME else name[: NAME - 1] + "…"
         text.append(f"  {name:<{NAME}} ")
         text.append(lane([p for p in shown if p.label == label], timeline.start, timeline.end, columns) + "\n")
     first, last = clock_time(timeline.start), clock_time(timeline.end)
@@ -49,17 +50,9 @@ def lane(proposals: Sequence[Proposal], start: float, end: float, columns: int) 
     return "".join(row)
 
 
-def _table(shown: Sequence[Proposal]) -> Table:
-    table = Table(box=None, padding=(0, 2), show_edge=False)
-    table.add_column("label")
-    for name in ("start", "end", "length", "score"):
-        table.add_column(name, justify="right")
+def _lines(shown: Sequence[Proposal]) -> Iterator[str]:
+    """The label last: however long it is, and however narrow the terminal, the figures can be read."""
+    yield f"  {'start':>9} {'end':>9} {'length':>9} {'score':>6}  label"
     for p in shown:
-        table.add_row(
-            Text(p.label),
-            clock_time(p.start, 0.1),
-            clock_time(p.end, 0.1),
-            f"{p.end - p.start:.1f} s",
-            f"{p.score:.2f}",
-        )
-    return table
+        start, end = clock_time(p.start, 0.1), clock_time(p.end, 0.1)
+        yield f"  {start:>9} {end:>9} {p.end - p.start:>7.1f} s {p.score:>6.2f}  {plain(p.label)}"
