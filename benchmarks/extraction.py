@@ -29,7 +29,8 @@ SHOWN = {
 ROUNDS = 5
 CHUNK = 64  # pictures that the plain network is given at once, as most who use it do
 
-# A process of its own, so that its peak memory is the road's (VmHWM: ru_maxrss begins with the parent's). Prints seconds of the video, seconds taken, peak MB.
+# A process of its own, so that its peak memory is the road's (VmHWM: ru_maxrss begins with the parent's).
+# Prints seconds of the video, seconds taken, peak MB.
 EXTRACT = """
 import re, sys, time, torch
 from pathlib import Path
