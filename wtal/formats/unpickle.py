@@ -1,7 +1,8 @@
 """A process of its own: read a NumPy object array from a file that nobody has to trust.
 
-Run by `object_array` for objects; its unpickler also reads I3D's weights, which are numbers alone. Only array-building names are admitted, and each stands for a small
-class here, so no code of the pickle's choosing is called. 2-D number arrays go to disk as they are met.
+Run by `object_array` for objects; its unpickler also reads I3D's weights, which are numbers alone. Only
+array-building names are admitted, and each stands for a small class here, so no code of the pickle's choosing is
+called. 2-D number arrays go to disk as they are met.
 """
 
 import json
