@@ -23,7 +23,7 @@ class Provenance:
     """What must be equal for features to be of one kind; `fps` in pictures a second."""
 
     backbone: str
-    weights: str  # "sha256:..." of the weights, "" where there are none
+    weights: str  # "sha256:..." of the weights, or which formula it is; "" where that is not known
     fps: float
     stride: int
     window: int
@@ -32,7 +32,7 @@ class Provenance:
     flow: str = ""  # how optical flow was computed, "" without it
 
     def __str__(self) -> str:
-        weights = f" with weights {self.weights.removeprefix('sha256:')[:12]}" if self.weights else ""
+        weights = f" ({self.weights[:19]})" if self.weights else ""  # twelve digits of a hash
         window = "" if self.window == self.stride else f" seeing {self.window}"
         sizes = f", {self.crop} of {self.side} pixels" if self.crop else f", {self.side} pixels uncropped"
         flow = f", flow {self.flow}" if self.flow else ""

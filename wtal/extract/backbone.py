@@ -38,7 +38,7 @@ class Backbone(Protocol):
 
     @property
     def weights(self) -> str:
-        """sha256:... of what was loaded, empty for a backbone without weights."""
+        """sha256:... of what was loaded; without weights, which formula it is."""
         ...
 
     @property

@@ -29,7 +29,7 @@ class Tiny:
     """Appearance (colours, edge orientations) and motion (flow less the camera's, its course in time)."""
 
     name = "tiny"
-    weights = ""
+    weights = "formula 1"  # raise it with every change of the numbers: old features must not pass for new ones
     precision = "float32"
     flow = ""
     sampling = Sampling(fps=12.5, stride=6, window=16, side=64, crop=None)
