@@ -4,8 +4,6 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +16,7 @@ from av.video.stream import VideoStream
 from wtal.errors import DataError
 from wtal.extract.backbone import Sampling
 from wtal.extract.frames import AGAIN, CONVERT, FrameReader
-from wtal.extract.pictures import PictureMaker, seen_size
+from wtal.extract.pictures import PictureMaker
 from wtal.extract.sampling import Shown, Snippet, cut
 
 COVERS = Disposition.attached_pic | Disposition.timed_thumbnails  # of albums and of chapters
@@ -32,17 +30,6 @@ HEAD = 1 << 12  # bytes that tell text from everything else
 CONTROL = frozenset(range(32)) - set(b"\t\n\v\f\r\x1b")  # bytes of every video, and of no text
 
 
-@dataclass(frozen=True)
-class VideoInfo:
-    """What the header says; `duration` in seconds and `fps` on average are None where it does not."""
-
-    duration: float | None
-    fps: float | None
-    width: int  # pixels as shown: upright and square
-    height: int
-    codec: str
-
-
 def read_snippets(path: Path, sampling: Sampling) -> Iterator[Snippet]:
     """The snippets of a video file in the order of time; no more than a window of pictures is held.
 
@@ -54,18 +41,6 @@ def read_snippets(path: Path, sampling: Sampling) -> Iterator[Snippet]:
     with _opened(path) as (container, stream):
         frames = _whole(FrameReader(container, stream), container, stream)
         yield from cut(frames, sampling, PictureMaker(sampling, _pixel_aspect(stream)))
-
-
-def probe(path: Path) -> VideoInfo:
-    """What the header and the first frame say, no more is read. Raises DataError as `read_snippets`."""
-    with _opened(path) as (container, stream):
-        reader = FrameReader(container, stream)
-        frames = list(islice(reader.shown(), 2))
-        _require_film(len(frames), container)
-        width, height = seen_size(frames[0].frame, _pixel_aspect(stream))
-        duration = container.duration / av.time_base if container.duration else None
-        fps = 1 / reader.step if reader.step else None
-        return VideoInfo(duration, fps, round(width), round(height), stream.codec.canonical_name)
 
 
 @contextmanager
