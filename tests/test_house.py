@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    "wtal errors records timeline files machine",
+    "wtal errors records timeline files machine device",
     "config",
     "formats features provenance synthetic check",
     "dataset losses model",

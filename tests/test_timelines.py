@@ -133,9 +133,11 @@ def test_results_never_take_the_place_of_anything_else(place, tmp_path):
     for out in [*before, tmp_path, video / "p.json"]:
         code, said = wtal("predict", video, "--model", run, "--out", out)
         assert code == 2 and ("name another" in said or "is a folder" in said) and "█" not in said, out
+        code, said = wtal("localize", run, place / "data", "--out", out)
+        assert code == 2, said
     assert {path: path.read_bytes() for path in before} == before
     for _ in range(2):  # our own results may be written over
-        assert wtal("predict", video, "--model", run, "--out", tmp_path / "p.json")[0] == 0
+        assert wtal("predict", video, "--model", run, "--out", run / "proposals.json")[0] == 0
 
 
 def test_a_model_of_features_from_elsewhere_cannot_see_videos(place, tmp_path):

@@ -150,8 +150,8 @@ def test_what_comes_before_zero_is_not_seen() -> None:
     reader = frames.FrameReader(*stream_of())
     frame = {"interlaced_frame": False, "duration": 4, "time_base": Fraction(1, 100)}
     some: list[Any] = [SimpleNamespace(number=i, **frame) for i in range(4)]
-    reader._timed = lambda: zip([-0.08, -0.04, -0.01, 0.03], some, strict=True)  # type: ignore[method-assign]
-    seen = [(shown.start, shown.end, shown.frame.number) for shown in reader.shown()]  # type: ignore[attr-defined]
+    reader._timed = lambda: zip([-0.08, -0.04, -0.01, 0.03], some, strict=True)
+    seen = [(shown.start, shown.end, shown.frame.number) for shown in reader.shown()]
     assert seen == [(0.0, 0.03, 2), (0.03, 0.07, 3)]
 
 
@@ -537,7 +537,7 @@ def silence() -> bytes:
 
 
 def still(codec: str, container: str, pix_fmt: str) -> Callable[[Path], None]:
-    return lambda path: render(path, [quarters()], codec=codec, container=container, pix_fmt=pix_fmt)  # type: ignore
+    return lambda path: render(path, [quarters()], codec=codec, container=container, pix_fmt=pix_fmt)
 
 
 def only_a_header(path: Path) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from wtal import __version__
 from wtal.config import Config, parse_config
-from wtal.errors import CheckpointError, DataError
+from wtal.errors import CheckpointError, DataError, first_fault
 from wtal.files import read_json, write_folder_whole, write_json
 from wtal.model import DFE, Chassis, build, build_local
 from wtal.provenance import Provenance, parse_provenance, to_json
@@ -108,9 +108,7 @@ def read_meta(run: Path) -> Meta:
     except DataError as error:
         raise CheckpointError(f"{error}; copy the run again, or train again") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        what = f"{name}: {first['msg'].lower()}" if name else "not a JSON object"
+        what = first_fault(error)
         raise CheckpointError(f"{path}: not a wtal model ({what}); copy the run again, or train again") from error
     return Meta(
         parse_config(values.config, str(path)),

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
 from wtal import checkpoint
 from wtal.compare import compare
@@ -18,6 +17,7 @@ from wtal.predict import score_videos
 from wtal.report.compare_table import render
 from wtal.report.picture import Panel, draw_timelines
 from wtal.report.progress import counting, extracting, jobs
+from wtal.report.say import say
 from wtal.synthetic.movies import MovieConfig, write_movies
 
 METHODS = ("baseline", "dfe")
@@ -31,22 +31,22 @@ def run_demo(
 
     What an earlier call has finished is used again.
     """
-    _say(console, "Movies made from a seed: they show that the road is open, not how good a method is.")
+    say(console, "Movies made from a seed: they show that the road is open, not how good a method is.")
     folder = make_data(out / "movies", settings or MovieConfig(), console)
     runs, picture = out / "runs", out / "timelines.png"
-    _say(console, f"training {' and '.join(METHODS)}, each from {seeds} seeds, on tags alone")
+    say(console, f"training {' and '.join(METHODS)}, each from {seeds} seeds, on tags alone")
     config = parse_config({"train": {"steps": steps}})
     with jobs(console) as done:
         scores, differences = compare([folder.path], METHODS, seeds, "testing", config, runs, done=done)
     render(scores, differences, "testing", console)
     run = runs / folder.path.name / "dfe" / "seed-0"
     draw_timelines(picture, panels(run, folder), folder.classes)
-    _say(console, f"timelines of {VIDEOS} testing movies: {picture}")
+    say(console, f"timelines of {VIDEOS} testing movies: {picture}")
     shown = read_listing(folder.path).files[folder.subset("testing")[0].id]
-    _say(console, f"next: wtal predict {out / 'movies' / 'videos' / shown} --model {run}")
+    say(console, f"next: wtal predict {out / 'movies' / 'videos' / shown} --model {run}")
     baseline, dfe = (score.mean for score in scores)
     verdict = "ahead of" if dfe > baseline else "NOT ahead of"
-    _say(console, f"DFE ({dfe:.1f}) is {verdict} the baseline ({baseline:.1f}) on these made-up movies")
+    say(console, f"DFE ({dfe:.1f}) is {verdict} the baseline ({baseline:.1f}) on these made-up movies")
     return dfe > baseline
 
 
@@ -58,12 +58,12 @@ def make_data(movies: Path, settings: MovieConfig, console: Console) -> Folder:
     with counting("movies", console) as done:
         write_movies(movies, settings, done=done)
     data, videos, tags = movies / "data", movies / "videos", movies / "tags.csv"
-    _say(console, f"wtal init {data} --videos {videos} --tags {tags}")
+    say(console, f"wtal init {data} --videos {videos} --tags {tags}")
     made = init_folder(data, videos, [tags])
-    _say(console, f"wtal extract {data}")
+    say(console, f"wtal extract {data}")
     with extracting(console) as heard:
         extract_folder(data, Choice("tiny"), heard=heard)
-    _say(console, f"{len(made.videos)} movies of {', '.join(made.classes)}; those for training carry tags alone")
+    say(console, f"{len(made.videos)} movies of {', '.join(made.classes)}; those for training carry tags alone")
     return read_folder(data)
 
 
@@ -89,7 +89,3 @@ def panels(run: Path, folder: Folder, subset: str = "testing", count: int = VIDE
             )
         )
     return seen
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(Text(line), soft_wrap=True)

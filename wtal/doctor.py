@@ -40,7 +40,7 @@ class Finding:
     mend: str = ""
 
 
-class Trouble(Exception):  # noqa: N818  it is found, not raised to anybody
+class TroubleError(Exception):
     """What a check finds wrong, where it knows better than the exception that it met."""
 
     def __init__(self, state: State, detail: str, mend: str) -> None:
@@ -80,7 +80,7 @@ def _look(group: str, what: str, check: Callable[[], str], mend: str) -> Finding
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             return Finding(group, what, "ok", check())
-    except Trouble as trouble:
+    except TroubleError as trouble:
         return Finding(group, what, trouble.state, trouble.detail, trouble.mend)
     except WtalError as error:
         detail, _, own = str(error).partition("; ")
@@ -91,7 +91,7 @@ def _look(group: str, what: str, check: Callable[[], str], mend: str) -> Finding
 
 def _extra(module: str, package: str) -> ModuleType:
     if find_spec(module) is None:
-        raise Trouble("missing", "not installed", f"pip install '{package}', if you want it")
+        raise TroubleError("missing", "not installed", f"pip install '{package}', if you want it")
     return import_module(module)
 
 
@@ -135,7 +135,7 @@ def _memory() -> str:
     total, allowed = known
     limit = f", of which the container may use {allowed / GIB:.1f}" if allowed < total else ""
     if allowed < 2 * GIB:
-        raise Trouble("broken", f"{allowed / GIB:.1f} GiB", "use `--workers 1` and the backbone tiny")
+        raise TroubleError("broken", f"{allowed / GIB:.1f} GiB", "use `--workers 1` and the backbone tiny")
     return f"{total / GIB:.1f} GiB{limit}"
 
 
@@ -143,9 +143,9 @@ def _gpu() -> str:
     import torch
 
     if torch.version.cuda is None:
-        raise Trouble("missing", f"PyTorch {torch.__version__} is built for CPUs alone", "")
+        raise TroubleError("missing", f"PyTorch {torch.__version__} is built for CPUs alone", "")
     if not torch.cuda.is_available():
-        raise Trouble("missing", f"PyTorch {torch.__version__} (CUDA {torch.version.cuda}) finds none", "")
+        raise TroubleError("missing", f"PyTorch {torch.__version__} (CUDA {torch.version.cuda}) finds none", "")
     found = []
     for place in range(torch.cuda.device_count()):
         torch.ones(8, 8, device=f"cuda:{place}").sum().item()  # a GPU too old for this PyTorch fails here
@@ -188,7 +188,7 @@ def _i3d() -> str:
 
     if not weights.cached().is_file():
         mend = "run `wtal weights` once (47 MB), or name a file with --weights"
-        raise Trouble("missing", f"its weights are not in {weights.cached().parent}", mend)
+        raise TroubleError("missing", f"its weights are not in {weights.cached().parent}", mend)
     _, found = weights.load(None)
     return f"weights {found.removeprefix('sha256:')[:12]} in {weights.cached()}"
 
@@ -210,7 +210,7 @@ def _torchvision() -> None:
     try:
         import_module("torchvision")
     except Exception as error:  # as in `_look`
-        raise Trouble(
+        raise TroubleError(
             "broken",
             f"torchvision {metadata.version('torchvision')} does not fit PyTorch: {first_line(error)}",
             "pip uninstall torchvision, which nothing here needs, or install the one that belongs to your PyTorch",

@@ -8,6 +8,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from wtal.errors import WtalError
+from wtal.report.say import printable
 
 WAYS_ON = {
     "train": "go on with --resume",
@@ -35,11 +36,6 @@ class Door(TyperGroup):
             place = f"{error.filename}: " if error.filename else ""
             _complain("error: ", f"{place}{(error.strerror or str(error)).lower()}")
         raise typer.Exit(2)
-
-
-def printable(text: str) -> str:
-    """Without control characters, which a file's name may hold and a terminal would obey."""
-    return "".join(mark if mark.isprintable() or mark == "\n" else "�" for mark in text)
 
 
 def _complain(kind: str, message: str) -> None:

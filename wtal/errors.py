@@ -1,5 +1,10 @@
 """What can go wrong by the user's hand. Each message says what, where, and how to mend it; the CLI exits with 2."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class WtalError(Exception):
     """The root: every error that a user can cause and mend."""
@@ -15,6 +20,13 @@ class ConfigError(WtalError):
 
 class CheckpointError(WtalError):
     """A run or model folder is not one, or does not fit the data."""
+
+
+def first_fault(error: "ValidationError") -> str:
+    """The first thing that pydantic finds wrong: `name: what`, or what alone where it is the whole."""
+    first = error.errors()[0]
+    name = ".".join(map(str, first["loc"]))
+    return f"{name}: {first['msg'].lower()}" if name else first["msg"].lower()
 
 
 def first_line(error: BaseException) -> str:

@@ -6,13 +6,12 @@ data set ─ train ─► run folder ─ localize ─► proposals.json ─ eval
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from wtal import predict
 from wtal.check import require_features
 from wtal.checkpoint import checkpoints, newest
 from wtal.config import Config
 from wtal.dataset import held_out_ids
+from wtal.device import choose_device
 from wtal.errors import ConfigError, DataError
 from wtal.evaluate import evaluate
 from wtal.files import locked, write_json
@@ -25,8 +24,6 @@ from wtal.records import Proposals
 from wtal.result import Result
 from wtal.train import Progress, train
 from wtal.validate import validator
-
-DEVICES = ("auto", "cpu", "cuda")
 
 
 def train_run(
@@ -49,7 +46,7 @@ def train_run(
     """
     if validate and hold_out:
         raise ConfigError("--validate and --hold-out are two ways to score while training; choose one")
-    _require_device(device)
+    choose_device(device)  # before the data are read
     folder = read_folder(data)
     held_out = _held_out(folder, hold_out, config.train.seed)
     require_features(folder, folder.subset("training"))
@@ -120,13 +117,6 @@ def _held_out(folder: Folder, share: float, seed: int) -> frozenset[str]:
         if held_out and not any(v.labels for v in training if (v.id in held_out) is kept):
             raise ConfigError(f"--hold-out {share:g} leaves no sequence with a label {side}; use another share")
     return held_out
-
-
-def _require_device(name: str) -> None:
-    if name not in DEVICES:
-        raise ConfigError(f"there is no device {name!r}; use {', '.join(DEVICES)}")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("there is no GPU that this PyTorch can use; leave --device out, or install one for CUDA")
 
 
 def _require_place(run: Path, folder: Folder) -> None:

@@ -1,17 +1,17 @@
 """Where features come from: `features/<id>.json` beside `<id>.npy` says the backbone and each snippet's time."""
 
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from wtal import __version__
-from wtal.errors import DataError
+from wtal.errors import DataError, first_fault
 from wtal.files import read_json, write_json
 from wtal.timeline import SnippetClock
 
@@ -22,12 +22,14 @@ ENDS = 1 << 16  # bytes of a video's beginning and end that tell it from others
 class Provenance:
     """What must be equal for features to be of one kind; `fps` in pictures a second."""
 
-    backbone: str
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # as it is read from a file
+
+    backbone: Annotated[str, Field(min_length=1)]
     weights: str  # "sha256:..." of the weights, or which formula it is; "" where that is not known
-    fps: float
-    stride: int
-    window: int
-    side: int  # 0 where it is not known
+    fps: Annotated[float, Field(gt=0)]
+    stride: Annotated[int, Field(gt=0)]
+    window: Annotated[int, Field(gt=0)]
+    side: Annotated[int, Field(ge=0)]  # 0 where it is not known
     crop: int | None
     flow: str = ""  # how optical flow was computed, "" without it
 
@@ -73,17 +75,7 @@ class _OriginFile(BaseModel):
     wtal: str
 
 
-class _ProvenanceValues(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    backbone: str = Field(min_length=1)
-    weights: str
-    fps: float = Field(gt=0)
-    stride: int = Field(gt=0)
-    window: int = Field(gt=0)
-    side: int = Field(ge=0)
-    crop: int | None
-    flow: str = ""
+PROVENANCE = TypeAdapter(Provenance)
 
 
 def fingerprint(video: Path) -> str:
@@ -98,15 +90,10 @@ def fingerprint(video: Path) -> str:
 
 def parse_provenance(values: Any, where: str) -> Provenance:
     """Plain values as `to_json` gives them. Raises DataError naming the first that is wrong."""
-    if not isinstance(values, dict):
-        raise DataError(f"{where}: provenance is no JSON object; extract the features again")
     try:
-        checked = _ProvenanceValues.model_validate(values)
+        return PROVENANCE.validate_python(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"])) or "provenance"
-        raise DataError(f"{where}: {name}: {first['msg'].lower()}; extract the features again") from error
-    return Provenance(**{field.name: getattr(checked, field.name) for field in fields(Provenance)})
+        raise DataError(f"{where}: provenance: {first_fault(error)}; extract the features again") from error
 
 
 def to_json(provenance: Provenance) -> dict[str, Any]:
@@ -140,9 +127,7 @@ def read_origin(features: Path) -> Origin | None:
     try:
         values = _OriginFile.model_validate(read_json(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"])) or "the file"
-        raise DataError(f"{path}: {name}: {first['msg'].lower()}; extract the features again") from error
+        raise DataError(f"{path}: {first_fault(error)}; extract the features again") from error
     edges = np.array(values.times)
     if not np.all(np.diff(edges) > 0):
         raise DataError(f"{path}: the recorded times do not ascend; extract the features again")

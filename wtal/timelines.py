@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from wtal import checkpoint
@@ -47,7 +48,7 @@ def timelines(
     backbone = open_backbone_of(run, meta, choice or Choice(""))
     for done, (id, video) in enumerate(_named(videos)):
         try:
-            features, origin = features_of(video, backbone, lambda second: heard(done, second))  # noqa: B023
+            features, origin = features_of(video, backbone, partial(heard, done))
         except DataError as error:
             yield Timeline(id, video, reason=str(error))
             continue

@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from wtal import checkpoint
 from wtal.config import Config
 from wtal.dataset import Batch, TrainingSet
+from wtal.device import choose_device
 from wtal.errors import CheckpointError, ConfigError
 from wtal.files import append_line, read_text, write_text
 from wtal.formats.plain import Folder
@@ -74,13 +75,6 @@ def train(
     last = checkpoint.newest(run)
     assert last is not None
     return last
-
-
-def choose_device(name: str) -> torch.device:
-    """`auto` takes a GPU where there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def learning_rate(config: Config, step: int) -> float:

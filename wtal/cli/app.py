@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from wtal import __version__
-from wtal.door import Door, printable
+from wtal.door import Door
+from wtal.report.say import say as say_on
 
 app = typer.Typer(
     cls=Door,
@@ -39,4 +39,4 @@ def _version(
 
 def say(line: str) -> None:
     """A line as it is: neither markup nor wrapped, so that paths in it can be copied."""
-    console.print(Text(printable(line)), soft_wrap=True)
+    say_on(console, line)

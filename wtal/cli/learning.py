@@ -79,7 +79,10 @@ def localize(
 ) -> None:
     """Write proposals: label, start, end and score in seconds, in ActivityNet's result format."""
     from wtal.experiment import localize_run
+    from wtal.formats.results import require_results_place
 
+    if out is not None:
+        require_results_place(out)
     place = out or run / "proposals.json"
     proposals = localize_run(run, data, subset, place, branch)
     count = sum(map(len, proposals.values()))

@@ -131,7 +131,7 @@ def predict(
 
     choice = Choice(backbone, weights, flow_weights, device, precision)
     videos = list({video.resolve(): video for video in videos}.values())
-    require_results_place(out, [*videos, *model.rglob("*")])
+    require_results_place(out, videos)
     good: dict[str, list[Proposal]] = {}
     bad: list[str] = []
     try:

@@ -6,6 +6,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+PRECISIONS = ("float32", "bfloat16")  # as PyTorch names them
+
 
 @dataclass(frozen=True)
 class Sampling:

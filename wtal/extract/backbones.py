@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from wtal.device import choose_device, require_device
 from wtal.errors import ConfigError
-from wtal.extract.backbone import Backbone
+from wtal.extract.backbone import PRECISIONS, Backbone
 from wtal.provenance import Provenance
 
 BUILT_IN = ("tiny", "i3d")
-DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("auto", "float32", "bfloat16")
 NAMES = "tiny, i3d, or the folder of a VideoMAE, V-JEPA 2, ViViT or TimeSformer model"
 
 
@@ -38,7 +37,7 @@ def open_backbone(choice: Choice, threads: int | None = None) -> Backbone:
 
     if threads:
         torch.set_num_threads(threads)
-    device = torch.device(_device(choice.device, torch.cuda.is_available()))
+    device = choose_device(choice.device)
     if choice.name == "i3d":
         from wtal.extract.i3d import open_i3d
 
@@ -62,16 +61,10 @@ def provenance_of(backbone: Backbone) -> Provenance:
 def _require_options(choice: Choice) -> None:
     if choice.name not in BUILT_IN and not Path(choice.name).is_dir():
         raise ConfigError(f"there is no backbone {choice.name!r}; use {NAMES}")
-    for kind, value, known in (("device", choice.device, DEVICES), ("precision", choice.precision, PRECISIONS)):
-        if value not in known:
-            raise ConfigError(f"there is no {kind} {value!r}; use {', '.join(known)}")
+    require_device(choice.device)
+    if choice.precision not in ("auto", *PRECISIONS):
+        raise ConfigError(f"there is no precision {choice.precision!r}; use auto, {', '.join(PRECISIONS)}")
     if choice.name == "tiny" and choice.device == "cuda":
         raise ConfigError("backbone tiny runs on the CPU alone; leave --device out")
     if choice.name != "i3d" and (choice.weights or choice.flow_weights):
         raise ConfigError(f"backbone {choice.name} takes no weights; leave --weights and --flow-weights out")
-
-
-def _device(name: str, gpu: bool) -> str:
-    if name == "cuda" and not gpu:
-        raise ConfigError("there is no GPU that this PyTorch can use; leave --device out, or install one for CUDA")
-    return ("cuda" if gpu else "cpu") if name == "auto" else name

@@ -61,7 +61,8 @@ def extract_folder(
         jobs = [job for job in jobs if not _is_there(job, provenance)]
         if jobs and not listing.folder.is_dir():
             raise DataError(f"{listing.folder}: the folder of the videos is not there; name it with --videos")
-        failed = {id: reason for id, reason in read_failed(folder).items() if id in {job.id for job in jobs}}
+        missing = {job.id for job in jobs}
+        failed = {id: reason for id, reason in read_failed(folder).items() if id in missing}
         done = 0
 
         def under_way(active: tuple[tuple[str, float], ...]) -> None:

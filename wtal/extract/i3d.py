@@ -18,7 +18,6 @@ from wtal.extract.video import read_snippets
 from wtal.extract.weights import load
 
 HALF = 127.5  # half of a colour's range: the network wants 0 to 255 as -1 to 1
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Snippets at a time. On a CPU two are as fast as any number, and eight take 240 to 370 MB more.
 BATCH = {"cpu": 2, "cuda": 16}
 WINDOW, STEP = 32, 8  # pictures seen at once to name what a whole video shows; from one window to the next
@@ -41,7 +40,7 @@ class I3D:
         """Weights as `weights.load` gives them; `weights_hash` is of all of them, `precision` auto or a name."""
         self.device = torch.device(device)
         self.precision = choose_precision(self.device) if precision == "auto" else precision
-        self.dtype = PRECISIONS[self.precision]
+        self.dtype = getattr(torch, self.precision)
         self.weights = weights_hash
         self.flow = FLOW if flow_weights else ""
         self.widths: tuple[int, ...] = (WIDTH, WIDTH) if flow_weights else (WIDTH,)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
 
-from wtal.errors import ConfigError, DataError, first_line
+from wtal.errors import ConfigError, DataError, first_fault, first_line
 from wtal.extract.backbone import Sampling
 from wtal.extract.i3d import choose_precision
 from wtal.files import read_json
@@ -20,7 +20,6 @@ from wtal.files import read_json
 CONFIG = "config.json"
 WEIGHTS, SHARDS = "model.safetensors", "model.safetensors.index.json"
 PROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PICTURES_AT_ONCE = 64
 Three = tuple[float, float, float]
 IMAGENET: tuple[Three, Three] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -130,7 +129,7 @@ def open_transformer(folder: Path, device: torch.device, precision: str = "auto"
             f"{folder / CONFIG}: model_type is {name!r}; use the folder of one of {', '.join(FAMILIES)}"
         )
     files = weight_files(folder)
-    dtype = PRECISIONS[choose_precision(device) if precision == "auto" else precision]
+    dtype = getattr(torch, choose_precision(device) if precision == "auto" else precision)
     model = _load(folder, FAMILIES[name]).to(device, dtype).eval()
     processor = _processor(folder)
     sampling = _sampling(folder, FAMILIES[name], model.config, processor)
@@ -244,9 +243,7 @@ def _processor(folder: Path) -> _Processor:
     try:
         return _Processor.model_validate(_object(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path}: {where}: {first['msg'].lower()}; download the model again") from error
+        raise DataError(f"{path}: {first_fault(error)}; download the model again") from error
 
 
 def _object(path: Path) -> dict[str, Any]:

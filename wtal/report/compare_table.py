@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from wtal.report.say import say
 from wtal.scores import Difference, Score, differences_of, overall
 
 CELL, GAP = 10, 3  # "12.3 ± 4.5", and what stands between two columns
@@ -17,17 +18,17 @@ def render(scores: Sequence[Score], differences: Sequence[Difference], subset: s
     seeds = len(scores[0].averages)
     several = len({score.data for score in scores}) > 1
     means = overall(scores) if several else []
-    _say(console, f"average mAP (%), tIoU 0.1:0.7, {subset} subset, last checkpoint")
+    say(console, f"average mAP (%), tIoU 0.1:0.7, {subset} subset, last checkpoint")
     for table in _score_tables([*scores, *means], console.width):
         console.print(table)
     over = "1 seed" if seeds == 1 else f"mean ± standard deviation over {seeds} seeds"
-    _say(console, f"activitynet protocol; {over}")
+    say(console, f"activitynet protocol; {over}")
     if several:
-        _say(console, "column mean: over the data sets, seed by seed")
+        say(console, "column mean: over the data sets, seed by seed")
     differences = [*differences, *(differences_of(means) if several else [])]
     if differences:
         interval = "no interval from 1 seed" if seeds == 1 else "95 % bootstrap interval over the seeds"
-        _say(console, f"\npaired differences, seed by seed; {interval}")
+        say(console, f"\npaired differences, seed by seed; {interval}")
         console.print(_difference_table(differences, intervals=seeds > 1))
 
 
@@ -71,7 +72,3 @@ def _table(first: str, *others: str) -> Table:
 
 def _cell(score: Score) -> str:
     return f"{score.mean:.1f} ± {score.spread:.1f}" if len(score.averages) > 1 else f"{score.mean:.1f}"
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(Text(text), soft_wrap=True)

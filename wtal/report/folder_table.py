@@ -5,17 +5,18 @@ from rich.table import Table
 from rich.text import Text
 
 from wtal.check import Problem, Report, SubsetSummary
+from wtal.report.say import say
 
 
 def render(report: Report, console: Console) -> None:
     """Print the report. Text from the files is never taken for markup."""
-    console.print(Text(_headline(report)), soft_wrap=True)
+    say(console, _headline(report))
     if report.subsets:
         console.print(_subset_table(report.subsets))
         console.print(_class_table(report))
     for problem in report.problems:
         console.print(_line(problem), soft_wrap=True)
-    console.print(Text(_verdict(report), style="red" if report.fatal else "green"), soft_wrap=True)
+    say(console, _verdict(report), style="red" if report.fatal else "green")
 
 
 def _headline(report: Report) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from wtal.report.layout import clock_time
+from wtal.report.say import say
 
 SHOWN = ("loss", "mil", "mil_suppressed", "coactivity", "distillation_cas", "prototypes")
 BAR = 20
@@ -80,7 +80,7 @@ def _lines(what: str, console: Console, pause: float, brief: bool) -> Heard:
         now = time.monotonic()
         if now - last >= pause or (done == total and not silent):
             last, silent = now, False
-            console.print(Text(f"{what} {done}/{total}  {note}".rstrip()), soft_wrap=True)
+            say(console, f"{what} {done}/{total}  {note}".rstrip())
 
     return heard
 

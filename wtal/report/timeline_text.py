@@ -8,6 +8,7 @@ from rich.text import Text
 from wtal.localize import surest
 from wtal.records import Proposal
 from wtal.report.layout import clock_time, plain
+from wtal.report.say import say
 from wtal.timelines import Timeline
 
 NAME = 24  # columns for the names of classes
@@ -24,7 +25,7 @@ def render(timeline: Timeline, console: Console) -> None:
         return
     console.print(_lanes(timeline, shown, max(LEAST, min(MOST, console.width - NAME - 4))))
     for line in _lines(shown):
-        console.print(Text(line), soft_wrap=True)
+        say(console, line)
 
 
 def _lanes(timeline: Timeline, shown: Sequence[Proposal], columns: int) -> Text:
