@@ -3,23 +3,29 @@
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from typer.testing import CliRunner
 
+from wtal.cli import app
 from wtal.errors import ConfigError, DataError
-from wtal.evaluate import evaluate
-from wtal.formats.activitynet import read_activitynet
-from wtal.formats.results import read_results
+from wtal.evaluate import evaluate, fitting_protocols
+from wtal.experiment import short_names
+from wtal.formats.activitynet import read_activitynet, write_activitynet
+from wtal.formats.results import read_results, write_results
 from wtal.formats.thumos import read_ambiguous
 from wtal.matching import average_precision, liking
 from wtal.protocols import PROTOCOLS
 from wtal.records import Action, Proposal, Video
+from wtal.report.fair_table import render
 from wtal.report.tables import counted, map_table
 from wtal.result import Result
+from wtal.significance import side_by_side
 from wtal.timeline import tiou
 
 SECONDS = [name for name, rules in PROTOCOLS.items() if rules.snippet_rate is None]
@@ -416,3 +422,134 @@ def test_seventeen_instances_round_to_nothing(thumos):
     proposals, truths, ambiguous = thumos
     result = evaluate(proposals, truths["acmnet"], "thumos14-snippet", ambiguous=ambiguous)
     assert result.counts.instances_of_no_length == 17
+
+
+# Several files, several protocols
+
+
+def test_multithumos_means_65_classes():
+    truth = [video("v", *[(f"c{n}", 2.0 * n, 2.0 * n + 1) for n in range(65)])]
+    perfect = {"v": [Proposal(a.label, a.start, a.end, 1.0) for a in truth[0].actions]}
+    result = evaluate(perfect, truth, "multithumos")
+    assert result.tious == tuple(n / 10 for n in range(1, 10)) and result.averages == ((0.1, 0.9),)
+    assert result.average(0.1, 0.9) == 1 and result.notes == ()
+    assert "multithumos" in fitting_protocols(truth)
+    fewer = [replace(truth[0], actions=truth[0].actions[1:])]
+    (note,) = evaluate({"v": perfect["v"][1:]}, fewer, "multithumos").notes
+    assert note == "NOT COMPARABLE: multithumos means 65 classes, this ground truth gives 64"
+    assert fitting_protocols(fewer) == ["activitynet"]
+
+
+def test_protocols_that_fit(thumos):
+    _, truths, _ = thumos
+    everywhere = ["activitynet", "thumos14-210", "thumos14-212", "thumos14-snippet", "wtalc"]
+    assert fitting_protocols(truths["acmnet"]) == everywhere
+    assert fitting_protocols(truths["basnet"]) == everywhere[:2]
+    assert fitting_protocols([video("v", *drawn("aa"), subset="validation")]) == everywhere[:1]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Two files of the same name, and ground truth of two videos."""
+    truth = [video(id, *drawn("aa..bb")) for id in ("v", "w")]
+    write_activitynet(tmp_path / "truth.json", truth)
+    good = {v.id: [Proposal(a.label, a.start, a.end, 1.0) for a in v.actions] for v in truth}
+    for name, found in {"good": good, "half": {"v": good["v"]}}.items():
+        (tmp_path / name).mkdir()
+        write_results(tmp_path / name / "p.json", found)
+    return [tmp_path / "good/p.json", tmp_path / "half/p.json", tmp_path / "truth.json"]
+
+
+def wtal(*arguments, columns=100):
+    """Exit code and all that was said."""
+    done = CliRunner(env={"COLUMNS": str(columns)}).invoke(app, [str(a) for a in arguments])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.output
+
+
+def test_one_file_under_one_protocol_is_as_ever(files, tmp_path):
+    good, _, truth = files
+    code, said = wtal("evaluate", good, truth, "--protocol", "thumos14-212")
+    assert code == 0 and f"written to {tmp_path}/good/results.json" in said and "interval" not in said
+    written = Result.from_json(json.loads((tmp_path / "good/results.json").read_text()))
+    assert written == evaluate(read_results(good), read_activitynet(truth), "thumos14-212")
+
+
+def test_several_files_stand_side_by_side(files, tmp_path):
+    code, said = wtal("evaluate", *files, "--protocol", "thumos14-212")
+    assert code == 0 and f"written to {tmp_path}/good/evaluations.json" in said
+    assert "good/p.json - half/p.json" in said and "+50.0" in said
+    assert said.count("NOT COMPARABLE: thumos14-212 means") == 1
+    assert "thumos14-212 (half/p.json): 1 videos have no proposal" in said
+    told = json.loads((tmp_path / "good/evaluations.json").read_text())
+    assert told["files"] == {"good/p.json": str(files[0]), "half/p.json": str(files[1])}
+    assert [Result.from_json(entry["result"]).map[0] for entry in told["entries"]] == [1.0, 0.5]
+    assert told["leads"][0]["difference"]["value"] == 0.5 and told["draws"] == 1000
+    assert not (tmp_path / "good/results.json").exists()
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_all_protocols_that_fit(files, tmp_path, columns):
+    out = tmp_path / "all.json"
+    code, said = wtal("evaluate", files[0], files[2], "--protocol", "all", "--out", out, columns=columns)
+    assert code == 0 and json.loads(out.read_text())["not_fitting"] == [n for n in PROTOCOLS if n != "activitynet"]
+    assert "as they mean other ground truth than this: thumos14-210, thumos14-212, " in said
+    assert all(len(line) <= columns for line in said[: said.index("activitynet: 2 videos")].splitlines())
+
+
+def test_the_tables_of_thumos_fit_a_terminal(thumos):
+    proposals, truths, ambiguous = thumos
+    few = dict(list(proposals.items())[:60])
+    names = fitting_protocols(truths["acmnet"])
+    found = side_by_side({"a": few, "b/with a long name.json": few}, truths["acmnet"], names, ambiguous=ambiguous)
+    for width in (80, 100, 120):
+        console = Console(width=width, record=True, file=io.StringIO())
+        render(found, console)
+        text = console.export_text()
+        tables = text[: text.index("all protocols: ")]
+        assert max(map(len, tables.splitlines()[:-1])) <= width and "…" not in text
+        assert "thumos14-snippet" in text and "first in file" in text and ".1-.5 .3-.7 .1-.7" in text
+    assert text.count("has no use for the ambiguous list") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["good/p.json", "none.json", "truth.json"], "none.json: there is no such file"),
+        (["good/p.json", "half/../good/p.json", "truth.json"], "is named twice; name each file of proposals once"),
+        (["truth.json", "good/p.json", "half/p.json"], "truth.json: holds annotations, not proposals"),
+        (["good", "good/p.json", "truth.json"], "good: is a folder, not proposals; name files of proposals first"),
+        (["good/p.json", "truth.json", "--protocol", "all,foo"], 'protocol "all,foo" is not known; use one of'),
+        (["good/p.json", "half/p.json", "truth.json", "--classes"], "--classes is for one file under one protocol"),
+        (["good/p.json", "half/p.json", "truth.json", "--out", "half/p.json"], "is one of the files to be read"),
+        (["good/p.json", "truth.json", "--out", "good/p.json"], "is one of the files to be read"),
+        (["good/p.json", "half/p.json", "truth.json", "--tiou", "2"], "tIoU thresholds are [2.0]"),
+        (["good/p.json", "truth.json", "--protocol", "all", "--subset", "train"], 'no start and end in "training"'),
+    ],
+)
+def test_several_files_at_fault(files, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    code, output = wtal("evaluate", *arguments)
+    assert code == 2 and said in output and len(output.strip().splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before and "results" in files[0].read_text()
+
+
+def test_one_file_alone_is_asked_for_the_other(files):
+    code, said = wtal("evaluate", files[0])
+    assert code == 2 and "Missing argument" in said and "{TRUTH}" in said
+
+
+@pytest.mark.parametrize(
+    "paths, names",
+    [
+        (["a/p.json"], ["p.json"]),
+        (["a/p.json", "b/q.json"], ["p.json", "q.json"]),
+        (["a/p.json", "b/p.json", "c.json"], ["a/p.json", "b/p.json", "c.json"]),
+        (["r/a/p.json", "s/a/p.json"], ["r/a/p.json", "s/a/p.json"]),
+        (["p.json", "a/p.json"], ["p.json", "a/p.json"]),
+    ],
+)
+def test_files_are_told_apart_by_the_ends_of_their_paths(paths, names):
+    assert short_names([Path(path) for path in paths]) == names

@@ -5,15 +5,15 @@ that it overlaps enough, else it is a false positive; the mean over classes of t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from wtal.errors import DataError
 from wtal.formats.activitynet import SUBSETS
-from wtal.matching import Bools, Intervals, average_precision, find_hits
-from wtal.protocols import Protocol, checked_tious, find_protocol
+from wtal.matching import Bools, Intervals, Ranked, average_precision, rank
+from wtal.protocols import PROTOCOLS, Protocol, checked_tious, find_protocol
 from wtal.records import Action, Proposal, Proposals, Video
 from wtal.result import Counts, Result, comparison_notes, named, subset_notes
 
@@ -21,6 +21,14 @@ Ambiguous = Mapping[str, Sequence[tuple[float, float]]]  # video id -> (start, e
 
 # Where a proposal's video is, if not among the scored ones: unknown or left out, or of another subset.
 ELSEWHERE, OTHER_SUBSET = -1, -2
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A file under one protocol: its result, and the matches that the result was counted from."""
+
+    result: Result
+    ranked: Ranked
 
 
 def evaluate(
@@ -40,12 +48,23 @@ def evaluate(
     threshold, DataError when there is nothing to score against or a proposal is not finite.
     Source: the public evaluators of ActivityNet (seconds), CO2-Net (snippets) and W-TALC.
     """
+    return judge(proposals, truth, protocol, tious, subset, ambiguous, checkpoint).result
+
+
+def judge(
+    proposals: Proposals,
+    truth: Sequence[Video],
+    protocol: str = "activitynet",
+    tious: ArrayLike | None = None,
+    subset: str | None = None,
+    ambiguous: Ambiguous | None = None,
+    checkpoint: str = "not said",
+) -> Judged:
+    """What `evaluate` finds, with the matches beside it: they do not depend on which other videos are counted."""
     rules = find_protocol(protocol)
     thresholds = checked_tious(rules.tious if tious is None else tious)
-    chosen = _choose_subset(truth, rules, subset)
-    of_subset = [video for video in truth if _subset(video) == chosen]
-    scored = [video for video in of_subset if video.id not in rules.without]
-    classes = sorted({action.label for video in scored for action in video.actions})
+    chosen, of_subset, scored = _scored(truth, rules, subset)
+    classes = _labels(scored)
     if not classes:
         raise DataError(f"{rules.name} leaves out every video that has actions; use another protocol")
     proposals, renamed = _match_ids(proposals, truth)
@@ -56,7 +75,8 @@ def evaluate(
     removed = _removed(found, scored, rules, ambiguous)
     kept = found[~np.any(list(removed.values()), axis=0)]
     kept = replace(kept, start=rules.proposal_times(kept.start), end=rules.proposal_times(kept.end))
-    per_class = _score(kept, actions, classes, rules, thresholds)
+    ranked = rank(kept, actions, rules, thresholds, (len(classes), len(scored)))
+    per_class = _score(ranked, classes)
 
     counts = replace(
         _count(of_subset, scored, actions, kept, removed),
@@ -70,8 +90,8 @@ def evaluate(
         notes += subset_notes(chosen, {_subset(video) for video in truth})
     if renamed:
         notes.append(f"{renamed:,} videos have v_ before their id on one side only; taken as the same")
-    notes += comparison_notes(rules, counts, ambiguous is not None, silent)
-    return Result(
+    notes += comparison_notes(rules, counts, len(classes), ambiguous is not None, silent)
+    result = Result(
         protocol=rules.name,
         subset=chosen,
         tious=thresholds,
@@ -83,23 +103,29 @@ def evaluate(
         notes=tuple(notes),
         checkpoint=checkpoint,
     )
+    return Judged(result, ranked)
 
 
-def _score(
-    kept: Intervals,
-    actions: Intervals,
-    classes: Sequence[str],
-    rules: Protocol,
-    thresholds: tuple[float, ...],
-) -> dict[str, tuple[float, ...]]:
+def fitting_protocols(truth: Sequence[Video], subset: str | None = None) -> list[str]:
+    """The protocols whose promise of videos, instances and classes the ground truth keeps."""
+    return [name for name, rules in PROTOCOLS.items() if not rules.promise or _keeps(truth, rules, subset)]
+
+
+def _keeps(truth: Sequence[Video], rules: Protocol, subset: str | None) -> bool:
+    try:
+        scored = _scored(truth, rules, subset)[2]
+    except DataError:  # it has none of the protocol's subsets
+        return False
+    instances = sum(len(video.actions) for video in scored)
+    there = {"videos": len(scored), "instances": instances, "classes": len(_labels(scored))}
+    return rules.promise.items() <= there.items()
+
+
+def _score(ranked: Ranked, classes: Sequence[str]) -> dict[str, tuple[float, ...]]:
     """Label -> average precision at each threshold."""
-    kept = kept[np.lexsort((-kept.score, kept.label))]
-    hits = find_hits(kept, actions, rules, thresholds)  # tIoUs x N
-    edges = np.searchsorted(kept.label, np.arange(len(classes) + 1))
-    instances = np.bincount(actions.label)
     return {
-        label: tuple(average_precision(hits[:, first:last], count, rules.interpolated).tolist())
-        for label, first, last, count in zip(classes, edges[:-1], edges[1:], instances, strict=True)
+        label: tuple(average_precision(ranked.hits[:, rows], count, ranked.interpolated).tolist())
+        for label, rows, count in zip(classes, ranked.classes, ranked.instances.sum(1), strict=True)
     }
 
 
@@ -125,6 +151,17 @@ def _count(
         proposals_of_other_labels=int(removed["other label"].sum()),
         proposals_ambiguous=int(removed["ambiguous"].sum()),
     )
+
+
+def _scored(truth: Sequence[Video], rules: Protocol, subset: str | None) -> tuple[str, list[Video], list[Video]]:
+    """The subset's name, its videos, and those of them that the protocol scores."""
+    chosen = _choose_subset(truth, rules, subset)
+    of_subset = [video for video in truth if _subset(video) == chosen]
+    return chosen, of_subset, [video for video in of_subset if video.id not in rules.without]
+
+
+def _labels(videos: Sequence[Video]) -> list[str]:
+    return sorted({action.label for video in videos for action in video.actions})
 
 
 def _choose_subset(truth: Sequence[Video], rules: Protocol, subset: str | None) -> str:

@@ -5,6 +5,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,37 @@ class Intervals:
 
     def __len__(self) -> int:
         return len(self.video)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A file as it is counted: its N proposals by class, surest first in each, and how many actions there are."""
+
+    video: Ints  # N    position in the list of scored videos; below 0: not among them
+    edges: Ints  # C+1  where each class begins
+    hits: Bools  # tIoUs x N
+    instances: Ints  # C x videos
+    interpolated: bool
+
+    @property
+    def classes(self) -> Iterator[slice]:
+        """Each class's proposals."""
+        return (slice(first, last) for first, last in pairwise(self.edges.tolist()))
+
+
+def rank(
+    proposals: Intervals, actions: Intervals, rules: Protocol, thresholds: tuple[float, ...], size: tuple[int, int]
+) -> Ranked:
+    """Sort the proposals and match them, once; `size` counts the classes and the scored videos."""
+    proposals = proposals[np.lexsort((-proposals.score, proposals.label))]
+    cells = np.bincount(actions.label * size[1] + actions.video, minlength=size[0] * size[1])
+    return Ranked(
+        proposals.video,
+        np.searchsorted(proposals.label, np.arange(size[0] + 1)),
+        find_hits(proposals, actions, rules, thresholds),
+        cells.reshape(size),
+        rules.interpolated,
+    )
 
 
 def find_hits(proposals: Intervals, actions: Intervals, rules: Protocol, thresholds: tuple[float, ...]) -> Bools:

@@ -21,11 +21,18 @@ class Protocol:
     without: frozenset[str] = frozenset()  # videos whose ground truth is left out
     videos: int | None = None  # how many the name promises
     instances: int | None = None
+    classes: int | None = None
     snippet_rate: float | None = None  # snippets per second; None compares in seconds
     truncated: bool = False  # proposals cut to whole snippets
     best_first: bool = True  # a proposal takes the best free action, else the first in file order
     interpolated: bool = True  # precision under the VOC 2011 envelope
     ambiguous: bool = False  # proposals that overlap an ambiguous interval are removed
+
+    @property
+    def promise(self) -> dict[str, int]:
+        """What the name promises of the ground truth, as {"videos": 212, ...}; empty where it fits any."""
+        counts = {"videos": self.videos, "instances": self.instances, "classes": self.classes}
+        return {what: count for what, count in counts.items() if count is not None}
 
     def snippets(self, seconds: ArrayLike) -> NDArray[np.float64]:
         """Seconds to the unit of comparison: fractional snippets, or seconds still."""
@@ -47,6 +54,7 @@ class Protocol:
 
 TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # of the THUMOS14 family, and of our own comparisons
 _THUMOS_AVERAGES = ((0.1, 0.5), (0.3, 0.7), (0.1, 0.7))
+_MULTITHUMOS_TIOUS = (*TIOUS, 0.8, 0.9)
 _ACTIVITYNET_TIOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 PROTOCOLS = {
@@ -83,6 +91,7 @@ PROTOCOLS = {
             interpolated=False,
             ambiguous=True,
         ),
+        Protocol("multithumos", _MULTITHUMOS_TIOUS, ((0.1, 0.9),), classes=65),
     )
 }
 

@@ -44,8 +44,7 @@ class Result:
 
     def average(self, low: float = 0.0, high: float = 1.0) -> float:
         """Mean mAP over the tIoUs from low to high, both included. Raises ConfigError if none lies there."""
-        pairs = zip(self.tious, self.map, strict=True)
-        chosen = [value for threshold, value in pairs if low - 1e-9 <= threshold <= high + 1e-9]
+        chosen = [value for value, inside in zip(self.map, between(self.tious, low, high), strict=True) if inside]
         if not chosen:
             raise ConfigError(f"no tIoU between {low} and {high} was scored, only {self.tious}")
         return sum(chosen) / len(chosen)
@@ -64,6 +63,11 @@ class Result:
             raise DataError(f"these are not evaluation results of wtal ({error}); evaluate again") from error
 
 
+def between(tious: Sequence[float], low: float, high: float) -> list[bool]:
+    """Which of the tIoUs lie from low to high, both included."""
+    return [low - 1e-9 <= tiou <= high + 1e-9 for tiou in tious]
+
+
 def subset_notes(chosen: str, there: Collection[str]) -> list[str]:
     """Which subset was scored, where nobody said which and there was a choice."""
     if len(there) < 2:
@@ -71,15 +75,16 @@ def subset_notes(chosen: str, there: Collection[str]) -> list[str]:
     return [f"scored {named(chosen)}, one of {', '.join(map(named, sorted(there)))}; none was asked for"]
 
 
-def comparison_notes(rules: Protocol, counts: Counts, ambiguous_given: bool, silent: Sequence[str]) -> list[str]:
+def comparison_notes(
+    rules: Protocol, counts: Counts, classes: int, ambiguous_given: bool, silent: Sequence[str]
+) -> list[str]:
     """What a reader must know before comparing the number with another, a sentence each."""
     notes = []
-    promised, found = (rules.videos, rules.instances), (counts.videos, counts.instances)
-    if rules.videos is not None and promised != found:
-        notes.append(
-            f"NOT COMPARABLE: {rules.name} means {promised[0]:,} videos and {promised[1]:,} instances, "
-            f"this ground truth gives {found[0]:,} and {found[1]:,}"
-        )
+    there = {"videos": counts.videos, "instances": counts.instances, "classes": classes}
+    if any(there[what] != count for what, count in rules.promise.items()):
+        promised = " and ".join(f"{count:,} {what}" for what, count in rules.promise.items())
+        found = " and ".join(f"{there[what]:,}" for what in rules.promise)
+        notes.append(f"NOT COMPARABLE: {rules.name} means {promised}, this ground truth gives {found}")
     if rules.ambiguous and not ambiguous_given:
         notes.append(
             f"NO AMBIGUOUS LIST given, scoring all proposals; {rules.name} removes some where there is one"

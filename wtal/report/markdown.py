@@ -1,0 +1,34 @@
+"""Markdown and YAML out of other people's words: no name can break out of its line, cell or quotes."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table; a cell is Markdown already, and may not be a code span with a bar in it."""
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{'---|' * len(heads)}"
+    yield from (f"| {' | '.join(row)} |" for row in rows)
+
+
+def code(text: str) -> str:
+    """A code span, whatever is in it."""
+    text = one_line(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    edge = " " if text[:1] == "`" or text[-1:] == "`" else ""
+    return f"{fence}{edge}{text}{edge}{fence}" if text else "(no name)"
+
+
+def plain(text: str) -> str:
+    """Text that reads as it stands, after a word of ours on the same line."""
+    return re.sub(r"([\\`*_\[\]<>|~$&#!])", r"\\\1", one_line(text))
+
+
+def yaml_string(text: str) -> str:
+    """A double-quoted scalar on one line."""
+    return '"' + "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text) + '"'
+
+
+def one_line(text: str) -> str:
+    """Single spaces for whatever breaks or spaces a line, and a mark for what cannot be printed."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
