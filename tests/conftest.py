@@ -6,12 +6,14 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no tes
 os.environ["COLUMNS"] = "100"  # the width of the terminal under the tests is no part of them
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 import torch
 
 from wtal.config import Config, parse_config
+from wtal.errors import WtalError
 from wtal.formats.plain import Folder, read_folder
 from wtal.synthetic import SyntheticConfig, write_synthetic
 
@@ -77,3 +79,33 @@ def shared() -> Callable[..., Path]:
         return place
 
     return find
+
+
+class Here:
+    """Stands for a pool of processes: runs at once and in this one, so that the tests stay quick."""
+
+    def __init__(self, workers: int, *_: object, **__: object) -> None:
+        self.workers = workers
+
+    def __enter__(self) -> "Here":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def shutdown(self, **_: object) -> None: ...
+
+    def submit(self, work, *arguments):
+        future: Future = Future()
+        try:
+            future.set_result(work(*arguments))
+        except WtalError as error:
+            future.set_exception(error)
+        return future
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that would stand side by side, one after another in this process."""
+    from wtal import jobs
+
+    monkeypatch.setattr(jobs, "ProcessPoolExecutor", Here)

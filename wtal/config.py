@@ -28,7 +28,7 @@ class Method:
     teacher: Literal["none", "global", "dropout"] = "none"
 
 
-# method.md section 7. `dfe-global` is trained as `dfe` and scored with its global branch.
+# The controls of docs/method.md. `dfe-global` is trained as `dfe` and scored with its global branch.
 METHODS = {
     "baseline": Method(local=False),
     "local": Method(),
@@ -153,6 +153,14 @@ def read_config(path: Path | None, overrides: tuple[str, ...] = ()) -> Config:
     for override in overrides:
         _set(values, override)
     return parse_config(values, str(path) if path else "settings")
+
+
+def changed(config: Config, overrides: tuple[str, ...]) -> Config:
+    """The settings with `section.name=value` overrides over them. Raises ConfigError."""
+    values = config.model_dump()
+    for override in overrides:
+        _set(values, override)
+    return parse_config(values)
 
 
 def _set(values: dict[str, Any], override: str) -> None:

@@ -4,24 +4,27 @@ data set ─ train ─► run folder ─ localize ─► proposals.json ─ eval
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from wtal import predict
+from wtal import card, predict
 from wtal.check import require_features
 from wtal.checkpoint import checkpoints, newest
 from wtal.config import Config
 from wtal.dataset import held_out_ids
 from wtal.device import choose_device
 from wtal.errors import ConfigError, DataError
-from wtal.evaluate import evaluate
+from wtal.evaluate import evaluate, fitting_protocols
 from wtal.files import locked, write_json
 from wtal.formats.plain import Folder, read_folder
 from wtal.formats.results import read_results, write_results
 from wtal.formats.thumos import read_ambiguous
 from wtal.formats.truth import find_ambiguous, read_truth
 from wtal.localize import localize
+from wtal.protocols import PROTOCOLS, find_protocol
 from wtal.records import Proposals
 from wtal.result import Result
+from wtal.significance import SideBySide, side_by_side
 from wtal.train import Progress, train
 from wtal.validate import validator
 
@@ -55,7 +58,7 @@ def train_run(
     score = validator(folder, config, held_out) if validate or held_out else None
     _require_place(run, folder)
     with locked(run):
-        return train(
+        last = train(
             config,
             folder,
             run,
@@ -65,6 +68,9 @@ def train_run(
             validate=score,
             progress=progress,
         )
+        if not (last / card.NAME).exists():  # a finished run that was resumed may have a card with its score
+            card.write_card(run, folder)
+        return last
 
 
 def localize_run(run: Path, data: Path, subset: str, out: Path, branch: str = "local") -> Proposals:
@@ -93,6 +99,7 @@ def evaluate_file(
     checkpoint: str = "not said",
 ) -> Result:
     """Score anybody's proposals file under a named protocol; `out` gets results.json."""
+    _require_files([proposals], out)
     intervals = find_ambiguous(truth) if ambiguous is None else read_ambiguous(ambiguous)
     tious = None if tious is None else tuple(dict.fromkeys(tious))
     result = evaluate(read_results(proposals), read_truth(truth), protocol, tious, subset, intervals, checkpoint)
@@ -101,10 +108,64 @@ def evaluate_file(
     return result
 
 
+def evaluate_files(
+    files: Sequence[Path],
+    truth: Path,
+    protocol: str = "all",
+    *,
+    out: Path | None = None,
+    tious: Sequence[float] | None = None,
+    subset: str | None = None,
+    ambiguous: Path | None = None,
+    checkpoint: str = "not said",
+) -> SideBySide:
+    """Score several proposals files side by side, under one protocol or `all` that the ground truth fits.
+
+    The first is compared with each of the others. `out` gets every result, interval and difference as JSON.
+    """
+    if protocol != "all":
+        find_protocol(protocol)
+    _require_files(files, out)
+    proposals = {name: read_results(path) for name, path in zip(short_names(files), files, strict=True)}
+    intervals = find_ambiguous(truth) if ambiguous is None else read_ambiguous(ambiguous)
+    tious = None if tious is None else tuple(dict.fromkeys(tious))
+    videos = read_truth(truth)
+    protocols = fitting_protocols(videos, subset) if protocol == "all" else [protocol]
+    found = side_by_side(proposals, videos, protocols, tious, subset, intervals, checkpoint)
+    if protocol == "all":
+        found = replace(found, not_fitting=tuple(name for name in PROTOCOLS if name not in protocols))
+    if out is not None:
+        paths = {name: str(path) for name, path in zip(proposals, files, strict=True)}
+        write_json(out, {"truth": str(truth), "files": paths} | found.to_json())
+    return found
+
+
+def short_names(files: Sequence[Path]) -> list[str]:
+    """The shortest endings of different paths that tell them apart: dfe/proposals.json, baseline/proposals.json."""
+    depths = range(1, 1 + max(len(path.parts) for path in files))
+    endings = (["/".join(path.parts[-depth:]) for path in files] for depth in depths)
+    return next(names for names in endings if len(set(names)) == len(names))
+
+
 def require_actions(folder: Folder, subset: str) -> None:
     """Raise DataError where no sequence of a subset marks when something happens."""
     if not any(video.actions for video in folder.subset(subset)):
         raise DataError(f"{folder.path}: nothing in {subset} has a start and an end to score against; mark some")
+
+
+def _require_files(files: Sequence[Path], out: Path | None) -> None:
+    """Refuse a folder or the same file twice, and a place to write to that is to be read."""
+    folder = next((path for path in files if path.is_dir()), None)
+    if folder is not None:
+        raise DataError(
+            f"{folder}: is a folder, not proposals; name files of proposals first, the ground truth last"
+        )
+    places = [path.resolve() for path in files]
+    twice = next((path for number, path in enumerate(files) if places[number] in places[:number]), None)
+    if twice is not None:
+        raise DataError(f"{twice}: is named twice; name each file of proposals once")
+    if out is not None and out.resolve() in places:
+        raise DataError(f"{out}: is one of the files to be read; name another to write to with --out")
 
 
 def _held_out(folder: Folder, share: float, seed: int) -> frozenset[str]:

@@ -11,7 +11,7 @@ from wtal.cli.app import Data, Run, app, console, say
 PANEL = "Learning and scoring"
 
 METHODS = "baseline, local, dfe, dfe-global, dfe-no-distillation, self-distillation, shuffled-memory, random-memory"
-PROTOCOLS = "activitynet, thumos14-210, thumos14-212, thumos14-snippet, wtalc"
+PROTOCOLS = "activitynet, thumos14-210, thumos14-212, thumos14-snippet, wtalc, multithumos"
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="TOML file with what differs from the defaults")
@@ -92,13 +92,19 @@ def localize(
 @app.command(rich_help_panel=PANEL)
 def evaluate(
     proposals: Annotated[
-        Path, typer.Argument(metavar="PROPOSALS", help="Anybody's proposals in ActivityNet's result format")
+        list[Path],
+        typer.Argument(
+            metavar="PROPOSALS",
+            help="Anybody's proposals in ActivityNet's result format; the first file is compared with each other",
+        ),
     ],
     truth: Annotated[
         Path,
         typer.Argument(metavar="TRUTH", help="ActivityNet JSON, data set folder, THUMOS texts or W-TALC arrays"),
     ],
-    protocol: Annotated[str, typer.Option(metavar="NAME", help=PROTOCOLS)] = "activitynet",
+    protocol: Annotated[
+        str, typer.Option(metavar="NAME", help=f"{PROTOCOLS}; or all that fit TRUTH")
+    ] = "activitynet",
     tiou: Annotated[
         list[float] | None,
         typer.Option(help="tIoU threshold; repeatable", show_default="the protocol's"),
@@ -115,21 +121,37 @@ def evaluate(
             show_default="Ambiguous_test.txt beside TRUTH",
         ),
     ] = None,
-    classes: Annotated[bool, typer.Option("--classes", help="A row for each class")] = False,
+    classes: Annotated[bool, typer.Option("--classes", help="A row for each class, of one file")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Where to write", show_default="results.json beside PROPOSALS"),
+        typer.Option(
+            metavar="FILE",
+            help="Where to write",
+            show_default="results.json beside PROPOSALS; for several files, or all protocols, evaluations.json "
+            "beside the first",
+        ),
     ] = None,
 ) -> None:
-    """Score proposals under a named protocol; say what was counted and left out."""
-    from wtal.experiment import evaluate_file
-    from wtal.report.tables import counted, map_table
+    """Score proposals under a named protocol; say what was counted and left out. Several files: side by side."""
+    from wtal.errors import ConfigError
+    from wtal.experiment import evaluate_file, evaluate_files
 
-    place = out or proposals.with_name("results.json")
-    result = evaluate_file(proposals, truth, protocol, out=place, tious=tiou, subset=subset, ambiguous=ambiguous)
-    console.print(map_table(result, classes=classes))
-    for line in counted(result):
-        say(line)
+    options: Any = {"tious": tiou, "subset": subset, "ambiguous": ambiguous}
+    if len(proposals) == 1 and protocol != "all":
+        from wtal.report.tables import counted, map_table
+
+        place = out or proposals[0].with_name("results.json")
+        result = evaluate_file(proposals[0], truth, protocol, out=place, **options)
+        console.print(map_table(result, classes=classes))
+        for line in counted(result):
+            say(line)
+    else:
+        from wtal.report.fair_table import render
+
+        if classes:
+            raise ConfigError("--classes is for one file under one protocol; leave it out, or name one of each")
+        place = out or proposals[0].with_name("evaluations.json")
+        render(evaluate_files(proposals, truth, protocol, out=place, **options), console)
     say(f"written to {place}")
 
 
@@ -150,17 +172,46 @@ def compare(
 ) -> None:
     """Train and score methods against each other; finished runs are used again, interrupted ones go on."""
     from wtal.compare import compare as compare_methods
-    from wtal.config import METHODS, read_config
+    from wtal.compare import methods_named
+    from wtal.config import read_config
     from wtal.report.compare_table import render
     from wtal.report.progress import jobs
 
-    named = [name.strip() for name in methods.split(",") if name.strip()]
-    names = list(METHODS) if named == ["all"] else named
-    settings = read_config(config, tuple(set or ()))
+    names, settings = methods_named(methods), read_config(config, tuple(set or ()))
     with jobs(console) as done:
         scores, differences = compare_methods(data, names, seeds, subset, settings, out, workers, done)
     render(scores, differences, subset, console)
     say(f"written to {out / 'comparison.json'}")
+
+
+@app.command(rich_help_panel=PANEL)
+def ablate(
+    data: Annotated[list[Path], typer.Argument(metavar="DATA", help="One or more data set folders")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the runs and ablation.json")],
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="One arm, as 'slots: 4'; repeatable", show_default="all"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 0")] = 5,
+    subset: Annotated[str, typer.Option(metavar="NAME", help="Which sequences to score")] = "validation",
+    config: ConfigFile = None,
+    set: Set = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Runs side by side", show_default="one a core")] = None,
+) -> None:
+    """Change each default of DFE by itself and say what it is worth; finished runs are used again."""
+    from wtal.ablation import ablate as ablate_defaults
+    from wtal.config import read_config
+    from wtal.machine import cores
+    from wtal.report.compare_table import render
+    from wtal.report.progress import jobs
+
+    settings = read_config(config, tuple(set or ()))
+    with jobs(console) as done:
+        scores, differences = ablate_defaults(
+            data, tuple(arm or ()), seeds, subset, settings, out, workers or cores(), done
+        )
+    render(scores, differences, subset, console)
+    say(f"written to {out / 'ablation.json'}")
 
 
 @app.command(rich_help_panel=PANEL)
