@@ -12,15 +12,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = (
     "wtal errors records timeline files machine device",
-    "config",
+    "config configs",
     "formats features provenance synthetic check",
     "dataset losses model",
-    "objective localize evaluate protocols matching result scores",
+    "objective localize evaluate protocols matching result scores significance published",
     "checkpoint train predict validate",
-    "experiment compare report extract export demo init doctor timelines",
+    "experiment jobs compare ablation card benchmark report extract export demo init doctor timelines",
     "cli door web __main__",
 )
-WITHOUT_TORCH = "evaluate protocols matching result scores localize records timeline features check"
+WITHOUT_TORCH = (
+    "evaluate protocols matching result scores significance published localize records timeline features check"
+)
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 
 

@@ -6,7 +6,7 @@ from wtal.errors import DataError
 from wtal.formats.activitynet import read_activitynet
 from wtal.formats.convert import find_bundle
 from wtal.formats.plain import read_folder
-from wtal.formats.thumos import read_ambiguous, read_thumos
+from wtal.formats.thumos import has_thumos, read_ambiguous, read_thumos
 from wtal.formats.wtalc import read_wtalc
 from wtal.records import Video
 
@@ -21,7 +21,7 @@ def read_truth(path: Path) -> list[Video]:
         return list(read_folder(path).videos)
     if find_bundle(path) is not None:
         return read_wtalc(path)
-    if path.is_dir() and any(path.glob("*_test.txt")):
+    if path.is_dir() and has_thumos(path):
         return read_thumos(path)
     if (path / "tags.csv").is_file():
         raise DataError(f"{path}: tags.csv says what happens, not when; name ground truth with starts and ends")

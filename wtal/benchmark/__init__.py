@@ -1,0 +1,1 @@
+"""The benchmarks of the field: from public features to our table and a report, by one command."""

@@ -1,0 +1,116 @@
+"""A whole benchmark: prepare, look, train every method and seed, score under every protocol, report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from wtal.benchmark.prepare import Prepared
+from wtal.benchmark.spec import Benchmark
+from wtal.benchmark.survey import Survey
+from wtal.compare import configured, known_methods
+from wtal.config import Config
+from wtal.experiment import evaluate_file
+from wtal.formats.results import read_results
+from wtal.formats.thumos import read_ambiguous
+from wtal.formats.truth import read_truth
+from wtal.jobs import Done, Job, Scoring, claim, result_of, run_jobs, write_cards
+from wtal.result import Result
+from wtal.scores import score_of
+from wtal.significance import SideBySide, side_by_side
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a benchmark came to: each method's results under each protocol, one a seed."""
+
+    benchmark: Benchmark
+    survey: Survey
+    config: Config
+    seeds: int
+    results: Mapping[str, Mapping[str, tuple[Result, ...]]]  # method -> protocol -> results
+    side_by_side: SideBySide  # the first seeds' proposals, under the main protocol
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict, fractions at full precision, for `benchmark.json`."""
+        return {
+            "benchmark": self.benchmark.name,
+            "data": asdict(self.survey),
+            "config": self.config.model_dump(),
+            "seeds": self.seeds,
+            "first_seeds": self.side_by_side.to_json(),
+            "results": {
+                method: {protocol: [result.to_json() for result in results] for protocol, results in scored.items()}
+                for method, scored in self.results.items()
+            },
+        }
+
+
+def run_benchmark(
+    benchmark: Benchmark,
+    prepared: Prepared,
+    seen: Survey,
+    methods: Sequence[str],
+    seeds: int,
+    config: Config,
+    out: Path,
+    workers: int,
+    device: str = "cpu",
+    done: Done | None = None,
+) -> Outcome:
+    """Train and localize what is missing, then score each run's proposals under each protocol.
+
+    Finished runs are used again, interrupted ones go on. Raises as `wtal.jobs.run_jobs` does, and ConfigError
+    where `out` has runs of other data.
+    """
+    methods = known_methods(methods)
+    claim(out / "runs", prepared.data)
+    main = Scoring(seen.scored, benchmark.protocols[0], benchmark.tious, prepared.truth, prepared.ambiguous)
+    jobs = {
+        method: tuple(
+            Job(prepared.data, "runs", method, configured(config, method, seed), main, out, device)
+            for seed in range(seeds)
+        )
+        for method in methods
+    }
+    run_jobs([job for group in jobs.values() for job in group], workers, done)
+    results = {
+        method: {name: tuple(_scored(job, name, benchmark) for job in group) for name in benchmark.protocols}
+        for method, group in jobs.items()
+    }
+    scores = [score_of("runs", method, scored[benchmark.protocols[0]]) for method, scored in results.items()]
+    write_cards([job for group in jobs.values() for job in group], scores)
+    return Outcome(benchmark, seen, config, seeds, results, _first_seeds(jobs, main))
+
+
+def _first_seeds(jobs: Mapping[str, Sequence[Job]], scoring: Scoring) -> SideBySide:
+    """Each method's first run on resampled videos; `dfe` goes before the others, to be compared with each."""
+    names = sorted(jobs, key=lambda method: method != "dfe")
+    assert scoring.truth is not None
+    return side_by_side(
+        {method: read_results(jobs[method][0].proposals) for method in names},
+        read_truth(scoring.truth),
+        [scoring.protocol],
+        scoring.tious,
+        scoring.subset,
+        None if scoring.ambiguous is None else read_ambiguous(scoring.ambiguous),
+        "last",
+    )
+
+
+def _scored(job: Job, protocol: str, benchmark: Benchmark) -> Result:
+    """The score that stands in the run folder, or the proposals scored again under another protocol."""
+    scoring = job.scoring
+    if protocol == scoring.protocol:
+        return result_of(job)
+    assert scoring.truth is not None
+    return evaluate_file(
+        job.proposals,
+        scoring.truth,
+        protocol,
+        tious=benchmark.tious,
+        subset=scoring.subset,
+        ambiguous=scoring.ambiguous,
+        out=job.run / f"results-{job.method}-{scoring.subset}-{protocol}.json",
+        checkpoint="last",
+    )

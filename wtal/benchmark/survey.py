@@ -1,0 +1,145 @@
+"""What is there against what a benchmark promises: counts, lengths, widths, missing and surplus videos."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from wtal.benchmark.prepare import Prepared, with_training
+from wtal.benchmark.spec import Benchmark
+from wtal.errors import DataError
+from wtal.features import open_features
+from wtal.formats.plain import Folder, read_folder
+from wtal.formats.truth import read_truth
+from wtal.records import Video
+
+APART = 0.05  # share of a video's length by which its features may be longer or shorter
+APART_SNIPPETS = 2  # and at least so many snippets
+NAMED = 3  # examples in a note
+
+
+@dataclass(frozen=True)
+class Part:
+    """One subset as it is here."""
+
+    subset: str
+    videos: int  # listed
+    promised: int | None
+    features: int  # videos that have some
+    snippets: int
+    instances: int
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a benchmark's data are, and what to know before trusting a number made with them."""
+
+    layout: str
+    parts: tuple[Part, ...]
+    classes: tuple[str, ...]
+    widths: tuple[int, ...]
+    snippet_seconds: float
+    scored: str  # the subset that proposals are scored on
+    notes: tuple[str, ...]
+
+
+def survey(benchmark: Benchmark, prepared: Prepared) -> Survey:
+    """Look at every header, no feature is read. Raises DataError where nothing can be trained on or scored."""
+    folder = read_folder(prepared.data)
+    truth = with_training(read_truth(prepared.truth))
+    lengths = _lengths(folder)
+    parts = tuple(_part(name, benchmark, folder, truth, lengths) for name in _subsets(folder, truth))
+    scored = _scored(benchmark, truth, parts)
+    notes = [
+        *(["MADE-UP FEATURES (a rehearsal): no number here says anything of a method"] if prepared.made_up else []),
+        *_count_notes(benchmark, folder, parts, scored),
+        *_feature_notes(benchmark, folder, truth, lengths),
+        *_odd_videos(benchmark, truth),
+        *prepared.remarks,
+    ]
+    seconds = folder.clock.stride
+    return Survey(prepared.layout, parts, folder.classes, folder.modalities, seconds, scored, tuple(notes))
+
+
+def _lengths(folder: Folder) -> dict[str, int]:
+    """T of every video that has features."""
+    there = (video.id for video in folder.videos if folder.features_path(video.id).is_file())
+    return {id: len(open_features(folder.features_path(id), folder.width)) for id in there}
+
+
+def _subsets(folder: Folder, truth: Iterable[Video]) -> list[str]:
+    return list(dict.fromkeys([*folder.subsets, *sorted({video.subset for video in truth if video.actions})]))
+
+
+def _part(name: str, benchmark: Benchmark, folder: Folder, truth: Sequence[Video], lengths: dict[str, int]) -> Part:
+    listed = {video.id for video in [*folder.videos, *truth] if video.subset == name}
+    here = [id for id in listed if id in lengths]
+    instances = sum(len(video.actions) for video in truth if video.id in listed)
+    return Part(
+        name, len(listed), benchmark.videos.get(name), len(here), sum(lengths[id] for id in here), instances
+    )
+
+
+def _scored(benchmark: Benchmark, truth: Iterable[Video], parts: Sequence[Part]) -> str:
+    """The benchmark's own subset, or what a layout calls it; it must have actions."""
+    marked = {video.subset for video in truth if video.actions}
+    trained = any(part.subset == "training" and part.features for part in parts)
+    scored = next((name for name in (benchmark.scored, "testing", "validation") if name in marked), None)
+    if scored is None or not trained:
+        lacks = "no training videos with features" if scored else "no video that says when something happens"
+        raise DataError(f"{benchmark.title}: there is {lacks}; name the whole benchmark")
+    return scored
+
+
+def _count_notes(benchmark: Benchmark, folder: Folder, parts: Sequence[Part], scored: str) -> Iterable[str]:
+    for part in parts:
+        name = benchmark.scored if part.subset == scored else part.subset
+        promised = benchmark.videos.get(name)
+        if promised is not None and part.videos != promised:
+            yield f"{part.videos:,} videos in {part.subset}, {benchmark.title} has {promised:,}"
+        if part.subset == scored and benchmark.instances not in (None, part.instances):
+            yield f"{part.instances:,} instances in {scored}, {benchmark.title} has {benchmark.instances:,}"
+    if len(folder.classes) != benchmark.classes:
+        yield f"{len(folder.classes)} classes, {benchmark.title} has {benchmark.classes}"
+
+
+def _feature_notes(
+    benchmark: Benchmark, folder: Folder, truth: Sequence[Video], lengths: dict[str, int]
+) -> Iterable[str]:
+    known = {video.id: video for video in [*truth, *folder.videos]}
+    missing = [id for id in known if id not in lengths]
+    surplus = sorted({path.stem for path in (folder.path / "features").glob("*.npy")} - known.keys())
+    if missing:
+        yield f"{len(missing):,} videos have no features: {_some(missing)}; not trained on, and found in nothing"
+    if surplus:
+        yield f"{len(surplus):,} feature files belong to no annotated video and are not used: {_some(surplus)}"
+    if folder.modalities != benchmark.widths:
+        told, usual = (" + ".join(map(str, widths)) for widths in (folder.modalities, benchmark.widths))
+        yield f"features are {told} wide, the public ones {usual}"
+    odd = [id for id, length in lengths.items() if _is_apart(folder, known[id], length)]
+    if odd:
+        yield f"{len(odd):,} videos have features longer or shorter than their duration says: {_some(odd)}"
+    late = [id for id, length in lengths.items() if _has_late(folder, known[id], length)]
+    if late:
+        yield f"{len(late):,} videos have actions that start after their features end: {_some(late)}"
+    if other := [v.id for v in truth if v.actions and {a.label for a in v.actions} != set(v.labels)]:
+        yield f"{len(other):,} videos carry other labels than their actions have: {_some(other)}"
+
+
+def _is_apart(folder: Folder, video: Video, length: int) -> bool:
+    if not video.duration:
+        return False
+    expected = float(folder.clock_of(video.id).snippets(video.duration))
+    return abs(length - expected) > max(APART_SNIPPETS, APART * expected)
+
+
+def _has_late(folder: Folder, video: Video, length: int) -> bool:
+    end = float(folder.clock_of(video.id).seconds(length))
+    return any(action.start >= end for action in video.actions)
+
+
+def _odd_videos(benchmark: Benchmark, truth: Iterable[Video]) -> Iterable[str]:
+    there = {video.id for video in truth}
+    return (f"{id}: {why}" for id, why in benchmark.known.items() if id in there)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + f" and {len(names) - NAMED:,} more" * (len(names) > NAMED)

@@ -1,0 +1,219 @@
+"""Made-up I3D-like features of one video, from its actions. Axes: T snippets, K latent dimensions, W width.
+
+Everything happens in K dimensions of unit noise, the same for every W, and is then laid out in two modalities
+of W dimensions each. So a direction of length 3 stands out as much at W = 64 as at W = 1024.
+"""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wtal.errors import ConfigError
+from wtal.records import Action, Video
+from wtal.timeline import SnippetClock
+
+CLOCK = SnippetClock(16 / 25)  # 16 frames at 25 a second, as public I3D features have it
+LATENT = 64  # dimensions in which one modality varies; K is twice as many
+ASPECTS = 3  # ways in which an action shows its class; each video shows mostly some of them
+PER_SCENE = 2  # classes that share a scene
+
+# Lengths of vectors, where the noise of a snippet has length 1 in each direction.
+EARLY = 30.0  # of an action's first part, by which its class is easily told
+LATE = 22.0  # of the rest: the completeness problem
+STYLE = 3.0  # of one video's own way of doing it
+SCENE = 6.0  # of what surrounds the actions of a class: the context-confusion problem
+DRIFT = 4.0  # of what a video slowly goes through
+DISTRACTOR = 5.0  # of short events that belong to no class
+DISTRACTORS = 2.0  # a minute
+HIDDEN = 0.12  # share of snippets in which an action does not show: it is covered, or the camera turns
+LOOKALIKES = 1.0  # a minute: single snippets that look like an action and are none
+LEVEL = 0.3  # standard deviation of a feature that noise alone moves, about I3D's
+
+
+@dataclass(frozen=True)
+class SignalConfig:
+    """How strong the signal is, how wide each modality, and which world is drawn.
+
+    `strength` multiplies what actions add, `context` the scenes around them. Raises ConfigError out of bounds.
+    """
+
+    strength: float = 1.0
+    context: float = 1.0
+    width: int = 1024  # of RGB, and of flow
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("strength", "context"):
+            value = getattr(self, name)
+            if not 0 <= value <= 100:
+                raise ConfigError(f"--{name} is {value:g}; use a number from 0 to 100")
+        if not 1 <= self.width <= 1 << 16:
+            raise ConfigError(f"--width is {self.width}; use a whole number from 1 to {1 << 16}")
+        if self.seed < 0:
+            raise ConfigError(f"--seed is {self.seed}; use 0 or more")
+
+
+@dataclass(frozen=True)
+class World:
+    """The directions that all videos share, of length one in K dimensions, and how they become features."""
+
+    settings: SignalConfig
+    number: dict[str, int]  # of each class
+    early: NDArray[np.float32]  # C x ASPECTS x K
+    late: NDArray[np.float32]  # C x K
+    style: NDArray[np.float32]  # C x 2 x K
+    scene: NDArray[np.float32]  # S x K
+    drift: NDArray[np.float32]  # 6 x K
+    distractors: NDArray[np.float32]  # 5 x K
+    layout: NDArray[np.float32]  # 2 x LATENT x W
+    base: NDArray[np.float32]  # 2W  what each feature is where nothing happens
+
+
+def make_world(classes: Sequence[str], settings: SignalConfig) -> World:
+    """Draw the shared directions; the same classes and settings give the same."""
+    rng = np.random.default_rng([settings.seed, 0])
+    count = len(classes)
+    scenes = math.ceil(count / PER_SCENE)
+    # A class is seen better by one modality than by the other: what fusing them is for.
+    balance = np.repeat(rng.uniform(0.3, 1.0, (count, 2)), LATENT, axis=1)  # C x K
+    # The aspects of one class have something in common.
+    early = _unit(_units(rng, count, 1) + _units(rng, count, ASPECTS))
+    world = {
+        "early": _unit(early * balance[:, None]),
+        "late": _unit(_units(rng, count) * balance),
+        "style": _units(rng, count, 2),
+        "scene": _units(rng, scenes),
+        "drift": _units(rng, 6),
+        "distractors": _units(rng, 5),
+        # Drawn last, so that all above is the same whatever the width.
+        "layout": np.stack([_layout(rng, settings.width) for _ in range(2)]),
+        "base": rng.uniform(0.5, 1.5, 2 * settings.width),
+    }
+    number = {name: index for index, name in enumerate(classes)}
+    return World(settings, number, **{name: array.astype(np.float32) for name, array in world.items()})
+
+
+def snippet_features(world: World, video: Video, clock: SnippetClock = CLOCK) -> NDArray[np.float32]:
+    """What RGB and flow show of a video whose duration is known: T x 2W, none below zero.
+
+    T is the number of whole snippets, at least 1. What the video holds beyond its actions is drawn from the
+    world's seed and the video's id, so every video can be made alone.
+    """
+    assert video.duration is not None
+    middles = clock.seconds(np.arange(max(1, int(clock.snippets(video.duration)))) + 0.5)  # T
+    id = int.from_bytes(hashlib.sha256(video.id.encode()).digest()[:8], "big")
+    rng = np.random.default_rng([world.settings.seed, 1, id])
+    shown = rng.standard_normal((len(middles), 2 * LATENT), dtype=np.float32)
+    shown += _drift(world, middles, rng)
+    shown += _distractors(world, middles, clock.stride, rng)
+    shown += _scenes(world, video.actions, middles, clock.stride, rng)
+    shown += _actions(world, video.actions, middles, clock.stride, rng)
+    return _as_features(world, shown)
+
+
+def _as_features(world: World, shown: NDArray[np.float32]) -> NDArray[np.float32]:
+    """T x K -> T x 2W: laid out around each feature's own level and cut at zero, as I3D's last ReLU leaves them."""
+    rgb, flow = shown[:, :LATENT] @ world.layout[0], shown[:, LATENT:] @ world.layout[1]
+    features = np.concatenate([rgb, flow], axis=1)
+    features += world.base
+    features *= LEVEL
+    return np.maximum(features, 0, out=features)
+
+
+def _drift(world: World, middles: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float32]:
+    """A place of the video's own, and slow waves around it. T x K."""
+    place, phase = rng.standard_normal(len(world.drift)), rng.uniform(0, 2 * np.pi, len(world.drift))
+    period = rng.uniform(20, 120, len(world.drift))  # s
+    path = place + np.sqrt(2) * np.sin(2 * np.pi * middles[:, None] / period + phase)  # T x 6
+    return (DRIFT / np.sqrt(2 * len(world.drift)) * path).astype(np.float32) @ world.drift
+
+
+def _distractors(
+    world: World, middles: NDArray[np.float64], stride: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Short events of no class, anywhere. T x K."""
+    level = np.zeros((len(middles), len(world.distractors)), np.float32)
+    for _ in range(rng.poisson(DISTRACTORS * len(middles) * stride / 60)):
+        start, kind = rng.uniform(0, len(middles) * stride), rng.integers(len(world.distractors))
+        level[:, kind] = np.maximum(level[:, kind], _covered(start, start + rng.uniform(2, 6), middles, stride))
+    return DISTRACTOR * (level @ world.distractors)
+
+
+def _scenes(
+    world: World,
+    actions: Sequence[Action],
+    middles: NDArray[np.float64],
+    stride: float,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Around the actions of a scene's classes and for seconds on both sides, sometimes without them. T x K."""
+    level = np.zeros((len(middles), len(world.scene)), np.float32)
+    around: dict[int, list[tuple[float, float]]] = {}
+    for action in actions:
+        around.setdefault(world.number[action.label] // PER_SCENE, []).append((action.start, action.end))
+    around = {scene: spans for scene, spans in around.items() if rng.random() < 0.8}
+    if rng.random() < 0.5:
+        somewhere = rng.uniform(0, len(middles) * stride)
+        around.setdefault(int(rng.integers(len(world.scene))), [(somewhere, somewhere)])
+    for scene, spans in around.items():
+        for start, end in spans:
+            before, after = rng.uniform(2, 8, 2)
+            covered = _covered(start - before, end + after, middles, stride)
+            level[:, scene] = np.maximum(level[:, scene], covered)
+        level[:, scene] *= rng.uniform(0.7, 1.3)
+    return world.settings.context * SCENE * (level @ world.scene)
+
+
+def _actions(
+    world: World,
+    actions: Sequence[Action],
+    middles: NDArray[np.float64],
+    stride: float,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """What actions add: a telling first part that gives way to a weaker one, in the video's own way. T x K.
+
+    A video shows a class mostly by some of its aspects, so what it leaves in doubt other videos tell.
+    """
+    added = np.zeros((len(middles), 2 * LATENT), np.float32)
+    visible = rng.random(len(middles)) >= HIDDEN  # T
+    for label in sorted({action.label for action in actions}):
+        c = world.number[label]
+        aspects = _unit(rng.exponential(size=ASPECTS) ** 2)
+        early = EARLY * aspects @ world.early[c]
+        outside = rng.random(len(middles)) < LOOKALIKES * stride / 60  # T
+        added[outside] += early.astype(np.float32)
+        style = STYLE / np.sqrt(2) * rng.standard_normal(2) @ world.style[c]
+        for action in (action for action in actions if action.label == label):
+            seconds = max(action.end - action.start, stride)
+            turned = 1 / (1 + np.exp(-np.clip(((middles - action.start) / seconds - 0.35) / 0.06, -50, 50)))  # T
+            course = np.outer(1 - turned, early) + np.outer(turned, LATE * world.late[c]) + style
+            covered = visible * _covered(action.start, action.end, middles, stride)
+            added += (rng.uniform(0.6, 1.4) * covered[:, None] * course).astype(np.float32)
+    return world.settings.strength * added
+
+
+def _covered(start: float, end: float, middles: NDArray[np.float64], stride: float) -> NDArray[np.float32]:
+    """The share of each snippet that lies between start and end, in seconds. T."""
+    shared = np.minimum(middles + stride / 2, end) - np.maximum(middles - stride / 2, start)
+    return (np.clip(shared, 0, None) / stride).astype(np.float32)
+
+
+def _layout(rng: np.random.Generator, width: int) -> NDArray[np.float64]:
+    """Latent dimensions to features: a rotation as far as the width allows; columns of length about one."""
+    rows = max(width, LATENT)
+    rotation, _ = np.linalg.qr(rng.standard_normal((rows, LATENT)))
+    return np.sqrt(rows / LATENT) * rotation[:width].T
+
+
+def _units(rng: np.random.Generator, *shape: int) -> NDArray[np.float64]:
+    """So many random directions, shape x K."""
+    return _unit(rng.standard_normal((*shape, 2 * LATENT)))
+
+
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
