@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.docs-installed
 
-.PHONY: setup demo test check bench picture clean
+.PHONY: setup demo test check bench docs picture clean
 
 setup: $(STAMP)
 
@@ -27,8 +28,17 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
+# The site, into site/. A broken link is an error.
+docs: $(DOCS_STAMP)
+	$(BIN)/python -m docs.tables
+	$(BIN)/python -m zensical build --strict --clean
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
 picture: demo
 	cp demo/timelines.png docs/timelines.png
 
 clean:
-	rm -rf $(VENV) demo runs
+	rm -rf $(VENV) demo runs site .cache

@@ -38,7 +38,7 @@ class SnippetScores:
 def localize(
     scores: SnippetScores, classes: Sequence[str], clock: SnippetClock, settings: "LocalizeConfig"
 ) -> list[Proposal]:
-    """Proposals in seconds, the surest first (method.md section 8).
+    """Proposals in seconds, the surest first (docs/method.md, "From snippets to proposals").
 
     Thresholds over attention and over a class's evidence give runs of snippets; each run scores by outer-inner
     contrast plus a share of the video score; Gaussian soft-NMS thins them out, class by class.

@@ -47,7 +47,10 @@ def exclusive_loss(classes: Tensor, labels: Tensor, mask: Tensor, ratio: int) ->
 
 
 def candidates_loss(classes: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
-    """No snippet is of a class that its video does not carry: -log of what the carried ones share. As above."""
+    """No snippet is of a class that its video does not carry: -log of what the carried ones share.
+
+    `classes` are a snippet's probabilities, B x T x (C + 1); labels B x C.
+    """
     with torch.autocast(classes.device.type, enabled=False):  # half precision would round 0.998 to a loss of 0
         share = torch.einsum("btc,bc->bt", classes.float(), _carried(labels))
     return masked_mean(-(share + EPSILON).log(), mask)

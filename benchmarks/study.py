@@ -1,0 +1,177 @@
+"""`python -m benchmarks.study RUNS`: when does the memory help? Controls in made-up worlds, trait by trait.
+
+Writes docs/study/: differences.png, methods.png, tables.md, study.json. Finished runs in RUNS are used again.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import matplotlib
+
+from benchmarks.measure import ROOT
+from wtal.compare import configured
+from wtal.config import Config, changed
+from wtal.files import write_json, write_text
+from wtal.jobs import Job, Scoring, result_of, run_jobs
+from wtal.machine import cores
+from wtal.report.colours import OKABE_ITO, ink
+from wtal.report.sheet import Sheet, markdown, mean_and_spread
+from wtal.scores import Score, paired_difference, score_of
+from wtal.synthetic import SyntheticConfig, write_synthetic
+
+SEEDS = 5  # each has a world of its own
+METHODS = (
+    *("baseline", "local", "dfe", "dfe-global", "dfe-no-distillation"),
+    *("self-distillation", "shuffled-memory", "random-memory"),
+)
+AGAINST = ("local", "self-distillation", "random-memory")  # what tells a memory's worth
+SETTINGS: Config = changed(Config(), ("model.width=64", "train.steps=200"))
+CENTRE = SyntheticConfig(training=96, snippets=(40, 90), action_snippets=(4, 12))
+DONE = ROOT / "docs" / "study"
+
+
+@dataclass(frozen=True)
+class Trait:
+    """What is changed of the world, with the value that it has at the centre among the others."""
+
+    title: str
+    worlds: Mapping[float, SyntheticConfig]
+    methods: tuple[str, ...] = ("dfe", *AGAINST)
+
+
+def _strength(factor: float) -> SyntheticConfig:
+    return replace(CENTRE, early=factor * CENTRE.early, late=factor * CENTRE.late)
+
+
+TRAITS = (
+    Trait("strength of the signal", {x: _strength(x) for x in (0.5, 1.0, 1.5)}, METHODS),
+    Trait("strength of the context", {x: replace(CENTRE, context=x) for x in (0.0, 3.2, 6.4)}),
+    Trait(
+        "classes (12 training videos each)",
+        {c: replace(CENTRE, classes=c, training=12 * c, testing=5 * c) for c in (4, 8, 12)},
+    ),
+    Trait("training videos a class", {n: replace(CENTRE, training=8 * n) for n in (4, 12, 30)}),
+    Trait("share of videos with two labels", {x: replace(CENTRE, second_label=x) for x in (0.0, 0.4, 1.0)}),
+)
+
+
+def main(runs: Path, workers: int) -> None:
+    """Run what is missing, then write tables and plots."""
+    jobs = {
+        (world, method): [_job(runs, world, method, seed) for seed in range(SEEDS)]
+        for trait in TRAITS
+        for world in trait.worlds.values()
+        for method in trait.methods
+    }
+    run_jobs([job for group in jobs.values() for job in group], workers, _say)
+    scores = {
+        key: score_of(group[0].name, key[1], [result_of(job) for job in group]) for key, group in jobs.items()
+    }
+    DONE.mkdir(parents=True, exist_ok=True)
+    write_json(DONE / "study.json", _as_json(scores))
+    write_text(DONE / "tables.md", "\n".join(_tables(scores)) + "\n")
+    _draw(scores)
+
+
+Scores = Mapping[tuple[SyntheticConfig, str], Score]
+
+
+def _job(runs: Path, world: SyntheticConfig, method: str, seed: int) -> Job:
+    name = _name(world)
+    data = runs / "worlds" / name / f"seed-{seed}"
+    if not data.exists():
+        write_synthetic(data, world, seed)
+    return Job(data, name, method, configured(SETTINGS, method, seed), Scoring("testing"), runs / "runs")
+
+
+def _name(world: SyntheticConfig) -> str:
+    """What tells a world from the one at the centre."""
+    odd = {key: value for key, value in vars(world).items() if value != getattr(CENTRE, key)}
+    return "-".join(f"{key}-{value:g}" for key, value in odd.items()) or "centre"
+
+
+def _say(job: object, done: int, total: int) -> None:
+    print(f"{done}/{total} {job}", flush=True)
+
+
+def _as_json(scores: Scores) -> list[dict[str, object]]:
+    return [
+        {"trait": trait.title, "value": value, "method": method, "averages": scores[world, method].averages}
+        for trait in TRAITS
+        for value, world in trait.worlds.items()
+        for method in trait.methods
+    ]
+
+
+def _tables(scores: Scores) -> list[str]:
+    lines = [
+        "Average mAP (%) over tIoU 0.1:0.7, `activitynet` protocol, testing subset, last checkpoint, mean ±",
+        f"standard deviation over {SEEDS} seeds, each with a world of its own; `python -m benchmarks.study RUNS`.",
+    ]
+    for trait in TRAITS:
+        cells = [
+            (method, *(mean_and_spread(scores[world, method].averages) for world in trait.worlds.values()))
+            for method in trait.methods
+        ]
+        cells += [
+            (f"dfe - {other}", *(_difference(scores, world, other) for world in trait.worlds.values()))
+            for other in AGAINST
+        ]
+        columns = (trait.title, *(f"{value:g}" for value in trait.worlds))
+        sheet = Sheet(columns, tuple(cells), bold=(trait.methods.index("dfe"),))
+        lines += ["", f"## By {trait.title}", "", *markdown(sheet)]
+    return lines
+
+
+def _difference(scores: Scores, world: SyntheticConfig, other: str) -> str:
+    mean, low, high = paired_difference(scores[world, "dfe"].averages, scores[world, other].averages)
+    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
+def _draw(scores: Scores) -> None:
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    pyplot.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+    for name, label in (("methods", "average mAP (%)"), ("differences", "dfe minus it (points)")):
+        figure, panels = pyplot.subplots(1, len(TRAITS), figsize=(13, 3), sharey=True, layout="constrained")
+        for trait, panel in zip(TRAITS, panels, strict=True):
+            lines = _levels(scores, trait) if name == "methods" else _leads(scores, trait)
+            for title, middle, low, high in lines:
+                x, colour = range(len(trait.worlds)), ink(OKABE_ITO[METHODS.index(title) % len(OKABE_ITO)])
+                panel.plot(x, middle, marker="o", markersize=4, label=title, linewidth=1.4, color=colour)
+                panel.fill_between(x, low, high, alpha=0.12, color=colour, linewidth=0)
+            panel.set_xticks(range(len(trait.worlds)), [f"{value:g}" for value in trait.worlds])
+            panel.set_xlabel(trait.title)
+            if name == "differences":
+                panel.axhline(0, color="0.6", linewidth=0.6)
+        panels[0].set_ylabel(label)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
+        figure.savefig(DONE / f"{name}.png", dpi=150)
+        pyplot.close(figure)
+
+
+Line = tuple[str, list[float], list[float], list[float]]  # title, middle, lower and upper edge
+
+
+def _levels(scores: Scores, trait: Trait) -> list[Line]:
+    found = [(m, [scores[world, m] for world in trait.worlds.values()]) for m in trait.methods]
+    return [
+        (m, [s.mean for s in row], [s.mean - s.spread for s in row], [s.mean + s.spread for s in row])
+        for m, row in found
+    ]
+
+
+def _leads(scores: Scores, trait: Trait) -> list[Line]:
+    lines = []
+    for other in AGAINST:
+        pairs = [(scores[w, "dfe"].averages, scores[w, other].averages) for w in trait.worlds.values()]
+        mean, low, high = zip(*(paired_difference(*pair) for pair in pairs), strict=True)
+        lines.append((other, list(mean), list(low), list(high)))
+    return lines
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), cores())

@@ -1,0 +1,182 @@
+"""Tables of the documentation that repeat what the code knows: `python -m docs.tables` writes them anew.
+
+A page has `<!-- table: NAME -->`, the table, `<!-- /table -->`; what stands between is made here.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from wtal.ablation import ARMS
+from wtal.benchmark.spec import BENCHMARKS
+from wtal.config import METHODS, Config
+from wtal.protocols import PROTOCOLS, Protocol
+from wtal.published import BENCHMARKS as PUBLISHED
+from wtal.published import published
+from wtal.report.fair_table import published_markdown
+from wtal.report.markdown import code, table
+
+DOCS = Path(__file__).parent
+BLOCK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+
+# What each setting means, where wtal.config leaves it to the reader of the code.
+MEANINGS = {
+    "model.width": "H, the width of the network",
+    "model.normalise": "the input: not, by the training set's mean and spread, or by each video's own mean",
+    "model.dropout": "share of the numbers that training drops",
+    "model.local": "what local enhancement is made of: dilated convolutions, or attention in a window",
+    "model.dilations": "of the dilated convolutions, one block each; none leaves smoothing alone",
+    "model.memory": "how slots are written: learned with the network, or a moving average of confident snippets",
+    "model.slots": "S, the memory's vectors for each class",
+    "weights.mil": "the video's labels from its strongest snippets, background among them",
+    "weights.mil_suppressed": "the same where attention has taken the background away",
+    "weights.exclusive": "each carried class wins snippets of its own",
+    "weights.candidates": "no snippet is of a class that its video does not carry",
+    "weights.coactivity": "videos that share a class agree in what is high in it",
+    "weights.sparsity": "actions are rare",
+    "weights.guide": "attention and class scores agree on background",
+    "weights.mutual": "each feature group's attention follows the others'",
+    "weights.prototypes": "the classifier knows each slot of the memory as its class",
+    "weights.distillation_attention": "the local attention follows the teacher's",
+    "weights.distillation_cas": "the local class scores follow the teacher's",
+    "weights.distillation_features": "the local features follow the teacher's",
+    "train.seed": "of the weights at the start, the batches and the crops",
+    "train.steps": "how many batches are learned from",
+    "train.batch_size": "sequences in a batch",
+    "train.learning_rate": "at the start; it falls to 0 as a cosine does",
+    "train.weight_decay": "of the optimizer",
+    "train.temperature": "softens the class scores that distillation compares",
+    "train.save_every": "steps from one checkpoint to the next",
+    "localize.attention_thresholds": "where attention is cut into runs of snippets",
+    "localize.evidence_thresholds": "where a class's scores are cut, as shares of their range in the video",
+}
+
+
+def settings_table(section: str) -> list[str]:
+    """Name, default, what is allowed, meaning."""
+    settings = Config.model_fields[section].annotation
+    assert isinstance(settings, type) and issubclass(settings, BaseModel)
+    rows = [
+        (
+            code(name),
+            code(_toml(field.default)),
+            _allowed(field),
+            field.description or MEANINGS[f"{section}.{name}"],
+        )
+        for name, field in settings.model_fields.items()
+    ]
+    return list(table(("setting", "default", "allowed", "meaning"), rows))
+
+
+def methods_table() -> list[str]:
+    """The parts that each method has."""
+    memory = {"none": "none", "kept": "yes", "shuffled": "classes shuffled", "random": "frozen at random"}
+    teacher = {"none": "none", "global": "global branch", "dropout": "itself, another dropout"}
+    rows = [
+        (code(name), "yes" if parts.local else "no", memory[parts.memory], teacher[parts.teacher])
+        for name, parts in METHODS.items()
+    ]
+    return list(table(("method", "local enhancement", "memory", "teacher"), rows))
+
+
+def protocols_table() -> list[str]:
+    """In which facts the protocols differ."""
+    heads = ("protocol", "unit", "rounded", "tIoU", "left out", "takes", "precision", "ambiguous", "promises")
+    return list(table(heads, [_protocol_row(rules) for rules in PROTOCOLS.values()]))
+
+
+def benchmarks_table() -> list[str]:
+    """What each benchmark promises."""
+    rows = [
+        (
+            code(one.name),
+            str(one.classes),
+            ", ".join(f"{count:,} {subset}" for subset, count in one.videos.items()),
+            f"{one.scored}, {one.instances:,} instances" if one.instances else one.scored,
+            " + ".join(map(str, one.widths)),
+            ", ".join(map(code, one.protocols)),
+        )
+        for one in BENCHMARKS.values()
+    ]
+    return list(table(("benchmark", "classes", "videos", "scored", "features", "protocols"), rows))
+
+
+def ablation_table() -> list[str]:
+    """What each arm changes."""
+    rows = [(code(name), ", ".join(map(code, changes)) or "nothing") for name, changes in ARMS.items()]
+    return list(table(("arm", "changes"), rows))
+
+
+TABLES: dict[str, Callable[[], list[str]]] = {
+    **{
+        f"settings.{name}": lambda name=name: settings_table(name)
+        for name in ("model", "weights", "train", "localize")
+    },
+    **{f"published.{name}": lambda name=name: published_markdown(name) for name in PUBLISHED if published(name)},
+    "methods": methods_table,
+    "protocols": protocols_table,
+    "benchmarks": benchmarks_table,
+    "ablation": ablation_table,
+}
+
+
+def with_tables(text: str) -> str:
+    """A page with its tables as the code has them now."""
+    return BLOCK.sub(lambda block: f"{block[1]}\n" + "\n".join(TABLES[block[2]]()) + f"\n\n{block[3]}", text)
+
+
+def pages() -> Iterator[Path]:
+    """Every page."""
+    yield from sorted(DOCS.glob("*.md"))
+
+
+def _protocol_row(rules: Protocol) -> tuple[str, ...]:
+    rounded = "truth and proposals" if rules.truncated else "truth" if rules.snippet_rate else "nothing"
+    return (
+        code(rules.name),
+        "seconds" if rules.snippet_rate is None else "snippets",
+        rounded,
+        f"{rules.tious[0]:g} to {rules.tious[-1]:g}",
+        f"{len(rules.without)} videos" if rules.without else "nothing",
+        "best free" if rules.best_first else "first in file",
+        "envelope" if rules.interpolated else "at each hit",
+        "removed" if rules.ambiguous else "not used",
+        ", ".join(f"{count:,} {what}" for what, count in rules.promise.items()) or "nothing",
+    )
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    return f'"{value}"' if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _allowed(field: FieldInfo) -> str:
+    """The choices of a setting, or its bounds."""
+    if choices := [word for word in getattr(field.annotation, "__args__", ()) if isinstance(word, str)]:
+        return ", ".join(map(code, choices))
+    said = {
+        "ge": "from {}",
+        "gt": "above {}",
+        "le": "to {}",
+        "lt": "below {}",
+        "multiple_of": "a multiple of {}",
+        "max_length": "at most {} of them",
+    }
+    bounds = {name: getattr(part, name) for part in field.metadata for name in said if hasattr(part, name)}
+    return ", ".join(said[name].format(_number(bounds[name])) for name in said if name in bounds)
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+if __name__ == "__main__":
+    for path in pages():
+        old = path.read_text(encoding="utf-8")
+        if (new := with_tables(old)) != old:
+            path.write_text(new, encoding="utf-8")
+            print(f"{path.relative_to(DOCS.parent)}: tables written")
