@@ -1,58 +1,83 @@
-"""The full-size shape: real THUMOS14 annotations, made-up 2 x 1024 features, the whole road in bounded memory."""
+"""The full size: annotations of THUMOS14 and ActivityNet, made-up 2 x 1024 features, in bounded memory."""
 
 import shutil
-import subprocess
-import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.measure import SHARED, command
+from benchmarks.measure import ROOT, SHARED, command
 
-# A process of its own: building the bundle's object array holds all of it, which is not the road's doing.
-MAKE = """
-import sys, numpy as np
-from pathlib import Path
-from wtal.formats.wtalc import read_wtalc
-bundle, out = map(Path, sys.argv[1:])
-rng = np.random.default_rng(0)
-lengths = [max(2, int(v.duration * 25 / 16)) for v in read_wtalc(bundle)]
-arrays = np.empty(len(lengths), dtype=object)
-for i, length in enumerate(lengths):
-    arrays[i] = rng.standard_normal((length, 2048), dtype=np.float32)
-np.save(out, arrays)
-print(sum(lengths))
-"""
+THUMOS14 = SHARED / "thumos14" / "Thumos14reduced-Annotations"
+ACTIVITYNET = SHARED / "anet" / "anet_anno_action.json"
+NARROW = ("--width", "64")  # where the number of videos is what matters
+LAYOUTS: Mapping[str, tuple[str, ...]] = {
+    "wtalc": (),
+    "basnet": (),
+    "actionformer": ("--stride", "16", "--window", "16", "--fps", "25"),
+}
 
 
 def rows() -> list[str]:
     """Lines of Markdown; says so where the shared data are absent."""
-    source = SHARED / "thumos14" / "Thumos14reduced-Annotations"
-    if not source.is_dir():
-        return ["not measured: the THUMOS14 annotations are not beside the project"]
+    if not (THUMOS14.is_dir() and ACTIVITYNET.is_file()):
+        return ["not measured: the annotations of THUMOS14 and ActivityNet are not beside the project"]
     place = Path(tempfile.mkdtemp())
     try:
-        bundle = place / "Thumos14reduced-Annotations"
-        shutil.copytree(source, bundle)
-        joint = place / "Thumos14reduced-I3D-JOINTFeatures.npy"
-        made = subprocess.run(
-            [sys.executable, "-c", MAKE, str(bundle), str(joint)], capture_output=True, text=True, check=True
-        )
-        return [f"412 videos, {int(made.stdout):,} snippets.", "", *_road(bundle, place)]
+        return [*_thumos14(place), "", *_activitynet(place), "", *_layouts(place)]
     finally:
         shutil.rmtree(place)
 
 
-def _road(bundle: Path, place: Path) -> list[str]:
-    data, run = str(place / "data"), str(place / "run")
+def _thumos14(place: Path) -> list[str]:
+    bundle, data, run = (str(place / name) for name in ("thumos14", "thumos14-data", "thumos14-run"))
     short = ("--set", "train.steps=50", "--set", "train.batch_size=10", "--set", "train.snippets=320")
-    steps = {
-        "convert": ("convert", str(bundle), data),
-        "train, 50 steps at batch 10, T 320": ("train", data, "--out", run, *short),
-        "localize, 212 videos": ("localize", run, data),
-        "evaluate": ("evaluate", f"{run}/proposals.json", data, "--protocol", "thumos14-212"),
-    }
+    return [
+        "THUMOS14, a W-TALC bundle of 412 videos, 136,906 snippets:",
+        "",
+        *_steps(
+            {
+                "rehearse": ("rehearse", str(THUMOS14), bundle, "--layout", "wtalc"),
+                "convert": ("convert", bundle, data),
+                "train, 50 steps at batch 10, T 320": ("train", data, "--out", run, *short),
+                "localize, 212 videos": ("localize", run, data),
+                "evaluate": ("evaluate", f"{run}/proposals.json", data, "--protocol", "thumos14-212"),
+            }
+        ),
+    ]
+
+
+def _activitynet(place: Path) -> list[str]:
+    data, run, recipe = str(place / "anet"), str(place / "anet-run"), str(ROOT / "wtal/configs/activitynet1.3.toml")
+    train = ("train", data, "--out", run, "--config", recipe, "--set", "train.steps=1000")
+    lines = [
+        "ActivityNet 1.3, 19,228 videos as a plain folder:",
+        "",
+        *_steps(
+            {
+                "rehearse": ("rehearse", str(ACTIVITYNET), data),
+                "train, 1,000 steps": train,
+                "localize, 4,926 videos": ("localize", run, data, "--subset", "validation"),
+                "evaluate": ("evaluate", f"{run}/proposals.json", data, "--subset", "validation"),
+            }
+        ),
+    ]
+    shutil.rmtree(data)
+    return lines
+
+
+def _layouts(place: Path) -> list[str]:
+    steps: dict[str, tuple[str, ...]] = {}
+    for layout, grid in LAYOUTS.items():
+        source, out = str(place / layout), str(place / f"{layout}-data")
+        steps[f"rehearse, {layout}"] = ("rehearse", str(ACTIVITYNET), source, "--layout", layout, *NARROW)
+        steps[f"convert, {layout}"] = ("convert", source, out, *grid)
+    return ["ActivityNet 1.3 through each public layout, 2 x 64 numbers a snippet:", "", *_steps(steps)]
+
+
+def _steps(steps: Mapping[str, tuple[str, ...]]) -> list[str]:
     lines = ["| step | s | peak MB |", "|---|---|---|"]
     for name, words in steps.items():
         took, peak = command(*words)
         lines.append(f"| {name} | {took:.1f} | {peak:.0f} |")
+        print(lines[-1], flush=True)
     return lines

@@ -46,8 +46,10 @@ def survey(benchmark: Benchmark, prepared: Prepared) -> Survey:
     folder = read_folder(prepared.data)
     truth = with_training(read_truth(prepared.truth))
     lengths = _lengths(folder)
-    parts = tuple(_part(name, benchmark, folder, truth, lengths) for name in _subsets(folder, truth))
-    scored = _scored(benchmark, truth, parts)
+    scored = _scored(benchmark, truth)
+    parts = tuple(_part(name, scored, benchmark, folder, truth, lengths) for name in _subsets(folder, truth))
+    if not any(part.subset == "training" and part.features for part in parts):
+        raise DataError(f"{folder.path}: no training video has features; name the whole of {benchmark.title}")
     notes = [
         *(["MADE-UP FEATURES (a rehearsal): no number here says anything of a method"] if prepared.made_up else []),
         *_count_notes(benchmark, folder, parts, scored),
@@ -69,32 +71,34 @@ def _subsets(folder: Folder, truth: Iterable[Video]) -> list[str]:
     return list(dict.fromkeys([*folder.subsets, *sorted({video.subset for video in truth if video.actions})]))
 
 
-def _part(name: str, benchmark: Benchmark, folder: Folder, truth: Sequence[Video], lengths: dict[str, int]) -> Part:
+def _part(
+    name: str,
+    scored: str,
+    benchmark: Benchmark,
+    folder: Folder,
+    truth: Sequence[Video],
+    lengths: dict[str, int],
+) -> Part:
     listed = {video.id for video in [*folder.videos, *truth] if video.subset == name}
     here = [id for id in listed if id in lengths]
     instances = sum(len(video.actions) for video in truth if video.id in listed)
-    return Part(
-        name, len(listed), benchmark.videos.get(name), len(here), sum(lengths[id] for id in here), instances
-    )
+    promised = benchmark.videos.get(benchmark.scored if name == scored else name)
+    return Part(name, len(listed), promised, len(here), sum(lengths[id] for id in here), instances)
 
 
-def _scored(benchmark: Benchmark, truth: Iterable[Video], parts: Sequence[Part]) -> str:
+def _scored(benchmark: Benchmark, truth: Iterable[Video]) -> str:
     """The benchmark's own subset, or what a layout calls it; it must have actions."""
     marked = {video.subset for video in truth if video.actions}
-    trained = any(part.subset == "training" and part.features for part in parts)
-    scored = next((name for name in (benchmark.scored, "testing", "validation") if name in marked), None)
-    if scored is None or not trained:
-        lacks = "no training videos with features" if scored else "no video that says when something happens"
-        raise DataError(f"{benchmark.title}: there is {lacks}; name the whole benchmark")
-    return scored
+    for name in (benchmark.scored, "testing", "validation"):
+        if name in marked:
+            return name
+    raise DataError(f"{benchmark.title}: there is no video that says when something happens; name the whole of it")
 
 
 def _count_notes(benchmark: Benchmark, folder: Folder, parts: Sequence[Part], scored: str) -> Iterable[str]:
     for part in parts:
-        name = benchmark.scored if part.subset == scored else part.subset
-        promised = benchmark.videos.get(name)
-        if promised is not None and part.videos != promised:
-            yield f"{part.videos:,} videos in {part.subset}, {benchmark.title} has {promised:,}"
+        if part.promised not in (None, part.videos):
+            yield f"{part.videos:,} videos in {part.subset}, {benchmark.title} has {part.promised:,}"
         if part.subset == scored and benchmark.instances not in (None, part.instances):
             yield f"{part.instances:,} instances in {scored}, {benchmark.title} has {benchmark.instances:,}"
     if len(folder.classes) != benchmark.classes:

@@ -56,7 +56,10 @@ def read_wtalc(bundle: Path) -> list[Video]:
     lengths = {name: len(values) for name, values in arrays.items() if name != "classlist"}
     if len(set(lengths.values())) != 1:
         raise DataError(f"{bundle}: the arrays have different lengths ({lengths}); copy the whole bundle again")
-    names = {"train": "training", "training": "training", "test": "testing", "validation": "testing"}
+    names = {
+        **dict.fromkeys(("train", "training"), "training"),
+        **dict.fromkeys(("test", "testing", "validation"), "testing"),
+    }
     if not {"train", "training"} & set(arrays["subset"]):
         names["validation"] = "training"
     try:

@@ -90,8 +90,8 @@ def make_world(classes: Sequence[str], settings: SignalConfig) -> World:
         "drift": _units(rng, 6),
         "distractors": _units(rng, 5),
         # Drawn last, so that all above is the same whatever the width.
-        "layout": np.stack([_layout(rng, settings.width) for _ in range(2)]),
-        "base": rng.uniform(0.5, 1.5, 2 * settings.width),
+        "layout": LEVEL * np.stack([_layout(rng, settings.width) for _ in range(2)]),
+        "base": LEVEL * rng.uniform(0.5, 1.5, 2 * settings.width),
     }
     number = {name: index for index, name in enumerate(classes)}
     return World(settings, number, **{name: array.astype(np.float32) for name, array in world.items()})
@@ -117,10 +117,11 @@ def snippet_features(world: World, video: Video, clock: SnippetClock = CLOCK) ->
 
 def _as_features(world: World, shown: NDArray[np.float32]) -> NDArray[np.float32]:
     """T x K -> T x 2W: laid out around each feature's own level and cut at zero, as I3D's last ReLU leaves them."""
-    rgb, flow = shown[:, :LATENT] @ world.layout[0], shown[:, LATENT:] @ world.layout[1]
-    features = np.concatenate([rgb, flow], axis=1)
+    width = world.settings.width
+    features = np.empty((len(shown), 2 * width), np.float32)  # one large array and no other: they are slow to get
+    np.matmul(shown[:, :LATENT], world.layout[0], out=features[:, :width])
+    np.matmul(shown[:, LATENT:], world.layout[1], out=features[:, width:])
     features += world.base
-    features *= LEVEL
     return np.maximum(features, 0, out=features)
 
 
@@ -165,7 +166,8 @@ def _scenes(
             covered = _covered(start - before, end + after, middles, stride)
             level[:, scene] = np.maximum(level[:, scene], covered)
         level[:, scene] *= rng.uniform(0.7, 1.3)
-    return world.settings.context * SCENE * (level @ world.scene)
+    there = sorted(around)
+    return world.settings.context * SCENE * (level[:, there] @ world.scene[there])
 
 
 def _actions(
