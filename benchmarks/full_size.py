@@ -5,7 +5,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.measure import ROOT, SHARED, command
+from benchmarks.measure import SHARED, command
+from wtal.benchmark.spec import find_benchmark
 
 THUMOS14 = SHARED / "thumos14" / "Thumos14reduced-Annotations"
 ACTIVITYNET = SHARED / "anet" / "anet_anno_action.json"
@@ -32,14 +33,14 @@ def _thumos14(place: Path) -> list[str]:
     bundle, data, run = (str(place / name) for name in ("thumos14", "thumos14-data", "thumos14-run"))
     short = ("--set", "train.steps=50", "--set", "train.batch_size=10", "--set", "train.snippets=320")
     return [
-        "THUMOS14, a W-TALC bundle of 412 videos, 136,906 snippets:",
+        "THUMOS14 as a W-TALC bundle, 2 x 1024 numbers a snippet:",
         "",
         *_steps(
             {
                 "rehearse": ("rehearse", str(THUMOS14), bundle, "--layout", "wtalc"),
                 "convert": ("convert", bundle, data),
                 "train, 50 steps at batch 10, T 320": ("train", data, "--out", run, *short),
-                "localize, 212 videos": ("localize", run, data),
+                "localize its testing videos": ("localize", run, data),
                 "evaluate": ("evaluate", f"{run}/proposals.json", data, "--protocol", "thumos14-212"),
             }
         ),
@@ -47,16 +48,16 @@ def _thumos14(place: Path) -> list[str]:
 
 
 def _activitynet(place: Path) -> list[str]:
-    data, run, recipe = str(place / "anet"), str(place / "anet-run"), str(ROOT / "wtal/configs/activitynet1.3.toml")
+    data, run, recipe = str(place / "anet"), str(place / "anet-run"), str(find_benchmark("activitynet1.3").config)
     train = ("train", data, "--out", run, "--config", recipe, "--set", "train.steps=1000")
     lines = [
-        "ActivityNet 1.3, 19,228 videos as a plain folder:",
+        "ActivityNet 1.3 as a plain folder, 2 x 1024 numbers a snippet:",
         "",
         *_steps(
             {
                 "rehearse": ("rehearse", str(ACTIVITYNET), data),
                 "train, 1,000 steps": train,
-                "localize, 4,926 videos": ("localize", run, data, "--subset", "validation"),
+                "localize its validation videos": ("localize", run, data, "--subset", "validation"),
                 "evaluate": ("evaluate", f"{run}/proposals.json", data, "--subset", "validation"),
             }
         ),

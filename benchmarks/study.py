@@ -3,6 +3,7 @@
 Writes docs/study/: differences.png, methods.png, tables.md, study.json. Finished runs in RUNS are used again.
 """
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -38,7 +39,7 @@ class Trait:
 
     title: str
     worlds: Mapping[float, SyntheticConfig]
-    methods: tuple[str, ...] = ("dfe", *AGAINST)
+    methods: tuple[str, ...] = ("local", "dfe", "self-distillation")
 
 
 def _strength(factor: float) -> SyntheticConfig:
@@ -87,9 +88,9 @@ def _job(runs: Path, world: SyntheticConfig, method: str, seed: int) -> Job:
 
 
 def _name(world: SyntheticConfig) -> str:
-    """What tells a world from the one at the centre."""
-    odd = {key: value for key, value in vars(world).items() if value != getattr(CENTRE, key)}
-    return "-".join(f"{key}-{value:g}" for key, value in odd.items()) or "centre"
+    """What tells a world from the package's own."""
+    odd = {key: value for key, value in vars(world).items() if value != getattr(SyntheticConfig(), key)}
+    return re.sub(r"[^\w.]+", "-", "-".join(f"{key}-{value}" for key, value in odd.items()))
 
 
 def _say(job: object, done: int, total: int) -> None:
@@ -118,6 +119,7 @@ def _tables(scores: Scores) -> list[str]:
         cells += [
             (f"dfe - {other}", *(_difference(scores, world, other) for world in trait.worlds.values()))
             for other in AGAINST
+            if other in trait.methods
         ]
         columns = (trait.title, *(f"{value:g}" for value in trait.worlds))
         sheet = Sheet(columns, tuple(cells), bold=(trait.methods.index("dfe"),))
@@ -167,6 +169,8 @@ def _levels(scores: Scores, trait: Trait) -> list[Line]:
 def _leads(scores: Scores, trait: Trait) -> list[Line]:
     lines = []
     for other in AGAINST:
+        if other not in trait.methods:
+            continue
         pairs = [(scores[w, "dfe"].averages, scores[w, other].averages) for w in trait.worlds.values()]
         mean, low, high = zip(*(paired_difference(*pair) for pair in pairs), strict=True)
         lines.append((other, list(mean), list(low), list(high)))

@@ -12,10 +12,12 @@ from typer.testing import CliRunner
 from wtal.benchmark.prepare import prepare
 from wtal.benchmark.spec import BENCHMARKS, find_benchmark
 from wtal.benchmark.survey import survey
-from wtal.cli import app
+from wtal.cli import app, benchmarks
 from wtal.config import read_config
 from wtal.errors import ConfigError, DataError
+from wtal.formats.actionformer import Grid
 from wtal.formats.activitynet import write_activitynet
+from wtal.formats.convert import convert
 from wtal.formats.truth import read_truth
 from wtal.protocols import PROTOCOLS
 from wtal.published import BENCHMARKS as PUBLISHED
@@ -28,6 +30,7 @@ QUICK = (
     *("--set", "model.width=8", "--set", "train.steps=2", "--set", "train.batch_size=2"),
     *("--set", "train.snippets=8", "--workers", "1", "--device", "cpu"),
 )
+GRIDS = {"actionformer": Grid(16, 16, 25)}
 NAMES = {"train_1": "video_validation_0000001", "test_1": "video_test_0000270"}
 
 
@@ -87,7 +90,7 @@ def test_from_a_public_layout_to_the_report(layout, rehearsal, tmp_path, here):
     page = (out / "report.md").read_text()
     for protocol in THUMOS.protocols:
         assert f"### {protocol}\n" in page
-    assert "MADE-UP FEATURES" in page and "best on test" in page and "NOT COMPARABLE" in page
+    assert "MADE-UP FEATURES" in page and "best on test" not in page and "NOT COMPARABLE" in page
     told = json.loads((out / "benchmark.json").read_text())
     assert len(told["results"]["dfe"]["wtalc"]) == 2 and told["data"]["scored"] == "testing"
     card = (out / "runs/dfe/seed-1/checkpoint-000002/README.md").read_text()
@@ -95,6 +98,75 @@ def test_from_a_public_layout_to_the_report(layout, rehearsal, tmp_path, here):
     assert before == {path: path.read_bytes() for path in source.rglob("*") if path.is_file()}
     code, again = run(*words)  # everything is there already
     assert code == 0 and "runs 1/4" not in again and (out / "report.md").read_text() == page
+
+
+def test_a_mark_of_made_up_features_is_not_lost(rehearsal, tmp_path):
+    convert(rehearsal("wtalc"), tmp_path / "converted")
+    bundle = next((tmp_path / "wtalc").glob("*-Annotations"))
+    for number, source in enumerate((tmp_path / "converted", bundle)):
+        assert survey(THUMOS, prepare(THUMOS, source, tmp_path / f"out{number}")).made_up
+    about = tmp_path / "converted/dataset.json"
+    about.write_text(json.dumps({**json.loads(about.read_text()), "feature": "I3D"}))
+    seen = survey(THUMOS, prepare(THUMOS, tmp_path / "converted", tmp_path / "real"))
+    assert not seen.made_up
+
+
+def test_published_results_stand_beside_real_ones(rehearsal, tmp_path, here):
+    source, out = rehearsal("plain"), tmp_path / "out"
+    about = source / "dataset.json"
+    about.write_text(json.dumps({**json.loads(about.read_text()), "feature": "I3D"}))
+    code, said = run("thumos14", "--features", source, "--out", out, "--seeds", 1, "--methods", "dfe", *QUICK)
+    assert code == 0, said
+    page = (out / "report.md").read_text()
+    assert "best on test" in page and "**wtal, dfe**" in page and "MADE-UP" not in page
+
+
+@pytest.mark.parametrize("layout", ["plain", "wtalc"])
+def test_other_features_need_another_folder(layout, rehearsal, truth, tmp_path, here):
+    """Finished runs and converted features are of the data that they were made from."""
+    source, out = rehearsal(layout), tmp_path / "out"
+    words = ("thumos14", "--features", source, "--out", out, "--seeds", 1, "--methods", "dfe", *QUICK)
+    assert run(*words)[0] == 0
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and path.name != ".lock"}
+    write_rehearsal(truth, source, layout, SignalConfig(width=6, seed=1))
+    code, said = run(*words)
+    assert code == 2 and "was made from other data than" in said and "name another --out" in said
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_a_score_of_another_benchmark_is_not_ours(rehearsal, tmp_path, here):
+    words = ("--features", rehearsal("plain"), "--out", tmp_path / "out", "--seeds", 1, "--methods", "dfe", *QUICK)
+    assert run("thumos14", *words)[0] == 0
+    code, said = run("multithumos", *words)
+    assert code == 0, said
+    told = json.loads((tmp_path / "out/benchmark.json").read_text())["results"]["dfe"]["multithumos"][0]
+    assert told["protocol"] == "multithumos" and len(told["tious"]) == 9
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_activitynet_scores_its_validation_subset(layout, tmp_path):
+    path, anet = tmp_path / "truth.json", find_benchmark("activitynet1.3")
+    videos = [
+        video("v_a", "training", ("Run", 1.0, 4.0)),
+        video("v_b", "validation", ("Run", 2.0, 9.0)),
+        video("v_c", "testing"),
+    ]
+    write_activitynet(path, videos)
+    write_rehearsal(path, tmp_path / "source", layout, SignalConfig(width=6))
+    seen = survey(anet, prepare(anet, tmp_path / "source", tmp_path / "out", grid=GRIDS.get(layout)))
+    scored = next(part for part in seen.parts if part.subset == seen.scored)
+    assert (scored.videos, scored.instances, scored.promised) == (1, 1, 4926)
+
+
+@pytest.mark.parametrize("subset", ["training", "testing"])
+def test_half_of_the_features_is_not_enough(subset, rehearsal, tmp_path):
+    source = rehearsal("actionformer")
+    for v in VIDEOS:
+        if v.subset == subset:
+            (source / f"i3d_features/{v.id}.npy").unlink()
+    prepared = prepare(THUMOS, source, tmp_path / "out", grid=GRIDS["actionformer"])
+    with pytest.raises(DataError, match=f"no {subset} video has features; name all of THUMOS14"):
+        survey(THUMOS, prepared)
 
 
 def test_looking_trains_nothing(rehearsal, tmp_path):
@@ -194,18 +266,23 @@ def test_an_ambiguous_list_is_found(rehearsal, tmp_path):
     assert prepare(THUMOS, source, tmp_path / "out").ambiguous == place
 
 
+def test_help_names_the_benchmarks():
+    assert ", ".join(BENCHMARKS) == benchmarks.NAMES
+
+
 @pytest.mark.parametrize(
     "words, said",
     [
         (("thumos", "--features", "."), "there is no benchmark 'thumos'; use one of thumos14, multithumos"),
-        (("thumos14", "--features", "nowhere"), "nowhere: there is no such folder"),
+        (("thumos14", "--features", "nowhere"), "nowhere: there is no such folder or file"),
         (("thumos14", "--features", "empty"), "the folder is empty"),
         (("thumos14", "--features", "plain", "--methods", "best"), "there is no method 'best'"),
         (("thumos14", "--features", "plain", "--config", "none.toml"), "none.toml"),
         (("thumos14", "--features", "plain", "--device", "tpu"), "tpu"),
         (("thumos14", "--features", "plain", "--annotations", "none.json"), "none.json"),
         (("thumos14", "--features", "wtalc", "--stride", "4"), "leave out --stride"),
-        (("hapt", "--raw", "plain.zip"), "plain.zip: there is no such file"),
+        (("thumos14", "--features", "plain", "--stride", "4"), "leave out --stride"),
+        (("hapt", "--raw", "plain.zip"), "plain.zip: there is no such folder or file"),
         (("hapt", "--raw", "empty"), "has no RawData"),
     ],
 )
@@ -229,5 +306,5 @@ def test_nothing_to_score_on(rehearsal, tmp_path):
         survey(THUMOS, prepare(THUMOS, source, tmp_path / "out"))
     shutil.rmtree(source / "features")
     (source / "features").mkdir()
-    with pytest.raises(DataError):
-        survey(THUMOS, prepare(THUMOS, source, tmp_path / "out"))
+    with pytest.raises(DataError, match="none of its videos has features"):
+        prepare(THUMOS, source, tmp_path / "other")

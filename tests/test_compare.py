@@ -127,7 +127,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(done, here):
 
 def test_other_settings_are_refused_and_nothing_is_touched(done):
     before = state(done / "out")
-    with pytest.raises(ConfigError, match=r"seed-0: was trained with other settings; name another --out"):
+    with pytest.raises(ConfigError, match=r"seed-0: was made with another train.steps; name another --out"):
         again(done, settings=config(steps=3))
     assert state(done / "out") == before
 

@@ -378,11 +378,16 @@ def test_a_bundle_becomes_a_plain_folder(tmp_path):
     assert folder.features("v1").shape == (7, 6) and folder.features("v2")[0, 0] == 2
     assert sorted(path.name for path in folder.path.iterdir()) == [
         "annotations.json",
+        "converted.json",
         "dataset.json",
         "features",
     ]
     before = folder.features_path("v1").stat().st_mtime_ns
     convert(tmp_path / "source" / "Tiny-Annotations", tmp_path / "out")
+    assert folder.features_path("v1").stat().st_mtime_ns == before
+    np.save(tmp_path / "source" / "Tiny-I3D-JOINTFeatures.npy", objects(np.ones((7, 6)), np.ones((10, 6))))
+    with pytest.raises(DataError, match="was converted from other files than"):
+        convert(tmp_path / "source", tmp_path / "out")
     assert folder.features_path("v1").stat().st_mtime_ns == before
 
 
@@ -407,6 +412,48 @@ def test_a_bundle_that_does_not_fit(tmp_path):
     (source / "Tiny-Annotations" / "subset.npy").unlink()
     with pytest.raises(DataError, match=r"subset\.npy: there is no such file"):
         convert(source, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "name, value, said",
+    [
+        ("labels", np.array(3), "labels"),
+        ("classlist", np.array(3), "classlist"),
+        ("subset", np.array([["test"], ["test"]]), "subset"),
+        ("subset", np.array([b"train", b"tests"]), "subset"),
+        ("videoname", np.array([b"v1", b"v1"]), "names v1 twice"),
+        ("labels_all", np.array([b"run", b"run"]), "labels_all"),
+        ("duration", np.array([b"long", b"short"]), "duration"),
+    ],
+)
+def test_an_array_that_is_something_else(name, value, said, tmp_path):
+    source = bundle(tmp_path)
+    np.save(source / "Tiny-Annotations" / f"{name}.npy", value)
+    with pytest.raises(DataError, match=said):
+        convert(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("spilled", ["own.npy", 3, "../../own.npy"])
+def test_a_bundle_cannot_name_files_to_be_moved(spilled, tmp_path):
+    source, own = bundle(tmp_path), tmp_path / "own.npy"
+    np.save(own, np.ones((7, 4)))
+    named = str(own) if spilled == "own.npy" else spilled
+    lie = objects({"spilled": named}, {"spilled": named})
+    np.save(source / "Tiny-I3D-JOINTFeatures.npy", lie, allow_pickle=True)
+    with pytest.raises(DataError, match="not a safe array of arrays"):
+        convert(source, tmp_path / "out")
+    assert own.is_file()
+
+
+@pytest.mark.parametrize("name", ["annotations.json", "notes.txt"])
+def test_a_folder_that_holds_something_else_is_left_alone(name, tmp_path):
+    place = tmp_path / "out"
+    place.mkdir()
+    (place / name).write_text("{}")
+    with pytest.raises(DataError, match="holds something that is no conversion; name an empty folder"):
+        convert(bundle(tmp_path), place)
+    assert [path.name for path in place.iterdir()] == [name] and (place / name).read_text() == "{}"
 
 
 def test_the_real_bundle(shared):
@@ -440,7 +487,7 @@ def basnet(tmp_path) -> Path:
 
 def test_basnet_becomes_a_plain_folder(tmp_path):
     done = convert(basnet(tmp_path), tmp_path / "out")
-    assert done.layout == "BaS-Net / CoLA" and "the last one is dropped" in done.remarks[0]
+    assert done.layout == "BaS-Net / CoLA" and "which is dropped: v2" in done.remarks[0]
     folder = read_folder(tmp_path / "out")
     assert folder.videos[0] == Video("v1", "training", ("run",)) and folder.modalities == (3, 3)
     np.testing.assert_array_equal(folder.features("v1")[0], [1, 1, 1, 2, 2, 2])

@@ -8,7 +8,7 @@ from typing import Any
 
 from wtal import __version__
 from wtal.checkpoint import Meta, newest, read_meta
-from wtal.config import Config
+from wtal.config import differing
 from wtal.errors import CheckpointError
 from wtal.files import read_json, write_text
 from wtal.formats.plain import Folder
@@ -174,21 +174,8 @@ def _how(card: Card) -> Iterator[str]:
         f"seed {config.train.seed}, wtal {card.version}. The weights are their running average at the last step; "
         f"no score chose them."
     )
-    changed = ", ".join(code(f"{name} = {value}") for name, value in _changed(config).items())
+    changed = ", ".join(code(f"{name} = {value}") for name, value in differing(config).items())
     yield f"- Settings that differ from the defaults of wtal {__version__}: {changed or 'none'}."
-
-
-def _changed(config: Config) -> dict[str, Any]:
-    """`section.name` -> value of what is not the default, but for method and seed, which the card says anyway."""
-    defaults = _flat(Config())
-    said = ("method", "train.seed")
-    return {name: v for name, v in _flat(config).items() if v != defaults[name] and name not in said}
-
-
-def _flat(config: Config) -> dict[str, Any]:
-    values = config.model_dump(mode="json")
-    sections = {name: value if isinstance(value, dict) else {"": value} for name, value in values.items()}
-    return {f"{name}.{k}".rstrip("."): v for name, section in sections.items() for k, v in section.items()}
 
 
 def _scored(card: Card) -> Iterator[str]:

@@ -150,9 +150,8 @@ def read_config(path: Path | None, overrides: tuple[str, ...] = ()) -> Config:
             raise ConfigError(
                 f"{path}: brackets or names are nested too deeply; settings need two levels"
             ) from error
-    for override in overrides:
-        _set(values, override)
-    return parse_config(values, str(path) if path else "settings")
+    config = parse_config(values, str(path) if path else "settings")
+    return changed(config, overrides) if overrides else config
 
 
 def changed(config: Config, overrides: tuple[str, ...]) -> Config:
@@ -161,6 +160,21 @@ def changed(config: Config, overrides: tuple[str, ...]) -> Config:
     for override in overrides:
         _set(values, override)
     return parse_config(values)
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """`section.name` -> value of every setting, as config.json has it."""
+    values = config.model_dump(mode="json")
+    sections = {name: value for name, value in values.items() if isinstance(value, dict)}
+    inner = {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
+    return {"method": values["method"], **inner}
+
+
+def differing(config: Config) -> dict[str, Any]:
+    """`section.name` -> value of what is not the default; method and seed aside, which are said anyway."""
+    defaults = flat(Config())
+    said = ("method", "train.seed")
+    return {name: value for name, value in flat(config).items() if value != defaults[name] and name not in said}
 
 
 def _set(values: dict[str, Any], override: str) -> None:

@@ -38,12 +38,14 @@ def train_run(
     device: str = "auto",
     validate: bool = False,
     hold_out: float = 0.0,
+    checked: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """Train on a data set folder; the run folder gets checkpoints and metrics.jsonl. Returns the last checkpoint.
 
     `validate` scores each checkpoint on the validation segments; `hold_out` keeps a share of the training
-    sequences back and scores their video-level labels instead. Nothing is chosen by these scores.
+    sequences back and scores their video-level labels instead. Nothing is chosen by these scores. `checked`
+    features were read once already.
     Raises DataError for unusable data (every training feature is read once, before the first step) or a run
     folder that cannot be written, ConfigError for an unusable option, CheckpointError for another run's folder.
     """
@@ -52,7 +54,8 @@ def train_run(
     choose_device(device)  # before the data are read
     folder = read_folder(data)
     held_out = _held_out(folder, hold_out, config.train.seed)
-    require_features(folder, folder.subset("training"))
+    if not checked:
+        require_features(folder, folder.subset("training"))
     if validate:
         require_actions(folder, "validation")
     score = validator(folder, config, held_out) if validate or held_out else None
@@ -99,7 +102,7 @@ def evaluate_file(
     checkpoint: str = "not said",
 ) -> Result:
     """Score anybody's proposals file under a named protocol; `out` gets results.json."""
-    _require_files([proposals], out)
+    _require_files([proposals], out, truth, ambiguous)
     intervals = find_ambiguous(truth) if ambiguous is None else read_ambiguous(ambiguous)
     tious = None if tious is None else tuple(dict.fromkeys(tious))
     result = evaluate(read_results(proposals), read_truth(truth), protocol, tious, subset, intervals, checkpoint)
@@ -125,7 +128,7 @@ def evaluate_files(
     """
     if protocol != "all":
         find_protocol(protocol)
-    _require_files(files, out)
+    _require_files(files, out, truth, ambiguous)
     proposals = {name: read_results(path) for name, path in zip(short_names(files), files, strict=True)}
     intervals = find_ambiguous(truth) if ambiguous is None else read_ambiguous(ambiguous)
     tious = None if tious is None else tuple(dict.fromkeys(tious))
@@ -153,7 +156,7 @@ def require_actions(folder: Folder, subset: str) -> None:
         raise DataError(f"{folder.path}: nothing in {subset} has a start and an end to score against; mark some")
 
 
-def _require_files(files: Sequence[Path], out: Path | None) -> None:
+def _require_files(files: Sequence[Path], out: Path | None, truth: Path, ambiguous: Path | None) -> None:
     """Refuse a folder or the same file twice, and a place to write to that is to be read."""
     folder = next((path for path in files if path.is_dir()), None)
     if folder is not None:
@@ -164,7 +167,8 @@ def _require_files(files: Sequence[Path], out: Path | None) -> None:
     twice = next((path for number, path in enumerate(files) if places[number] in places[:number]), None)
     if twice is not None:
         raise DataError(f"{twice}: is named twice; name each file of proposals once")
-    if out is not None and out.resolve() in places:
+    read = [*places, *(path.resolve() for path in (truth, ambiguous) if path is not None and path.is_file())]
+    if out is not None and (out.resolve() in read or (out.is_file() and truth.resolve() in out.resolve().parents)):
         raise DataError(f"{out}: is one of the files to be read; name another to write to with --out")
 
 

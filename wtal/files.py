@@ -1,6 +1,7 @@
 """Files that are whole or not there: written under a temporary name, then renamed."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -101,6 +102,16 @@ def read_json(path: Path, pairs: Callable[[list[tuple[str, Any]]], Any] | None =
         ) from error
     except (RecursionError, ValueError) as error:
         raise DataError(f"{path}: not JSON that can be read ({error}); export it again") from error
+
+
+def fingerprint(*places: Path) -> str:
+    """Of the names, sizes and times of change of all files in these places: another one, another state."""
+    digest = hashlib.sha256()
+    for place in places:
+        for path in sorted(path for path in [place, *place.rglob("*")] if path.is_file()):
+            state = path.stat()
+            digest.update(f"{path.relative_to(place)} {state.st_size} {state.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 @contextmanager

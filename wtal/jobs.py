@@ -12,18 +12,21 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import torch
+
 from wtal import checkpoint
 from wtal.card import write_card
-from wtal.config import Config
-from wtal.errors import ConfigError, WtalError
+from wtal.check import require_features
+from wtal.config import Config, flat
+from wtal.errors import ConfigError, DataError, WtalError, first_line
 from wtal.experiment import evaluate_file, localize_run, train_run
 from wtal.files import read_json, write_json
 from wtal.formats.plain import read_folder
-from wtal.protocols import TIOUS
+from wtal.protocols import TIOUS, find_protocol
 from wtal.result import Result
 from wtal.scores import Score
 
-TEXTS = ("annotations.json", "tags.csv", "dataset.json")
+TEXTS = ("annotations.json", "tags.csv", "dataset.json", "rehearsal.json")
 Done = Callable[["Job", int, int], object]
 
 
@@ -63,7 +66,12 @@ class Job:
     @property
     def results(self) -> Path:
         """Where this job's score stands."""
-        return self.run / f"results-{self.method}-{self.scoring.subset}.json"
+        return self.results_under(self.scoring.protocol)
+
+    def results_under(self, protocol: str) -> Path:
+        """Where its score under a protocol stands; `activitynet` is the one that goes without saying."""
+        known = "" if protocol == "activitynet" else f"-{protocol}"
+        return self.run / f"results-{self.method}-{self.scoring.subset}{known}.json"
 
     def __str__(self) -> str:
         return f"{self.name} {self.method} seed {self.config.train.seed}"
@@ -82,6 +90,9 @@ def run_jobs(jobs: Sequence[Job], workers: int, done: Done | None = None) -> Non
     if not groups:
         return
     finished = len(jobs) - len(missing)
+    for data in {job.data for job in missing}:  # once, not by every run
+        folder = read_folder(data)
+        require_features(folder, folder.subset("training"))
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     failed: list[tuple[list[Job], WtalError]] = []
@@ -112,7 +123,10 @@ def run_jobs(jobs: Sequence[Job], workers: int, done: Done | None = None) -> Non
 
 def result_of(job: Job) -> Result:
     """The score of a finished job."""
-    return Result.from_json(read_json(job.results))
+    try:
+        return Result.from_json(read_json(job.results))
+    except DataError as error:
+        raise DataError(f"{job.results}: {error}") from error
 
 
 def write_cards(jobs: Sequence[Job], scores: Sequence[Score]) -> None:
@@ -163,9 +177,10 @@ def _summary(failed: Sequence[tuple[list[Job], WtalError]], count: int) -> WtalE
 
 
 def _prepare_worker() -> None:
-    """One thread a worker; an interrupt is the parent's to answer, and no worker outlives the parent."""
-    import torch
+    """One thread a worker, whatever their number, since it decides the last digits.
 
+    An interrupt is the parent's to answer, and no worker outlives the parent.
+    """
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -185,7 +200,12 @@ def _run_group(jobs: list[Job]) -> None:
 
 
 def _run(job: Job) -> None:
-    train_run(job.data, job.run, job.config, resume=True, device=job.device)
+    try:
+        train_run(job.data, job.run, job.config, resume=True, device=job.device, checked=True)
+    except torch.OutOfMemoryError as error:
+        raise WtalError(
+            f"the device has too little memory ({first_line(error)}); lower train.batch_size"
+        ) from error
     branch = "global" if job.method == "dfe-global" else "local"
     scoring = job.scoring
     localize_run(job.run, job.data, scoring.subset, job.proposals, branch)
@@ -205,6 +225,10 @@ def _is_scored(job: Job) -> bool:
     """Whether the finished run is this very one. Other settings in its place are refused, not overwritten."""
     if not job.results.is_file():
         return False
-    if checkpoint.read_meta(job.run).config != job.config:
-        raise ConfigError(f"{job.run}: was trained with other settings; name another --out for this comparison")
-    return True
+    before = checkpoint.read_meta(job.run).config
+    if before != job.config:
+        other = [name for name, value in flat(before).items() if value != flat(job.config)[name]]
+        raise ConfigError(f"{job.run}: was made with another {', '.join(other)}; name another --out for this")
+    result = result_of(job)
+    tious = job.scoring.tious or find_protocol(job.scoring.protocol).tious
+    return (result.protocol, result.subset, result.tious) == (job.scoring.protocol, job.scoring.subset, tious)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Score:
-    """A method on one data set, average mAP over tIoU 0.1:0.7 in percent, a number a seed."""
+    """A method on one data set: average mAP in percent over the tIoUs that were scored, a number a seed."""
 
     data: str
     method: str

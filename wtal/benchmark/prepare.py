@@ -1,22 +1,29 @@
-"""From whatever public layout a folder has to a plain data set folder, and the truth to score it by."""
+"""From whatever public layout a folder has to a plain data set folder that a benchmark trains on and is scored by.
+
+OUT/converted    the layout as a plain folder, where it was not plain already
+OUT/data         what the runs see: every annotated video, and a link to the features
+OUT/source.json  what both were made from
+"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from wtal.benchmark.spec import Benchmark
-from wtal.errors import DataError
+from wtal.errors import ConfigError, DataError
 from wtal.features import features_path
-from wtal.files import read_json, write_json
+from wtal.files import fingerprint, read_json, write_json
 from wtal.formats.actionformer import Grid, find_actionformer
-from wtal.formats.convert import convert, find_bundle
+from wtal.formats.activitynet import with_training
+from wtal.formats.convert import convert, find_bundle, find_joint_features
 from wtal.formats.hapt import convert_hapt
-from wtal.formats.plain import FAILED, read_folder, write_folder_info
+from wtal.formats.plain import FAILED, Folder, read_folder, write_folder_info
 from wtal.formats.thumos import read_ambiguous
 from wtal.formats.truth import AMBIGUOUS, read_truth
 from wtal.records import Video
 
-REHEARSAL = "rehearsal.json"
+SOURCE = "source.json"
 Progress = Callable[[int, int], object]
 
 
@@ -26,10 +33,13 @@ class Prepared:
 
     data: Path  # a plain folder
     layout: str  # what the source was taken for
-    truth: Path  # what proposals are scored against: videos without features too
     ambiguous: Path | None
     remarks: tuple[str, ...] = ()
-    made_up: bool = False  # a rehearsal: real annotations, made-up features
+
+    @property
+    def truth(self) -> Path:
+        """What proposals are scored against: videos without features too."""
+        return self.data / "annotations.json"
 
 
 def prepare(
@@ -40,91 +50,113 @@ def prepare(
     grid: Grid | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Find which layout `source` has and convert it to `out`/data; a plain folder is used where it lies.
+    """Find which layout `source` has, convert it once to `out`, and lay out there what the runs see.
 
-    `annotations` take the place of the layout's own. A conversion that was stopped goes on. Raises DataError
-    where the layout is not known, or does not fit.
+    `annotations` take the place of the layout's own, `grid` that of the benchmark's usual one. The source is never
+    written to. A conversion that was stopped goes on; one that is done is used. Raises DataError where the
+    layout is not known or does not fit, ConfigError where `out` was made from another source, or one that changed.
     """
-    data, layout, remarks = _converted(benchmark, source, out / "data", grid or benchmark.grid, progress)
-    truth = _truth(source, data, layout)
-    if annotations is not None:
-        data = _annotated(data, out / "data", annotations)
-        truth = annotations
-    if data != source:
-        _say_modalities(data, benchmark.widths)
-        _leave_out_missing(data)
-    made_up = (source / REHEARSAL).is_file() if source.is_dir() else False
-    return Prepared(data, layout, truth, _ambiguous(source, annotations), remarks, made_up)
+    _require_apart(source, out)
+    made_from = {
+        "files": fingerprint(*_places(source), *([annotations] if annotations else [])),
+        "grid": None if grid is None else asdict(grid),
+    }
+    known: dict[str, Any] = read_json(out / SOURCE) if (out / SOURCE).is_file() else made_from
+    if not isinstance(known, dict) or any(known.get(key) != value for key, value in made_from.items()):
+        raise ConfigError(f"{out}: was made from other data than {source}, or these changed; name another --out")
+    if "layout" not in known:
+        write_json(out / SOURCE, known)
+        plain, layout, remarks = _plain_folder(benchmark, source, out / "converted", grid, progress)
+        _lay_out(benchmark, plain, _annotations(source, layout, annotations), out / "data")
+        known = {**known, "layout": layout, "remarks": remarks}
+        write_json(out / SOURCE, known)
+    return Prepared(out / "data", known["layout"], _ambiguous(source, annotations), tuple(known["remarks"]))
 
 
-def _converted(
-    benchmark: Benchmark, source: Path, out: Path, grid: Grid, progress: Progress | None
-) -> tuple[Path, str, tuple[str, ...]]:
-    if benchmark.name == "hapt" and not (source / "dataset.json").is_file():
-        convert_hapt(source, out, progress)
-        return out, "UCI archive", ()
+def _require_apart(source: Path, out: Path) -> None:
+    if not source.exists():
+        raise DataError(f"{source}: there is no such folder or file; name the features")
+    ours, theirs = out.resolve(), source.resolve()
+    if ours == theirs or theirs in ours.parents or ours in theirs.parents:
+        raise ConfigError(f"{out}: and {source} lie in each other; name another --out")
+
+
+def _places(source: Path) -> list[Path]:
+    """The source, and the features that may lie beside the folder of a W-TALC bundle."""
+    bundle = find_bundle(source) if source.is_dir() else None
+    joint = None if bundle is None else find_joint_features(bundle)
+    return [source] if joint is None else [source, joint]
+
+
+def _plain_folder(
+    benchmark: Benchmark, source: Path, out: Path, grid: Grid | None, progress: Progress | None
+) -> tuple[Path, str, list[str]]:
+    """The plain folder, what the source was taken for, and remarks."""
     if (source / "dataset.json").is_file():
-        return source, "plain folder", ()
-    known_times = find_bundle(source) is not None or (source / "gt.json").is_file()
-    made = convert(source, out, progress, None if known_times and grid == benchmark.grid else grid)
-    return made.out, made.layout, made.remarks
+        _require_no_grid(grid, source)
+        return source, "plain folder", []
+    if benchmark.name == "hapt":
+        _require_no_grid(grid, source)
+        convert_hapt(source, out, progress)
+        return out, "UCI archive", []
+    known_times = source.is_dir() and (find_bundle(source) is not None or (source / "gt.json").is_file())
+    made = convert(source, out, progress, grid if known_times else _full(benchmark.grid, grid))
+    # What the OpenTAD layout lacks is said by the survey, where it counts as missed.
+    remarks = [] if made.layout == "OpenTAD / ActionFormer" else list(made.remarks)
+    return made.out, made.layout, remarks
 
 
-def _truth(source: Path, data: Path, layout: str) -> Path:
-    """The annotations as they came, where the plain folder leaves videos without features out."""
-    if layout == "OpenTAD / ActionFormer" and (found := find_actionformer(source)) is not None:
-        return found.annotations
-    return data / "annotations.json"
+def _require_no_grid(grid: Grid | None, source: Path) -> None:
+    if grid is not None:
+        raise ConfigError(f"{source}: the times of its features are known; leave out --stride, --window and --fps")
 
 
-def _annotated(data: Path, out: Path, annotations: Path) -> Path:
-    """A plain folder with the features of `data` and other annotations; `data` itself stays as it is."""
-    folder = read_folder(data)
-    here = {video.id: video for video in folder.videos if folder.features_path(video.id).is_file()}
-    known = read_truth(annotations)
-    videos = [replace(v, duration=v.duration or here[v.id].duration) for v in known if v.id in here]
-    if not videos:
-        raise DataError(f"{annotations}: names none of the videos in {data}; use the annotations of these features")
-    if data != out:
-        out.mkdir(parents=True, exist_ok=True)
-        link = out / "features"
-        if not link.exists():
-            link.symlink_to((data / "features").resolve(), target_is_directory=True)
-    classes = sorted({label for video in videos for label in video.labels})
-    write_folder_info(out, with_training(videos), folder.clock, classes, folder.modalities, folder.about)
-    return out
+def _full(usual: Grid, given: Grid | None) -> Grid:
+    """What was given, and the benchmark's usual grid for the rest."""
+    said = {name: value for name, value in asdict(given or Grid()).items() if value is not None}
+    return replace(usual, **said)
 
 
-def with_training(videos: Sequence[Video]) -> list[Video]:
-    """Without a training subset its validation part is the training one, as in THUMOS14."""
-    if any(video.subset == "training" for video in videos):
-        return list(videos)
-    return [replace(v, subset="training") if v.subset == "validation" else v for v in videos]
+def _annotations(source: Path, layout: str, annotations: Path | None) -> Path | None:
+    """Where all videos are listed, those without features too; None: in the plain folder."""
+    if annotations is not None:
+        return annotations
+    found = find_actionformer(source) if layout == "OpenTAD / ActionFormer" else None
+    return None if found is None else found.annotations
 
 
-def _say_modalities(data: Path, widths: tuple[int, ...]) -> None:
-    """Write down that features are RGB beside flow, where their width says so and nobody else did."""
-    folder = read_folder(data)
-    if folder.width == sum(widths) and folder.modalities != widths:
-        about = read_json(data / "dataset.json")
-        write_json(data / "dataset.json", {**about, "modalities": list(widths)})
-
-
-def _leave_out_missing(data: Path) -> None:
-    """Let training pass over videos without features; they still count when proposals are scored."""
-    videos = read_truth(data / "annotations.json")
-    missing = [video.id for video in videos if not features_path(data, video.id).is_file()]
+def _lay_out(benchmark: Benchmark, plain: Path, annotations: Path | None, out: Path) -> None:
+    """Write what the runs see: annotations, dataset.json, failed.json for what lacks features, and a link."""
+    folder = read_folder(plain)
+    durations = {video.id: video.duration for video in folder.videos}
+    videos = [replace(v, duration=v.duration or durations.get(v.id)) for v in _videos(folder, annotations)]
+    missing = [video.id for video in videos if not features_path(plain, video.id).is_file()]
     if len(missing) == len(videos):
-        raise DataError(f"{data}: no video has features; name the folder that holds annotations and features")
-    write_json(data / FAILED, dict.fromkeys(missing, "has no features"))
+        raise DataError(f"{annotations or plain}: none of its videos has features; name what belongs together")
+    out.mkdir(parents=True, exist_ok=True)
+    link = out / "features"
+    link.unlink(missing_ok=True)
+    link.symlink_to((plain / "features").resolve(), target_is_directory=True)
+    named = sorted({label for video in videos for label in video.labels})
+    classes = folder.classes if annotations is None else named
+    widths = benchmark.widths if folder.width == sum(benchmark.widths) else folder.modalities
+    write_json(out / FAILED, dict.fromkeys(missing, "has no features"))
+    write_folder_info(out, videos, folder.clock, classes, widths, folder.about)
+
+
+def _videos(folder: Folder, annotations: Path | None) -> Sequence[Video]:
+    own = folder.path / "annotations.json"
+    if annotations is None and not own.is_file():
+        return folder.videos
+    return with_training(read_truth(annotations or own))
 
 
 def _ambiguous(source: Path, annotations: Path | None) -> Path | None:
-    """The list of ambiguous intervals, wherever a bundle has it."""
-    places = [place if place.is_dir() else place.parent for place in (annotations, source) if place is not None]
-    for place in places:
-        for path in (place / AMBIGUOUS, *sorted(place.glob(f"*/{AMBIGUOUS}"))):
-            if path.is_file():
-                read_ambiguous(path)
-                return path
-    return None
+    """The list of ambiguous intervals: beside the annotations, or in the bundle."""
+    places = [annotations.parent if annotations.is_file() else annotations] if annotations else []
+    if source.is_dir():
+        places += [source, *sorted(path for path in source.iterdir() if path.is_dir())]
+    found = next((place / AMBIGUOUS for place in places if (place / AMBIGUOUS).is_file()), None)
+    if found is not None:
+        read_ambiguous(found)  # a fault in it is said before anything is trained
+    return found

@@ -8,7 +8,7 @@ from typing import Any
 from wtal.benchmark.prepare import Prepared
 from wtal.benchmark.spec import Benchmark
 from wtal.benchmark.survey import Survey
-from wtal.compare import configured, known_methods
+from wtal.compare import configured
 from wtal.config import Config
 from wtal.experiment import evaluate_file
 from wtal.formats.results import read_results
@@ -63,7 +63,6 @@ def run_benchmark(
     Finished runs are used again, interrupted ones go on. Raises as `wtal.jobs.run_jobs` does, and ConfigError
     where `out` has runs of other data.
     """
-    methods = known_methods(methods)
     claim(out / "runs", prepared.data)
     main = Scoring(seen.scored, benchmark.protocols[0], benchmark.tious, prepared.truth, prepared.ambiguous)
     jobs = {
@@ -75,21 +74,20 @@ def run_benchmark(
     }
     run_jobs([job for group in jobs.values() for job in group], workers, done)
     results = {
-        method: {name: tuple(_scored(job, name, benchmark) for job in group) for name in benchmark.protocols}
+        method: {name: tuple(_scored(job, name, prepared.truth) for job in group) for name in benchmark.protocols}
         for method, group in jobs.items()
     }
     scores = [score_of("runs", method, scored[benchmark.protocols[0]]) for method, scored in results.items()]
     write_cards([job for group in jobs.values() for job in group], scores)
-    return Outcome(benchmark, seen, config, seeds, results, _first_seeds(jobs, main))
+    return Outcome(benchmark, seen, config, seeds, results, _first_seeds(jobs, main, prepared.truth))
 
 
-def _first_seeds(jobs: Mapping[str, Sequence[Job]], scoring: Scoring) -> SideBySide:
+def _first_seeds(jobs: Mapping[str, Sequence[Job]], scoring: Scoring, truth: Path) -> SideBySide:
     """Each method's first run on resampled videos; `dfe` goes before the others, to be compared with each."""
     names = sorted(jobs, key=lambda method: method != "dfe")
-    assert scoring.truth is not None
     return side_by_side(
         {method: read_results(jobs[method][0].proposals) for method in names},
-        read_truth(scoring.truth),
+        read_truth(truth),
         [scoring.protocol],
         scoring.tious,
         scoring.subset,
@@ -98,19 +96,18 @@ def _first_seeds(jobs: Mapping[str, Sequence[Job]], scoring: Scoring) -> SideByS
     )
 
 
-def _scored(job: Job, protocol: str, benchmark: Benchmark) -> Result:
+def _scored(job: Job, protocol: str, truth: Path) -> Result:
     """The score that stands in the run folder, or the proposals scored again under another protocol."""
     scoring = job.scoring
     if protocol == scoring.protocol:
         return result_of(job)
-    assert scoring.truth is not None
     return evaluate_file(
         job.proposals,
-        scoring.truth,
+        truth,
         protocol,
-        tious=benchmark.tious,
+        tious=scoring.tious,
         subset=scoring.subset,
         ambiguous=scoring.ambiguous,
-        out=job.run / f"results-{job.method}-{scoring.subset}-{protocol}.json",
+        out=job.results_under(protocol),
         checkpoint="last",
     )

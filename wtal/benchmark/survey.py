@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from wtal.benchmark.prepare import Prepared, with_training
+from wtal.benchmark.prepare import Prepared
 from wtal.benchmark.spec import Benchmark
 from wtal.errors import DataError
 from wtal.features import open_features
+from wtal.formats.about import MADE_UP
 from wtal.formats.plain import Folder, read_folder
 from wtal.formats.truth import read_truth
 from wtal.records import Video
@@ -39,26 +40,28 @@ class Survey:
     snippet_seconds: float
     scored: str  # the subset that proposals are scored on
     notes: tuple[str, ...]
+    made_up: bool  # a rehearsal: real annotations, made-up features
 
 
 def survey(benchmark: Benchmark, prepared: Prepared) -> Survey:
     """Look at every header, no feature is read. Raises DataError where nothing can be trained on or scored."""
     folder = read_folder(prepared.data)
-    truth = with_training(read_truth(prepared.truth))
+    truth = read_truth(prepared.truth)
     lengths = _lengths(folder)
     scored = _scored(benchmark, truth)
     parts = tuple(_part(name, scored, benchmark, folder, truth, lengths) for name in _subsets(folder, truth))
-    if not any(part.subset == "training" and part.features for part in parts):
-        raise DataError(f"{folder.path}: no training video has features; name the whole of {benchmark.title}")
+    usable = {part.subset for part in parts if part.features}
+    if lacking := {"training", scored} - usable:
+        raise DataError(f"{folder.path}: no {min(lacking)} video has features; name all of {benchmark.title}")
     notes = [
-        *(["MADE-UP FEATURES (a rehearsal): no number here says anything of a method"] if prepared.made_up else []),
+        *([f"the list of ambiguous intervals is {prepared.ambiguous}"] if prepared.ambiguous else []),
         *_count_notes(benchmark, folder, parts, scored),
         *_feature_notes(benchmark, folder, truth, lengths),
         *_odd_videos(benchmark, truth),
         *prepared.remarks,
     ]
-    seconds = folder.clock.stride
-    return Survey(prepared.layout, parts, folder.classes, folder.modalities, seconds, scored, tuple(notes))
+    seconds, made_up = folder.clock.stride, folder.about.get("feature") == MADE_UP["feature"]
+    return Survey(prepared.layout, parts, folder.classes, folder.modalities, seconds, scored, tuple(notes), made_up)
 
 
 def _lengths(folder: Folder) -> dict[str, int]:
@@ -92,7 +95,7 @@ def _scored(benchmark: Benchmark, truth: Iterable[Video]) -> str:
     for name in (benchmark.scored, "testing", "validation"):
         if name in marked:
             return name
-    raise DataError(f"{benchmark.title}: there is no video that says when something happens; name the whole of it")
+    raise DataError(f"{benchmark.title}: there is no video that says when something happens; name all of it")
 
 
 def _count_notes(benchmark: Benchmark, folder: Folder, parts: Sequence[Part], scored: str) -> Iterable[str]:

@@ -38,7 +38,7 @@ def benchmark(
     methods: Annotated[
         str, typer.Option(metavar="NAMES", help=f"Names with commas between, or all: {METHODS}")
     ] = "baseline,local,dfe",
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 0")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many seeds, from 0")] = 5,
     config: ConfigFile = None,
     set: Set = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda")] = "auto",
@@ -50,7 +50,7 @@ def benchmark(
     ] = None,
     window: Annotated[int | None, typer.Option(metavar="FRAMES", help="Frames that one snippet saw")] = None,
     fps: Annotated[float | None, typer.Option(metavar="RATE", help="Frames a second")] = None,
-    look: Annotated[bool, typer.Option("--look", help="Only look at what is there; train nothing")] = False,
+    look: Annotated[bool, typer.Option("--look", help="Only convert, and look at what is there")] = False,
 ) -> None:
     """Features in, report out: check, convert, train every method and seed, score under every protocol.
 
@@ -63,7 +63,7 @@ def benchmark(
     from wtal.compare import methods_named
     from wtal.config import read_config
     from wtal.device import choose_device
-    from wtal.files import write_json, write_text
+    from wtal.files import locked, write_json, write_text
     from wtal.formats.actionformer import Grid
     from wtal.machine import cores
     from wtal.report.benchmark_page import page, render_outcome, render_survey
@@ -73,16 +73,17 @@ def benchmark(
     settings, names = read_config(config or chosen.config, tuple(set or ())), methods_named(methods)
     grid = None if (stride, window, fps) == (None, None, None) else Grid(stride, window, fps)
     machine = choose_device(device).type
-    with counting("converting", console) as progress:
-        prepared = prepare(chosen, features, place, annotations, grid, progress)
-    seen = survey(chosen, prepared)
-    render_survey(seen, console)
-    if look:
-        return
-    beside = workers or (cores() if machine == "cpu" else 1)
-    with jobs(console) as done:
-        outcome = run_benchmark(chosen, prepared, seen, names, seeds, settings, place, beside, machine, done)
-    render_outcome(outcome, console)
-    write_json(place / "benchmark.json", outcome.to_json())
-    write_text(place / "report.md", page(outcome, shlex.join(["wtal", *sys.argv[1:]])))
+    with locked(place):
+        with counting("converting", console) as progress:
+            prepared = prepare(chosen, features, place, annotations, grid, progress)
+        seen = survey(chosen, prepared)
+        render_survey(seen, console)
+        if look:
+            return
+        beside = workers or (cores() if machine == "cpu" else 1)
+        with jobs(console) as done:
+            outcome = run_benchmark(chosen, prepared, seen, names, seeds, settings, place, beside, machine, done)
+        render_outcome(outcome, console)
+        write_json(place / "benchmark.json", outcome.to_json())
+        write_text(place / "report.md", page(outcome, shlex.join(["wtal", *sys.argv[1:]])))
     say(f"report: {place / 'report.md'}")

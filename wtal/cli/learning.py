@@ -162,7 +162,7 @@ def compare(
     methods: Annotated[
         str, typer.Option(metavar="NAMES", help=f"Names with commas between, or all: {METHODS}")
     ] = "baseline,local,dfe",
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 0")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many seeds, from 0")] = 5,
     subset: Annotated[
         str, typer.Option(metavar="NAME", help="Which sequences to score; choose on validation")
     ] = "validation",
@@ -192,7 +192,7 @@ def ablate(
         list[str] | None,
         typer.Option(metavar="NAME", help="One arm, as 'slots: 4'; repeatable", show_default="all"),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 0")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many seeds, from 0")] = 5,
     subset: Annotated[str, typer.Option(metavar="NAME", help="Which sequences to score")] = "validation",
     config: ConfigFile = None,
     set: Set = None,

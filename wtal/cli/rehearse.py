@@ -32,4 +32,4 @@ def rehearse(
         videos = write_rehearsal(annotations, out, layout, signal, share, progress)
     say(f"{layout}: {len(videos)} sequences with made-up features written to {out}")
     if layout == "actionformer":
-        say(f"next: wtal convert {out} FOLDER --stride 16 --window 16 --fps 25")
+        say("such features do not say their times: give --stride 16 --window 16 --fps 25")

@@ -13,6 +13,7 @@ from wtal.provenance import Provenance, parse_provenance, read_origin
 from wtal.records import Video
 from wtal.timeline import SnippetClock
 
+MADE_UP = {"feature": "made up, not measured from any video", "source": "wtal rehearse"}  # what a rehearsal says
 EXAMPLE = '{"snippet_seconds": 0.64, "offset_seconds": 0.0}'
 STAND_IN = SnippetClock(1.0)  # so that a folder with a faulty dataset.json can still be looked through
 

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from wtal.errors import ConfigError, DataError
 from wtal.features import features_path, open_features, write_features
 from wtal.files import read_json
-from wtal.formats.activitynet import read_activitynet
+from wtal.formats.activitynet import read_activitynet, with_training
 from wtal.formats.plain import unusable_ids, write_folder_info
 from wtal.formats.problem import raise_first
 from wtal.provenance import Origin, Provenance, origin_path, write_origin
@@ -21,6 +21,7 @@ from wtal.timeline import SnippetClock
 
 ABOUT = {"feature": "extracted elsewhere", "source": "OpenTAD / ActionFormer layout", "beyond_duration": True}
 USUAL = "I3D on THUMOS14 has --stride 4 --window 16 --fps 30, TSP on ActivityNet --stride 16 --window 16 --fps 15"
+MOVED = "no training subset: its validation subset is taken for training, as is usual for THUMOS14"
 MOST_NAMED = 3  # examples in a message
 
 
@@ -80,7 +81,8 @@ def convert_actionformer(
     Videos without features are left out, and said. Good files of an earlier run are kept. Raises DataError
     where the grid is not known, and on what does not fit.
     """
-    listed = read_activitynet(layout.annotations)
+    known = read_activitynet(layout.annotations)
+    listed = with_training(known)
     videos = [video for video in listed if video.id in layout.files]
     raise_first(unusable_ids(videos, layout.annotations))
     rates = _rates(videos, layout, grid)
@@ -92,7 +94,7 @@ def convert_actionformer(
         _write_times(place, lengths[video.id], grid, rates[video.id], usual, len(set(rates.values())) > 1)
         if progress:
             progress(number, len(videos))
-    videos, remarks = _with_training(videos)
+    remarks = [MOVED] if listed != known else []
     classes = sorted({label for video in videos for label in video.labels})
     write_folder_info(out, videos, _clock(grid, usual), classes, (width,), ABOUT)
     return tuple(videos), tuple(remarks + _remarks(listed, layout, width))
@@ -180,15 +182,6 @@ def _write_times(place: Path, length: int, grid: Grid, fps: float, usual: float,
     assert grid.stride is not None and grid.window is not None
     kind = Provenance("features extracted elsewhere", "", usual, grid.stride, grid.window, side=0, crop=None)
     write_origin(place, Origin(kind, _clock(grid, fps).seconds(np.arange(length + 1))))
-
-
-def _with_training(videos: list[Video]) -> tuple[list[Video], list[str]]:
-    """Without a training subset its validation part is the training one, as in THUMOS14."""
-    subsets = {video.subset for video in videos}
-    if "training" in subsets or "validation" not in subsets:
-        return videos, []
-    moved = [replace(v, subset="training") if v.subset == "validation" else v for v in videos]
-    return moved, ["no training subset: its validation subset is taken for training, as is usual for THUMOS14"]
 
 
 def _remarks(listed: Sequence[Video], layout: Layout, width: int) -> list[str]:

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,14 @@ def write_activitynet(path: Path, videos: Iterable[Video], version: str = "wtal"
     """Write what `read_activitynet` reads. A label with no action is written without a segment."""
     database = {video.id: _entry(video) for video in videos}
     write_json(path, {"version": version, "database": database})
+
+
+def with_training(videos: Iterable[Video]) -> list[Video]:
+    """Without a training subset the validation part is the training one, as everybody has it for THUMOS14."""
+    videos = list(videos)
+    if any(video.subset == "training" for video in videos):
+        return videos
+    return [replace(video, subset="training") if video.subset == "validation" else video for video in videos]
 
 
 def load_json(path: Path) -> tuple[Any, list[str]]:

@@ -1,5 +1,6 @@
 """The BaS-Net / CoLA layout -> plain: features/{train,test}/{rgb,flow}/<id>.npy, gt.json, split_*.txt."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -33,14 +34,20 @@ def convert_basnet(
     raise_first(unusable_ids(videos, source))
     present = [name for name in MODALITIES if any(source.glob(f"features/*/{name}"))]
     widths: tuple[int, ...] = ()
+    missing: list[str] = []
+    cut: list[str] = []
     for number, video in enumerate(videos, start=1):
         paths = [source / "features" / FOLDERS[video.subset] / name / f"{video.id}.npy" for name in present]
         if not any(path.is_file() for path in paths):
-            remarks.append(f"{video.id}: has no features in {source / 'features'}")
+            missing.append(video.id)
             continue
-        widths = _convert_one(paths, features_path(out, video.id), widths, remarks)
+        widths = _convert_one(paths, features_path(out, video.id), widths, cut)
         if progress:
             progress(number, len(videos))
+    if missing:
+        remarks.append(f"{len(missing)} videos have no features in {source / 'features'}: {_some(missing)}")
+    if cut:
+        remarks.append(f"{len(cut)} videos have one snippet more of RGB or flow, which is dropped: {_some(cut)}")
     classes = sorted({label for video in videos for label in video.labels})
     write_folder_info(out, videos, CLOCK, classes, widths, ABOUT)
     return tuple(videos), tuple(remarks)
@@ -58,8 +65,7 @@ def read_basnet(source: Path) -> tuple[list[Video], list[str]]:
         for number, line in enumerate(read_text(path).splitlines(), start=1):
             if id := line.strip():
                 videos.append(replace(_known(known, id, f"{path}, line {number}"), subset=subset))
-    ids = [video.id for video in videos]
-    twice = sorted({id for id in ids if ids.count(id) > 1})
+    twice = sorted(id for id, count in Counter(video.id for video in videos).items() if count > 1)
     if twice:
         raise DataError(f"{source}: the split lists name {', '.join(twice[:3])} twice; keep one line of each")
     left = len(known) - len(videos)
@@ -72,14 +78,14 @@ def _known(known: dict[str, Video], id: str, where: str) -> Video:
     return known[id]
 
 
-def _convert_one(paths: list[Path], out: Path, widths: tuple[int, ...], remarks: list[str]) -> tuple[int, ...]:
-    """Lay the files side by side in `out`, T x (sum of widths); returns the widths."""
+def _convert_one(paths: list[Path], out: Path, widths: tuple[int, ...], cut: list[str]) -> tuple[int, ...]:
+    """Lay the files side by side in `out`, T x (sum of widths); returns the widths. What is cut joins `cut`."""
     parts = [open_features(path, widths[i] if widths else None) for i, path in enumerate(paths)]
     lengths = [len(part) for part in parts]
     if max(lengths) - min(lengths) > 1:
         raise DataError(f"{paths[0]}: {lengths} snippets in {', '.join(MODALITIES)}; extract them again")
     if max(lengths) != min(lengths):
-        remarks.append(f"{out.stem}: {lengths} snippets in {', '.join(MODALITIES)}; the last one is dropped")
+        cut.append(out.stem)
     found = tuple(part.shape[1] for part in parts)
     if not _is_there(out, min(lengths), sum(found)):
         write_features(out, np.concatenate([part[: min(lengths)] for part in parts], axis=1))
@@ -91,3 +97,7 @@ def _is_there(path: Path, length: int, width: int) -> bool:
         return len(open_features(path, width)) == length
     except DataError:
         return False
+
+
+def _some(ids: list[str]) -> str:
+    return ", ".join(ids[:3]) + f" and {len(ids) - 3:,} more" * (len(ids) > 3)

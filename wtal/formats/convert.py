@@ -1,15 +1,21 @@
 """From a public layout to a plain folder: look at what is there, name it, convert it."""
 
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from wtal.errors import DataError
+from wtal.files import fingerprint, read_json, write_json
+from wtal.formats.about import MADE_UP
 from wtal.formats.actionformer import Grid, convert_actionformer, find_actionformer
 from wtal.formats.basnet import convert_basnet
 from wtal.formats.wtalc import convert_wtalc
 from wtal.records import Video
 
+CLAIM = "converted.json"
+REHEARSAL = "rehearsal.json"  # marks made-up features
 KNOWN = (
     "a W-TALC bundle (classlist.npy, labels_all.npy ... and *-JOINTFeatures.npy), "
     "the BaS-Net / CoLA layout (gt.json, split_train.txt, features/train/rgb), "
@@ -40,18 +46,61 @@ def convert(
         raise DataError(f"{source}: there is no such folder; name the folder of the data set")
     if out.resolve() == source.resolve():
         raise DataError(f"{out}: is the source itself; give another folder to write to")
+    try:
+        made = _converted(source, out, progress, grid)
+    except DataError:
+        _unclaim(out)
+        raise
+    _pass_on_mark(source, out)
+    write_json(out / CLAIM, {**read_json(out / CLAIM), "done": True})
+    return made
+
+
+def _converted(
+    source: Path, out: Path, progress: Callable[[int, int], object] | None, grid: Grid | None
+) -> Converted:
     if (bundle := find_bundle(source)) is not None:
         _require_no_grid(grid, source, "W-TALC bundle")
         joint = find_joint_features(bundle)
+        _claim(out, bundle, *([joint] if joint else []))
         remarks = () if joint else ("no *JOINTFeatures.npy found: annotations alone were converted",)
         return Converted(out, "W-TALC bundle", convert_wtalc(bundle, joint, out, progress), remarks)
     if (source / "gt.json").is_file():
         _require_no_grid(grid, source, "BaS-Net / CoLA layout")
+        _claim(out, source)
         return Converted(out, "BaS-Net / CoLA", *convert_basnet(source, out, progress))
     if not _is_plain(source) and (layout := find_actionformer(source)) is not None:
+        _claim(out, source)
         made = convert_actionformer(layout, out, grid or Grid(), progress)
         return Converted(out, "OpenTAD / ActionFormer", *made)
     raise DataError(f"{source}: {_found(source)}. Known here: {KNOWN}")
+
+
+def _claim(out: Path, *places: Path) -> None:
+    """Remember what `out` is made from: good files in it are kept, and those of another source must not be."""
+    ours, known = fingerprint(*places), read_json(out / CLAIM) if (out / CLAIM).is_file() else None
+    if known is None and out.is_dir() and any(out.iterdir()):
+        raise DataError(f"{out}: holds something that is no conversion; name an empty folder, or a new one")
+    if isinstance(known, dict) and known.get("files") != ours:
+        if known.get("done"):
+            raise DataError(f"{out}: was converted from other files than {places[0]} has now; name another folder")
+        shutil.rmtree(out / "features", ignore_errors=True)
+    write_json(out / CLAIM, {"files": ours, "done": False})
+
+
+def _unclaim(out: Path) -> None:
+    """Leave nothing behind where nothing was converted."""
+    with suppress(OSError):
+        (out / "features").rmdir()
+    if out.is_dir() and [path.name for path in out.iterdir()] == [CLAIM]:
+        (out / CLAIM).unlink()
+        out.rmdir()
+
+
+def _pass_on_mark(source: Path, out: Path) -> None:
+    """Features that were made up stay known as such."""
+    if any((place / REHEARSAL).is_file() for place in (source, source.absolute().parent)):
+        write_json(out / "dataset.json", {**read_json(out / "dataset.json"), **MADE_UP})
 
 
 def _require_no_grid(grid: Grid | None, source: Path, layout: str) -> None:

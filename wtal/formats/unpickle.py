@@ -35,6 +35,10 @@ class Dtype:
             self.numpy = self.numpy.newbyteorder("<" if order == "<" else ">")
 
 
+class Spilled(str):
+    """The name of a file that an array was put in; none but ours can be in a pickle."""
+
+
 class Array:
     """Stands for numpy.ndarray: a nested list, or the name of the file it was put in."""
 
@@ -56,7 +60,7 @@ class Array:
         name = f"{Array.spilled:07d}.npy"
         with (Array.spill / name).open("wb") as file:
             npy.write_array(file, array, allow_pickle=False)
-        self.value = {"spilled": name}
+        self.value = Spilled(name)
         Array.spilled += 1
         print(Array.spilled, flush=True)  # progress, read by the parent
 
@@ -125,7 +129,9 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, bytes):
         return text(value)
-    if value is None or isinstance(value, str | int | float | dict):
+    if isinstance(value, Spilled):
+        return {"spilled": str(value)}
+    if value is None or isinstance(value, str | int | float):
         return value
     return refuse(f"a {type(value).__name__}")
 

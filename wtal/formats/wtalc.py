@@ -3,19 +3,33 @@
 import math
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from wtal.errors import DataError
+from pydantic import TypeAdapter, ValidationError
+
+from wtal.errors import DataError, first_fault
 from wtal.features import features_path, open_features
+from wtal.formats.activitynet import SUBSETS, with_training
 from wtal.formats.object_array import read_array
 from wtal.formats.plain import unusable_ids, write_folder_info
 from wtal.formats.problem import raise_first
 from wtal.records import Action, Video
 from wtal.timeline import SnippetClock
 
-ARRAYS = ("classlist", "duration", "labels", "labels_all", "segments", "subset", "videoname")
+TEXTS = TypeAdapter(list[str])
+LISTS = TypeAdapter(list[list[str]])
+ARRAYS: Mapping[str, TypeAdapter[Any]] = {  # file -> what is in it, one item a video but for the classes
+    "classlist": TEXTS,
+    "duration": TypeAdapter(list[float | list[float]]),
+    "labels": LISTS,
+    "labels_all": LISTS,
+    "segments": TypeAdapter(list[list[tuple[float, float]]]),
+    "subset": TypeAdapter(list[Literal["train", "training", "validation", "test", "testing"]]),
+    "videoname": TEXTS,
+}
 # 25 fps and 16 frames whatever the original rate; the bundle's extracted_fps.npy is to be ignored.
 CLOCK = SnippetClock(16 / 25)
 ABOUT = {
@@ -40,7 +54,7 @@ def convert_wtalc(
     raise_first(unusable_ids(videos, bundle))
     if features is not None and not _all_there(videos, out):
         _convert_features(videos, features, out, progress)
-    classes = [str(name) for name in read_array(bundle / "classlist.npy")]
+    classes = _checked(bundle / "classlist.npy")
     write_folder_info(out, videos, CLOCK, classes, _modalities(videos, out), ABOUT)
     return tuple(videos)
 
@@ -52,23 +66,26 @@ def read_wtalc(bundle: Path) -> list[Video]:
     bundle has no training subset its validation part is the training one, as in THUMOS14.
     Raises DataError when an array is missing or the arrays do not fit each other.
     """
-    arrays = {name: read_array(bundle / f"{name}.npy") for name in ARRAYS}
+    arrays = {name: _checked(bundle / f"{name}.npy") for name in ARRAYS}
     lengths = {name: len(values) for name, values in arrays.items() if name != "classlist"}
     if len(set(lengths.values())) != 1:
         raise DataError(f"{bundle}: the arrays have different lengths ({lengths}); copy the whole bundle again")
-    names = {
-        **dict.fromkeys(("train", "training"), "training"),
-        **dict.fromkeys(("test", "testing", "validation"), "testing"),
-    }
-    if not {"train", "training"} & set(arrays["subset"]):
-        names["validation"] = "training"
+    if twice := [id for id, count in Counter(arrays["videoname"]).items() if count > 1]:
+        raise DataError(f"{bundle / 'videoname.npy'}: names {', '.join(twice[:3])} twice; copy the bundle again")
     try:
-        return [_video(arrays, index, names) for index in range(lengths["videoname"])]
+        return with_training(_video(arrays, index) for index in range(lengths["videoname"]))
     except (TypeError, ValueError, KeyError, IndexError) as error:
         raise DataError(f"{bundle}: not the arrays of a W-TALC bundle ({error}); copy it again") from error
 
 
-def _video(arrays: dict[str, Any], index: int, names: dict[str, str]) -> Video:
+def _checked(path: Path) -> Any:
+    try:
+        return ARRAYS[path.stem].validate_python(read_array(path))
+    except ValidationError as error:
+        raise DataError(f"{path}: {first_fault(error)}; not as in a W-TALC bundle, copy it again") from error
+
+
+def _video(arrays: dict[str, Any], index: int) -> Video:
     labels, segments = arrays["labels"][index], arrays["segments"][index]
     actions = [
         Action(str(label), float(start), float(end)) for label, (start, end) in zip(labels, segments, strict=True)
@@ -79,7 +96,7 @@ def _video(arrays: dict[str, Any], index: int, names: dict[str, str]) -> Video:
         raise ValueError(f"times of {arrays['videoname'][index]} are not finite")
     return Video(
         str(arrays["videoname"][index]),
-        names[arrays["subset"][index]],
+        SUBSETS[arrays["subset"][index]],
         tuple(sorted({str(label) for label in arrays["labels_all"][index]})),
         seconds,
         tuple(actions),

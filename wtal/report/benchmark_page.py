@@ -7,16 +7,18 @@ from rich.console import Console
 from wtal import __version__
 from wtal.benchmark.run import Outcome
 from wtal.benchmark.survey import Survey
-from wtal.config import Config
+from wtal.config import differing
 from wtal.published import BENCHMARKS as PUBLISHED
 from wtal.published import ours
 from wtal.report.fair_table import notes, published_markdown
+from wtal.report.markdown import plain
 from wtal.report.say import say
 from wtal.report.sheet import Sheet, markdown, mean_and_spread, terminal
 from wtal.result import Result
 from wtal.scores import differences_of, score_of
 from wtal.significance import DRAWS
 
+MADE_UP = "MADE-UP FEATURES, a rehearsal: no number here says anything of a method."
 SHOWN_AT = 0.5  # the tIoU at which a class's average precision is shown
 
 
@@ -24,7 +26,7 @@ def render_survey(survey: Survey, console: Console) -> None:
     """What is there, and what is odd about it."""
     say(console, f"{survey.layout}: {len(survey.classes)} classes, {_widths(survey)}")
     console.print(terminal(_survey_sheet(survey)))
-    for note in survey.notes:
+    for note in [MADE_UP] * survey.made_up + list(survey.notes):
         say(console, f"note: {note}")
 
 
@@ -47,6 +49,8 @@ def page(outcome: Outcome, command: str) -> str:
 def _head(outcome: Outcome, command: str) -> Iterator[str]:
     benchmark = outcome.benchmark
     yield from (f"# {benchmark.title}", "")
+    if outcome.survey.made_up:
+        yield from (f"**{MADE_UP}**", "")
     yield f"Made by wtal {__version__} with `{command}`: weakly supervised, from video-level labels alone; "
     yield f"the last checkpoint of each run; {_over(outcome)}. Average mAP in percent."
     yield from ("", *markdown(_average_sheet(outcome)), "")
@@ -56,7 +60,7 @@ def _data(survey: Survey) -> Iterator[str]:
     yield from ("## Data", "")
     yield f"{survey.layout}: {len(survey.classes)} classes, {_widths(survey)}, scored on {survey.scored}."
     yield from ("", *markdown(_survey_sheet(survey)), "")
-    yield from (f"- {note}" for note in survey.notes)
+    yield from (f"- {plain(note)}" for note in survey.notes)
     yield ""
 
 
@@ -64,7 +68,7 @@ def _results(outcome: Outcome) -> Iterator[str]:
     yield from ("## Results", "")
     for protocol in outcome.benchmark.protocols:
         yield from (f"### {protocol}", "", *markdown(_protocol_sheet(outcome, protocol)), "")
-    yield from (f"- {line}" for line in _notes(outcome))
+    yield from (f"- {plain(line)}" for line in _notes(outcome))
     yield ""
     if len(outcome.results) > 1:
         yield from ("## Methods against each other", "")
@@ -72,30 +76,18 @@ def _results(outcome: Outcome) -> Iterator[str]:
         yield f"by one, and over the videos that are scored ({DRAWS:,} draws), for the first seed."
         yield from ("", *markdown(_difference_sheet(outcome)), "")
     yield from ("## Classes", "")
-    yield f"{_best(outcome)}, {outcome.benchmark.protocols[0]}; average precision (%)."
+    yield f"{_ours(outcome)}, {outcome.benchmark.protocols[0]}; average precision (%)."
     yield from ("", *markdown(_class_sheet(outcome)), "")
 
 
 def _end(outcome: Outcome) -> Iterator[str]:
-    name, best = outcome.benchmark.name, _best(outcome)
-    if name in PUBLISHED:
+    name, best = outcome.benchmark.name, _ours(outcome)
+    if name in PUBLISHED and not outcome.survey.made_up:
         mine = [ours(f"wtal, {best}", name, results) for results in outcome.results[best].values()]
         yield from ("## Beside published results", "", *published_markdown(name, mine), "")
-    yield from ("## Settings", "", f"Seeds 0 to {outcome.seeds - 1}. What differs from the package's defaults:", "")
-    yield from (f"- `{name} = {value}`" for name, value in differing(outcome.config))
-    yield ""
-
-
-def differing(config: Config) -> list[tuple[str, object]]:
-    """Settings that are not the defaults, by their full names; method and seed aside."""
-    ours, defaults = config.model_dump(), Config().model_dump()
-    return [
-        (f"{section}.{name}", value)
-        for section, values in ours.items()
-        if isinstance(values, dict)
-        for name, value in values.items()
-        if value != defaults[section][name] and (section, name) != ("train", "seed")
-    ]
+    differ = [f"`{name} = {value}`" for name, value in differing(outcome.config).items()]
+    yield from ("## Settings", "", f"Seeds 0 to {outcome.seeds - 1}. What differs from the package's defaults: ")
+    yield f"{', '.join(differ) or 'nothing'}."
 
 
 def _survey_sheet(survey: Survey) -> Sheet:
@@ -137,7 +129,7 @@ def _protocol_sheet(outcome: Outcome, protocol: str) -> Sheet:
 
 
 def _class_sheet(outcome: Outcome) -> Sheet:
-    results = outcome.results[_best(outcome)][outcome.benchmark.protocols[0]]
+    results = outcome.results[_ours(outcome)][outcome.benchmark.protocols[0]]
     first = results[0]
     place = min(range(len(first.tious)), key=lambda i: abs(first.tious[i] - SHOWN_AT))
     rows = []
@@ -187,13 +179,14 @@ def _span(result: Result) -> str:
     return f"{result.tious[0]:g}:{result.tious[-1]:g}"
 
 
-def _best(outcome: Outcome) -> str:
-    """Ours: `dfe`, or the last method where it is not there."""
-    return "dfe" if "dfe" in outcome.results else list(outcome.results)[-1]
+def _ours(outcome: Outcome) -> str:
+    """The method that is shown beside others': `dfe`, or the last one that is scored by its local branch."""
+    names = [name for name in outcome.results if name != "dfe-global"] or list(outcome.results)
+    return "dfe" if "dfe" in names else names[-1]
 
 
 def _bold(outcome: Outcome) -> tuple[int, ...]:
-    return (list(outcome.results).index(_best(outcome)),)
+    return (list(outcome.results).index(_ours(outcome)),)
 
 
 def _over(outcome: Outcome) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wtal.features import features_path, write_features
 from wtal.files import write_json, write_text, write_whole
+from wtal.formats.about import MADE_UP
 from wtal.formats.plain import write_folder_info
 from wtal.records import Video
 from wtal.timeline import SnippetClock
@@ -27,7 +28,7 @@ def write_plain(folder: Path, videos: Sequence[Video], make: Make, clock: Snippe
         features = make(video).astype(np.float16)
         width = features.shape[1] // 2
         write_features(features_path(folder, video.id), features)
-    about = {"feature": "made up, not measured from any video", "source": "wtal rehearse", "beyond_duration": True}
+    about = {**MADE_UP, "beyond_duration": True}
     write_folder_info(folder, videos, clock, _classes(videos), (width, width), about)
 
 

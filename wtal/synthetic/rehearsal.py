@@ -1,6 +1,7 @@
 """A rehearsal of a benchmark: real annotations, made-up features, in a public layout."""
 
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,14 +11,14 @@ from numpy.typing import NDArray
 
 from wtal.errors import ConfigError, DataError
 from wtal.files import write_folder_whole, write_json
+from wtal.formats.convert import REHEARSAL as MARK
 from wtal.formats.plain import unusable_ids
 from wtal.formats.problem import raise_first
-from wtal.formats.truth import read_truth
+from wtal.formats.truth import AMBIGUOUS, read_truth
 from wtal.records import Video
 from wtal.synthetic.layouts import LAYOUTS, TWO_PARTS
 from wtal.synthetic.signal import CLOCK, SignalConfig, make_world, snippet_features
 
-MARK = "rehearsal.json"
 VALIDATION = 4926 / 14377  # of ActivityNet's annotated videos, where nobody says which are its validation videos
 LAST = 10.0  # s that a video of unknown duration goes on after its last action
 
@@ -43,6 +44,8 @@ def write_rehearsal(
     if not 0 < share <= 1:
         raise ConfigError(f"--share is {share:g}; use a number above 0, at most 1")
     _require_replaceable(out)
+    if out.resolve() in (annotations.resolve(), *annotations.resolve().parents):
+        raise DataError(f"{out}: holds the annotations themselves; name another folder")
     signal = signal or SignalConfig()
     known = read_rehearsed(annotations, signal.seed)
     world = make_world(sorted({label for video in known for label in _named(video)}), signal)
@@ -61,6 +64,8 @@ def write_rehearsal(
 
     def write(folder: Path) -> None:
         LAYOUTS[layout](folder, videos, make, CLOCK)
+        if (annotations / AMBIGUOUS).is_file():
+            shutil.copyfile(annotations / AMBIGUOUS, folder / AMBIGUOUS)
         about = {"annotations": str(annotations.absolute()), "layout": layout, "share": share}
         write_json(folder / MARK, {**about, **asdict(signal), "videos": len(videos)})
 
