@@ -51,8 +51,10 @@ def _head(outcome: Outcome, command: str) -> Iterator[str]:
     yield from (f"# {benchmark.title}", "")
     if outcome.survey.made_up:
         yield from (f"**{MADE_UP}**", "")
-    yield f"Made by wtal {__version__} with `{command}`: weakly supervised, from video-level labels alone; "
-    yield f"the last checkpoint of each run; {_over(outcome)}. Average mAP in percent."
+    yield (
+        f"Made by wtal {__version__} with `{command}`: weakly supervised, from video-level labels alone; "
+        f"the last checkpoint of each run; {_over(outcome)}. Average mAP in percent."
+    )
     yield from ("", *markdown(_average_sheet(outcome)), "")
 
 
@@ -72,8 +74,10 @@ def _results(outcome: Outcome) -> Iterator[str]:
     yield ""
     if len(outcome.results) > 1:
         yield from ("## Methods against each other", "")
-        yield f"{outcome.benchmark.protocols[0]}, average mAP; 95 % intervals by bootstrap: over the seeds, one "
-        yield f"by one, and over the videos that are scored ({DRAWS:,} draws), for the first seed."
+        yield (
+            f"{outcome.benchmark.protocols[0]}, average mAP, with 95 % bootstrap intervals: the mean of the paired "
+            f"differences over the seeds, and the first seed's over resampled videos ({DRAWS:,} draws)."
+        )
         yield from ("", *markdown(_difference_sheet(outcome)), "")
     yield from ("## Classes", "")
     yield f"{_ours(outcome)}, {outcome.benchmark.protocols[0]}; average precision (%)."
