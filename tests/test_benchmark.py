@@ -134,6 +134,16 @@ def test_other_features_need_another_folder(layout, rehearsal, truth, tmp_path, 
     assert before == {path: path.read_bytes() for path in before}
 
 
+def test_a_source_that_was_mended_is_taken_again(rehearsal, tmp_path):
+    source, out = rehearsal("wtalc"), tmp_path / "out"
+    joint = next(source.glob("*JOINTFeatures.npy"))
+    joint.rename(tmp_path / "away.npy")
+    with pytest.raises(DataError, match="none of its videos has features"):
+        prepare(THUMOS, source, out)
+    (tmp_path / "away.npy").rename(joint)
+    assert survey(THUMOS, prepare(THUMOS, source, out)).scored == "testing"
+
+
 def test_a_score_of_another_benchmark_is_not_ours(rehearsal, tmp_path, here):
     words = ("--features", rehearsal("plain"), "--out", tmp_path / "out", "--seeds", 1, "--methods", "dfe", *QUICK)
     assert run("thumos14", *words)[0] == 0

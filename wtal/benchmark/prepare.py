@@ -5,6 +5,7 @@ OUT/data         what the runs see: every annotated video, and a link to the fea
 OUT/source.json  what both were made from
 """
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -61,16 +62,27 @@ def prepare(
         "files": fingerprint(*_places(source), *([annotations] if annotations else [])),
         "grid": None if grid is None else asdict(grid),
     }
-    known: dict[str, Any] = read_json(out / SOURCE) if (out / SOURCE).is_file() else made_from
-    if not isinstance(known, dict) or any(known.get(key) != value for key, value in made_from.items()):
-        raise ConfigError(f"{out}: was made from other data than {source}, or these changed; name another --out")
+    known = _known(out, made_from, source)
     if "layout" not in known:
-        write_json(out / SOURCE, known)
+        write_json(out / SOURCE, made_from)
         plain, layout, remarks = _plain_folder(benchmark, source, out / "converted", grid, progress)
         _lay_out(benchmark, plain, _annotations(source, layout, annotations), out / "data")
-        known = {**known, "layout": layout, "remarks": remarks}
+        known = {**made_from, "layout": layout, "remarks": remarks}
         write_json(out / SOURCE, known)
     return Prepared(out / "data", known["layout"], _ambiguous(source, annotations), tuple(known["remarks"]))
+
+
+def _known(out: Path, made_from: dict[str, Any], source: Path) -> dict[str, Any]:
+    """What source.json says, {} where nothing was finished. Raises ConfigError where it is of another source."""
+    known = read_json(out / SOURCE) if (out / SOURCE).is_file() else {}
+    same = isinstance(known, dict) and all(known.get(key) == value for key, value in made_from.items())
+    if same:
+        return known
+    if "layout" in known:
+        raise ConfigError(f"{out}: was made from other data than {source}, or these changed; name another --out")
+    if known:  # it failed, and the source was mended since
+        shutil.rmtree(out / "converted", ignore_errors=True)
+    return {}
 
 
 def _require_apart(source: Path, out: Path) -> None:
