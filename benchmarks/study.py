@@ -29,6 +29,7 @@ METHODS = (
 )
 AGAINST = ("local", "self-distillation", "random-memory")  # what tells a memory's worth
 SETTINGS: Config = changed(Config(), ("model.width=64", "train.steps=200"))
+COLOURS = dict(zip(METHODS, (*map(ink, OKABE_ITO), "#111827"), strict=True))
 CENTRE = SyntheticConfig(training=96, snippets=(40, 90), action_snippets=(4, 12))
 DONE = ROOT / "docs" / "study"
 
@@ -142,7 +143,7 @@ def _draw(scores: Scores) -> None:
         for trait, panel in zip(TRAITS, panels, strict=True):
             lines = _levels(scores, trait) if name == "methods" else _leads(scores, trait)
             for title, middle, low, high in lines:
-                x, colour = range(len(trait.worlds)), ink(OKABE_ITO[METHODS.index(title) % len(OKABE_ITO)])
+                x, colour = range(len(trait.worlds)), COLOURS[title]
                 panel.plot(x, middle, marker="o", markersize=4, label=title, linewidth=1.4, color=colour)
                 panel.fill_between(x, low, high, alpha=0.12, color=colour, linewidth=0)
             panel.set_xticks(range(len(trait.worlds)), [f"{value:g}" for value in trait.worlds])
