@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -28,34 +29,48 @@ METHODS = (
     *("self-distillation", "shuffled-memory", "random-memory"),
 )
 AGAINST = ("local", "self-distillation", "random-memory")  # what tells a memory's worth
-SETTINGS: Config = changed(Config(), ("model.width=64", "train.steps=200"))
+STEPS = 200
+SETTINGS: Config = changed(Config(), ("model.width=64",))
 COLOURS = dict(zip(METHODS, (*map(ink, OKABE_ITO), "#111827"), strict=True))
 CENTRE = SyntheticConfig(training=96, snippets=(40, 90), action_snippets=(4, 12))
 DONE = ROOT / "docs" / "study"
 
 
 @dataclass(frozen=True)
+class World:
+    """What is made up, and for how many steps it is learned."""
+
+    made: SyntheticConfig
+    steps: int = STEPS
+
+
+@dataclass(frozen=True)
 class Trait:
-    """What is changed of the world, with the value that it has at the centre among the others."""
+    """What is changed, with the value that it has at the centre among the others."""
 
     title: str
-    worlds: Mapping[float, SyntheticConfig]
+    worlds: Mapping[float, World]
     methods: tuple[str, ...] = ("local", "dfe", "self-distillation")
 
 
-def _strength(factor: float) -> SyntheticConfig:
-    return replace(CENTRE, early=factor * CENTRE.early, late=factor * CENTRE.late)
+def _world(**traits: Any) -> World:
+    return World(replace(CENTRE, **traits))
+
+
+def _strength(factor: float, steps: int = STEPS) -> World:
+    return World(replace(CENTRE, early=factor * CENTRE.early, late=factor * CENTRE.late), steps)
 
 
 TRAITS = (
     Trait("strength of the signal", {x: _strength(x) for x in (0.5, 1.0, 1.5)}, METHODS),
-    Trait("strength of the context", {x: replace(CENTRE, context=x) for x in (0.0, 3.2, 6.4)}),
+    Trait("strength of the context", {x: _world(context=x) for x in (0.0, 3.2, 6.4)}),
     Trait(
         "classes (12 training videos each)",
-        {c: replace(CENTRE, classes=c, training=12 * c, testing=5 * c) for c in (4, 8, 12)},
+        {c: _world(classes=c, training=12 * c, testing=5 * c) for c in (4, 8, 12)},
     ),
-    Trait("training videos a class", {n: replace(CENTRE, training=8 * n) for n in (4, 12, 30)}),
-    Trait("share of videos with two labels", {x: replace(CENTRE, second_label=x) for x in (0.0, 0.4, 1.0)}),
+    Trait("training videos a class", {n: _world(training=8 * n) for n in (4, 12, 30)}),
+    Trait("share of videos with two labels", {x: _world(second_label=x) for x in (0.0, 0.4, 1.0)}),
+    Trait("steps of training, strength 1.5", {n: _strength(1.5, n) for n in (200, 600)}),
 )
 
 
@@ -77,15 +92,16 @@ def main(runs: Path, workers: int) -> None:
     _draw(scores)
 
 
-Scores = Mapping[tuple[SyntheticConfig, str], Score]
+Scores = Mapping[tuple[World, str], Score]
 
 
-def _job(runs: Path, world: SyntheticConfig, method: str, seed: int) -> Job:
-    name = _name(world)
+def _job(runs: Path, world: World, method: str, seed: int) -> Job:
+    name = _name(world.made)
     data = runs / "worlds" / name / f"seed-{seed}"
     if not data.exists():
-        write_synthetic(data, world, seed)
-    return Job(data, name, method, configured(SETTINGS, method, seed), Scoring("testing"), runs / "runs")
+        write_synthetic(data, world.made, seed)
+    config = configured(changed(SETTINGS, (f"train.steps={world.steps}",)), method, seed)
+    return Job(data, name, method, config, Scoring("testing"), runs / f"runs-{world.steps}")
 
 
 def _name(world: SyntheticConfig) -> str:
