@@ -155,7 +155,8 @@ def _draw(scores: Scores) -> None:
 
     pyplot.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
     for name, label in (("methods", "average mAP (%)"), ("differences", "dfe minus it (points)")):
-        figure, panels = pyplot.subplots(1, len(TRAITS), figsize=(13, 3), sharey=True, layout="constrained")
+        figure, rows = pyplot.subplots(2, 3, figsize=(10.5, 6), sharey=True, layout="constrained")
+        panels = rows.flatten()
         for trait, panel in zip(TRAITS, panels, strict=True):
             lines = _levels(scores, trait) if name == "methods" else _leads(scores, trait)
             for title, middle, low, high in lines:
@@ -166,7 +167,8 @@ def _draw(scores: Scores) -> None:
             panel.set_xlabel(trait.title)
             if name == "differences":
                 panel.axhline(0, color="0.6", linewidth=0.6)
-        panels[0].set_ylabel(label)
+        for row in rows:
+            row[0].set_ylabel(label)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
         figure.savefig(DONE / f"{name}.png", dpi=150)
         pyplot.close(figure)
