@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from wtal.cli import app
 from wtal.errors import ConfigError, DataError
 from wtal.evaluate import evaluate, fitting_protocols
-from wtal.experiment import short_names
+from wtal.experiment import evaluate_file, short_names
 from wtal.formats.activitynet import read_activitynet, write_activitynet
 from wtal.formats.results import read_results, write_results
 from wtal.formats.thumos import read_ambiguous
@@ -553,3 +553,22 @@ def test_one_file_alone_is_asked_for_the_other(files):
 )
 def test_files_are_told_apart_by_the_ends_of_their_paths(paths, names):
     assert short_names([Path(path) for path in paths]) == names
+
+
+def test_a_score_may_lie_beside_the_truth_but_not_in_its_place(tmp_path):
+    data, run = tmp_path / "data", tmp_path / "data/runs/dfe"
+    run.mkdir(parents=True)
+    found = [video("v", ("x", 1.0, 5.0))]
+    write_activitynet(data / "annotations.json", found)
+    (data / "dataset.json").write_text('{"snippet_seconds": 1.0}')
+    for place in (data, run):
+        write_results(place / "p.json", {"v": [Proposal("x", 1.0, 5.0, 0.9)]})
+        for _ in range(2):  # the second time over the first one's results
+            evaluate_file(place / "p.json", data, out=place / "results.json")
+    before = {path: path.read_bytes() for path in data.iterdir() if path.is_file()}
+    for name in ("annotations.json", "dataset.json"):
+        with pytest.raises(DataError, match="is one of the files to be read"):
+            evaluate_file(run / "p.json", data, out=data / name)
+    with pytest.raises(DataError, match="is one of the files to be read"):
+        evaluate_file(run / "p.json", data / "annotations.json", out=data / "annotations.json")
+    assert before == {path: path.read_bytes() for path in before}

@@ -28,6 +28,8 @@ from wtal.significance import SideBySide, side_by_side
 from wtal.train import Progress, train
 from wtal.validate import validator
 
+WRITTEN = ("results.json", "evaluations.json")  # what an evaluation is called where nobody says otherwise
+
 
 def train_run(
     data: Path,
@@ -168,8 +170,13 @@ def _require_files(files: Sequence[Path], out: Path | None, truth: Path, ambiguo
     if twice is not None:
         raise DataError(f"{twice}: is named twice; name each file of proposals once")
     read = [*places, *(path.resolve() for path in (truth, ambiguous) if path is not None and path.is_file())]
-    if out is not None and (out.resolve() in read or (out.is_file() and truth.resolve() in out.resolve().parents)):
+    if out is not None and (out.resolve() in read or _is_of(truth, out)):
         raise DataError(f"{out}: is one of the files to be read; name another to write to with --out")
+
+
+def _is_of(truth: Path, out: Path) -> bool:
+    """Whether a file lies right in the folder of the ground truth and is not one that we wrote there."""
+    return out.is_file() and out.resolve().parent == truth.resolve() and out.name not in WRITTEN
 
 
 def _held_out(folder: Folder, share: float, seed: int) -> frozenset[str]:
