@@ -17,7 +17,6 @@ class Sheet:
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    left: int = 1  # how many columns hold words
     bold: tuple[int, ...] = ()  # rows that are ours
 
 
@@ -25,7 +24,7 @@ def terminal(sheet: Sheet) -> Table:
     """For a terminal of any width: long words are folded."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(sheet.columns):
-        table.add_column(Text(name), justify="left" if place < sheet.left else "right", overflow="fold")
+        table.add_column(Text(name), justify="right" if place else "left", overflow="fold")
     for number, row in enumerate(sheet.rows):
         table.add_row(*map(Text, row), style="bold" if number in sheet.bold else "")
     return table
