@@ -148,7 +148,7 @@ def test_a_last_false_positive_never_helps(protocol, scene, late):
 @settings(max_examples=30, deadline=None)
 def test_doubling_time_changes_nothing_in_seconds(protocol, scene):
     proposals, truth = scene
-    slower = {id: [replace(p, start=2 * p.start, end=2 * p.end) for p in found] for id, found in proposals.items()}
+    slower = {id: [p._replace(start=2 * p.start, end=2 * p.end) for p in found] for id, found in proposals.items()}
     slow_truth = [
         replace(v, actions=tuple(Action(a.label, 2 * a.start, 2 * a.end) for a in v.actions)) for v in truth
     ]
@@ -235,7 +235,7 @@ def test_unknown_videos_are_false_positives_and_unknown_labels_are_not():
     assert elsewhere.map == (0.5,)
     assert elsewhere.counts.proposals_elsewhere == 1
     assert any("count as false positives" in note for note in elsewhere.notes)
-    other = evaluate({"v": [right, replace(wrong, label="y")]}, truth, tious=0.5)
+    other = evaluate({"v": [right, wrong._replace(label="y")]}, truth, tious=0.5)
     assert other.map == (1.0,)
     assert other.counts.proposals_of_other_labels == 1
     assert other.counts.labels_without_truth == ("y",)

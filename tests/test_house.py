@@ -15,7 +15,7 @@ FLOORS = (
     "config configs",
     "formats features provenance synthetic check",
     "dataset losses model",
-    "objective localize evaluate protocols matching result scores significance published",
+    "objective localize soft_nms evaluate protocols matching result scores significance published",
     "checkpoint train predict validate",
     "experiment jobs compare ablation card benchmark report extract export demo init doctor timelines",
     "cli door web __main__",

@@ -129,7 +129,7 @@ def test_the_first_file_is_compared_with_each_of_the_others():
 
 def test_the_interval_is_of_the_main_average():
     truth, perfect = twelve_videos()
-    short = {id: [replace(p, end=p.end - 5.5) for p in found] for id, found in perfect.items()}  # tIoU 0.45
+    short = {id: [p._replace(end=p.end - 5.5) for p in found] for id, found in perfect.items()}  # tIoU 0.45
     (entry,) = side_by_side({"short": short}, truth, ["thumos14-212"]).entries
     assert entry.average == Interval(*[pytest.approx(4 / 7)] * 3)
     (chosen,) = side_by_side({"short": short}, truth, ["thumos14-212"], tious=[0.3, 0.4]).entries
@@ -148,7 +148,7 @@ def test_a_real_file_against_its_copy_with_other_scores(shared):
     proposals = read_results(folder / "pmil_base_test.json")
     noise = np.random.default_rng(0)
     other = {
-        id: [replace(p, score=p.score * float(noise.uniform(0.7, 1.3))) for p in found]
+        id: [p._replace(score=p.score * float(noise.uniform(0.7, 1.3))) for p in found]
         for id, found in proposals.items()
     }
     ambiguous = read_ambiguous(folder / "Thumos14reduced-Annotations" / "Ambiguous_test.txt")

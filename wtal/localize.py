@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wtal.records import Proposal
-from wtal.timeline import SnippetClock, tiou
+from wtal.soft_nms import soft_nms
+from wtal.timeline import SnippetClock
 
 if TYPE_CHECKING:
     from wtal.config import LocalizeConfig
@@ -43,79 +44,74 @@ def localize(
     Thresholds over attention and over a class's evidence give runs of snippets; each run scores by outer-inner
     contrast plus a share of the video score; Gaussian soft-NMS thins them out, class by class.
     """
-    proposals: list[Proposal] = []
-    common = candidates(scores.attention, settings.attention_thresholds)
-    evidence = scores.evidence
-    for label in confident_classes(scores.video, settings.video_threshold):
-        own = candidates(_relative(evidence[:, label]), settings.evidence_thresholds)
-        runs = np.unique(np.concatenate([common, own]), axis=0)
-        contrast = outer_inner_contrast(evidence[:, label], runs, settings.flank)
-        score = contrast + settings.gamma * scores.video[label]
-        seconds = clock.seconds(runs)
-        kept, score = soft_nms(seconds, score, settings.nms_sigma, settings.min_score)
-        proposals += [
-            Proposal(classes[label], float(start), float(end), float(s))
-            for (start, end), s in zip(seconds[kept], score, strict=True)
-        ]
-    return sorted(proposals, key=lambda p: -p.score)
+    chosen = confident_classes(scores.video, settings.video_threshold)  # K
+    evidence = np.ascontiguousarray(scores.evidence.T[chosen])  # K x T
+    rows, runs = _candidates_by_class(scores.attention, evidence, settings)
+    score = outer_inner_contrast(evidence, rows, runs, settings.flank)
+    score = score + settings.gamma * scores.video[chosen][rows]
+    seconds = clock.seconds(runs)
+    kept, score = soft_nms(seconds, score, rows, settings.nms_sigma, settings.min_score)
+    names = [classes[label] for label in chosen[rows[kept]].tolist()]
+    return list(map(Proposal._make, zip(names, *seconds[kept].T.tolist(), score.tolist(), strict=True)))
 
 
-def confident_classes(video: Floats, threshold: float) -> list[int]:
-    """Classes whose video score passes; the best one if none does. C -> indices."""
+def confident_classes(video: Floats, threshold: float) -> Ints:
+    """Classes whose video score passes; the best one if none does. C -> K indices."""
     passing = np.flatnonzero(video >= threshold)
-    return passing.tolist() or [int(video.argmax())]
+    return passing if len(passing) else np.array([video.argmax()])
 
 
-def candidates(curve: Floats, thresholds: Sequence[float]) -> Ints:
-    """The runs of snippets above each threshold. T -> N x 2."""
-    return np.concatenate([np.empty((0, 2), np.intp), *(runs(curve > t) for t in thresholds)])
+def _candidates_by_class(attention: Floats, evidence: Floats, settings: "LocalizeConfig") -> tuple[Ints, Ints]:
+    """Runs of attention, which hold for every class, and of each class's own evidence; each once.
+
+    T, K x T -> N rows of the class, N x 2 [start, end), sorted by both.
+    """
+    count, length = evidence.shape
+    _, common = candidates(attention[None], settings.attention_thresholds)
+    rows, own = candidates(_relative(evidence), settings.evidence_thresholds)
+    rows = np.r_[np.repeat(np.arange(count), len(common)), rows]
+    start, end = np.r_[np.tile(common, (count, 1)), own].T
+    keys = np.unique((rows * (length + 1) + start) * (length + 1) + end)
+    keys, end = np.divmod(keys, length + 1)
+    rows, start = np.divmod(keys, length + 1)
+    return rows, np.stack([start, end], 1)
 
 
-def runs(mask: NDArray[np.bool_]) -> Ints:
-    """Half-open [start, end) of every run of True. T -> N x 2."""
-    edges = np.flatnonzero(np.diff(np.r_[False, mask, False]))
-    return edges.reshape(-1, 2)
+def candidates(curves: Floats, thresholds: Sequence[float]) -> tuple[Ints, Ints]:
+    """The runs of snippets of each curve above each threshold. K x T -> N rows of the curve, N x 2."""
+    found = [runs(curves > t) for t in thresholds] or [runs(np.zeros_like(curves, bool))]
+    rows, spans = zip(*found, strict=True)
+    return np.concatenate(rows), np.concatenate(spans)
 
 
-def outer_inner_contrast(curve: Floats, runs: Ints, flank: float) -> Floats:
-    """Mean inside each run minus the mean of its flanks, each `flank` of its length. T, N x 2 -> N.
+def runs(masks: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    """Half-open [start, end) of every run of True in each row. K x T -> N rows, N x 2."""
+    fenced = np.zeros((len(masks), masks.shape[1] + 2), bool)
+    fenced[:, 1:-1] = masks
+    rows, edges = np.nonzero(fenced[:, 1:] != fenced[:, :-1])
+    return rows[::2], edges.reshape(-1, 2)
+
+
+def outer_inner_contrast(curves: Floats, rows: Ints, runs: Ints, flank: float) -> NDArray[np.float64]:
+    """Mean inside each run minus the mean of its flanks, each `flank` of its length. K x T, N, N x 2 -> N.
 
     A flank is at least one snippet, as far as the video reaches; where there is none, outside counts as 0.
     """
-    total = np.r_[0.0, np.cumsum(curve, dtype=np.float64)]
-    start, end = runs[:, 0], runs[:, 1]
+    total = np.zeros((len(curves), curves.shape[1] + 1))
+    np.cumsum(curves, 1, dtype=np.float64, out=total[:, 1:])
+    start, end = runs.T
     reach = np.maximum(1, np.round(flank * (end - start)).astype(np.intp))
-    before, after = np.maximum(0, start - reach), np.minimum(len(curve), end + reach)
-    inside = total[end] - total[start]
-    outside = total[after] - total[before] - inside
+    before, after = np.maximum(0, start - reach), np.minimum(curves.shape[1], end + reach)
+    inside = total[rows, end] - total[rows, start]
+    outside = total[rows, after] - total[rows, before] - inside
     outer = np.maximum(1, (after - before) - (end - start))
     return inside / np.maximum(1, end - start) - outside / outer
 
 
-def soft_nms(segments: Floats, scores: Floats, sigma: float, min_score: float) -> tuple[Ints, Floats]:
-    """Gaussian soft-NMS: each chosen segment lowers the others' scores by exp(-tiou^2 / sigma).
-
-    N x 2 seconds, N -> the indices kept, the surest first, and their lowered scores.
-    """
-    scores = scores.astype(np.float64)
-    shared = tiou(segments[:, None, 0], segments[:, None, 1], segments[None, :, 0], segments[None, :, 1])
-    decay = np.exp(-(shared**2) / sigma)
-    left = np.ones(len(scores), bool)
-    kept: list[int] = []
-    while left.any():
-        best = int(np.where(left, scores, -np.inf).argmax())
-        if scores[best] < min_score:
-            break
-        left[best] = False
-        kept.append(best)
-        scores = np.where(left, scores * decay[best], scores)
-    return np.array(kept, np.intp), scores[kept]
-
-
-def _relative(curve: Floats) -> Floats:
-    """Stretched to [0, 1] over the video; a flat curve stays at 0."""
-    low, high = curve.min(), curve.max()
-    return (curve - low) / (high - low) if high > low else np.zeros_like(curve)
+def _relative(curves: Floats) -> Floats:
+    """Each row stretched to [0, 1]; a flat one stays at 0. K x T."""
+    low, high = curves.min(1, keepdims=True), curves.max(1, keepdims=True)
+    return (curves - low) / np.where(high > low, high - low, 1)
 
 
 def surest(proposals: list[Proposal], share: float = 0.4) -> list[Proposal]:

@@ -1,6 +1,7 @@
 """The plain things that one room hands to the next."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,9 +13,8 @@ class Action:
     end: float
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A predicted instance; start and end in seconds, a higher score is surer."""
+class Proposal(NamedTuple):
+    """A predicted instance; start and end in seconds, a higher score is surer. A tuple, as there are many."""
 
     label: str
     start: float
