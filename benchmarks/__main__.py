@@ -2,16 +2,18 @@
 
 import sys
 
-from benchmarks import evaluation, extraction, full_size, training, videos
+from benchmarks import evaluation, extraction, full_size, length, peers, training, videos
 from benchmarks.measure import ROOT, machine
 from wtal.files import write_text
 
 TOPICS = {
     "evaluation": ("Evaluation and localization", evaluation.rows),
+    "peers": ("Beside the field's code", peers.rows),
     "training": ("Training and inference", training.rows),
+    "length": ("From a hundred snippets to a million", length.rows),
     "extraction": ("I3D", extraction.rows),
     "videos": ("Extraction at scale", videos.rows),
-    "full_size": ("Full-size THUMOS14 shape", full_size.rows),
+    "full_size": ("The full size", full_size.rows),
 }
 
 

@@ -136,7 +136,7 @@ def test_an_interrupted_training_says_how_to_go_on_and_does(place, tmp_path):
 
 
 def test_an_interrupt_of_another_command(place, trained, monkeypatch):
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("wtal.experiment.localize_run", stop)

@@ -8,14 +8,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wtal.dataset import Batch, TrainingSet, held_out_ids, multi_hot, pad
+from wtal.dataset import Batch, ResidentSet, TrainingSet, held_out_ids, multi_hot, on_device, pad
 from wtal.errors import DataError
 from wtal.formats.plain import Folder, read_folder
+from wtal.parallel import Rows
 from wtal.records import Action, Video
 
 
 def equal(one: Batch, other: Batch) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(vars(one).values(), vars(other).values(), strict=True))
+    return one.rows == other.rows and all(
+        torch.equal(getattr(one, name), getattr(other, name)) for name in ("features", "mask", "labels")
+    )
 
 
 def test_training_records_have_no_segments(tiny):
@@ -91,6 +94,36 @@ def test_crops_stay_inside(tiny, length, snippets, step):
 
 def test_crops_start_at_every_place_in_the_course_of_training(tiny):
     assert {crop_of(tiny, 10, 7, step)[0] for step in range(60)} == {1, 2, 3, 4}
+
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int16, None], ids=str)
+@pytest.mark.parametrize("rows", [None, Rows(1, 2, 4), Rows(2, 0, 4)], ids=str)
+def test_features_on_the_device_make_the_same_batches(tiny, dtype, rows):
+    class Stored(Folder):
+        """In one type, or (None) in single precision now and then."""
+
+        def features(self, video_id: str) -> np.ndarray:
+            own = dtype or (np.float32 if video_id.endswith("3") else np.float16)
+            return (np.asarray(super().features(video_id), np.float64) * 1.37).astype(own)
+
+    data = TrainingSet(Stored(**vars(tiny)), seed=0)
+    resident = ResidentSet(data, CPU)
+    assert resident.features.dtype == (torch.float16 if dtype is np.float16 else torch.float32)
+    for step, snippets in ((0, 20), (5, 27), (7, 1000)):
+        assert equal(data.batch(step, 4, snippets, rows), resident.batch(step, 4, snippets, rows))
+
+
+def test_features_move_to_a_gpu_where_they_fill_no_more_than_half_of_it(tiny, monkeypatch):
+    data = TrainingSet(tiny, seed=0)
+    size = 2 * sum(np.asarray(data.features(i)).size for i in range(len(data)))
+    monkeypatch.setattr("wtal.dataset.ResidentSet", lambda data, device: "resident")
+    for free, place in ((2 * size, "resident"), (2 * size - 1, data)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 10**12))
+        assert on_device(data, torch.device("cuda")) is place
+    assert on_device(data, CPU) is data
 
 
 @pytest.mark.parametrize("share, count", [(0.0, 0), (0.25, 2), (0.5, 4), (1.0, 8)])

@@ -11,17 +11,18 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    "wtal errors records timeline files machine device",
+    "wtal errors records timeline files machine device cluster",
     "config configs",
-    "formats features provenance synthetic check",
+    "formats features provenance synthetic check parallel",
     "dataset losses model",
-    "objective localize soft_nms evaluate protocols matching result scores significance published",
-    "checkpoint train predict validate",
+    "objective localize soft_nms evaluate analysis protocols matching result scores significance published",
+    "checkpoint train predict validate batch",
     "experiment jobs compare ablation card benchmark report extract export demo init doctor timelines",
     "cli door web __main__",
 )
 WITHOUT_TORCH = (
-    "evaluate protocols matching result scores significance published localize records timeline features check"
+    "evaluate analysis protocols matching result scores significance published localize records timeline "
+    "features check"
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 

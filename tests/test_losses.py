@@ -60,12 +60,16 @@ def sample(lengths: list[int], labels: list[list[int]], seed: int = 0, padding: 
     return Sample(*(value.requires_grad_() for value in values), mask, tags)
 
 
+def coactivity(features: Tensor, cas: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+    return losses.coactivity_loss(*losses.high_and_low(features, cas, mask), labels)
+
+
 LOSSES: dict[str, Callable[[Sample], Tensor]] = {
     "mil_loss": lambda s: losses.mil_loss(losses.topk_mean(s.cas, s.mask, 3), s.labels, background=1),
     "mil_loss, suppressed": lambda s: losses.mil_loss(losses.topk_mean(s.cas, s.mask, 3), s.labels, background=0),
     "exclusive_loss": lambda s: losses.exclusive_loss(s.cas.softmax(-1), s.labels, s.mask, 3),
     "candidates_loss": lambda s: losses.candidates_loss(s.cas.softmax(-1), s.labels, s.mask),
-    "coactivity_loss": lambda s: losses.coactivity_loss(s.features, s.cas[..., :-1], s.labels, s.mask),
+    "coactivity_loss": lambda s: coactivity(s.features, s.cas[..., :-1], s.labels, s.mask),
     "sparsity_loss": lambda s: losses.sparsity_loss(s.attentions[0], s.mask),
     "guide_loss": lambda s: losses.guide_loss(s.attentions[0], s.cas, s.mask),
     "mutual_loss": lambda s: losses.mutual_loss(s.attentions, s.mask),
@@ -187,9 +191,9 @@ def test_one_modality_agrees_with_itself_and_two_may_not():
 
 
 def test_coactivity_asks_nothing_of_videos_that_share_no_label():
-    coactivity = LOSSES["coactivity_loss"]
-    assert coactivity(sample([7, 4, 5], [[0], [1], [2]])) == 0
-    assert coactivity(sample([7, 4, 5], [[0], [1], [0]])) > 0
+    loss = LOSSES["coactivity_loss"]
+    assert loss(sample([7, 4, 5], [[0], [1], [2]])) == 0
+    assert loss(sample([7, 4, 5], [[0], [1], [0]])) > 0
 
 
 def test_coactivity_is_lower_where_the_shared_class_looks_alike():
@@ -200,7 +204,7 @@ def test_coactivity_is_lower_where_the_shared_class_looks_alike():
     alike, unlike = torch.zeros(2, 4, H), torch.zeros(2, 4, H)
     alike[:, 1:, 1] = unlike[:, 1:, 1] = 1
     alike[:, 0, 0] = unlike[0, 0, 0] = unlike[1, 0, 2] = 1
-    near, far = (losses.coactivity_loss(x, cas, labels, mask) for x in (alike, unlike))
+    near, far = (coactivity(x, cas, labels, mask) for x in (alike, unlike))
     assert near < 0.01 < far
 
 

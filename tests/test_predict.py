@@ -10,7 +10,8 @@ import wtal
 from wtal.dataset import pad
 from wtal.errors import CheckpointError, DataError
 from wtal.localize import localize
-from wtal.predict import Localizer, load_network, require_fit, score_videos, snippet_scores
+from wtal.model import build, build_local, reach
+from wtal.predict import Localizer, global_branch, load_network, require_fit, score_videos, snippet_scores
 from wtal.train import train
 
 
@@ -126,3 +127,43 @@ def test_predicting_leaves_no_trace_in_the_model(run, tiny):
     localizer(features_of(tiny))
     assert not localizer.network.training
     assert all(torch.equal(value, before[name]) for name, value in localizer.network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"smoothing": 3, "dilations": [1, 4]},
+        {"smoothing": 0, "dilations": []},
+        {"local": "attention", "window": 3},
+        {"normalise": "video"},
+    ],
+)
+@pytest.mark.parametrize("method, branch", [("dfe", "local"), ("dfe", "global"), ("baseline", "local")])
+def test_a_window_at_a_time_says_what_one_piece_says(settings, model, method, branch):
+    torch.manual_seed(0)
+    config = settings(method=method, model=model)
+    network = build(config, (4, 6), 2).eval()
+    for weight in network.parameters():  # blocks start as the identity, and an identity has no reach
+        torch.nn.init.normal_(weight, std=0.3)
+    if branch == "global":
+        network = global_branch(network)
+    features = np.random.default_rng(0).normal(1, 1, (41, 10)).astype(np.float32)
+    whole = snippet_scores(network, features, config)
+    assert whole.attention.std() > 0.01 and whole.cas.std() > 0.01
+    for window in (1, 5, 16, 40):
+        pieces = snippet_scores(network, features, config, window)
+        for one, other in zip(vars(whole).values(), vars(pieces).values(), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_the_reach_is_as_far_as_one_snippet_is_heard(settings):
+    for model in ({"smoothing": 3, "dilations": [1, 4]}, {"local": "attention", "window": 3, "smoothing": 1}):
+        config = settings(model=model)
+        network = build_local(config, (10,), 2).eval()
+        for weight in network.parameters():
+            torch.nn.init.normal_(weight, std=0.3)
+        x, mask = torch.randn(1, 41, 10, requires_grad=True), torch.ones(1, 41, dtype=torch.bool)
+        (heard,) = torch.autograd.grad(network(x, mask).cas[0, 20].sum(), x)
+        assert (heard[0].abs().sum(-1) > 0).nonzero()[:, 0].tolist() == list(
+            range(20 - reach(config), 21 + reach(config))
+        )

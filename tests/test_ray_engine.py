@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from render import render
 
+from wtal.cluster import connected, set_up
 from wtal.errors import ConfigError, DataError
 from wtal.extract.backbones import Choice
 from wtal.extract.engine import DIED, Job, run_jobs
-from wtal.extract.ray_engine import TRIES, Extractor, _connected, run_on_ray, set_up
+from wtal.extract.ray_engine import TRIES, Extractor, run_on_ray
 
 pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed"),
@@ -56,7 +57,7 @@ def by_hand(movies, tmp_path_factory):
 def ray_started():
     """Ray, started once for all tests as the engine starts it."""
     set_up(None)
-    with _connected(None, WORKERS):
+    with connected(None, WORKERS):
         yield
 
 
@@ -121,7 +122,7 @@ def test_a_cluster_that_is_named_is_used_as_it_is(monkeypatch):
     monkeypatch.setattr("ray.shutdown", lambda: asked.append("gone"))
     with socket.create_server(("127.0.0.1", 0)) as cluster:
         address = f"127.0.0.1:{cluster.getsockname()[1]}"
-        with _connected(address, WORKERS):
+        with connected(address, WORKERS):
             ((found, settings),) = asked
     assert found == address
     assert not {"num_cpus", "object_store_memory"} & set(settings)
@@ -161,7 +162,7 @@ def test_a_cluster_that_lets_nobody_in_is_named(monkeypatch):
     monkeypatch.setattr("ray.init", refuse)
     with (
         pytest.raises(ConfigError, match=r"\(Failed to connect to Ray cluster\); start one"),
-        _connected("auto", 1),
+        connected("auto", 1),
     ):
         pass
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from wtal import checkpoint
-from wtal.dataset import held_out_ids
+from wtal import train as training
+from wtal.dataset import ResidentSet, TrainingSet, held_out_ids
 from wtal.errors import CheckpointError, ConfigError, DataError
 from wtal.experiment import train_run
 from wtal.formats.plain import read_folder
+from wtal.model import build
 from wtal.train import learning_rate, train
 
 MEMORY = pytest.mark.parametrize("memory", ["learned", "ema"])
@@ -279,6 +283,73 @@ def test_features_that_are_not_finite_are_refused_at_the_door(tiny, tmp_path, se
 def test_a_loss_that_is_not_finite_stops_training_and_says_what_to_do(tiny, tmp_path, settings):
     with pytest.raises(ConfigError, match=r"step \d+: the loss is (nan|inf), training diverged; lower train\."):
         train(settings(train={"learning_rate": 1e30}), tiny, tmp_path, device="cpu")
+
+
+def act_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch, every: int) -> None:
+    """Features on the device, and terms read in blocks of steps; but on the processor."""
+    monkeypatch.setattr(training, "READ_EVERY", {"cpu": every})
+    monkeypatch.setattr(training, "on_device", ResidentSet)
+
+
+@pytest.fixture(params=[4, 100], ids="read every {}".format)
+def as_on_a_gpu(request, monkeypatch):
+    act_as_on_a_gpu(monkeypatch, request.param)
+
+
+def test_terms_read_late_and_features_on_the_device_change_nothing(tiny, tmp_path, settings, monkeypatch):
+    config, told = settings(train={"save_every": 5, "steps": 11}), []
+    train(config, tiny, tmp_path / "plain", device="cpu", validate=strength)
+    act_as_on_a_gpu(monkeypatch, 4)
+    train(config, tiny, tmp_path / "late", device="cpu", validate=strength, progress=lambda *now: told.append(now))
+    for file in ("model.safetensors", "global.safetensors", "training.safetensors"):
+        assert same(tmp_path / "plain", tmp_path / "late", file)
+    assert metrics(tmp_path / "plain") == metrics(tmp_path / "late")
+    assert [step for step, _ in told] == list(range(1, 12))
+
+
+@pytest.mark.parametrize("step", [1, 3, 5, 6])
+def test_a_run_whose_terms_are_read_late_resumes_to_the_same(tiny, tmp_path, settings, as_on_a_gpu, step):
+    config = settings()
+    train(config, tiny, tmp_path / "whole", device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tiny, tmp_path / "broken", device="cpu", progress=stop_at(step))
+    train(config, tiny, tmp_path / "broken", resume=True, device="cpu")
+    assert same(tmp_path / "whole", tmp_path / "broken", "training.safetensors")
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "broken")
+
+
+def test_divergence_is_seen_before_anything_is_saved(tiny, tmp_path, settings, as_on_a_gpu):
+    config = settings(train={"learning_rate": 1e30, "save_every": 6})
+    with pytest.raises(ConfigError, match=r"step [2-5]: the loss is (nan|inf), training diverged"):
+        train(config, tiny, tmp_path, device="cpu")
+    assert checkpoint.newest(tmp_path) is None
+
+
+class Waiting(TorchDispatchMode):
+    """Counts what would have a GPU waited for: numbers, and sizes that depend on numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, operation, types, arguments=(), named=None):
+        name = operation.overloadpacket.__name__
+        if name in ("_local_scalar_dense", "nonzero", "masked_select", "unique", "_unique2"):
+            self.seen.append(name)
+        return operation(*arguments, **(named or {}))
+
+
+@pytest.mark.parametrize("method", ["baseline", "self-distillation", "dfe", "random-memory", "shuffled-memory"])
+def test_a_step_waits_for_nothing_on_the_device(tiny, settings, method):
+    config, cpu = settings(method), torch.device("cpu")
+    model = build(config, tiny.modalities, len(tiny.classes))
+    averaged, data = deepcopy(model), ResidentSet(TrainingSet(tiny, 0), cpu)
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
+    with Waiting() as waiting:
+        for step in range(6):
+            training._step(model, optimizer, data, config, step, cpu, None)
+            training._average(averaged, model, 0.9)
+    assert not waiting.seen
 
 
 def test_the_rate_falls_from_what_is_set_to_almost_nothing(settings):

@@ -228,7 +228,7 @@ def _flow() -> str:
 
 
 def _ray() -> str:
-    from wtal.extract.ray_engine import set_up
+    from wtal.cluster import set_up
 
     cluster = os.environ.get("RAY_ADDRESS")
     set_up(cluster)

@@ -15,6 +15,8 @@ WAYS_ON = {
     "localize": "nothing was written",
     "predict": "name the other videos to go on",
     "evaluate": "nothing was written",
+    "export": "nothing was written",
+    "analyse": "nothing was written",
 }
 
 

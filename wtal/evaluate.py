@@ -31,6 +31,22 @@ class Judged:
     ranked: Ranked
 
 
+@dataclass(frozen=True)
+class Layout:
+    """What is scored under a protocol, as columns in the order given, and what is not."""
+
+    subset: str
+    of_subset: list[Video]
+    scored: list[Video]  # those of the subset that the protocol scores
+    classes: list[str]
+    places: dict[str, int]  # video id -> its place among the scored ones, or why it has none
+    by_id: Proposals  # under the ids of the truth
+    renamed: int
+    actions: Intervals
+    proposals: Intervals
+    removed: dict[str, Bools]  # reason -> of all proposals, which are not scored
+
+
 def evaluate(
     proposals: Proposals,
     truth: Sequence[Video],
@@ -63,37 +79,27 @@ def judge(
     """What `evaluate` finds, with the matches beside it: they do not depend on which other videos are counted."""
     rules = find_protocol(protocol)
     thresholds = checked_tious(rules.tious if tious is None else tious)
-    chosen, of_subset, scored = _scored(truth, rules, subset)
-    classes = _labels(scored)
-    if not classes:
-        raise DataError(f"{rules.name} leaves out every video that has actions; use another protocol")
-    proposals, renamed = _match_ids(proposals, truth)
-    places = _places(truth, of_subset, scored)
-    actions = _columns({video.id: video.actions for video in scored}, places, classes)
-    actions = replace(actions, start=rules.truth_times(actions.start), end=rules.truth_times(actions.end))
-    found = _columns(proposals, places, classes)
-    removed = _removed(found, scored, rules, ambiguous)
-    kept = found[~np.any(list(removed.values()), axis=0)]
-    kept = replace(kept, start=rules.proposal_times(kept.start), end=rules.proposal_times(kept.end))
-    ranked = rank(kept, actions, rules, thresholds, (len(classes), len(scored)))
+    told = lay_out(proposals, truth, rules, subset, ambiguous)
+    classes, actions, kept = told.classes, told.actions, told.proposals
+    ranked = rank(kept, actions, rules, thresholds, (len(classes), len(told.scored)))
     per_class = _score(ranked, classes)
 
     counts = replace(
-        _count(of_subset, scored, actions, kept, removed),
-        videos_without_proposals=sum(not proposals.get(video.id) for video in scored),
-        labels_without_truth=_other_labels(proposals, places, classes),
+        _count(told.of_subset, told.scored, actions, kept, told.removed),
+        videos_without_proposals=sum(not told.by_id.get(video.id) for video in told.scored),
+        labels_without_truth=_other_labels(told.by_id, told.places, classes),
     )
     seen = set(kept.label.tolist())
     silent = [label for number, label in enumerate(classes) if number not in seen]
     notes = []
     if subset is None:
-        notes += subset_notes(chosen, {_subset(video) for video in truth})
-    if renamed:
-        notes.append(f"{renamed:,} videos have v_ before their id on one side only; taken as the same")
+        notes += subset_notes(told.subset, {_subset(video) for video in truth})
+    if told.renamed:
+        notes.append(f"{told.renamed:,} videos have v_ before their id on one side only; taken as the same")
     notes += comparison_notes(rules, counts, len(classes), ambiguous is not None, silent)
     result = Result(
         protocol=rules.name,
-        subset=chosen,
+        subset=told.subset,
         tious=thresholds,
         map=tuple(np.mean(list(per_class.values()), axis=0).tolist()),
         averages=rules.averages if tious is None else ((min(thresholds), max(thresholds)),),
@@ -104,6 +110,29 @@ def judge(
         checkpoint=checkpoint,
     )
     return Judged(result, ranked)
+
+
+def lay_out(
+    proposals: Proposals,
+    truth: Sequence[Video],
+    rules: Protocol,
+    subset: str | None = None,
+    ambiguous: Ambiguous | None = None,
+) -> Layout:
+    """What a protocol scores of a file, before anything is matched; options and errors as in `evaluate`."""
+    chosen, of_subset, scored = _scored(truth, rules, subset)
+    classes = _labels(scored)
+    if not classes:
+        raise DataError(f"{rules.name} leaves out every video that has actions; use another protocol")
+    by_id, renamed = _match_ids(proposals, truth)
+    places = _places(truth, of_subset, scored)
+    actions = _columns({video.id: video.actions for video in scored}, places, classes)
+    actions = replace(actions, start=rules.truth_times(actions.start), end=rules.truth_times(actions.end))
+    found = _columns(by_id, places, classes)
+    removed = _removed(found, scored, rules, ambiguous)
+    kept = found[~np.any(list(removed.values()), axis=0)]
+    kept = replace(kept, start=rules.proposal_times(kept.start), end=rules.proposal_times(kept.end))
+    return Layout(chosen, of_subset, scored, classes, places, by_id, renamed, actions, kept, removed)
 
 
 def fitting_protocols(truth: Sequence[Video], subset: str | None = None) -> list[str]:

@@ -4,10 +4,12 @@ data set ─ train ─► run folder ─ localize ─► proposals.json ─ eval
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from wtal import card, predict
+from wtal import card, parallel, predict
+from wtal.batch import localize_here, localize_on_ray
 from wtal.check import require_features
 from wtal.checkpoint import checkpoints, newest
 from wtal.config import Config
@@ -20,7 +22,6 @@ from wtal.formats.plain import Folder, read_folder
 from wtal.formats.results import read_results, write_results
 from wtal.formats.thumos import read_ambiguous
 from wtal.formats.truth import find_ambiguous, read_truth
-from wtal.localize import localize
 from wtal.protocols import PROTOCOLS, find_protocol
 from wtal.records import Proposals
 from wtal.result import Result
@@ -41,13 +42,14 @@ def train_run(
     validate: bool = False,
     hold_out: float = 0.0,
     checked: bool = False,
+    compiled: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """Train on a data set folder; the run folder gets checkpoints and metrics.jsonl. Returns the last checkpoint.
 
     `validate` scores each checkpoint on the validation segments; `hold_out` keeps a share of the training
     sequences back and scores their video-level labels instead. Nothing is chosen by these scores. `checked`
-    features were read once already.
+    features were read once already. `compiled` has torch.compile compile the local branch.
     Raises DataError for unusable data (every training feature is read once, before the first step) or a run
     folder that cannot be written, ConfigError for an unusable option, CheckpointError for another run's folder.
     """
@@ -56,13 +58,14 @@ def train_run(
     choose_device(device)  # before the data are read
     folder = read_folder(data)
     held_out = _held_out(folder, hold_out, config.train.seed)
-    if not checked:
+    first = parallel.is_first()  # of several processes the others wait for it at training's door
+    if not checked and first:
         require_features(folder, folder.subset("training"))
     if validate:
         require_actions(folder, "validation")
     score = validator(folder, config, held_out) if validate or held_out else None
     _require_place(run, folder)
-    with locked(run):
+    with locked(run) if first else nullcontext():
         last = train(
             config,
             folder,
@@ -71,23 +74,39 @@ def train_run(
             device=device,
             held_out=held_out,
             validate=score,
+            compiled=compiled,
             progress=progress,
         )
-        if not (last / card.NAME).exists():  # a finished run that was resumed may have a card with its score
+        # A finished run that was resumed may have a card with its score.
+        if first and not (last / card.NAME).exists():
             card.write_card(run, folder)
         return last
 
 
-def localize_run(run: Path, data: Path, subset: str, out: Path, branch: str = "local") -> Proposals:
-    """Proposals for every sequence of a subset by the local branch (or, to measure it, the global one)."""
+def localize_run(
+    run: Path,
+    data: Path,
+    subset: str,
+    out: Path,
+    branch: str = "local",
+    *,
+    engine: str = "local",
+    workers: int | None = None,
+) -> Proposals:
+    """Proposals for every sequence of a subset by the local branch (or, to measure it, the global one).
+
+    The engine is `local`, this process, or `ray`, many machines with as many `workers`: the file is the same.
+    """
+    _require_engine(engine, workers)
     folder = read_folder(data)
     network, meta = predict.load_network(run, branch)
     predict.require_fit(meta, folder)
-    scored = predict.score_videos(network, folder, folder.subset(subset), meta.config)
-    proposals = {
-        video.id: localize(scores, meta.classes, folder.clock_of(video.id), meta.config.localize)
-        for video, scores in scored
-    }
+    videos = folder.subset(subset)
+    if engine == "ray":
+        found = localize_on_ray(run, branch, folder, videos, workers)
+    else:
+        found = localize_here(network, meta, folder, videos)
+    proposals = dict(found)
     write_results(out, proposals)
     return proposals
 
@@ -156,6 +175,13 @@ def require_actions(folder: Folder, subset: str) -> None:
     """Raise DataError where no sequence of a subset marks when something happens."""
     if not any(video.actions for video in folder.subset(subset)):
         raise DataError(f"{folder.path}: nothing in {subset} has a start and an end to score against; mark some")
+
+
+def _require_engine(engine: str, workers: int | None) -> None:
+    if engine not in ("local", "ray"):
+        raise ConfigError(f"there is no engine {engine!r}; use local or ray")
+    if workers is not None and engine == "local":
+        raise ConfigError("--workers is for --engine ray, the local engine is one process; leave it out")
 
 
 def _require_files(files: Sequence[Path], out: Path | None, truth: Path, ambiguous: Path | None) -> None:

@@ -13,7 +13,7 @@ EPSILON = 1e-6  # keeps the logarithm of a probability finite
 def topk_mean(cas: Tensor, mask: Tensor, ratio: int) -> Tensor:
     """Video logits: the mean of each class's ceil(T_valid / ratio) strongest snippets. B x T x K -> B x K."""
     k = torch.div(mask.sum(1) + ratio - 1, ratio, rounding_mode="floor").clamp(min=1)  # B
-    longest = -(-cas.shape[1] // ratio)
+    longest = (cas.shape[1] + ratio - 1) // ratio
     strongest = cas.masked_fill(~mask[..., None], -torch.inf).topk(longest, dim=1).values
     chosen = torch.arange(longest, device=cas.device) < k[:, None]  # B x T/ratio
     return strongest.masked_fill(~chosen[..., None], 0).sum(1) / k[:, None]
@@ -56,14 +56,18 @@ def candidates_loss(classes: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
     return masked_mean(-(share + EPSILON).log(), mask)
 
 
-def coactivity_loss(features: Tensor, cas: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
-    """CASL of W-TALC: in two videos that share a class, what is high in it agrees and differs from what is low.
-
-    features B x T x H, cas B x T x C, labels B x C. Zero where no two videos share a label.
-    """
+def high_and_low(features: Tensor, cas: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """What a video looks like where a class is high, and where low. B x T x H, B x T x C -> twice B x C x H."""
     high = F.softmax(cas.masked_fill(~mask[..., None], -torch.inf), 1)  # B x T x C
     low = (1 - high).masked_fill(~mask[..., None], 0)
-    high, low = _pool(features, high), _pool(features, low)
+    return _pool(features, high), _pool(features, low)
+
+
+def coactivity_loss(high: Tensor, low: Tensor, labels: Tensor) -> Tensor:
+    """CASL of W-TALC: in two videos that share a class, what is high in it agrees and differs from what is low.
+
+    high and low B x C x H, labels B x C. Zero where no two videos share a label.
+    """
     agree = torch.einsum("ich,jch->ijc", high, high)  # cosine of every two videos, class by class
     differ = torch.einsum("ich,jch->ijc", high, low)
     share = torch.einsum("ic,jc->ijc", labels, labels)
@@ -113,18 +117,18 @@ def distillation_attention_loss(local: Tensor, teacher: Tensor, mask: Tensor) ->
 
 
 def distillation_cas_loss(
-    local: Tensor, teacher: Tensor, attention: Tensor, labels: Tensor, mask: Tensor, temperature: float
+    local: Tensor, teacher: Tensor, foreground: Tensor, labels: Tensor, mask: Tensor, temperature: float
 ) -> Tensor:
     """Pull the local class distribution toward the teacher's. B x T x (C + 1) logits each.
 
     The teacher knows the labels (B x C): classes that the video does not carry are struck from its softmax.
-    Its background share is 1 - attention (B x T), else background, which every video carries, takes all.
+    Its background share is 1 - foreground (B x T), else background, which every video carries, takes all.
     """
     some = labels.sum(1) > 0  # B
     struck = ((labels == 0) & some[:, None])[:, None]
     classes = F.softmax((teacher.detach()[..., :-1] / temperature).masked_fill(struck, -torch.inf), -1)
-    foreground = (attention.detach() * some[:, None])[..., None]  # B x T x 1
-    target = torch.cat([foreground * classes, 1 - foreground], -1)
+    share = (foreground.detach() * some[:, None])[..., None]  # B x T x 1
+    target = torch.cat([share * classes, 1 - share], -1)
     student = F.log_softmax(local / temperature, -1)
     per_snippet = (torch.xlogy(target, target) - target * student).sum(-1)  # B x T
     return temperature**2 * masked_mean(per_snippet, mask)

@@ -69,7 +69,7 @@ def rank(
 
 def find_hits(proposals: Intervals, actions: Intervals, rules: Protocol, thresholds: tuple[float, ...]) -> Bools:
     """Which proposals, given surest first within each class, are true positives. tIoUs x N."""
-    lists = list(_wishes(proposals, actions, rules, min(thresholds)))
+    lists = list(wishes(proposals, actions, rules, min(thresholds)))
     if not lists:
         return np.zeros((len(thresholds), len(proposals)), bool)
     wishing, wished, shared = (np.concatenate(column) for column in zip(*lists, strict=True))
@@ -108,7 +108,7 @@ def average_precision(hits: Bools, instances: int, interpolated: bool = True) ->
     return total
 
 
-def _wishes(
+def wishes(
     proposals: Intervals, actions: Intervals, rules: Protocol, lowest: float
 ) -> Iterator[tuple[Ints, Ints, Floats]]:
     """Per video and class: proposal rows, action rows by falling liking, tIoU; the pairs from `lowest` on."""

@@ -12,6 +12,7 @@ from wtal.dataset import Batch
 from wtal.model import DFE, Chassis
 from wtal.model.memory import EmaMemory
 from wtal.model.parts import Branch
+from wtal.parallel import gather
 
 if TYPE_CHECKING:
     from wtal.config import Config, Method, TrainConfig
@@ -47,6 +48,7 @@ def objective(model: Chassis | DFE, batch: Batch, config: "Config", step: int) -
 def chassis_terms(branch: Branch, batch: Batch, ratio: int) -> Terms:
     """What any branch is trained on."""
     suppressed, classes = branch.suppressed, F.softmax(branch.cas.float(), -1)
+    high_low = losses.high_and_low(branch.far, suppressed[..., :-1], batch.mask)
     return {
         "mil": losses.mil_loss(losses.topk_mean(branch.cas, batch.mask, ratio), batch.labels, background=1),
         "mil_suppressed": losses.mil_loss(
@@ -54,7 +56,8 @@ def chassis_terms(branch: Branch, batch: Batch, ratio: int) -> Terms:
         ),
         "exclusive": losses.exclusive_loss(classes, batch.labels, batch.mask, ratio),
         "candidates": losses.candidates_loss(classes, batch.labels, batch.mask),
-        "coactivity": losses.coactivity_loss(branch.far, suppressed[..., :-1], batch.labels, batch.mask),
+        # The one loss that compares videos with each other: those of all processes.
+        "coactivity": losses.coactivity_loss(*(gather(x, batch.rows) for x in (*high_low, batch.labels))),
         "sparsity": losses.sparsity_loss(branch.attention, batch.mask),
         "guide": losses.guide_loss(branch.attention, branch.cas, batch.mask),
         "mutual": losses.mutual_loss(branch.attentions, batch.mask),
@@ -95,8 +98,8 @@ def memory_terms(model: DFE, kind: str) -> Terms:
     if not prototypes.requires_grad:
         return {}
     classes, slots, _ = prototypes.shape
-    order = torch.randperm(classes) if kind == "shuffled" else torch.arange(classes)
-    target = order.to(prototypes.device).repeat_interleave(slots)
+    draw = torch.randperm if kind == "shuffled" else torch.arange
+    target = draw(classes, device=prototypes.device).repeat_interleave(slots)
     return {"prototypes": losses.prototypes_loss(model.local.classify(prototypes.flatten(0, 1)), target)}
 
 
@@ -104,7 +107,7 @@ def memory_terms(model: DFE, kind: str) -> Terms:
 def confident_features(branch: Branch, batch: Batch) -> tuple[Tensor, Tensor]:
     """Each carried class's mean over its video's most confident tenth. -> N x H, N classes.
 
-    Background is carried by every video, where attention is lowest.
+    Background is carried by every video, where attention is lowest. N counts the whole batch's, on every process.
     """
     scores = F.softmax(branch.cas, -1)
     evidence = torch.cat(
@@ -120,7 +123,16 @@ def confident_features(branch: Branch, batch: Batch) -> tuple[Tensor, Tensor]:
     ranked = evidence[videos, :, classes].argsort(1, descending=True)  # N x T
     chosen = torch.arange(ranked.shape[1], device=ranked.device) < count[:, None]
     features = branch.far[videos[:, None], ranked]  # N x T x H
-    return (features * chosen[..., None]).sum(1) / count[:, None], classes
+    means = (features * chosen[..., None]).sum(1) / count[:, None]  # N x H
+    return (means, classes) if batch.rows is None else _everyones(means, carried, batch)
+
+
+def _everyones(means: Tensor, carried: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """All processes' N x H means and their N classes, in the whole batch's order. carried N x 2 (video, class)."""
+    dense = means.new_zeros(len(batch.labels), batch.labels.shape[1] + 1, means.shape[1])  # B x (C + 1) x H
+    dense[carried[:, 0], carried[:, 1]] = means
+    videos, classes = F.pad(gather(batch.labels, batch.rows), (0, 1), value=1.0).nonzero().unbind(1)
+    return gather(dense, batch.rows)[videos, classes], classes
 
 
 def _global_terms(teacher: Branch, batch: Batch, ratio: int) -> Terms:
@@ -145,7 +157,7 @@ def _shuffled(teacher: Branch) -> Branch:
     """The control whose slots belong to other classes at every step."""
     if teacher.recall is None:
         return teacher
-    order = torch.randperm(teacher.recall.shape[-1]).to(teacher.recall.device)
+    order = torch.randperm(teacher.recall.shape[-1], device=teacher.recall.device)
     return replace(teacher, recall=teacher.recall[..., order])
 
 

@@ -19,11 +19,13 @@ from wtal.features import require_finite
 from wtal.formats.plain import Folder
 from wtal.localize import SnippetScores, localize
 from wtal.losses import topk_mean
-from wtal.model import DFE, Chassis
+from wtal.model import DFE, Chassis, reach
 from wtal.model.parts import Branch
 from wtal.records import Proposal, Video
 
-Network = Callable[[torch.Tensor, torch.Tensor], Branch]
+# B x T x D features, B x T mask, and the video's mean where a piece of it does not tell.
+Network = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], Branch]
+WINDOW = 4096  # snippets that go through the network at once
 
 
 class Localizer(ModelHubMixin):
@@ -92,13 +94,37 @@ class Localizer(ModelHubMixin):
 
 
 @torch.inference_mode()
-def snippet_scores(network: Network, features: NDArray[Any], config: Config) -> SnippetScores:
-    """One video's T x D features through one branch; CAS as softened probabilities."""
-    x, mask = pad([features])
-    branch = network(x, mask)
-    video = F.softmax(topk_mean(branch.suppressed, mask, config.train.topk_ratio)[0, :-1], -1)
-    cas = F.softmax(branch.cas[0] / config.localize.temperature, -1)
-    return SnippetScores(branch.attention[0].numpy(), cas.numpy(), video.numpy())
+def snippet_scores(network: Network, features: NDArray[Any], config: Config, window: int = WINDOW) -> SnippetScores:
+    """One video's T x D features through one branch; CAS as softened probabilities.
+
+    In windows that overlap as far as local enhancement reaches: the scores of one piece, with only a window of
+    features in memory.
+    """
+    centre = _centre(features, window) if config.model.normalise == "video" else None
+    around, count = reach(config), len(features)
+    attention, cas = torch.empty(1, count), []
+    for start in range(0, count, window):
+        first = max(0, start - around)
+        branch = network(*pad([features[first : start + window + around]]), centre)
+        inside = slice(start - first, start - first + window)
+        attention[:, start : start + window] = branch.attention[:, inside]
+        cas.append(branch.cas[:, inside])
+    softened, video = probabilities(attention, torch.cat(cas, 1), torch.ones(1, count, dtype=torch.bool), config)
+    return SnippetScores(attention[0].numpy(), softened[0].numpy(), video[0].numpy())
+
+
+def probabilities(
+    attention: torch.Tensor, cas: torch.Tensor, mask: torch.Tensor, config: Config
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """B x T, B x T x (C + 1) logits, B x T -> CAS as softened probabilities, and each video's classes, B x C."""
+    video = F.softmax(topk_mean(attention[..., None] * cas, mask, config.train.topk_ratio)[:, :-1], -1)
+    return F.softmax(cas / config.localize.temperature, -1), video
+
+
+def _centre(features: NDArray[Any], window: int) -> torch.Tensor:
+    """The video's mean, a window at a time. T x D -> D."""
+    total = sum(np.sum(features[i : i + window], 0, dtype=np.float64) for i in range(0, len(features), window))
+    return torch.as_tensor(total / len(features), dtype=torch.float32)
 
 
 def load_network(run: Path, branch: str) -> tuple[Network, checkpoint.Meta]:
@@ -113,7 +139,7 @@ def load_network(run: Path, branch: str) -> tuple[Network, checkpoint.Meta]:
 
 def global_branch(model: DFE) -> Network:
     """The branch that inference leaves out."""
-    return lambda x, mask: model.both_branches(x, mask)[1]
+    return lambda x, mask, centre: model.both_branches(x, mask, centre)[1]
 
 
 def require_fit(meta: checkpoint.Meta, folder: Folder) -> None:

@@ -1,27 +1,31 @@
 """The training loop. It hands on a run folder: checkpoints, metrics.jsonl."""
 
 import json
+import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from wtal import checkpoint
+from wtal import checkpoint, parallel
 from wtal.config import Config
-from wtal.dataset import Batch, TrainingSet
+from wtal.dataset import ResidentSet, TrainingSet, on_device
 from wtal.device import choose_device
 from wtal.errors import CheckpointError, ConfigError
 from wtal.files import append_line, read_text, write_text
 from wtal.formats.plain import Folder
 from wtal.model import DFE, Chassis, build
-from wtal.objective import objective
+from wtal.model.parts import Dropout
+from wtal.objective import Terms, objective
+from wtal.parallel import Rows
+
+READ_EVERY = {"cpu": 1, "cuda": 20}  # steps whose terms are read at once: to read from a GPU is to wait for it
 
 Progress = Callable[[int, dict[str, float]], None]
 Validate = Callable[[Chassis], dict[str, float]]
@@ -36,12 +40,14 @@ def train(
     device: str = "auto",
     held_out: frozenset[str] = frozenset(),
     validate: Validate | None = None,
+    compiled: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """Train and return the last checkpoint's folder.
 
     On one device and thread count a run depends on the seed and the data alone: killed at any moment and
-    resumed, it ends in the same weights.
+    resumed, it ends in the same weights. Within a `parallel.group` each process takes its rows of each batch, all
+    end in the same weights, those of one process to rounding, and the first alone writes and hears `progress`.
     `validate` scores the local branch at each checkpoint, for metrics.jsonl; nothing is chosen by it.
     Raises CheckpointError when `run` holds another run, DataError for unusable data.
     """
@@ -49,32 +55,52 @@ def train(
     data = TrainingSet(folder, config.train.seed, held_out)
     torch.manual_seed(config.train.seed)
     model = build(config, folder.modalities, len(folder.classes))
-    if config.model.normalise == "training":
+    first, rows = parallel.is_first(), parallel.own_rows(config.train.batch_size)
+    if config.model.normalise == "training" and first:
         _fit_normalisation(_local(model), data)
     model.to(place)
-    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.train.average))
+    if rows is not None:
+        _share_out(model, rows)
+    averaged = deepcopy(model)
     optimizer = torch.optim.Adam(
-        model.parameters(), config.train.learning_rate, weight_decay=config.train.weight_decay
+        model.parameters(),
+        config.train.learning_rate,
+        weight_decay=config.train.weight_decay,
+        fused=True if place.type == "cuda" else None,
     )
     meta = checkpoint.Meta(
         config, folder.classes, folder.modalities, folder.clock, 0, tuple(sorted(held_out)), folder.provenance
     )
     start = _resume(run, meta, model, averaged, optimizer) if resume else _fresh(run)
+    _require_agreement(run, start, place)
+    if first:
+        _forget_after(run / "metrics.jsonl", start)
+    if compiled:
+        _local(model).compile(dynamic=True)
+    source = on_device(data, place)
+    unread: list[Terms] = []
     for step in range(start, config.train.steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step)
-        terms = _step(model, optimizer, data, config, step, place)
-        averaged.update_parameters(model)
-        if progress is not None:
-            progress(step + 1, terms)
+        unread.append(_step(model, optimizer, source, config, step, place, rows))
+        _average(averaged, model, config.train.average if step else 0.0)
         saving = (step + 1) % config.train.save_every == 0 or step + 1 == config.train.steps
-        scores = validate(_at_rest(averaged)) if validate is not None and saving else {}
-        _log(run, {"step": step + 1, **terms, **scores})
+        if not saving and len(unread) < READ_EVERY[place.type]:
+            continue
+        lines = _read(unread, step + 1)
+        unread.clear()
+        if not first:
+            continue
+        if progress is not None:
+            for number, terms in lines.items():
+                progress(number, terms)
+        if validate is not None and saving:
+            lines[step + 1] |= validate(_at_rest(averaged))
+        _log(run, lines)
         if saving:
             _save(run, replace(meta, step=step + 1), model, averaged, optimizer)
-    last = checkpoint.newest(run)
-    assert last is not None
-    return last
+    parallel.wait(place)
+    return checkpoint.newest(run) or run  # another machine need not see what the first process wrote
 
 
 def learning_rate(config: Config, step: int) -> float:
@@ -85,27 +111,66 @@ def learning_rate(config: Config, step: int) -> float:
 def _step(
     model: Chassis | DFE,
     optimizer: torch.optim.Optimizer,
-    data: TrainingSet,
+    data: TrainingSet | ResidentSet,
     config: Config,
     step: int,
     device: torch.device,
-) -> dict[str, float]:
+    rows: Rows | None,
+) -> Terms:
+    """One step; the whole batch's loss and its terms stay on the device, so that nobody waits for them."""
     # Dropout depends on the seed and the step alone, so a resumed run repeats an uninterrupted one.
     torch.manual_seed(config.train.seed * 1_000_003 + step)
-    batch = data.batch(step, config.train.batch_size, config.train.snippets)
-    batch = Batch(*(value.to(device) for value in (batch.features, batch.mask, batch.labels)))
+    batch = data.batch(step, config.train.batch_size, config.train.snippets, rows).to(device)
     model.train()
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         loss, terms = objective(model, batch, config, step)
-    if not torch.isfinite(loss):
-        raise ConfigError(
-            f"step {step + 1}: the loss is {loss.item()}, training diverged; lower train.learning_rate, "
-            f"or set model.normalise to training where features are large"
-        )
     optimizer.zero_grad()
-    loss.backward()
+    (loss if rows is None else rows.share * loss).backward()
+    terms = {name: term.detach().float() for name, term in {"loss": loss, **terms}.items()}
+    if rows is not None:
+        terms = {name: rows.share * term for name, term in terms.items()}
+        gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+        parallel.add_up([*gradients, *terms.values()])
     optimizer.step()
-    return {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}}
+    return terms
+
+
+def _read(unread: Sequence[Terms], last: int) -> dict[int, dict[str, float]]:
+    """The terms of the steps up to `last`, by step. Raises ConfigError where training diverged."""
+    values = iter(torch.stack([term for terms in unread for term in terms.values()]).tolist())
+    lines = {}
+    for step, terms in enumerate(unread, last - len(unread) + 1):
+        lines[step] = {name: next(values) for name in terms}
+        if not math.isfinite(lines[step]["loss"]):
+            raise ConfigError(
+                f"step {step}: the loss is {lines[step]['loss']}, training diverged; lower train.learning_rate, "
+                f"or set model.normalise to training where features are large"
+            )
+    return lines
+
+
+@torch.no_grad()
+def _average(averaged: Chassis | DFE, model: Chassis | DFE, momentum: float) -> None:
+    """A moving average of the weights; buffers are taken over. (AveragedModel would have the GPU waited for.)"""
+    get_ema_multi_avg_fn(momentum)(list(averaged.parameters()), list(model.parameters()), None)
+    for ours, theirs in zip(averaged.buffers(), model.buffers(), strict=True):
+        ours.copy_(theirs)
+
+
+def _share_out(model: Chassis | DFE, rows: Rows) -> None:
+    """Every process starts from the first one's weights, and drops out what one alone would have dropped."""
+    parallel.take_from_first(model.state_dict().values())
+    for part in model.modules():
+        if isinstance(part, Dropout):
+            part.rows = rows
+
+
+def _require_agreement(run: Path, start: int, device: torch.device) -> None:
+    """Refuse to go on from different steps."""
+    firsts = torch.tensor(start, device=device)
+    parallel.take_from_first([firsts])
+    if firsts != start:
+        raise CheckpointError(f"{run}: is not the same folder for all processes; name one that all machines share")
 
 
 @torch.no_grad()
@@ -125,16 +190,14 @@ def _local(model: Chassis | DFE) -> Chassis:
     return model.local if isinstance(model, DFE) else model
 
 
-def _at_rest(averaged: AveragedModel) -> Chassis:
+def _at_rest(averaged: Chassis | DFE) -> Chassis:
     """A copy of the averaged local branch as inference would load it."""
-    return deepcopy(_local(cast("Chassis | DFE", averaged.module))).cpu().eval()
+    return deepcopy(_local(averaged)).cpu().eval()
 
 
 def _fresh(run: Path) -> int:
     if checkpoint.newest(run) is not None:
         raise CheckpointError(f"{run}: holds a run already; go on with --resume, or name another folder")
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "metrics.jsonl").unlink(missing_ok=True)
     return 0
 
 
@@ -142,7 +205,7 @@ def _resume(
     run: Path,
     meta: checkpoint.Meta,
     model: Chassis | DFE,
-    averaged: AveragedModel,
+    averaged: Chassis | DFE,
     optimizer: torch.optim.Optimizer,
 ) -> int:
     """Load the newest checkpoint of the same run, from the start if there is none. Returns the steps done."""
@@ -157,11 +220,10 @@ def _resume(
     tensors = checkpoint.read_tensors(saved / "training.safetensors")
     try:
         model.load_state_dict(_under(tensors, "model."))
-        averaged.load_state_dict(_under(tensors, "averaged."))
+        averaged.load_state_dict(_under(tensors, "averaged.module."))
         _load_optimizer(optimizer, _under(tensors, "optimizer."))
     except (RuntimeError, ValueError) as error:
         raise CheckpointError(f"{saved}: training.safetensors is of another run; train again") from error
-    _forget_after(run / "metrics.jsonl", before.step)
     return before.step
 
 
@@ -169,17 +231,16 @@ def _save(
     run: Path,
     meta: checkpoint.Meta,
     model: Chassis | DFE,
-    averaged: AveragedModel,
+    averaged: Chassis | DFE,
     optimizer: torch.optim.Optimizer,
 ) -> Path:
     training = {
         **{f"model.{name}": value for name, value in model.state_dict().items()},
-        **{f"averaged.{name}": value for name, value in averaged.state_dict().items()},
+        **{f"averaged.module.{name}": value for name, value in averaged.state_dict().items()},
         **{f"optimizer.{name}": value for name, value in _optimizer_tensors(optimizer)},
     }
     folder = run / f"checkpoint-{meta.step:06d}"
-    network = cast("Chassis | DFE", averaged.module)
-    checkpoint.save(folder, meta, network, {k: v.contiguous().cpu() for k, v in training.items()})
+    checkpoint.save(folder, meta, averaged, {k: v.contiguous().cpu() for k, v in training.items()})
     for older in checkpoint.checkpoints(run):
         if older != folder:
             shutil.rmtree(older)
@@ -204,8 +265,10 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _log(run: Path, values: dict[str, float]) -> None:
-    append_line(run / "metrics.jsonl", json.dumps(values))
+def _log(run: Path, lines: dict[int, dict[str, float]]) -> None:
+    append_line(
+        run / "metrics.jsonl", "\n".join(json.dumps({"step": step, **values}) for step, values in lines.items())
+    )
 
 
 def _forget_after(metrics: Path, step: int) -> None:

@@ -3,10 +3,10 @@
 import signal
 import sys
 
-from wtal.cli import benchmarks, data, learning, rehearse, videos
+from wtal.cli import analyse, benchmarks, data, export, learning, rehearse, videos
 from wtal.cli.app import app
 
-__all__ = ["app", "benchmarks", "data", "learning", "main", "rehearse", "videos"]
+__all__ = ["analyse", "app", "benchmarks", "data", "export", "learning", "main", "rehearse", "videos"]
 
 
 def main() -> None:

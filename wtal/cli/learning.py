@@ -43,25 +43,38 @@ def train(
             min=0, max=0.9, metavar="SHARE", help="Share of training sequences kept back, scored by their labels"
         ),
     ] = 0.0,
+    compile: Annotated[
+        bool,
+        typer.Option(
+            "--compile", help="Compile the local branch by torch.compile; its dropout draws other numbers"
+        ),
+    ] = False,
 ) -> None:
-    """Train on sequences with video-level labels; the run folder gets checkpoints and metrics.jsonl."""
+    """Train on sequences with video-level labels; the run folder gets checkpoints and metrics.jsonl.
+
+    Started by torchrun, all processes train one model.
+    """
+    from wtal import parallel
     from wtal.experiment import train_run
     from wtal.report.progress import training
 
-    settings = _config(config, set, method, seed)
-    with training(settings.train.steps, console) as progress:
-        last = train_run(
-            data,
-            out,
-            settings,
-            resume=resume,
-            device=device,
-            validate=validate,
-            hold_out=hold_out,
-            progress=progress,
-        )
-    say(f"{settings.method}: {settings.train.steps} steps, last checkpoint {last}")
-    say(f"next: {_next_command(out, data)}")
+    with parallel.group(device):
+        console.quiet = not parallel.is_first()
+        settings = _config(config, set, method, seed)
+        with training(settings.train.steps, console) as progress:
+            last = train_run(
+                data,
+                out,
+                settings,
+                resume=resume,
+                device=device,
+                validate=validate,
+                hold_out=hold_out,
+                compiled=compile,
+                progress=progress,
+            )
+        say(f"{settings.method}: {settings.train.steps} steps, last checkpoint {last}")
+        say(f"next: {_next_command(out, data)}")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -76,6 +89,10 @@ def localize(
         Path | None,
         typer.Option(metavar="FILE", help="Where to write", show_default="RUN/proposals.json"),
     ] = None,
+    engine: Annotated[str, typer.Option(metavar="NAME", help="local, or ray for many machines")] = "local",
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Workers of ray", show_default="one a machine")
+    ] = None,
 ) -> None:
     """Write proposals: label, start, end and score in seconds, in ActivityNet's result format."""
     from wtal.experiment import localize_run
@@ -84,7 +101,7 @@ def localize(
     if out is not None:
         require_results_place(out)
     place = out or run / "proposals.json"
-    proposals = localize_run(run, data, subset, place, branch)
+    proposals = localize_run(run, data, subset, place, branch, engine=engine, workers=workers)
     count = sum(map(len, proposals.values()))
     say(f"{count:,} proposals in {len(proposals):,} sequences of {subset}: {place}")
 

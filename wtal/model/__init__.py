@@ -31,6 +31,14 @@ def build_local(config: "Config", modalities: Sequence[int], classes: int) -> Ch
     return Chassis(modalities, classes, settings.width, settings.dropout, settings.normalise, local)
 
 
+def reach(config: "Config") -> int:
+    """How many snippets each side can change what the local branch says of one."""
+    settings = config.model
+    if not config.parts.local:
+        return 0
+    return settings.smoothing + (settings.window if settings.local == "attention" else sum(settings.dilations))
+
+
 def build(config: "Config", modalities: Sequence[int], classes: int) -> Chassis | DFE:
     """The network to train: with memory and global enhancement where the method has them."""
     local = build_local(config, modalities, classes)
@@ -47,4 +55,4 @@ def build(config: "Config", modalities: Sequence[int], classes: int) -> Chassis 
     return DFE(local, memory, GlobalEnhancement(settings.width))
 
 
-__all__ = ["DFE", "Chassis", "build", "build_local"]
+__all__ = ["DFE", "Chassis", "build", "build_local", "reach"]

@@ -33,9 +33,9 @@ class Chassis(nn.Module):
         self.attend = nn.ModuleList(nn.Linear(width, 1) for _ in modalities)
         self.classify = nn.Linear(width, classes + 1)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Branch:
-        """B x T x D, B x T -> Branch."""
-        x = self.normalise(x, mask)
+    def forward(self, x: Tensor, mask: Tensor, centre: Tensor | None = None) -> Branch:
+        """B x T x D, B x T -> Branch. `centre` (D): the mean of the video that x is a piece of."""
+        x = self.normalise(x, mask, centre)
         near = [
             self.dropout(embed(part).relu())
             for embed, part in zip(self.embed, x.split(self.modalities, -1), strict=True)

@@ -16,19 +16,19 @@ class DFE(nn.Module):
         super().__init__()
         self.local, self.memory, self.enhance = local, memory, enhance
 
-    def forward(self, x: Tensor, mask: Tensor) -> Branch:
+    def forward(self, x: Tensor, mask: Tensor, centre: Tensor | None = None) -> Branch:
         """Inference: the local branch alone. B x T x D, B x T -> Branch."""
-        return self.local(x, mask)
+        return self.local(x, mask, centre)
 
-    def both_branches(self, x: Tensor, mask: Tensor) -> tuple[Branch, Branch]:
+    def both_branches(self, x: Tensor, mask: Tensor, centre: Tensor | None = None) -> tuple[Branch, Branch]:
         """Training and measuring: the local branch, and the global one over all classes' slots."""
-        local = self(x, mask)
-        if not self.memory.written.any():
+        local = self(x, mask, centre)
+        if self.memory.is_empty:
             return local, local
         memory = self.memory.prototypes, self.memory.written
         near, far = self.enhance(local.near, *memory), self.enhance(local.far, *memory)
         return local, replace(
             self.local.head(near.features, far.features),
             # A class without a slot cannot be recalled, and must not be held against the others.
-            recall=far.recall if (self.memory.written > 0).any(1).all() else None,
+            recall=far.recall if self.memory.is_complete else None,
         )

@@ -11,6 +11,7 @@ class LearnedMemory(nn.Module):
     """Slots are parameters, trained by the losses that read them."""
 
     written: Tensor
+    is_empty, is_complete = False, True  # known without asking the device
 
     def __init__(self, classes: int, slots: int, width: int, trained: bool = True) -> None:
         super().__init__()
@@ -29,6 +30,16 @@ class EmaMemory(nn.Module):
         self.momentum = momentum
         self.register_buffer("prototypes", torch.zeros(classes, slots, width))
         self.register_buffer("written", torch.zeros(classes, slots, dtype=torch.long))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no slot was written yet."""
+        return not self.written.any()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether each class has a slot that was written."""
+        return bool((self.written > 0).any(1).all())
 
     @torch.no_grad()
     def update(self, features: Tensor, classes: Tensor) -> None:

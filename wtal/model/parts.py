@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wtal.parallel import Rows, draw_like
+
 
 @dataclass(frozen=True)
 class Branch:
@@ -43,11 +45,11 @@ class Normalise(nn.Module):
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """B x T x D -> B x T x D, zero on padding."""
+    def forward(self, x: Tensor, mask: Tensor, centre: Tensor | None = None) -> Tensor:
+        """B x T x D -> B x T x D, zero on padding. `centre`: the video's mean, where x is a piece of it."""
         x = (x - self.mean) / self.scale
         if self.mode == "video":
-            x = x - _video_mean(x, mask)
+            x = x - (_video_mean(x, mask) if centre is None else centre)
         return x * mask[..., None]
 
 
@@ -63,12 +65,13 @@ class Dropout(nn.Module):
     def __init__(self, share: float) -> None:
         super().__init__()
         self.share = share
+        self.rows: Rows | None = None  # of the whole batch: what one process would drop, several drop too
 
     def forward(self, x: Tensor) -> Tensor:
-        """Zero a share of the numbers while training and scale the others up."""
+        """Zero a share of the numbers while training and scale the others up. B x ... -> B x ..."""
         if not self.training or self.share == 0:
             return x
-        return x * (torch.rand_like(x) >= self.share) / (1 - self.share)
+        return x * (draw_like(x, self.rows) >= self.share) / (1 - self.share)
 
 
 class Smoothing(nn.Module):
@@ -130,7 +133,7 @@ class WindowedAttention(nn.Module):
         """B x T x H -> B x T x H."""
         b, t, h = x.shape
         w = self.window
-        blocks = -(-t // w)
+        blocks = (t + w - 1) // w
         padding = blocks * w - t
         qkv = F.pad(self.query_key_value(self.norm(x)), (0, 0, 0, padding))
         query, key, value = qkv.view(b, blocks, w, 3, self.heads, h // self.heads).unbind(3)

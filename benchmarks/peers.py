@@ -1,0 +1,119 @@
+"""THUMOS14's shape beside what the field's public code takes for it: a training step, inference, localization.
+
+The peers' figures were measured on two cores too, on synthetic features of this shape, but not in this run: they
+say how far apart things are, and no more.
+"""
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.evaluation import localization
+from benchmarks.measure import SHARED, command
+from wtal import checkpoint
+from wtal.config import parse_config
+from wtal.dataset import TrainingSet
+from wtal.formats.plain import Folder, read_folder
+from wtal.model.dfe import DFE
+from wtal.predict import Network, global_branch, score_videos
+from wtal.train import train
+
+STEPS = 40
+# batch x T of a step, its s, MB at the peak; then s of test forward, and of proposals and NMS.
+PEERS: dict[str, tuple[str, float, int, str, float]] = {
+    "CO2-Net": ("10 x 500", 3.42, 3037, "17.7", 1.16),
+    "DELU": ("10 x 320", 1.97, 2823, "14.7", 2.17),
+    "DDG-Net": ("10 x 320", 2.51, 3118, "56 to 166", 1.15),
+    "CoLA": ("16 x 750", 6.1, 1362, "31.7", 4.59),
+    "BaS-Net": ("16 x 750", 11.9, 2109, "101", 1.49),
+}
+
+
+def rows() -> list[str]:
+    """Lines of Markdown; says so where the shared annotations are absent."""
+    annotations = SHARED / "thumos14" / "Thumos14reduced-Annotations"
+    if not annotations.is_dir():
+        return ["not measured: the THUMOS14 annotations are not beside the project"]
+    place = Path(tempfile.mkdtemp())
+    try:
+        command("rehearse", str(annotations), str(place / "data"))
+        return _measured(read_folder(place / "data"), place)
+    finally:
+        shutil.rmtree(place)
+
+
+def _measured(folder: Folder, place: Path) -> list[str]:
+    config = parse_config({"train": {"steps": STEPS, "save_every": STEPS}})
+    data, out, steps = str(folder.path), str(place / "run"), f"train.steps={STEPS}"
+    _, training_peak = command("train", data, "--out", out, "--set", steps, "--set", f"train.save_every={STEPS}")
+    _, test_peak = command("localize", out, data)
+    step = _step(folder, place / "again")
+    loading = _loading(TrainingSet(folder, 0))
+    both, meta = checkpoint.load_both(place / "run")
+    assert isinstance(both, DFE)
+    local, _ = checkpoint.load_local(place / "run")
+    alone, together = (_inference(network, folder, meta) for network in (local, global_branch(both)))
+    lines = [
+        "| | batch x T | s a step | peak MB | test forward, s | proposals and NMS, s |",
+        "|---|---|---|---|---|---|",
+        *(f"| {name} | {b} | {s:.2f} | {mb:,} | {test} | {nms} |" for name, (b, s, mb, test, nms) in PEERS.items()),
+        f"| **ours** | {config.train.batch_size} x {config.train.snippets} | **{step:.2f}** | {training_peak:,.0f} "
+        f"| **{alone:.1f}** | **{localization()[0]:.2f}** |",
+        "",
+        f"Loading is {100 * loading / step:.0f} % of a step: {1000 * loading:.0f} ms, files in the system's cache.",
+        f"`wtal localize` of the 212 test videos, all in all: {test_peak:,.0f} MB at the peak.",
+        "",
+        "| the 212 test videos | parameters | GFLOP | s |",
+        "|---|---|---|---|",
+    ]
+    snippets = sum(len(folder.features(video.id)) for video in folder.subset("testing"))
+    for name, network, module, took in (
+        ("local branch alone", local, local, alone),
+        ("local and global", global_branch(both), both, together),
+    ):
+        operations = _operations(network, sum(folder.modalities)) * snippets / 1e9
+        parameters = sum(p.numel() for p in module.parameters())
+        lines.append(f"| {name} | {parameters:,} | {operations:.0f} | {took:.2f} |")
+    return lines
+
+
+def _step(folder: Folder, run: Path) -> float:
+    """Median seconds of a step, the first ones left out."""
+    config = parse_config({"train": {"steps": STEPS, "save_every": STEPS}})
+    at: list[float] = []
+    train(config, folder, run, device="cpu", progress=lambda *_: at.append(time.perf_counter()))
+    return median(np.diff(at)[5:])
+
+
+def _loading(data: TrainingSet) -> float:
+    taken = []
+    for step in range(STEPS):
+        start = time.perf_counter()
+        data.batch(step, 10, 320)
+        taken.append(time.perf_counter() - start)
+    return median(taken[5:])
+
+
+def _inference(network: Network, folder: Folder, meta: checkpoint.Meta) -> float:
+    """Best of three passes over the test videos: reading, the network, snippet scores."""
+    taken = []
+    for _ in range(3):
+        start = time.perf_counter()
+        for _ in score_videos(network, folder, folder.subset("testing"), meta.config):
+            pass
+        taken.append(time.perf_counter() - start)
+    return min(taken)
+
+
+def _operations(network: Network, width: int) -> float:
+    """Floating-point operations a snippet."""
+    x, mask = torch.randn(1, 1000, width), torch.ones(1, 1000, dtype=torch.bool)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(x, mask, None)
+    return counter.get_total_flops() / 1000

@@ -1,0 +1,31 @@
+"""A timeline from an exported model and a feature file, without PyTorch: `wtal export RUN --onnx model.onnx`, then
+
+python examples/onnx_timeline.py model.onnx clip01.npy
+"""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import onnxruntime
+
+from wtal.localize import SnippetScores, localize
+from wtal.timeline import SnippetClock
+
+
+def timeline(model, features):
+    """T x D features of one video -> its proposals, the surest first, as the run itself finds them."""
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    about = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
+    batch = {"features": features[None].astype(np.float32), "mask": np.ones((1, len(features)), bool)}
+    attention, cas, video = session.run(["attention", "cas", "video"], batch)
+    scores = SnippetScores(attention[0], cas[0], video[0])
+    clock = SnippetClock(about["snippet_seconds"], about["offset_seconds"])
+    return localize(scores, about["classes"], clock, SimpleNamespace(**about["config"]["localize"]))
+
+
+if __name__ == "__main__":
+    model, features = sys.argv[1:]
+    for proposal in timeline(model, np.load(features)):
+        print(f"{proposal.start:9.2f} to {proposal.end:9.2f} s  {proposal.score:5.3f}  {proposal.label}")

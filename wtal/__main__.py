@@ -1,0 +1,5 @@
+"""`python -m wtal` is `wtal`, as for `torchrun -m wtal train`."""
+
+from wtal.cli import main
+
+main()

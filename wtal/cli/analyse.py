@@ -1,0 +1,65 @@
+"""The command that tells why proposals lose points."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wtal.cli.app import app, console, say
+from wtal.cli.learning import PANEL, PROTOCOLS
+
+
+@app.command(rich_help_panel=PANEL)
+def analyse(
+    proposals: Annotated[
+        Path, typer.Argument(metavar="PROPOSALS", help="Anybody's proposals in ActivityNet's result format")
+    ],
+    truth: Annotated[
+        Path,
+        typer.Argument(metavar="TRUTH", help="ActivityNet JSON, data set folder, THUMOS texts or W-TALC arrays"),
+    ],
+    protocol: Annotated[str, typer.Option(metavar="NAME", help=PROTOCOLS)] = "activitynet",
+    tiou: Annotated[float, typer.Option(help="tIoU from which on a prediction finds an action")] = 0.5,
+    subset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which subset of TRUTH", show_default="the protocol's"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where to write analysis.json and analysis.png",
+            show_default="that of PROPOSALS",
+        ),
+    ] = None,
+) -> None:
+    """Tell why proposals lose points: errors by kind, what mending each is worth, which actions are missed."""
+    from wtal.analysis import analyse as analyse_proposals
+    from wtal.files import write_json
+    from wtal.formats.results import read_results
+    from wtal.formats.truth import find_ambiguous, read_truth
+    from wtal.report.analysis_plot import draw_analysis
+    from wtal.report.analysis_table import render
+
+    folder = proposals.parent if out is None else out
+    numbers, picture = folder / "analysis.json", folder / "analysis.png"
+    _require_places(proposals, truth, folder, numbers)
+    found = analyse_proposals(
+        read_results(proposals), read_truth(truth), protocol, tiou, subset, find_ambiguous(truth)
+    )
+    write_json(numbers, found.to_json())
+    draw_analysis(picture, found)
+    render(found, console)
+    say(f"written to {numbers} and {picture}")
+
+
+def _require_places(proposals: Path, truth: Path, folder: Path, numbers: Path) -> None:
+    """Refuse a folder of proposals, a file to write into, and to write over what is to be read."""
+    from wtal.errors import DataError
+
+    if proposals.is_dir():
+        raise DataError(f"{proposals}: is a folder, not proposals; name a file of proposals, then the ground truth")
+    if folder.is_file():
+        raise DataError(f"{folder}: is a file; name a folder for analysis.json and analysis.png with --out")
+    if numbers.resolve() in (proposals.resolve(), truth.resolve()):
+        raise DataError(f"{numbers}: is one of the files to be read; name another folder with --out")

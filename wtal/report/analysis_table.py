@@ -1,0 +1,89 @@
+"""An error analysis as tables; the numbers are all in `wtal.analysis.records.Analysis`."""
+
+from collections.abc import Callable
+
+from rich.console import Console
+
+from wtal.analysis.records import BOUNDS, DEPTH, SIZES, Analysis, Group
+from wtal.report.say import say
+from wtal.report.sheet import Sheet, terminal
+from wtal.report.tables import counted
+
+LIMITS = (*(f"≤ {bound}" for bound in BOUNDS), f"> {BOUNDS[-1]}")
+
+
+def render(analysis: Analysis, console: Console) -> None:
+    """Predictions by kind, instances by trait, and what to know about the numbers."""
+    say(console, what_counts(analysis))
+    console.print(terminal(kind_sheet(analysis)))
+    say(console, what_is_missed(analysis))
+    for sheet in trait_sheets(analysis):
+        console.print(terminal(sheet))
+    for line in [*counted(analysis.result), *analysis.notes]:
+        say(console, line)
+
+
+def what_counts(analysis: Analysis) -> str:
+    """Which predictions the kinds are told of, and the scores that a gain is added to."""
+    result = analysis.result
+    return (
+        f"predictions by kind at tIoU {analysis.tiou:g}, {result.protocol}: the {DEPTH} surest for each instance "
+        f"of a class (top-{DEPTH}G), {analysis.counted:,} of {result.counts.proposals:,}\n"
+        f"gain: points of mAP, were the kind mended; now {percent(analysis.map_at_tiou)} at "
+        f"{analysis.tiou:g}, {percent(result.average())} on average over {span(analysis)}"
+    )
+
+
+def what_is_missed(analysis: Analysis) -> str:
+    """The whole that the sizes are parts of."""
+    whole = analysis.whole
+    return (
+        f"missed at tIoU {analysis.tiou:g}: {whole.missed:,} of {whole.instances:,} instances, "
+        f"{percent(whole.miss_rate)} %; normalised mAP over {span(analysis)}: {percent(whole.normalised_map)}"
+    )
+
+
+def kind_sheet(analysis: Analysis) -> Sheet:
+    """A row a kind: how many, their share among the surest and among all that count, and what mending is worth."""
+    surest = analysis.profile[0]
+    rows = []
+    for kind, count in analysis.kinds.items():
+        gain = analysis.gains.get(kind)
+        gained = (f"{100 * gain.at_tiou:+.1f}", f"{100 * gain.average:+.1f}") if gain else ("", "")
+        shares = share(surest[kind], sum(surest.values())), share(count, analysis.counted)
+        rows.append((kind, f"{count:,}", *shares, *gained))
+    columns = ("kind", "predictions", "% of top-1G", f"% of top-{DEPTH}G")
+    return Sheet((*columns, f"gain at {analysis.tiou:g}", f"gain {span(analysis)}"), tuple(rows))
+
+
+def trait_sheets(analysis: Analysis) -> list[Sheet]:
+    """A row a trait, a column a size: how many instances, the share that is missed, and the normalised mAP."""
+    figures: dict[str, Callable[[Group], str]] = {
+        "instances": lambda group: f"{group.instances:,}",
+        "missed (%)": lambda group: percent(group.miss_rate),
+        "normalised mAP (%)": lambda group: percent(group.normalised_map),
+    }
+    sizes = [f"{size} {limit}" for size, limit in zip(SIZES, LIMITS, strict=True)]
+    return [
+        Sheet(
+            (title, *sizes),
+            tuple((f"{trait.name}, {trait.unit}", *map(told, trait.groups)) for trait in analysis.traits),
+        )
+        for title, told in figures.items()
+    ]
+
+
+def span(analysis: Analysis) -> str:
+    """The protocol's tIoUs, as 0.1-0.7."""
+    tious = analysis.result.tious
+    return f"{tious[0]:g}-{tious[-1]:g}"
+
+
+def percent(value: float | None) -> str:
+    """A fraction with one decimal; empty where there is none."""
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def share(part: int, whole: int) -> str:
+    """The part in percent of the whole; empty where there is nothing."""
+    return percent(part / whole if whole else None)
