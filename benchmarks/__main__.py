@@ -20,10 +20,12 @@ TOPICS = {
 def main(names: list[str]) -> None:
     """Run the named topics, or all of them."""
     lines = ["# Benchmarks", "", "Written by `make bench`; the machine is shared, so read ratios.", "", *machine()]
+    print("\n".join(lines), flush=True)
     for name in names or TOPICS:
         title, rows = TOPICS[name]
-        lines += ["", f"## {title}", "", f"`python -m benchmarks {name}`", "", *rows()]
-        print("\n".join(lines[-4:]), flush=True)
+        section = ["", f"## {title}", "", f"`python -m benchmarks {name}`", "", *rows()]
+        print("\n".join(section), flush=True)
+        lines += section
     if not names:
         write_text(ROOT / "benchmarks" / "RESULTS.md", "\n".join(lines) + "\n")
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wtal.dataset import Batch, ResidentSet, TrainingSet, held_out_ids, multi_hot, on_device, pad
+from wtal.dataset import Batch, ResidentSet, TrainingSet, ahead, held_out_ids, multi_hot, on_device, pad
 from wtal.errors import DataError
 from wtal.formats.plain import Folder, read_folder
 from wtal.parallel import Rows
@@ -164,3 +164,24 @@ def test_padding_is_masked_and_what_is_real_is_kept():
     assert features.shape == (2, 4, 3) and features.dtype == torch.float32
     assert mask.tolist() == [[True, True, False, False], [True] * 4]
     assert features[0].sum(1).tolist() == [3, 3, 0, 0] and features[1].eq(2).all()
+
+
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_batches_read_ahead_are_the_same_in_the_same_order(tiny, count):
+    data = TrainingSet(tiny, 3)
+    found = list(ahead(lambda step: data.batch(step, 2, 20), range(5, 5 + count)))
+    assert [step for step, _ in found] == list(range(5, 5 + count))
+    for step, batch in found:
+        assert torch.equal(batch.features, data.batch(step, 2, 20).features)
+
+
+def test_what_goes_wrong_while_reading_ahead_is_told_where_the_batch_is_due():
+    def broken(step):
+        if step == 2:
+            raise DataError("torn")
+        return step
+
+    due = ahead(broken, range(4))
+    assert [next(due), next(due)] == [(0, 0), (1, 1)]
+    with pytest.raises(DataError, match="torn"):
+        next(due)

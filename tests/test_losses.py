@@ -310,3 +310,27 @@ def test_candidates_are_the_carried_classes_and_background():
     assert losses.candidates_loss(either.softmax(-1), carrying([0, 2]), everywhere(either)).item() == pytest.approx(
         0, abs=1e-6
     )
+
+
+@given(st.integers(0, 999), st.floats(0.01, 0.99), st.floats(0.01, 0.99))
+def test_levelled_attention_keeps_its_order_and_takes_the_wanted_mean(seed, level, wanted):
+    draw = torch.Generator().manual_seed(seed)
+    attention = (torch.rand(3, 9, generator=draw) * 0.2 + level * 0.8).clamp(0.01, 0.99)
+    foreground = torch.rand(3, 9, generator=draw) * 0.01 + wanted * 0.99
+    mask = torch.arange(9) < torch.tensor([9, 4, 1])[:, None]
+    found = losses.levelled(attention, foreground, mask)
+    garbage = losses.levelled(attention.masked_fill(~mask, 1.0), foreground.masked_fill(~mask, 0.0), mask)
+    for row, other, aim, real, same in zip(attention, found, foreground, mask, garbage, strict=True):
+        assert other[real].mean().item() == pytest.approx(aim[real].mean().item(), abs=1e-4)
+        assert torch.equal(row[real].argsort(), other[real].argsort())
+        torch.testing.assert_close(other[real], same[real], rtol=0, atol=0)
+
+
+def test_attention_at_the_wanted_level_stays_and_extremes_are_finite():
+    mask = torch.ones(1, 6, dtype=torch.bool)
+    attention = torch.tensor([[0.1, 0.3, 0.5, 0.5, 0.7, 0.9]])
+    torch.testing.assert_close(losses.levelled(attention, attention.flip(1), mask), attention, atol=1e-4, rtol=0)
+    for extreme in (torch.zeros(1, 6), torch.ones(1, 6)):
+        for one, other in ((attention, extreme), (extreme, attention), (extreme, 1 - extreme)):
+            assert losses.levelled(one, other, mask).isfinite().all()
+            assert abs(losses.levelled(one, other, mask).mean() - other.mean()) < 1e-2

@@ -347,7 +347,7 @@ def test_a_step_waits_for_nothing_on_the_device(tiny, settings, method):
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     with Waiting() as waiting:
         for step in range(6):
-            training._step(model, optimizer, data, config, step, cpu, None)
+            training._step(model, optimizer, data.batch(step, 3, 20), config, step)
             training._average(averaged, model, 0.9)
     assert not waiting.seen
 

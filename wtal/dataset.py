@@ -1,6 +1,7 @@
 """From a folder of features and tags to batches of tensors. Axes: B videos, T snippets, D features, C classes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,6 +131,18 @@ def on_device(data: TrainingSet, device: torch.device) -> TrainingSet | Resident
         return data
     size = sum(data.length(i) for i in range(len(data))) * data.width * data.kept_dtype().itemsize
     return ResidentSet(data, device) if size <= torch.cuda.mem_get_info(device)[0] / 2 else data
+
+
+def ahead(batch_of: Callable[[int], Batch], steps: Iterable[int]) -> Iterator[tuple[int, Batch]]:
+    """Each step with its batch, the next of which is read while this one is worked on."""
+    with ThreadPoolExecutor(1) as reader:
+        coming: tuple[int, Future[Batch]] | None = None
+        for step in steps:
+            ready, coming = coming, (step, reader.submit(batch_of, step))
+            if ready is not None:
+                yield ready[0], ready[1].result()
+        if coming is not None:
+            yield coming[0], coming[1].result()
 
 
 def held_out_ids(folder: Folder, share: float, seed: int) -> frozenset[str]:

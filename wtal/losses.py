@@ -21,8 +21,19 @@ def topk_mean(cas: Tensor, mask: Tensor, ratio: int) -> Tensor:
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over videos of each video's mean over its real snippets. B x T -> scalar."""
-    per_video = values.masked_fill(~mask, 0).sum(1) / mask.sum(1).clamp(min=1)
-    return per_video.mean()
+    return _video_mean(values, mask).mean()
+
+
+@torch.no_grad()
+def levelled(attention: Tensor, foreground: Tensor, mask: Tensor) -> Tensor:
+    """Attention at another level: its logits are shifted until a video's mean is that of `foreground`. B x T each."""
+    logits, wanted = attention.float().logit(EPSILON), _video_mean(foreground.float(), mask)
+    low, high = torch.full_like(wanted, -20), torch.full_like(wanted, 20)
+    for _ in range(24):  # each halves what is open
+        middle = (low + high) / 2
+        short = _video_mean((logits + middle).sigmoid(), mask) < wanted
+        low, high = torch.where(short, middle, low), torch.where(short, high, middle)
+    return (logits + low).sigmoid()
 
 
 def mil_loss(video_logits: Tensor, labels: Tensor, background: float) -> Tensor:
@@ -74,6 +85,11 @@ def coactivity_loss(high: Tensor, low: Tensor, labels: Tensor) -> Tensor:
     share = share * (1 - torch.eye(len(labels), device=labels.device))[..., None]
     hinge = F.relu(0.5 + differ - agree)
     return (hinge * share).sum() / share.sum().clamp(min=1)
+
+
+def _video_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Over each video's real snippets. B x T -> B x 1."""
+    return values.masked_fill(~mask, 0).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
 
 
 def _carried(labels: Tensor) -> Tensor:

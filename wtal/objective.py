@@ -79,7 +79,7 @@ def distillation_terms(local: Branch, teacher: Branch, batch: Batch, temperature
             local.attention, teacher.attention, batch.mask
         ),
         "distillation_cas": losses.distillation_cas_loss(
-            local.cas, opinion(teacher), teacher.attention, batch.labels, batch.mask, temperature
+            local.cas, opinion(teacher), foreground(teacher, batch.mask), batch.labels, batch.mask, temperature
         ),
         "distillation_features": losses.distillation_features_loss(local.far, teacher.far, batch.mask),
     }
@@ -90,6 +90,14 @@ def opinion(teacher: Branch) -> Tensor:
     if teacher.recall is None:
         return teacher.cas
     return (F.softmax(teacher.cas.float(), -1) / 2 + teacher.recall.float() / 2 + losses.EPSILON).log()
+
+
+def foreground(teacher: Branch, mask: Tensor) -> Tensor:
+    """The teacher's foreground share: attention tells which snippets, the classifier how many. B x T.
+
+    The losses hardly tie attention to a level; where it is high on background too, so would the class scores be.
+    """
+    return losses.levelled(teacher.attention, 1 - F.softmax(teacher.cas.float(), -1)[..., -1], mask)
 
 
 def memory_terms(model: DFE, kind: str) -> Terms:

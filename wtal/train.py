@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from wtal import checkpoint, parallel
 from wtal.config import Config
-from wtal.dataset import ResidentSet, TrainingSet, on_device
+from wtal.dataset import Batch, TrainingSet, ahead, on_device
 from wtal.device import choose_device
 from wtal.errors import CheckpointError, ConfigError
 from wtal.files import append_line, read_text, write_text
@@ -77,12 +78,14 @@ def train(
         _forget_after(run / "metrics.jsonl", start)
     if compiled:
         _local(model).compile(dynamic=True)
-    source = on_device(data, place)
+    batch_of = partial(
+        on_device(data, place).batch, size=config.train.batch_size, snippets=config.train.snippets, rows=rows
+    )
     unread: list[Terms] = []
-    for step in range(start, config.train.steps):
+    for step, batch in ahead(batch_of, range(start, config.train.steps)):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step)
-        unread.append(_step(model, optimizer, source, config, step, place, rows))
+        unread.append(_step(model, optimizer, batch.to(place), config, step))
         _average(averaged, model, config.train.average if step else 0.0)
         saving = (step + 1) % config.train.save_every == 0 or step + 1 == config.train.steps
         if not saving and len(unread) < READ_EVERY[place.type]:
@@ -111,18 +114,16 @@ def learning_rate(config: Config, step: int) -> float:
 def _step(
     model: Chassis | DFE,
     optimizer: torch.optim.Optimizer,
-    data: TrainingSet | ResidentSet,
+    batch: Batch,
     config: Config,
     step: int,
-    device: torch.device,
-    rows: Rows | None,
 ) -> Terms:
     """One step; the whole batch's loss and its terms stay on the device, so that nobody waits for them."""
     # Dropout depends on the seed and the step alone, so a resumed run repeats an uninterrupted one.
     torch.manual_seed(config.train.seed * 1_000_003 + step)
-    batch = data.batch(step, config.train.batch_size, config.train.snippets, rows).to(device)
+    kind, rows = batch.features.device.type, batch.rows
     model.train()
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+    with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
         loss, terms = objective(model, batch, config, step)
     optimizer.zero_grad()
     (loss if rows is None else rows.share * loss).backward()
