@@ -24,14 +24,14 @@ def soft_nms(
     sinks = tiou(*segments[one].T, *segments[other].T) ** 2 / sigma
     left, kept = lowered >= min_score, np.zeros(len(lowered), bool)
     while left.any():
-        both = left[one] & left[other]
+        both = np.flatnonzero(left[one] & left[other])
         one, other, sinks = one[both], other[both], sinks[both]
-        ahead = (lowered[one] > lowered[other]) | ((lowered[one] == lowered[other]) & (one < other))
-        winner, loser = np.where(ahead, (one, other), (other, one))
+        winner = np.where(lowered[one] >= lowered[other], one, other)  # of equals the first
+        loser = one + other - winner
         best = left.copy()
         best[loser] = False
         kept |= best
-        chosen = best[winner]
+        chosen = np.flatnonzero(best[winner])
         lowered *= np.exp(-np.bincount(loser[chosen], sinks[chosen], len(lowered)))
         left &= ~best & (lowered >= min_score)
     surest = np.flatnonzero(kept)
@@ -40,13 +40,14 @@ def soft_nms(
 
 
 def overlapping_pairs(segments: Floats, groups: Ints) -> tuple[Ints, Ints]:
-    """Indices of every two segments of one group that share some time, each pair once. N x 2, N -> P, P."""
-    edges = np.unique(segments)
-    start, end = (groups * len(edges) + np.searchsorted(edges, side) for side in segments.T)
+    """Indices of every two segments of one group that share some time, the lower first. N x 2, N -> P, P."""
+    # Each group gets a stretch of time to itself, so that one search finds the neighbours of all.
+    start, end = segments.T + groups * (np.ptp(segments) + 1 if len(segments) else 0)
     order = np.argsort(start, kind="stable")
     first = np.arange(len(order))
     # In the order of their starts, whatever begins before a segment's end follows right behind it.
     behind = np.maximum(0, np.searchsorted(start[order], end[order]) - first - 1)
     one = np.repeat(first, behind)
     other = one + 1 + np.arange(len(one)) - np.repeat(np.cumsum(behind) - behind, behind)
-    return order[one], order[other]
+    one, other = order[one], order[other]
+    return np.minimum(one, other), np.maximum(one, other)
