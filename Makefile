@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.docs-installed
 
-.PHONY: setup demo test check bench docs picture clean
+.PHONY: setup demo test check bench bench-quick docs picture clean
 
 setup: $(STAMP)
 
@@ -27,6 +27,10 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+# Some minutes, printed only.
+bench-quick: $(STAMP)
+	$(BIN)/python -m benchmarks evaluation peers training
 
 # The site, into site/. A broken link is an error.
 docs: $(DOCS_STAMP)

@@ -1,6 +1,7 @@
 """Scoring a real system's 31,587 proposals, and localizing 212 videos from given scores."""
 
 import time
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,10 +11,11 @@ from wtal.evaluate import evaluate
 from wtal.formats.results import read_results
 from wtal.formats.truth import find_ambiguous, read_truth
 from wtal.localize import SnippetScores, localize
-from wtal.records import Action, Proposal, Video
+from wtal.records import Action, Proposal, Proposals, Video
 from wtal.timeline import SnippetClock
 
 VIDEOS, EACH = 19_228, 100
+CLOCK, SETTINGS = SnippetClock(16 / 25), LocalizeConfig()
 PROTOCOLS = ("thumos14-210", "thumos14-212", "thumos14-snippet", "wtalc")
 
 
@@ -38,31 +40,37 @@ def rows() -> list[str]:
         took = seconds(lambda name=name: evaluate(proposals, truth, name, ambiguous=ambiguous))
         values = " | ".join(f"{100 * value:.2f}" for value in result.map)
         lines.append(f"| {name} | {values} | {100 * result.average():.2f} | {took:.3f} |")
-    took, keeping, videos, snippets, count = localization()
+    canned = read_canned()
+    classes = class_names(truth)
+    took, found = localization(canned, classes)
+    keeping = seconds(lambda: [localize(scores, classes, CLOCK, SETTINGS) for scores in canned.values()])
+    snippets, count = sum(len(scores.attention) for scores in canned.values()), sum(map(len, found.values()))
     return [
         *lines,
         "",
-        f"Localization of {videos} videos, {snippets:,} snippets, {count:,} proposals: {took:.2f} s, each video's "
-        f"proposals handed on; {keeping:.2f} s where all are kept, and the garbage collector looks through them.",
+        f"Localization of {len(canned)} videos, {snippets:,} snippets, {count:,} proposals: {took:.2f} s, each "
+        f"video's handed on; {keeping:.2f} s where all are kept, and the garbage collector looks through them.",
         "",
         f"ActivityNet's size, {VIDEOS:,} videos of {EACH} proposals, ten tIoU thresholds: {_activitynet():.1f} s.",
     ]
 
 
-def localization() -> tuple[float, float, int, int, int]:
-    """Median seconds from given scores to proposals, dropped or kept; how many videos, snippets, proposals."""
+def read_canned() -> dict[str, SnippetScores]:
+    """Scores of THUMOS14's testing videos, made from the truth and noise, by id."""
     with np.load(SHARED / "bench" / "canned_cas.npz") as arrays:
-        canned = [
-            _scores(arrays[name], arrays[name.replace("/cas", "/attn")])
-            for name in arrays.files
-            if name.endswith("/cas")
-        ]
-    classes = [str(c) for c in range(canned[0].cas.shape[1] - 1)]
-    clock, settings = SnippetClock(16 / 25), LocalizeConfig()
-    keeping = seconds(lambda: [localize(scores, classes, clock, settings) for scores in canned])
-    took = seconds(lambda: sum(len(localize(scores, classes, clock, settings)) for scores in canned))
-    count = sum(len(localize(scores, classes, clock, settings)) for scores in canned)
-    return took, keeping, len(canned), sum(len(scores.attention) for scores in canned), count
+        ids = [name.removesuffix("/cas") for name in arrays.files if name.endswith("/cas")]
+        return {id: _scores(arrays[f"{id}/cas"], arrays[f"{id}/attn"]) for id in ids}
+
+
+def class_names(truth: Sequence[Video]) -> list[str]:
+    """In the order of the canned scores' columns."""
+    return sorted({label for video in truth for label in video.labels})
+
+
+def localization(canned: Mapping[str, SnippetScores], classes: Sequence[str]) -> tuple[float, Proposals]:
+    """Median seconds from given scores to proposals, and the proposals."""
+    took = seconds(lambda: sum(len(localize(scores, classes, CLOCK, SETTINGS)) for scores in canned.values()))
+    return took, {id: localize(scores, classes, CLOCK, SETTINGS) for id, scores in canned.items()}
 
 
 def _activitynet() -> float:

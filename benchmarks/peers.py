@@ -14,25 +14,27 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.evaluation import localization
-from benchmarks.measure import SHARED, command
+from benchmarks.evaluation import class_names, localization, read_canned
+from benchmarks.measure import SHARED, command, seconds
 from wtal import checkpoint
 from wtal.config import parse_config
 from wtal.dataset import TrainingSet
+from wtal.evaluate import evaluate
 from wtal.formats.plain import Folder, read_folder
+from wtal.formats.truth import read_truth
 from wtal.model.dfe import DFE
 from wtal.predict import Network, global_branch, score_videos
 from wtal.train import train
 
 STEPS = 40
-# batch x T of a step, its s, MB at the peak; then s of test forward, and of proposals and NMS.
-PEERS: dict[str, tuple[str, float, int, str, float]] = {
-    "CO2-Net": ("10 x 500", 3.42, 3037, "17.7", 1.16),
-    "DELU": ("10 x 320", 1.97, 2823, "14.7", 2.17),
-    "DDG-Net": ("10 x 320", 2.51, 3118, "56 to 166", 1.15),
-    "CoLA": ("16 x 750", 6.1, 1362, "31.7", 4.59),
-    "BaS-Net": ("16 x 750", 11.9, 2109, "101", 1.49),
-}
+# Parameters in millions, batch x T of a step, its s, peak MB; s of test forward, of proposals and NMS, of mAP.
+PEERS = (
+    "CO2-Net | 46.7 | 10 x 500 | 3.42 | 3,037 | 17.7 | 1.16 | 9.2",
+    "DELU | 46.7 | 10 x 320 | 1.97 | 2,823 | 14.7 | 2.17 | 15.7",
+    "DDG-Net | 29.9 | 10 x 320 | 2.51 | 3,118 | 56 to 166 | 1.15 | 11.4",
+    "CoLA | 12.6 | 16 x 750 | 6.10 | 1,362 | 31.7 | 4.59 | 8.7",
+    "BaS-Net | 26.3 | 16 x 750 | 11.90 | 2,109 | 101 | 1.49 | 6.7",
+)
 
 
 def rows() -> list[str]:
@@ -49,7 +51,6 @@ def rows() -> list[str]:
 
 
 def _measured(folder: Folder, place: Path) -> list[str]:
-    config = parse_config({"train": {"steps": STEPS, "save_every": STEPS}})
     data, out, steps = str(folder.path), str(place / "run"), f"train.steps={STEPS}"
     _, training_peak = command("train", data, "--out", out, "--set", steps, "--set", f"train.save_every={STEPS}")
     _, test_peak = command("localize", out, data)
@@ -59,12 +60,15 @@ def _measured(folder: Folder, place: Path) -> list[str]:
     assert isinstance(both, DFE)
     local, _ = checkpoint.load_local(place / "run")
     alone, together = (_inference(network, folder, meta) for network in (local, global_branch(both)))
+    truth = read_truth(SHARED / "thumos14" / "acmnet_gt.json")
+    proposing, found = localization(read_canned(), class_names(truth))
+    scoring = seconds(lambda: evaluate(found, truth, "thumos14-snippet"))
     lines = [
-        "| | batch x T | s a step | peak MB | test forward, s | proposals and NMS, s |",
-        "|---|---|---|---|---|---|",
-        *(f"| {name} | {b} | {s:.2f} | {mb:,} | {test} | {nms} |" for name, (b, s, mb, test, nms) in PEERS.items()),
-        f"| **ours** | {config.train.batch_size} x {config.train.snippets} | **{step:.2f}** | {training_peak:,.0f} "
-        f"| **{alone:.1f}** | **{localization()[0]:.2f}** |",
+        "| | parameters, M | batch x T | s a step | peak MB | test forward, s | proposals and NMS, s | mAP, s |",
+        "|---|---|---|---|---|---|---|---|",
+        *(f"| {peer} |" for peer in PEERS),
+        f"| **ours** | {_parameters(both) / 1e6:.1f} | 10 x 320 | **{step:.2f}** | {training_peak:,.0f} "
+        f"| **{alone:.1f}** | **{proposing:.2f}** | **{scoring:.2f}** |",
         "",
         f"Loading is {100 * loading / step:.0f} % of a step: {1000 * loading:.0f} ms, files in the system's cache.",
         f"`wtal localize` of the 212 test videos, all in all: {test_peak:,.0f} MB at the peak.",
@@ -78,14 +82,13 @@ def _measured(folder: Folder, place: Path) -> list[str]:
         ("local and global", global_branch(both), both, together),
     ):
         operations = _operations(network, sum(folder.modalities)) * snippets / 1e9
-        parameters = sum(p.numel() for p in module.parameters())
-        lines.append(f"| {name} | {parameters:,} | {operations:.0f} | {took:.2f} |")
+        lines.append(f"| {name} | {_parameters(module):,} | {operations:.0f} | {took:.2f} |")
     return lines
 
 
 def _step(folder: Folder, run: Path) -> float:
     """Median seconds of a step, the first ones left out."""
-    config = parse_config({"train": {"steps": STEPS, "save_every": STEPS}})
+    config = parse_config({"train": {"steps": STEPS, "save_every": STEPS, "batch_size": 10, "snippets": 320}})
     at: list[float] = []
     train(config, folder, run, device="cpu", progress=lambda *_: at.append(time.perf_counter()))
     return median(np.diff(at)[5:])
@@ -117,3 +120,7 @@ def _operations(network: Network, width: int) -> float:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(x, mask, None)
     return counter.get_total_flops() / 1000
+
+
+def _parameters(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())

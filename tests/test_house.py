@@ -15,13 +15,13 @@ FLOORS = (
     "config configs",
     "formats features provenance synthetic check parallel",
     "dataset losses model",
-    "objective localize soft_nms evaluate analysis protocols matching result scores significance published",
+    "objective localize soft_nms evaluate analysis operating protocols matching result scores significance published",
     "checkpoint train predict validate batch",
-    "experiment jobs compare ablation card benchmark report extract export demo init doctor timelines",
+    "experiment jobs compare ablation card benchmark report extract export demo init doctor timelines calibrate",
     "cli door web __main__",
 )
 WITHOUT_TORCH = (
-    "evaluate analysis protocols matching result scores significance published localize records timeline "
+    "evaluate analysis operating protocols matching result scores significance published localize records timeline "
     "features check"
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}

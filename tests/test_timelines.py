@@ -15,6 +15,7 @@ from wtal.extract.one import features_of
 from wtal.files import read_json, write_json
 from wtal.formats.results import read_results
 from wtal.localize import surest
+from wtal.operating import Calibration, apply, by_time
 from wtal.synthetic import write_synthetic
 
 SMALL = ("--set", "train.steps=4", "--set", "model.width=16", "--set", "train.save_every=4")
@@ -62,9 +63,33 @@ def test_from_a_video_file_to_its_timeline(place, tmp_path):
     assert code == 0 and "film 3" in said and str(out) in said
     found = read_results(out)["film 3"]
     assert surest(found)[0].label in said and "█" in said
+    assert "operating point f1: not chosen" in said and str(tmp_path / "timeline.json") in said
+    assert read_results(tmp_path / "timeline.json")["film 3"] == by_time(surest(found))
     assert all(0 <= p.start < p.end <= 6.01 for p in found)
     assert wtal("localize", place / "run", place / "data", "--out", tmp_path / "other.json")[0] == 0
     assert read_results(tmp_path / "other.json")["film 3"] == found, "as from the features that extract wrote"
+
+
+def test_the_timeline_is_that_of_the_operating_point(place, tmp_path):
+    run = shutil.copytree(place / "run", tmp_path / "run")
+    video, out = place / "videos" / "film 3.mp4", tmp_path / "proposals.json"
+    code, said = wtal("calibrate", run, place / "data", "--subset", "testing", "--per-minute", 1)
+    assert code == 0 and "chosen on the segments of 1 testing videos" in said
+    shown = {}
+    for aim in ("f1", "precision=0.9", "all"):
+        code, said = wtal("predict", video, "--model", run, "--out", out, "--operating-point", aim)
+        assert code == 0 and said.startswith(f"operating point {aim}: ")
+        shown[aim] = read_results(tmp_path / "timeline.json")["film 3"]
+    assert shown["all"] == by_time(read_results(out)["film 3"]) and len(shown["all"]) > 1
+    assert len(shown["precision=0.9"]) <= len(shown["f1"]) <= 1, "one a minute, of a film of six seconds"
+    point = Calibration.from_json(read_json(run / "operating.json")).at("f1")
+    assert shown["f1"] == apply(point, shown["all"])
+    for words, sentence in [
+        (("--operating-point", "best"), "there is no operating point 'best'"),
+        (("--out", tmp_path / "timeline.json"), "is where the timeline goes"),
+    ]:
+        code, said = wtal("predict", video, "--model", run, *words)
+        assert code == 2 and sentence in " ".join(said.split())
 
 
 def test_a_bad_video_does_not_stop_the_others(place, tmp_path):

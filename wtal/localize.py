@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.floating]
 Ints = NDArray[np.intp]
 
+SURE = 0.4  # of the surest proposal's score
+
 
 @dataclass(frozen=True)
 class SnippetScores:
@@ -71,7 +73,8 @@ def _candidates_by_class(attention: Floats, evidence: Floats, settings: "Localiz
     rows, own = candidates(_relative(evidence), settings.evidence_thresholds)
     rows = np.r_[np.repeat(np.arange(count), len(common)), rows]
     start, end = np.r_[np.tile(common, (count, 1)), own].T
-    keys = np.unique((rows * (length + 1) + start) * (length + 1) + end)
+    keys = np.sort((rows * (length + 1) + start) * (length + 1) + end)
+    keys = keys[np.diff(keys, prepend=-1) > 0]  # each once
     keys, end = np.divmod(keys, length + 1)
     rows, start = np.divmod(keys, length + 1)
     return rows, np.stack([start, end], 1)
@@ -114,11 +117,11 @@ def _relative(curves: Floats) -> Floats:
     return (curves - low) / np.where(high > low, high - low, 1)
 
 
-def surest(proposals: list[Proposal], share: float = 0.4) -> list[Proposal]:
-    """Proposals at least `share` as sure as the surest, none over another: what a person would look at first."""
+def surest(proposals: Sequence[Proposal]) -> list[Proposal]:
+    """Proposals at least SURE as sure as the surest, none over another: what a person would look at first."""
     kept: list[Proposal] = []
     for proposal in sorted(proposals, key=lambda p: -p.score):
-        if proposal.score < share * max(p.score for p in proposals):
+        if proposal.score < SURE * max(p.score for p in proposals):
             break
         if not any(proposal.start < other.end and other.start < proposal.end for other in kept):
             kept.append(proposal)

@@ -3,10 +3,21 @@
 import signal
 import sys
 
-from wtal.cli import analyse, benchmarks, data, export, learning, rehearse, videos
+from wtal.cli import analyse, benchmarks, calibrate, data, export, learning, rehearse, videos
 from wtal.cli.app import app
 
-__all__ = ["analyse", "app", "benchmarks", "data", "export", "learning", "main", "rehearse", "videos"]
+__all__ = [
+    "analyse",
+    "app",
+    "benchmarks",
+    "calibrate",
+    "data",
+    "export",
+    "learning",
+    "main",
+    "rehearse",
+    "videos",
+]
 
 
 def main() -> None:

@@ -114,6 +114,10 @@ def predict(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write all proposals")] = Path(
         "proposals.json"
     ),
+    operating_point: Annotated[
+        str,
+        typer.Option(metavar="AIM", help="What to show: f1, precision=0.9 (after `wtal calibrate`), or all"),
+    ] = "f1",
     backbone: Annotated[
         str, typer.Option(metavar="NAME", help=BACKBONES, show_default="as RUN was trained; name a folder again")
     ] = "",
@@ -122,7 +126,9 @@ def predict(
     device: Device = "auto",
     precision: Precision = "auto",
 ) -> None:
-    """From video files to their timelines: printed, and as proposals in ActivityNet's result format."""
+    """From video files to timelines, printed and in timeline.json beside all proposals (ActivityNet's format)."""
+    from wtal.calibrate import cut_of
+    from wtal.errors import DataError
     from wtal.extract.backbones import Choice
     from wtal.formats.results import require_results_place, write_results
     from wtal.report.progress import watching
@@ -131,8 +137,15 @@ def predict(
 
     choice = Choice(backbone, weights, flow_weights, device, precision)
     videos = list({video.resolve(): video for video in videos}.values())
-    require_results_place(out, videos)
+    timeline_file = out.with_name("timeline.json")
+    for place in (out, timeline_file):
+        require_results_place(place, videos)
+    if out == timeline_file:
+        raise DataError(f"{out}: is where the timeline goes; name another file for all proposals with --out")
+    cut, said = cut_of(model, operating_point)
+    say(said)
     good: dict[str, list[Proposal]] = {}
+    shown: dict[str, list[Proposal]] = {}
     bad: list[str] = []
     try:
         with watching(len(videos), console) as heard:
@@ -141,11 +154,14 @@ def predict(
                     bad.append(timeline.reason)
                     continue
                 good[timeline.id] = list(timeline.proposals)
-                render(timeline, console)
+                shown[timeline.id] = cut(timeline.proposals)
+                render(timeline, shown[timeline.id], console)
     finally:  # an interrupt keeps what was found
         if good:
             write_results(out, good)
+            write_results(timeline_file, shown)
             say(f"{sum(map(len, good.values())):,} proposals of {len(good)} of {len(videos)} videos: {out}")
+            say(f"{sum(map(len, shown.values())):,} of them, as shown: {timeline_file}")
     for reason in bad:
         say(f"error: {reason}")
     if bad:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from wtal.localize import surest
 from wtal.records import Proposal
 from wtal.report.layout import clock_time, plain
 from wtal.report.say import say
@@ -15,9 +14,8 @@ NAME = 24  # columns for the names of classes
 LEAST, MOST = 20, 100  # columns for the lanes
 
 
-def render(timeline: Timeline, console: Console) -> None:
-    """Print one timeline. Only the surest proposals are shown, none over another."""
-    shown = sorted(surest(list(timeline.proposals)), key=lambda p: p.start)
+def render(timeline: Timeline, shown: Sequence[Proposal], console: Console) -> None:
+    """Print of one timeline the proposals that are to be shown, in their order."""
     length = clock_time(timeline.end - timeline.start)
     console.print(Text.assemble((plain(timeline.id), "bold"), f"  {length}"), soft_wrap=True)
     if not shown:
