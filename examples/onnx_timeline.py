@@ -15,7 +15,7 @@ from wtal.timeline import SnippetClock
 
 
 def timeline(model, features):
-    """T x D features of one video -> its proposals, the surest first, as the run itself finds them."""
+    """T x D features, snippets evenly spaced -> proposals as the run itself finds them, the surest first."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     about = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
     batch = {"features": features[None].astype(np.float32), "mask": np.ones((1, len(features)), bool)}

@@ -357,6 +357,15 @@ def test_bad_input_is_one_sentence(place, monkeypatch, options, said):
     assert sorted(place.iterdir()) == before
 
 
+@pytest.mark.parametrize("name", ["analysis.json", "analysis.png"])
+def test_somebody_s_own_files_are_not_replaced(place, tmp_path, name):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / name).write_text("{}")
+    code, said = call(place / "p.json", place / "truth.json", "--out", tmp_path / "other")
+    assert code == 2 and said.count("\n") == 1 and f"{name}: " in said
+    assert [path.read_text() for path in (tmp_path / "other").iterdir()] == ["{}"]
+
+
 def test_bad_input_from_python():
     with pytest.raises(ConfigError, match="all is background"):
         analyse({}, [video("v", RUN)], tiou=0.01)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from wtal import checkpoint, cli
 from wtal.dataset import pad
-from wtal.errors import CheckpointError, ConfigError, DataError
+from wtal.errors import ConfigError, DataError
 from wtal.export import export_onnx
 from wtal.model import build_local
 from wtal.predict import Localizer, snippet_scores
@@ -152,7 +152,10 @@ def test_what_cannot_be_is_one_sentence(small, tmp_path):
     assert "not a run or model folder" in refused(tmp_path, tmp_path / "a.onnx")
     assert "name a file that ends in .onnx" in refused(small, small / "config.json")
     (tmp_path / "b.onnx").mkdir()
-    assert "b.onnx: is no ordinary file" in refused(small, tmp_path / "b.onnx")
+    assert "b.onnx: is a folder" in refused(small, tmp_path / "b.onnx")
+    (tmp_path / "own.onnx").write_bytes(b"somebody's network")
+    assert "holds something else than an export of ours" in refused(small, tmp_path / "own.onnx")
+    assert (tmp_path / "own.onnx").read_bytes() == b"somebody's network"
     (tmp_path / "file").write_text("")
     assert f"{tmp_path / 'file' / 'c.onnx'}: " in refused(small, tmp_path / "file" / "c.onnx")
 
@@ -161,16 +164,15 @@ def test_without_the_packages_it_says_which_to_install(small, tmp_path, monkeypa
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(ConfigError, match=r"pip install 'wtal\[onnx\]'"):
         export_onnx(small, tmp_path / "model.onnx")
-    with pytest.raises(CheckpointError):
-        export_onnx(tmp_path, tmp_path / "model.onnx")
 
 
-def test_a_full_disk_leaves_the_old_file(small, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_old_file(small, exported, tmp_path, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "no space")
 
-    (tmp_path / "model.onnx").write_text("the old one")
+    old = exported.file.read_bytes()
+    (tmp_path / "model.onnx").write_bytes(old)
     monkeypatch.setattr("wtal.export._program", full)
     with pytest.raises(DataError, match="the disk is full"):
         export_onnx(small, tmp_path / "model.onnx")
-    assert [path.read_text() for path in tmp_path.iterdir()] == ["the old one"]
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [old]

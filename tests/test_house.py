@@ -15,7 +15,8 @@ FLOORS = (
     "config configs",
     "formats features provenance synthetic check parallel",
     "dataset losses model",
-    "objective localize soft_nms evaluate analysis operating protocols matching result scores significance published",
+    "objective localize soft_nms operating evaluate analysis protocols matching result scores significance "
+    "published",
     "checkpoint train predict validate batch",
     "experiment jobs compare ablation card benchmark report extract export demo init doctor timelines calibrate",
     "cli door web __main__",

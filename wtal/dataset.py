@@ -135,14 +135,17 @@ def on_device(data: TrainingSet, device: torch.device) -> TrainingSet | Resident
 
 def ahead(batch_of: Callable[[int], Batch], steps: Iterable[int]) -> Iterator[tuple[int, Batch]]:
     """Each step with its batch, the next of which is read while this one is worked on."""
-    with ThreadPoolExecutor(1) as reader:
-        coming: tuple[int, Future[Batch]] | None = None
+    reader = ThreadPoolExecutor(1)
+    coming: tuple[int, Future[Batch]] | None = None
+    try:
         for step in steps:
             ready, coming = coming, (step, reader.submit(batch_of, step))
             if ready is not None:
                 yield ready[0], ready[1].result()
         if coming is not None:
             yield coming[0], coming[1].result()
+    finally:
+        reader.shutdown(wait=False, cancel_futures=True)  # who was interrupted does not wait for a slow disk
 
 
 def held_out_ids(folder: Folder, share: float, seed: int) -> frozenset[str]:

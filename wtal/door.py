@@ -16,7 +16,7 @@ WAYS_ON = {
     "predict": "name the other videos to go on",
     "evaluate": "nothing was written",
     "export": "nothing was written",
-    "analyse": "nothing was written",
+    "analyse": "run it again",
 }
 
 

@@ -14,7 +14,7 @@ from torch.onnx import ONNXProgram
 
 from wtal import checkpoint
 from wtal.config import Config
-from wtal.errors import ConfigError
+from wtal.errors import ConfigError, DataError
 from wtal.files import write_whole
 from wtal.model import Chassis
 from wtal.predict import probabilities
@@ -44,11 +44,12 @@ def export_onnx(run: Path, out: Path) -> checkpoint.Meta:
     """
     if out.suffix != ".onnx":
         raise ConfigError(f"{out}: name a file that ends in .onnx")
-    network, meta = checkpoint.load_local(run)
     try:
         import_module("onnxscript")
     except ImportError as error:
         raise ConfigError("export needs the ONNX packages; pip install 'wtal[onnx]'") from error
+    _require_place(out)
+    network, meta = checkpoint.load_local(run)
 
     def write(part: Path) -> None:
         program = _program(SnippetScorer(network, meta.config).eval(), sum(meta.modalities))
@@ -59,6 +60,24 @@ def export_onnx(run: Path, out: Path) -> checkpoint.Meta:
 
     write_whole(out, write)
     return meta
+
+
+def _require_place(out: Path) -> None:
+    """Refuse to write over anything but an earlier export. Raises DataError."""
+    import onnx
+
+    if out.is_dir():
+        raise DataError(f"{out}: is a folder; name a file to write to")
+    if not out.exists():
+        return
+    try:
+        known = {entry.key for entry in onnx.load(out, load_external_data=False).metadata_props}
+    except Exception:  # whatever protobuf makes of somebody's file
+        known = set()
+    if "snippet_seconds" not in known:
+        raise DataError(
+            f"{out}: holds something else than an export of ours, which would be lost; name another file"
+        )
 
 
 def _program(scorer: SnippetScorer, width: int) -> ONNXProgram:

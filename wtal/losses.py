@@ -26,7 +26,7 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 @torch.no_grad()
 def levelled(attention: Tensor, foreground: Tensor, mask: Tensor) -> Tensor:
-    """Attention at another level: its logits are shifted until a video's mean is that of `foreground`. B x T each."""
+    """Attention, its logits shifted until a video's mean is that of `foreground`. B x T each -> B x T."""
     logits, wanted = attention.float().logit(EPSILON), _video_mean(foreground.float(), mask)
     low, high = torch.full_like(wanted, -20), torch.full_like(wanted, 20)
     for _ in range(24):  # each halves what is open

@@ -4,6 +4,7 @@ DistributedDataParallel would average what is to be summed, and wants one forwar
 One flat sum after the backward pass is exact for any number of rows a process, and can be read.
 """
 
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,7 +72,9 @@ def group(device: str) -> Iterator[None]:
         dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
         yield
         dist.destroy_process_group()
-    except (WtalError, KeyboardInterrupt) as error:
+    except (WtalError, OSError, KeyboardInterrupt) as error:
+        for number in (signal.SIGINT, signal.SIGTERM):  # torchrun sends one more to who is ending already
+            signal.signal(number, signal.SIG_IGN)
         if _is_first_to_speak(store):
             raise
         raise SystemExit(130 if isinstance(error, KeyboardInterrupt) else 2) from None

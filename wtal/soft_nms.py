@@ -14,7 +14,8 @@ def soft_nms(
 ) -> tuple[Ints, NDArray[np.float64]]:
     """Each chosen segment lowers those of its group that it overlaps, by exp(-tiou^2 / sigma); the surest first.
 
-    N x 2 seconds, N scores, N groups (as classes) -> the indices kept, the surest first, and their lowered scores.
+    N x 2 seconds, N scores, none below 0, N groups (as classes) -> the indices kept, the surest first, and their
+    lowered scores.
 
     Chosen one by one, a segment above all that overlap it will be chosen before them whatever else happens, as
     scores only sink. So all such segments are chosen at once, and only overlapping pairs are ever looked at.

@@ -1,5 +1,6 @@
 """The command that tells why proposals lose points."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -43,23 +44,45 @@ def analyse(
 
     folder = proposals.parent if out is None else out
     numbers, picture = folder / "analysis.json", folder / "analysis.png"
-    _require_places(proposals, truth, folder, numbers)
+    _require_places(proposals, folder, (proposals, truth), (numbers, picture))
     found = analyse_proposals(
         read_results(proposals), read_truth(truth), protocol, tiou, subset, find_ambiguous(truth)
     )
-    write_json(numbers, found.to_json())
     draw_analysis(picture, found)
+    write_json(numbers, found.to_json())
     render(found, console)
     say(f"written to {numbers} and {picture}")
 
 
-def _require_places(proposals: Path, truth: Path, folder: Path, numbers: Path) -> None:
-    """Refuse a folder of proposals, a file to write into, and to write over what is to be read."""
+def _require_places(proposals: Path, folder: Path, inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
+    """Refuse a folder of proposals, a file to write into, and to write over what is to be read or is not ours."""
     from wtal.errors import DataError
 
+    numbers, picture = outputs
     if proposals.is_dir():
         raise DataError(f"{proposals}: is a folder, not proposals; name a file of proposals, then the ground truth")
     if folder.is_file():
         raise DataError(f"{folder}: is a file; name a folder for analysis.json and analysis.png with --out")
-    if numbers.resolve() in (proposals.resolve(), truth.resolve()):
-        raise DataError(f"{numbers}: is one of the files to be read; name another folder with --out")
+    for place in outputs:
+        if place.is_dir():
+            raise DataError(f"{place}: is a folder; name another one to write to with --out")
+        if place.resolve() in [path.resolve() for path in inputs]:
+            raise DataError(f"{place}: is one of the files to be read; name another folder with --out")
+    if picture.exists() and not numbers.exists():
+        raise DataError(
+            f"{picture}: is there without its analysis.json, so it may be yours; name a folder with --out"
+        )
+    if numbers.exists() and not _is_analysis(numbers):
+        raise DataError(f"{numbers}: holds something else, which would be lost; name another folder with --out")
+
+
+def _is_analysis(path: Path) -> bool:
+    """Whether a file is what this command writes."""
+    from wtal.errors import DataError
+    from wtal.files import read_json
+
+    try:
+        value = read_json(path)
+    except DataError:
+        return False
+    return isinstance(value, dict) and "lowest_tiou" in value

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from wtal.cli.app import Data, app, console, say
+from wtal.errors import ConfigError
+from wtal.formats.timelines.known import NAMES
 
 PANEL = "Data sets"
 
@@ -28,9 +30,14 @@ def check(data: Data) -> None:
 def convert(
     source: Annotated[
         Path,
-        typer.Argument(metavar="SOURCE", help="W-TALC bundle, BaS-Net / CoLA or OpenTAD / ActionFormer folder"),
+        typer.Argument(
+            metavar="SOURCE",
+            help="W-TALC bundle, BaS-Net / CoLA or OpenTAD / ActionFormer folder; or a file of timelines",
+        ),
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The plain data set folder to write")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The plain data set folder, or the timelines, to write")
+    ],
     stride: Annotated[
         int | None,
         typer.Option(metavar="FRAMES", help="OpenTAD / ActionFormer: frames from one snippet to the next"),
@@ -41,15 +48,46 @@ def convert(
     fps: Annotated[
         float | None, typer.Option(metavar="RATE", help="Frames a second", show_default="as the JSON says")
     ] = None,
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help=f"Timelines: the format to write, {', '.join(NAMES)}", show_default=False
+        ),
+    ] = "",
+    of: Annotated[
+        str, typer.Option("--from", metavar="NAME", help="The format to read", show_default="as it looks")
+    ] = "",
+    video: Annotated[str, typer.Option(metavar="ID", help="The one video to take", show_default="all")] = "",
 ) -> None:
-    """Convert a public layout to a plain data set folder; stopped, it goes on when run again."""
+    """Convert a public layout to a plain data set folder, or timelines from one format to another.
+
+    A layout is a folder; stopped, its conversion goes on when run again. Timelines (proposals, annotations,
+    subtitles ...) are a file, or with --to or --from a folder of such.
+    """
+    if source.is_file() or to or of or video:
+        if (stride, window) != (None, None):
+            raise ConfigError("timelines have no snippets; leave out --stride and --window")
+        _convert_timelines(source, out, to, of, video, fps)
+    else:
+        _convert_layout(source, out, stride, window, fps)
+
+
+def _convert_layout(source: Path, out: Path, stride: int | None, window: int | None, fps: float | None) -> None:
     from wtal.formats.actionformer import Grid
     from wtal.formats.convert import convert as convert_layout
     from wtal.report.progress import counting
 
-    grid = Grid(stride, window, fps)
     with counting("converting", console) as progress:
-        made = convert_layout(source, out, progress, grid)
+        made = convert_layout(source, out, progress, Grid(stride, window, fps))
     say(f"{made.layout}: {len(made.videos)} sequences written to {made.out}")
+    for remark in made.remarks:
+        say(f"note: {remark}")
+
+
+def _convert_timelines(source: Path, out: Path, to: str, of: str, video: str, fps: float | None) -> None:
+    from wtal.formats.timelines.convert import convert_timelines
+
+    made = convert_timelines(source, out, to, of, video, fps)
+    say(f"{made.source} to {made.made}: {made.segments:,} segments of {made.videos:,} videos written to {out}")
     for remark in made.remarks:
         say(f"note: {remark}")

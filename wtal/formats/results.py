@@ -24,7 +24,9 @@ def read_results(path: Path) -> Proposals:
         raise DataError(f'{path}: "{repeated[0]}" appears twice, one would be lost; join the two entries')
     results = value.get("results") if isinstance(value, dict) else None
     if results is None and isinstance(value, dict) and "database" in value:
-        raise DataError(f"{path}: holds annotations, not proposals; name the proposals, `evaluate PROPOSALS TRUTH`")
+        raise DataError(
+            f"{path}: holds annotations, not proposals; name the proposals first, then the ground truth"
+        )
     if not isinstance(results, dict):
         raise DataError(f'{path}: has no "results" of videos; use {{"results": {{id: [{{...}}]}}}}')
     return {id: _read_video(entries, f"{path}, {id}") for id, entries in results.items()}

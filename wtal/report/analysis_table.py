@@ -52,8 +52,8 @@ def kind_sheet(analysis: Analysis) -> Sheet:
         gained = (f"{100 * gain.at_tiou:+.1f}", f"{100 * gain.average:+.1f}") if gain else ("", "")
         shares = share(surest[kind], sum(surest.values())), share(count, analysis.counted)
         rows.append((kind, f"{count:,}", *shares, *gained))
-    columns = ("kind", "predictions", "% of top-1G", f"% of top-{DEPTH}G")
-    return Sheet((*columns, f"gain at {analysis.tiou:g}", f"gain {span(analysis)}"), tuple(rows))
+    columns = ("kind", "count", "% top-1G", f"% top-{DEPTH}G")
+    return Sheet((*columns, f"gain {analysis.tiou:g}", f"gain {span(analysis)}"), tuple(rows))
 
 
 def trait_sheets(analysis: Analysis) -> list[Sheet]:

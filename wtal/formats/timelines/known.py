@@ -1,0 +1,136 @@
+"""The formats of timelines by name, how a file of each is recognised, and what each can hold."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wtal.errors import ConfigError, DataError
+from wtal.files import read_json, read_text
+from wtal.formats.timelines import (
+    activitynet,
+    audacity,
+    boris,
+    cues,
+    elan,
+    fiftyone,
+    labelstudio,
+    results,
+    table,
+    via,
+)
+from wtal.formats.timelines.timeline import Read, file_id, one_line
+
+IN_TEXT = "written into the text as `[score 0.95]`, to four digits"
+ALL = frozenset({"empty videos", "durations", "subsets", "tags"})
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format: its name, the ending of its files, how to read and write it, and what it cannot hold.
+
+    `read` and `write` take the frames a second as well where it counts `frames`. Other times are kept as they are,
+    or in steps of 1 / `per_second` s; nothing is shorter than one where `no_points`. `scores` says what becomes of
+    scores that are not simply kept; `text` and `id` make of a label and of an id what is read back.
+    """
+
+    name: str
+    ending: str
+    read: Callable[..., Read]
+    write: Callable[..., None]
+    one_video: bool = False
+    frames: bool = False
+    per_second: float = 0
+    no_points: bool = False
+    scores: str = ""
+    text: Callable[[str], str] = str
+    id: Callable[[str], str] = str
+    holds: frozenset[str] = frozenset({"empty videos"})
+
+
+def _in_milliseconds(
+    name: str, ending: str, read: Callable[..., Read], write: Callable[..., None], **facts: Any
+) -> Format:
+    return Format(name, ending, read, write, one_video=True, per_second=1000, no_points=True, **facts)
+
+
+def _in_frames(name: str, read: Callable[..., Read], write: Callable[..., None], **facts: Any) -> Format:
+    return Format(name, ".json", read, write, frames=True, no_points=True, **facts)
+
+
+FORMATS = (
+    Format("results", ".json", results.read, results.write),
+    Format("activitynet", ".json", activitynet.read, activitynet.write, scores="left out", holds=ALL),
+    Format("csv", ".csv", table.read, table.write, text=table.lines_only, id=table.lines_only, holds=ALL),
+    _in_milliseconds("vtt", ".vtt", cues.read_vtt, cues.write_vtt, scores=IN_TEXT, text=cues.vtt_label),
+    _in_milliseconds("srt", ".srt", cues.read_srt, cues.write_srt, scores=IN_TEXT, text=one_line),
+    _in_frames("labelstudio", labelstudio.read, labelstudio.write, id=file_id),
+    Format("via", ".json", via.read, via.write, id=file_id),
+    Format(
+        "boris",
+        ".csv",
+        boris.read,
+        boris.write,
+        per_second=1000,
+        scores="written as comments, `[score 0.95]`, to four digits",
+        text=table.lines_only,
+        id=table.lines_only,
+        holds=frozenset({"durations"}),
+    ),
+    _in_milliseconds("elan", ".eaf", elan.read, elan.write, text=elan.label),
+    _in_frames("fiftyone", fiftyone.read, fiftyone.write),
+    Format("audacity", ".txt", audacity.read, audacity.write, True, per_second=1e6, scores=IN_TEXT, text=one_line),
+)
+NAMES = tuple(known.name for known in FORMATS)
+OWN_ENDINGS = {known.ending: known for known in FORMATS if known.one_video}
+
+
+def format_named(name: str) -> Format:
+    """A format by its name. Raises ConfigError listing all names."""
+    for known in FORMATS:
+        if known.name == name:
+            return known
+    raise ConfigError(f"there is no format {name!r}; choose one of {', '.join(NAMES)}")
+
+
+def format_of_place(path: Path) -> Format:
+    """The format of a file to be written, by its ending. Raises ConfigError where that says too little."""
+    ending = path.suffix.lower()
+    if ending in OWN_ENDINGS:
+        return OWN_ENDINGS[ending]
+    names = [known.name for known in FORMATS if known.ending == ending] or NAMES
+    raise ConfigError(f"{path}: could be of several formats; say which with --to, one of {', '.join(names)}")
+
+
+def format_of_file(path: Path) -> Format:
+    """The format of a file by its ending or else its content. Raises DataError where neither tells."""
+    ending = path.suffix.lower()
+    if ending in OWN_ENDINGS:
+        return OWN_ENDINGS[ending]
+    text = read_text(path).lstrip()
+    name = _of_json(read_json(path)) if text[:1] in ("{", "[") else _of_text(text.partition("\n")[0].lower())
+    if name is None:
+        raise DataError(f"{path}: not a timeline known here; say what it is with --from, one of {', '.join(NAMES)}")
+    return format_named(name)
+
+
+def _of_json(value: object) -> str | None:
+    if isinstance(value, list):
+        return "labelstudio"
+    keys = set(value) if isinstance(value, dict) else set()
+    signs = (
+        ("results", {"results"}),
+        ("activitynet", {"database"}),
+        ("via", {"metadata", "attribute"}),
+        ("fiftyone", {"labels"}),
+        ("labelstudio", {"data"}),
+    )
+    return next((name for name, sign in signs if sign <= keys), None)
+
+
+def _of_text(head: str) -> str | None:
+    if "behavior" in head and "start (s)" in head:
+        return "boris"
+    if all(column in head for column in table.COLUMNS):
+        return "csv"
+    return "vtt" if head.startswith("webvtt") else "elan" if head.startswith("<?xml") else None

@@ -1,0 +1,115 @@
+"""Label Studio: tasks with TimelineLabels in frames counted from 1; scored segments are predictions."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from wtal.files import read_json, write_json
+from wtal.formats.timelines.timeline import (
+    Read,
+    Segment,
+    Timeline,
+    entry,
+    file_id,
+    frames,
+    items,
+    joined,
+    of_frames,
+    require_unique,
+    segment,
+    word,
+)
+
+KIND = "timelinelabels"
+VIDEO = "video"  # the names of the two tags in the labelling interface
+LABELS = "timelineLabels"
+
+
+def read(path: Path, fps: float) -> Read:
+    """The annotations of each task, or its predictions where nobody annotated it yet.
+
+    Raises DataError with the task and region that is at fault.
+    """
+    value = read_json(path)
+    found: list[tuple[str, Segment | None]] = []
+    ids: list[str] = []
+    others = several = 0
+    for number, task in enumerate(value if isinstance(value, list) else [value], start=1):
+        where = f"{path}, task {number}"
+        id = _id(where, entry(entry(task, where, ["data"])["data"], where))
+        ids.append(id)
+        found.append((id, None))
+        made = _made(task, where)
+        several += len(made) > 1
+        for region, at in _regions(made, where):
+            if region.get("type", KIND) == KIND:
+                found += [(id, one) for one in _segments(region, at, fps)]
+            else:
+                others += 1
+    require_unique(ids, str(path))
+    said = (
+        (others, "results of other kinds are left out"),
+        (several, "tasks are annotated more than once, their segments are joined"),
+    )
+    return Read(joined(found), [f"{path}: {many} {what}" for many, what in said if many])
+
+
+def write(path: Path, timelines: Sequence[Timeline], fps: float) -> None:
+    """A task a video, to import into a project whose interface has these two tags."""
+    write_json(path, [_task(timeline, fps) for timeline in timelines])
+
+
+def _id(where: str, data: dict[str, Any]) -> str:
+    named = data.get(VIDEO, next((value for value in data.values() if isinstance(value, str)), None))
+    return word(where, file_id(word(where, named, "data.video")), "data.video")
+
+
+def _made(task: dict[str, Any], where: str) -> list[dict[str, Any]]:
+    """The annotations that were not given up, or else the predictions."""
+    annotated, predicted = (
+        [
+            entry(source, f"{where}, {kind}", ["result"])
+            for source in items([] if task.get(kind) is None else task[kind], f"{where}, {kind}")
+        ]
+        for kind in ("annotations", "predictions")
+    )
+    return [source for source in annotated if not source.get("was_cancelled")] or predicted
+
+
+def _regions(made: list[dict[str, Any]], where: str) -> Iterator[tuple[dict[str, Any], str]]:
+    for source in made:
+        for number, region in enumerate(items(source["result"], where), start=1):
+            at = f"{where}, result {number}"
+            yield entry(region, at, ["value"]), at
+
+
+def _segments(region: dict[str, Any], where: str, fps: float) -> Iterator[Segment]:
+    value = entry(region["value"], where, ["ranges", KIND])
+    for part in items(value["ranges"], where):
+        range_ = entry(part, where, ["start", "end"])
+        start, end = of_frames(where, range_["start"], range_["end"], fps)
+        for label in items(value[KIND], where):
+            yield segment(where, label, start, end, region.get("score"))
+
+
+def _task(timeline: Timeline, fps: float) -> dict[str, Any]:
+    result = [_region(number, one, fps) for number, one in enumerate(timeline.segments, start=1)]
+    scored = any(one.score is not None for one in timeline.segments)
+    made = (
+        {"predictions": [{"model_version": "wtal", "result": result}]}
+        if scored
+        else {"annotations": [{"result": result}]}
+    )
+    return {"data": {VIDEO: timeline.id}, **made}
+
+
+def _region(number: int, one: Segment, fps: float) -> dict[str, Any]:
+    first, last = frames(one, fps)
+    return {
+        "id": f"segment-{number}",
+        "from_name": LABELS,
+        "to_name": VIDEO,
+        "type": KIND,
+        "value": {"ranges": [{"start": first, "end": last}], KIND: [one.label]},
+        **({} if one.score is None else {"score": one.score}),
+    }

@@ -1,0 +1,54 @@
+"""What a format cannot hold of some timelines, in a sentence each: nothing is lost in silence."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from wtal.formats.problem import short
+from wtal.formats.timelines.known import Format
+from wtal.formats.timelines.timeline import Segment, Timeline
+
+
+def losses(known: Format, timelines: Sequence[Timeline], fps: float | None = None) -> list[str]:
+    """A sentence for each thing that is not read back from this format as it was."""
+    segments = [one for timeline in timelines for one in timeline.segments]
+    said = [*_of_videos(known, timelines), *_of_scores(known, segments), *_of_times(known, segments, fps)]
+    words = {one.label for one in segments} | {tag for timeline in timelines for tag in timeline.tags}
+    if changed := sum(known.text(word) != word for word in words):
+        said.append(f"labels with line breaks or other marks that it cannot hold are changed ({changed})")
+    return [f"{known.name}: {sentence}" for sentence in said]
+
+
+def _of_videos(known: Format, timelines: Sequence[Timeline]) -> Iterator[str]:
+    kinds: tuple[tuple[str, str, Callable[[Timeline], bool]], ...] = (
+        ("empty videos", "videos without segments are left out", lambda t: not t.segments),
+        ("durations", "durations of videos are left out", lambda t: t.duration is not None),
+        ("subsets", "subsets of videos are left out", lambda t: bool(t.subset)),
+        ("tags", "labels without times are left out, of some videos", lambda t: bool(t.tags)),
+    )
+    for name, sentence, has in kinds:
+        many = sum(map(has, timelines))
+        if many and name not in known.holds:
+            yield f"{sentence} ({many})"
+    changed = [(timeline.id, new) for timeline in timelines if (new := known.id(timeline.id)) != timeline.id]
+    if changed:
+        old, new = changed[0]
+        yield f"names of videos are read back otherwise, {short(repr(old))} as {short(repr(new))} ({len(changed)})"
+
+
+def _of_scores(known: Format, segments: Sequence[Segment]) -> Iterator[str]:
+    scored = sum(one.score is not None for one in segments)
+    if scored and known.scores:
+        yield f"scores are {known.scores} ({scored})"
+    if scored < len(segments) and known.name == "results":
+        yield f"segments without a score get 1.0, as each must have one ({len(segments) - scored})"
+
+
+def _of_times(known: Format, segments: Sequence[Segment], fps: float | None) -> Iterator[str]:
+    each = fps if known.frames and fps else known.per_second
+    if not each:
+        return
+    rounded = [(one, round(one.start * each), round(one.end * each)) for one in segments]
+    off = sum(abs(a / each - one.start) > 1e-9 or abs(b / each - one.end) > 1e-9 for one, a, b in rounded)
+    if off:
+        yield f"times are rounded to {'frames' if known.frames else 'steps'} of 1/{each:.9g} s ({off} segments)"
+    if points := sum(a == b for _, a, b in rounded) if known.no_points else 0:
+        yield f"nothing is shorter than 1/{each:.9g} s, and what was is that long ({points} segments)"

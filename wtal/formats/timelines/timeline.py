@@ -1,0 +1,167 @@
+"""What all timeline formats carry: segments of a video, and the words, times and scores that they share."""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from wtal.errors import DataError
+from wtal.formats.problem import short
+
+LONGEST = 36_000_000.0  # ten thousand hours; what lies beyond is no time in a video
+VIDEO_ENDINGS = re.compile(r"\.(mp4|m4v|mov|mkv|avi|webm|mpe?g|wmv|flv|ogv|ts|mts)$", re.IGNORECASE)
+
+
+class Segment(NamedTuple):
+    """What happens from start to end, in seconds, and how sure that is. A tuple, as there are many."""
+
+    label: str
+    start: float
+    end: float
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """One video: its segments, the labels that have none (`tags`), and what else is known of it."""
+
+    id: str
+    segments: tuple[Segment, ...] = ()
+    duration: float | None = None
+    subset: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class Read(NamedTuple):
+    """What a file holds, and what of it had to be left out, a sentence each."""
+
+    timelines: list[Timeline]
+    remarks: list[str]
+
+
+def segment(where: str, label: Any, start: Any, end: Any, score: Any = None) -> Segment:
+    """A checked segment, spaces around its label taken off. Raises DataError saying what is wrong with it."""
+    label = word(where, label, "label")
+    start, end = seconds(where, start, "start"), seconds(where, end, "end")
+    if end < start:
+        raise DataError(f"{where}: ends at {end} s before it starts at {start} s; swap the two times")
+    return Segment(label, start, end, None if score is None else number(where, score, "score"))
+
+
+def word(where: str, value: Any, name: str) -> str:
+    """A label or an id without the spaces around it. Raises DataError for what is no text, or cannot be written."""
+    if not isinstance(value, str) or not value.strip():
+        raise DataError(f"{where}: {name} is {short(repr(value))}; write a name there")
+    if any("\ud800" <= mark <= "\udfff" for mark in value):
+        raise DataError(f"{where}: {name} {short(ascii(value))} holds half a character; write it again")
+    return value.strip()
+
+
+def seconds(where: str, value: Any, name: str) -> float:
+    """A time in seconds. Raises DataError for what cannot be one."""
+    time = number(where, value, name)
+    if not 0 <= time <= LONGEST:
+        raise DataError(f"{where}: {name} is {time} s; use seconds from 0 to {LONGEST:.0f}")
+    return time
+
+
+def number(where: str, value: Any, name: str) -> float:
+    """A finite number, also one written as text. Raises DataError for anything else."""
+    try:
+        found = math.nan if isinstance(value, bool) or not isinstance(value, int | float | str) else float(value)
+    except (ValueError, OverflowError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise DataError(f"{where}: {name} is {short(repr(value))}; use a finite number")
+    return found + 0.0  # no minus zero
+
+
+def joined(found: Iterable[tuple[str, Segment | None]]) -> list[Timeline]:
+    """Segments with the ids of their videos -> one timeline a video; None names a video that has no segment."""
+    of_video: dict[str, list[Segment]] = {}
+    for id, one in found:
+        of_video.setdefault(id, []).extend([] if one is None else [one])
+    return [Timeline(id, tuple(segments)) for id, segments in of_video.items()]
+
+
+def require_unique(ids: Sequence[str], where: str) -> None:
+    """Raise DataError where two videos have one name, so that their segments would mix."""
+    seen: set[str] = set()
+    for id in ids:
+        if id in seen:
+            raise DataError(f"{where}: {short(repr(id))} is there twice; give each video its own name")
+        seen.add(id)
+
+
+def milliseconds(one: Segment, least: int = 0) -> tuple[int, int]:
+    """Start and end as whole milliseconds, at least so many apart."""
+    start = round(one.start * 1000)
+    return start, max(round(one.end * 1000), start + least)
+
+
+def frames(one: Segment, fps: float) -> tuple[int, int]:
+    """First and last frame of a segment, counted from 1, both included; it has at least one."""
+    first = round(one.start * fps) + 1
+    return first, max(first, round(one.end * fps))
+
+
+def of_frames(where: str, first: Any, last: Any, fps: float) -> tuple[float, float]:
+    """Start and end in seconds of frames counted from 1, both included. Raises DataError where they are none."""
+    for name, value in (("first frame", first), ("last frame", last)):
+        if number(where, value, name) < 1:
+            raise DataError(f"{where}: {name} is {short(repr(value))}; frames are counted from 1")
+    return (float(first) - 1) / fps, float(last) / fps
+
+
+def file_id(name: str) -> str:
+    """The id of a video by its file: without folder and ending."""
+    return VIDEO_ENDINGS.sub("", re.split(r"[/\\]", name.rstrip("/\\"))[-1]).strip() or name
+
+
+def one_line(label: str) -> str:
+    """A label as a line of text can hold it."""
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", lambda run: " " if run[0].isspace() else "\ufffd", label)
+    return unscored(line.strip())
+
+
+def unscored(label: str) -> str:
+    """A label out of which no score is read."""
+    plain, score = without_score(label)
+    return label if score is None else f"{plain} ({label[:-1].rpartition('[')[2]})"
+
+
+def with_score(label: str, score: float | None) -> str:
+    """`jump [score 0.95]`, or the label alone."""
+    return label if score is None else f"{label} [score {score:.4g}]"
+
+
+def without_score(text: str) -> tuple[str, float | None]:
+    """What `with_score` wrote: label and score; text of anybody else is a label."""
+    label, _, said = text.strip().removesuffix("]").rpartition("[score ")
+    try:
+        score = float(said) if text.rstrip().endswith("]") else math.nan
+    except ValueError:
+        score = math.nan
+    return (label.rstrip(), score) if label.strip() and math.isfinite(score) else (text, None)
+
+
+def entry(value: Any, where: str, keys: Sequence[str] = ()) -> dict[str, Any]:
+    """A JSON object that has these keys. Raises DataError naming the first that it lacks."""
+    if not isinstance(value, dict):
+        raise DataError(f"{where}: is {_seen(value)} where an object should be; export the file again")
+    for key in keys:
+        if key not in value:
+            raise DataError(f'{where}: has no "{key}"; export the file again')
+    return value
+
+
+def items(value: Any, where: str) -> list[Any]:
+    """A JSON list. Raises DataError for anything else."""
+    if not isinstance(value, list):
+        raise DataError(f"{where}: is {_seen(value)} where a list should be; export the file again")
+    return value
+
+
+def _seen(value: Any) -> str:
+    return "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else short(repr(value))

@@ -1,0 +1,118 @@
+"""VIA 3: a project of the video annotator, seconds; a second attribute has the scores."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from wtal.errors import DataError
+from wtal.files import read_json, write_json
+from wtal.formats.timelines.timeline import (
+    Read,
+    Segment,
+    Timeline,
+    entry,
+    file_id,
+    joined,
+    require_unique,
+    segment,
+    word,
+)
+
+SEGMENT = "FILE1_Z2_XY0"  # an attribute of a stretch of time in one file
+TEXT, VIDEO, LOCAL = 1, 4, 1  # how VIA counts kinds of attributes, files and places
+
+
+def read(path: Path) -> Read:
+    """The segments of each file, labelled by the project's first attribute of time that is no score.
+
+    Raises DataError with the entry that is at fault.
+    """
+    project = entry(read_json(path), str(path), ["attribute", "file", "view", "metadata"])
+    parts = {name: entry(project[name], f"{path}, {name}") for name in ("attribute", "file", "view", "metadata")}
+    label, score = _attributes(parts["attribute"], str(path))
+    ids = {id: _video(parts, id, view, f"{path}, view {id}") for id, view in parts["view"].items()}
+    require_unique(list(ids.values()), str(path))
+    found: list[tuple[str, Segment | None]] = [(video, None) for video in ids.values()]
+    others = 0
+    for key, made in parts["metadata"].items():
+        where = f"{path}, metadata {key}"
+        times, said = entry(made, where, ["vid", "z", "av"])["z"], entry(made["av"], where)
+        if not isinstance(times, list) or str(made["vid"]) not in ids:
+            raise DataError(
+                f"{where}: has no list of times, or is of a view that is not there; save it in VIA again"
+            )
+        if len(times) != 2 or made.get("xy"):
+            others += 1  # a place in the picture
+            continue
+        name = _option(parts["attribute"][label], said.get(label)) if label else None
+        found.append(
+            (
+                ids[str(made["vid"])],
+                segment(where, name, times[0], times[1], None if said.get(score) == "" else said.get(score)),
+            )
+        )
+    return Read(
+        joined(found), [f"{path}: {others} marks that are no stretch of time are left out"] if others else []
+    )
+
+
+def write(path: Path, timelines: Sequence[Timeline]) -> None:
+    """A project with a file a video, all labels as text."""
+    videos = list(enumerate(timelines, start=1))
+    attributes = {"1": _attribute("label")}
+    if any(one.score is not None for timeline in timelines for one in timeline.segments):
+        attributes["2"] = _attribute("score")
+    project = {
+        "pid": "__VIA_PROJECT_ID__",
+        "rev": "__VIA_PROJECT_REV_ID__",
+        "rev_timestamp": "__VIA_PROJECT_REV_TIMESTAMP__",
+        "pname": "wtal",
+        "data_format_version": "3.1.1",
+        "creator": "wtal",
+        "created": 0,
+        "vid_list": [str(n) for n, _ in videos],
+    }
+    config = {"file": {"loc_prefix": {"1": "", "2": "", "3": "", "4": ""}}, "ui": {}}
+    files = {str(n): _file(n, timeline.id) for n, timeline in videos}
+    views = {str(n): {"fid_list": [str(n)]} for n, _ in videos}
+    metadata = dict(_metadata(videos))
+    parts = {"attribute": attributes, "file": files, "view": views, "metadata": metadata}
+    write_json(path, {"project": project, "config": config, **parts})
+
+
+def _attributes(attributes: dict[str, Any], where: str) -> tuple[str, str]:
+    """The keys of label and score, "" where there is none."""
+    names = {
+        key: str(entry(value, f"{where}, attribute {key}", ["aname"])["aname"]).lower()
+        for key, value in attributes.items()
+        if isinstance(value, dict) and value.get("anchor_id", SEGMENT) == SEGMENT
+    }
+    score = next((key for key, name in names.items() if name == "score"), "")
+    return next((key for key in names if key != score), ""), score
+
+
+def _video(parts: dict[str, Any], id: str, view: Any, where: str) -> str:
+    listed = entry(view, where, ["fid_list"])["fid_list"]
+    file = parts["file"].get(str(listed[0])) if isinstance(listed, list) and listed else None
+    return word(where, file_id(word(where, entry(file, where, ["fname"])["fname"], "fname")), "fname")
+
+
+def _option(attribute: dict[str, Any], said: Any) -> Any:
+    """What was chosen from a list, or written."""
+    options = attribute.get("options")
+    return options.get(said, said) if isinstance(options, dict) and isinstance(said, str) else said
+
+
+def _attribute(name: str) -> dict[str, Any]:
+    return {"aname": name, "anchor_id": SEGMENT, "type": TEXT, "desc": "", "options": {}, "default_option_id": ""}
+
+
+def _file(number: int, id: str) -> dict[str, Any]:
+    return {"fid": str(number), "fname": id, "type": VIDEO, "loc": LOCAL, "src": id}
+
+
+def _metadata(videos: Sequence[tuple[int, Timeline]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for n, timeline in videos:
+        for m, one in enumerate(timeline.segments, start=1):
+            said = {"1": one.label} if one.score is None else {"1": one.label, "2": repr(one.score)}
+            yield f"{n}_{m}", {"vid": str(n), "flg": 0, "z": [one.start, one.end], "xy": [], "av": said}
