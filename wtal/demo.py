@@ -1,4 +1,4 @@
-"""The whole road on made-up movies, in about a minute: render, extract, train, localize, evaluate, draw."""
+"""The whole road on made-up movies, in about a minute: render, extract, train, localize, evaluate, report."""
 
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from wtal.init import init_folder
 from wtal.localize import localize, surest
 from wtal.predict import score_videos
 from wtal.report.compare_table import render
+from wtal.report.gather import gather
+from wtal.report.html import write_report
 from wtal.report.picture import Panel, draw_timelines
 from wtal.report.progress import counting, extracting, jobs
 from wtal.report.say import say
@@ -33,7 +35,7 @@ def run_demo(
     """
     say(console, "Movies made from a seed: they show that the road is open, not how good a method is.")
     folder = make_data(out / "movies", settings or MovieConfig(), console)
-    runs, picture = out / "runs", out / "timelines.png"
+    runs, picture, page = out / "runs", out / "timelines.png", out / "report.html"
     say(console, f"training {' and '.join(METHODS)}, each from {seeds} seeds, on tags alone")
     config = parse_config({"train": {"steps": steps}})
     with jobs(console) as done:
@@ -47,6 +49,8 @@ def run_demo(
     baseline, dfe = (score.mean for score in scores)
     verdict = "ahead of" if dfe > baseline else "NOT ahead of"
     say(console, f"DFE ({dfe:.1f}) is {verdict} the baseline ({baseline:.1f}) on these made-up movies")
+    write_report(page, gather(runs, page, folder.path, out / "movies" / "videos", subset="testing"))
+    say(console, f"report, to open in a browser: {page}")
     return dfe > baseline
 
 

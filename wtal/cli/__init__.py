@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from wtal.cli import analyse, benchmarks, calibrate, data, export, learning, rehearse, videos
+from wtal.cli import analyse, benchmarks, calibrate, data, export, learning, rehearse, report, videos
 from wtal.cli.app import app
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "learning",
     "main",
     "rehearse",
+    "report",
     "videos",
 ]
 

@@ -1,0 +1,251 @@
+"""The report as one HTML page that opens from disk: nothing from the network, no word of a user's obeyed."""
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+from wtal import __version__
+from wtal.analysis.records import KINDS, Analysis
+from wtal.files import write_text
+from wtal.operating import TIOU
+from wtal.report.analysis_plot import COLOURS as KIND_COLOURS
+from wtal.report.analysis_table import kind_sheet, span, trait_sheets, what_counts, what_is_missed
+from wtal.report.colours import COLOURED, PALETTE, ink, luminance, mix
+from wtal.report.curves import precision_charts, training_charts
+from wtal.report.gather import Report, Scored
+from wtal.report.layout import Panel, clock_time, end_of_axis
+from wtal.report.packed import pack
+from wtal.report.recalled import Memory
+from wtal.report.sheet import Sheet, mean_and_spread
+from wtal.report.tables import counted
+from wtal.result import Result, between
+
+DARK = "#15181C"  # the page's paper in the dark
+FIRST = 24  # charts of classes that are shown at once
+ALIKE = 3  # classes named beside each slot
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number that stands large, with what it means."""
+
+    value: str
+    meaning: str
+
+
+def write_report(out: Path, report: Report) -> None:
+    """Write the page, whole or not at all. Raises DataError where it cannot be, or a video cannot be read."""
+    # A lone half of a UTF-16 pair in a label is no text that a file could hold.
+    write_text(out, page(report).encode(errors="replace").decode())
+
+
+def page(report: Report) -> str:
+    """The whole page as text."""
+    videos, packed = zip(*_videos(report), strict=True)
+    index = {
+        "classes": report.classes,
+        "videos": videos,
+        "fills": PALETTE,
+        "light": [ink(colour) for colour in PALETTE],
+        "dark": [_lit(colour) for colour in PALETTE],
+        "alike": _alike(report.memory),
+    }
+    style, script = _own("page.css") + _class_colours(), _own("page.js")
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            report=report,
+            version=__version__,
+            style=style,
+            script=script,
+            policy=_policy(style, script),
+            index=index,
+            packed=packed,
+            scores=_scores(report.scored, report.classes) if report.scored else None,
+            training=training_charts(report.metrics),
+            slots=_slots(report.memory) if report.memory else [],
+        )
+    )
+
+
+def score_sheets(results: Mapping[str, Sequence[Result]]) -> list[Sheet]:
+    """mAP of each method at each tIoU and on average, mean and spread over seeds; then each seed of the first."""
+    first = next(iter(results.values()))
+    seeds = {f"run {number}": [one] for number, one in enumerate(first, start=1)}
+    return [
+        _score_sheet("method", results),
+        *([_score_sheet("in the order of the seeds", seeds)] if len(first) > 1 else []),
+    ]
+
+
+def class_sheet(results: Sequence[Result]) -> Sheet:
+    """A row a class: its instances, and its average precision at each tIoU and on average, mean over the seeds."""
+    first = results[0]
+    rows = []
+    for label, count in first.instances_per_class.items():
+        scores = 100 * np.array([result.per_class[label] for result in results])  # seeds x tIoUs
+        cells = [f"{score:.1f}" for score in scores.mean(0)]
+        rows.append((label, f"{count:,}", *cells, mean_and_spread(scores.mean(1).tolist())))
+    return Sheet(("class", "instances", *(f"{t:g}" for t in first.tious), "mean"), tuple(rows))
+
+
+def _score_sheet(name: str, results: Mapping[str, Sequence[Result]]) -> Sheet:
+    first = next(iter(results.values()))[0]
+    rows = []
+    for method, seeds in results.items():
+        maps = [[100 * result.map[place] for result in seeds] for place in range(len(first.tious))]
+        averages = [[100 * result.average(*limits) for result in seeds] for limits in first.averages]
+        rows.append((method, *(mean_and_spread(values) for values in [*maps, *averages])))
+    heads = (*(f"{t:g}" for t in first.tious), *(f"{low:g}-{high:g}" for low, high in first.averages))
+    return Sheet((name, *heads), tuple(rows), (0,) if len(rows) > 1 and name == "method" else ())
+
+
+def _figures(scored: Scored) -> Iterator[Figure]:
+    """The few numbers that stand above all others."""
+    seeds, result = next(iter(scored.results.values())), scored.judged.result
+    over = f", {len(seeds)} seeds" if len(seeds) > 1 else ""
+    averages = [100 * one.average() for one in seeds]
+    yield Figure(mean_and_spread(averages), f"average mAP (%), tIoU {result.tious[0]:g}-{result.tious[-1]:g}{over}")
+    if any(between(result.tious, TIOU, TIOU)):
+        values = [100 * one.average(TIOU, TIOU) for one in seeds]
+        yield Figure(mean_and_spread(values), f"mAP (%) at tIoU {TIOU:g}{over}")
+    right, counts = int(scored.shown.ranked.hits.sum()), scored.shown.result.counts
+    one = ", run 1" if len(seeds) > 1 else ""
+    yield Figure(f"{right:,} of {counts.instances:,}", f"marked actions are in the result, tIoU {TIOU:g}{one}")
+    yield Figure(f"{right:,} of {counts.proposals:,}", f"segments of the result are right{one}")
+
+
+def _videos(report: Report) -> Iterator[tuple[dict[str, Any], str]]:
+    """What the list of videos tells of each, and its packed timeline."""
+    places = {label: place for place, label in enumerate(report.classes)}
+    for panel in report.panels:
+        yield _listed(panel, places, report.files.get(panel.title)), pack(panel, report.classes)
+
+
+def _listed(panel: Panel, places: dict[str, int], file: str | None) -> dict[str, Any]:
+    labels = dict.fromkeys([*(a.label for a in panel.truth), *(p.label for p in panel.result)])
+    told: dict[str, Any] = {"id": panel.title, "end": round(end_of_axis(panel), 3)}
+    told["labels"] = [places[label] for label in labels if label in places]
+    return told | ({"file": file} if file else {})
+
+
+def _scores(scored: Scored, classes: Sequence[str]) -> dict[str, Any]:
+    """What the template draws where there are scores."""
+    # Beyond ten classes colour could not tell them apart; each chart has its name.
+    coloured = classes if len(classes) <= COLOURED else ()
+    whole, each = precision_charts(scored.judged, TIOU, {label: place for place, label in enumerate(coloured)})
+    return {
+        "result": scored.judged.result,
+        "figures": list(_figures(scored)),
+        "remarks": counted(scored.judged.result),
+        "sheets": score_sheets(scored.results),
+        "classes": class_sheet(next(iter(scored.results.values()))),
+        "precision": [whole, *each[:FIRST]],
+        "more": each[FIRST:],
+        "errors": _errors(scored.analysis),
+    }
+
+
+def _errors(analysis: Analysis) -> dict[str, Any]:
+    """The error analysis as the template draws it."""
+    total = max(1, analysis.counted)
+    edge, shares = 0.0, []
+    for number, (kind, count) in enumerate(analysis.kinds.items()):
+        shares.append({"kind": kind, "style": f"k{number}", "x": edge, "width": 100 * count / total})
+        edge += 100 * count / total
+    most = max(*(gain.average for gain in analysis.gains.values()), 0.001)
+    gains = [
+        {"kind": kind, "style": f"k{KINDS.index(kind)}", "width": 100 * max(0, gain.average) / most,
+         "text": f"{100 * gain.average:+.1f}"}
+        for kind, gain in analysis.gains.items()
+    ]  # fmt: skip
+    traits = [
+        {"name": trait.name, "unit": trait.unit, "groups": [(g.size, g.miss_rate) for g in trait.groups]}
+        for trait in analysis.traits
+    ]
+    return {
+        "counts": what_counts(analysis).splitlines(),
+        "missed": what_is_missed(analysis),
+        "span": span(analysis),
+        "shares": shares,
+        "gains": gains,
+        "traits": traits,
+        "kinds": kind_sheet(analysis),
+        "sheets": trait_sheets(analysis),
+        "notes": analysis.notes,
+    }
+
+
+def _alike(memory: Memory | None) -> dict[str, Any] | None:
+    """The memory's cosines in a byte each, for the page: 0 is -1, 254 is 1."""
+    if memory is None:
+        return None
+    cosines = np.rint(127 * (np.clip(memory.alike, -1, 1) + 1)).astype("u1")
+    return {"names": memory.classes, "cosines": b64encode(cosines.tobytes()).decode("ascii")}
+
+
+def _slots(memory: Memory) -> list[dict[str, Any]]:
+    """A row a slot: its class, how often written, the classes nearest to its own, and its moments."""
+    rows = []
+    for slot in memory.slots:
+        own = memory.classes.index(slot.label)
+        order = [place for place in np.argsort(-memory.alike[own]).tolist() if place != own][:ALIKE]
+        near = ", ".join(f"{memory.classes[place]} {memory.alike[own, place]:.2f}" for place in order)
+        written = "learned" if slot.written is None else f"{slot.written:,}"
+        rows.append(
+            {"label": slot.label, "number": slot.number, "written": written, "near": near, "moments": slot.moments}
+        )
+    return rows
+
+
+def _policy(style: str, script: str) -> str:
+    """What the browser may load and run: this style, this script, and video files beside the page."""
+    style_hash, script_hash = (
+        b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in (style, script)
+    )
+    return (
+        f"default-src 'none'; script-src 'sha256-{script_hash}'; style-src 'sha256-{style_hash}'; "
+        "img-src data:; media-src 'self' file:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _class_colours() -> str:
+    """Style sheet rules: `cN` has the colour of the class at N, `kN` that of the kind of error at N."""
+    named = {f"c{place}": colour for place, colour in enumerate(PALETTE)}
+    named |= {f"k{place}": KIND_COLOURS[kind] for place, kind in enumerate(KINDS)}
+    light = "".join(f".{name}{{--fill:{colour};--line:{ink(colour)}}}\n" for name, colour in named.items())
+    dark = "".join(f".{name}{{--line:{_lit(colour)}}}\n" for name, colour in named.items())
+    return f"{light}@media screen and (prefers-color-scheme:dark){{\n{dark}}}\n"
+
+
+def _lit(colour: str, contrast: float = 3.5) -> str:
+    """The colour, lightened until a thin line of it in the dark can be seen (a WCAG contrast ratio)."""
+    steps = (mix(colour, "#FFFFFF", step / 20) for step in range(21))
+    return next(c for c in steps if (luminance(c) + 0.05) / (luminance(DARK) + 0.05) >= contrast)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_own),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["clock"] = lambda seconds: clock_time(seconds, 0.1)
+    return environment
+
+
+def _own(name: str) -> str:
+    """A file of the page, as it lies beside this module."""
+    return (files("wtal.report") / "page" / name).read_text(encoding="utf-8")
