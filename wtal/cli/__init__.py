@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from wtal.cli import analyse, benchmarks, calibrate, data, export, learning, rehearse, report, videos
+from wtal.cli import analyse, benchmarks, calibrate, data, export, learning, plot, rehearse, report, videos
 from wtal.cli.app import app
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "export",
     "learning",
     "main",
+    "plot",
     "rehearse",
     "report",
     "videos",

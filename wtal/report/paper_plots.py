@@ -1,0 +1,258 @@
+"""Plots for papers, one column (3.3 in) wide: errors, precision over recall, training, methods.
+
+A figure has no title: what its caption must say is in `wtal plot`'s own words.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+
+from wtal.analysis.records import SIZES, Analysis, Trait
+from wtal.errors import DataError
+from wtal.evaluate import Judged
+from wtal.files import read_json, write_whole
+from wtal.report.analysis_plot import COLOURS
+from wtal.report.colours import OKABE_ITO, mix
+from wtal.report.curves import Curve, mean_curve, precision_recall, thinned
+from wtal.report.lanes import FONTS, GRID, MUTED, TEXT
+from wtal.report.picture import SAVING
+from wtal.scores import Score
+
+COLUMN = 3.3  # inches
+NAME, SMALL = 8.0, 7.0  # points
+BLUE, ORANGE = OKABE_ITO[:2]
+FEW = 20  # points of a curve, each of which gets a dot: a number a checkpoint, or a single one
+OURS = "wtal plot"  # stands in every file, by which a picture of ours is known
+MADE_BY: dict[str, dict[str, str | None]] = {
+    "png": {"Software": OURS},
+    "svg": {"Creator": OURS, "Date": None},
+    "pdf": {"Creator": OURS, "CreationDate": None},  # no dates: the same input gives the same file
+}
+LOOK: Any = {
+    **SAVING,
+    "svg.fonttype": "none",  # text that an editor can change
+    "font.size": NAME,
+    **dict.fromkeys(("axes.titlesize", "axes.labelsize", "legend.fontsize"), NAME),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), SMALL),
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.titlecolor"), TEXT),
+    **dict.fromkeys(("xtick.color", "ytick.color", "axes.edgecolor"), MUTED),
+    **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width", "grid.linewidth"), 0.6),
+    **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 2.0),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
+    "axes.titlelocation": "left",
+    "axes.titlepad": 3.0,
+    "axes.labelpad": 2.0,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is drawn of a comparison.json."""
+
+    scores: tuple[Score, ...]
+    tious: tuple[float, ...]
+    subset: str
+
+
+def require_place(out: Path, *inputs: Path) -> None:
+    """DataError unless `out` is a .png, .svg or .pdf that is not there yet, or one that was drawn here before."""
+    if out.suffix.lower().removeprefix(".") not in MADE_BY:
+        raise DataError(f"{out}: pictures are written as .png, .svg or .pdf; choose one of these names")
+    if out.is_dir():
+        raise DataError(f"{out}: is a folder; name a file in it")
+    if out.resolve() in [path.resolve() for path in inputs]:
+        raise DataError(f"{out}: is to be read, not to be written over; name another file")
+    if out.is_file() and OURS.encode() not in out.read_bytes():
+        raise DataError(f"{out}: is there and was not drawn by `{OURS}`; name another file, or move it away")
+
+
+def draw(out: Path, make: Callable[[], Figure]) -> None:
+    """Write the figure that `make` makes, whole or not at all. DataError as in `require_place`."""
+    require_place(out)
+    here, suffix = set(fontManager.get_font_names()), out.suffix.lower().removeprefix(".")
+    look = LOOK | {"font.family": [name for name in FONTS if name in here]}
+    with warnings.catch_warnings(), mpl.rc_context(look):
+        warnings.simplefilter("ignore", UserWarning)  # a script that no font here knows is drawn as boxes
+        figure = make()
+        write_whole(
+            out, lambda part: figure.savefig(part, format=suffix, dpi=200, metadata=MADE_BY[suffix])
+        )  # fmt: skip
+
+
+def errors_figure(analysis: Analysis) -> Figure:
+    """How many of the counted predictions are of each kind, what mending it is worth, and what is missed."""
+    figure = _figure(3.5)
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.45, 2.05)).flat
+    share, gain = upper.subplots(1, 2, sharey=True)
+    counted = max(1, analysis.counted)
+    _bars(share, {kind: 100 * count / counted for kind, count in analysis.kinds.items()}, "{:.1f}")
+    _bars(gain, {kind: 100 * worth.average for kind, worth in analysis.gains.items()}, "{:+.1f}")
+    share.set(xlabel="predictions (%)", yticks=range(len(COLOURS)), ylim=(len(COLOURS) - 0.5, -0.5))
+    share.set_yticklabels(list(COLOURS), color=TEXT)
+    gain.set(xlabel="gain in mAP (points)")
+    grid = lower.subplots(2, 2, sharex=True, sharey=True)
+    for axes, trait in zip(grid.flat, analysis.traits, strict=True):
+        _draw_missed(axes, trait, analysis.whole.miss_rate)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("missed (%)")
+    return figure
+
+
+def precision_figure(judged: Judged) -> Figure:
+    """Precision over recall, the mean over the classes, a line for each tIoU from dark to light, with its mAP."""
+    figure = _figure(2.1)
+    axes, result = figure.subplots(), judged.result
+    for number, (tiou, worth) in enumerate(zip(result.tious, result.map, strict=True)):
+        recall, precision = 100 * mean_curve(precision_recall(judged, number).values())
+        colour = mix(mix(BLUE, "#000000", 0.5), mix(BLUE, "#FFFFFF", 0.6), number / max(1, len(result.tious) - 1))
+        axes.plot(recall, precision, color=colour, linewidth=1, clip_on=False, label=f"{tiou:g}  {100 * worth:.1f}")
+    axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="recall (%)", ylabel="precision (%)")
+    axes.grid()
+    axes.legend(
+        title="tIoU  mAP", alignment="right", loc="upper left", bbox_to_anchor=(1.02, 1.03), frameon=False,
+        fontsize=SMALL, title_fontsize=SMALL, handlelength=1.0, labelspacing=0.25, borderpad=0,
+    )  # fmt: skip
+    return figure
+
+
+def training_figure(metrics: Mapping[str, Curve]) -> Figure:
+    """A panel for each term over the steps, both branches in one; terms that stay 0 are left out.
+
+    Raises DataError when all of them do.
+    """
+    curves = {name: curve for name, curve in metrics.items() if curve[1].any()}
+    terms = [
+        name for name in curves if name.removeprefix("global_") not in curves or not name.startswith("global_")
+    ]
+    if not terms:
+        raise DataError("all that was written down of the training is 0; there is nothing to draw")
+    rows = math.ceil(len(terms) / 2)
+    figure = _figure(0.5 + 0.68 * rows)
+    grid = figure.subplots(rows, 2, sharex=True, squeeze=False)
+    for axes, term in zip(grid.flat, terms, strict=False):
+        if f"global_{term}" in curves:
+            _draw_lines(axes, {"global": (curves[f"global_{term}"], ORANGE), "local": (curves[term], BLUE)})
+        else:
+            _draw_lines(axes, {"": (curves[term], TEXT)})
+        axes.set_title(term.replace("_", " "))
+    for axes in grid.flat[len(terms) :]:
+        axes.set_axis_off()
+    for axes in (grid[-1, 0], grid[(len(terms) - 2) // 2, 1]):  # the lowest of each column
+        axes.tick_params(labelbottom=True)
+        axes.set_xlabel("step")
+    branches = next((list(axes.lines)[::-1] for axes in grid.flat if len(axes.lines) > 1), None)
+    if branches:
+        figure.legend(handles=branches, loc="outside upper right", ncols=2, frameon=False)
+    return figure
+
+
+def methods_figure(comparison: Comparison) -> Figure:
+    """A panel for each data set: mean and standard deviation of every method over its seeds, a small dot a seed."""
+    datas = list(dict.fromkeys(score.data for score in comparison.scores))
+    parts = [[score for score in comparison.scores if score.data == data] for data in datas]
+    heights = [len(part) + 2.2 for part in parts]
+    figure = _figure(0.25 + 0.15 * sum(heights))
+    grid = figure.subplots(len(parts), 1, squeeze=False, height_ratios=heights).flat
+    for axes, part in zip(grid, parts, strict=True):
+        ours = next((score for score in part if score.method == "dfe"), part[0])
+        for place, score in enumerate(part):
+            colour = BLUE if score is ours else MUTED
+            seeds = [place] * len(score.averages)
+            axes.plot(score.averages, seeds, "o", ms=2.5, mew=0, color=mix(colour, "#FFFFFF", 0.5), zorder=2.5)
+            axes.errorbar(score.mean, place, xerr=score.spread, color=colour, linewidth=1)
+            axes.plot(score.mean, place, "o", ms=4, color=colour, zorder=3)
+            text = f"{score.mean:.1f} ± {score.spread:.1f}" if len(seeds) > 1 else f"{score.mean:.1f}"
+            axes.text(1.02, place, text, transform=axes.get_yaxis_transform(), va="center", fontsize=SMALL)
+        axes.set(yticks=range(len(part)), ylim=(len(part) - 0.5, -0.5))
+        axes.set_yticklabels([score.method for score in part], color=TEXT, parse_math=False)
+        axes.set_title(part[0].data, parse_math=False)
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
+    axes.set_xlabel(f"average mAP (%), tIoU {comparison.tious[0]:g}:{comparison.tious[-1]:g}")
+    return figure
+
+
+def read_comparison(path: Path) -> Comparison:
+    """What `wtal compare` and `wtal ablate` write. Raises DataError naming the file."""
+    value = read_json(path)
+    try:
+        scores = tuple(_score(entry) for entry in value["scores"])
+        found = Comparison(scores, tuple(map(float, value["tious"])), str(value["subset"]))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: not a comparison; name the comparison.json that `wtal compare` wrote") from error
+    if not found.scores or not found.tious:
+        raise DataError(f"{path}: this comparison is of nothing; run `wtal compare` again")
+    return found
+
+
+def _figure(tall: float) -> Figure:
+    figure = Figure(figsize=(COLUMN, tall), facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _bars(axes: Axes, values: Mapping[str, float], written: str) -> None:
+    """A bar a kind in its colour and its row, with its figure beside it."""
+    places = [list(COLOURS).index(kind) for kind in values]
+    axes.barh(places, list(values.values()), 0.72, color=[COLOURS[kind] for kind in values])
+    for place, value in zip(places, values.values(), strict=True):
+        axes.annotate(
+            written.format(value), (max(0, value), place), (2, 0), textcoords="offset points", va="center",
+            fontsize=SMALL,
+        )  # fmt: skip
+    axes.set(xlim=(min(0, *values.values()), 1.35 * max(*values.values(), 0.1)), xticks=[])
+    axes.tick_params(length=0)
+    axes.spines[["left", "bottom"]].set_visible(False)
+
+
+def _draw_missed(axes: Axes, trait: Trait, whole: float | None) -> None:
+    """A bar a size; the share of all instances that are missed as a line."""
+    for place, group in enumerate(trait.groups):
+        if group.miss_rate is None:
+            axes.text(place, 3, "–", ha="center", color=MUTED, fontsize=SMALL)  # no instances, so none is missed
+        else:
+            axes.bar(place, 100 * group.miss_rate, 0.72, color=BLUE)
+    if whole is not None:
+        axes.axhline(100 * whole, color=TEXT, linewidth=0.7, linestyle=(0, (3, 2)))
+    axes.set(
+        xlim=(-0.5, len(SIZES) - 0.5),
+        ylim=(0, 100),
+        xticks=range(len(SIZES)),
+        xticklabels=SIZES,
+        yticks=(0, 50, 100),
+    )
+    axes.set_title(trait.name, fontsize=SMALL)
+    axes.tick_params(axis="x", length=0, labelcolor=TEXT)
+    axes.grid(axis="y")
+
+
+def _draw_lines(axes: Axes, lines: Mapping[str, tuple[Curve, str]]) -> None:
+    """A line a branch in its colour, the last on top, from 0 or what is below."""
+    for branch, (curve, colour) in lines.items():
+        dots = "." if curve.shape[1] < FEW else ""
+        axes.plot(*thinned(curve), color=colour, linewidth=0.9, marker=dots, markersize=4, label=branch)
+    axes.margins(y=0.15)
+    axes.set_ylim(min(0.0, *(float(curve[1].min()) for curve, _ in lines.values())))
+    axes.locator_params(nbins=3)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.grid()
+
+
+def _score(entry: Any) -> Score:
+    averages = tuple(map(float, entry["averages"]))
+    if not averages or not np.isfinite(averages).all():
+        raise ValueError("numbers that are none")
+    return Score(str(entry["data"]), str(entry["method"]), averages, ())
