@@ -53,7 +53,7 @@ def rows() -> list[str]:
         "",
         *lines,
         "",
-        "![time and memory against length, both axes logarithmic](length.png)",
+        "Drawn in `benchmarks/length.png`, both axes logarithmic.",
         "",
         f"A week of video, {WEEK:,} snippets of 2 x 1024 numbers (7.7 GB on disk): scores and proposals in "
         f"{took:.0f} s, {peak:.0f} MB.",
