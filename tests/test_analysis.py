@@ -11,7 +11,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from wtal.analysis import analyse
-from wtal.analysis.layout import lay_out, takers
+from wtal.analysis.layout import lay_out
 from wtal.analysis.records import BOUNDS, KINDS, SIZES
 from wtal.analysis.traits import coverages, crowds, distances, lengths, normalised_map, sizes_of
 from wtal.cli import app
@@ -19,6 +19,7 @@ from wtal.errors import ConfigError, DataError
 from wtal.evaluate import evaluate, judge
 from wtal.formats.activitynet import read_activitynet, write_activitynet
 from wtal.formats.results import read_results, write_results
+from wtal.matching import takers
 from wtal.protocols import PROTOCOLS, find_protocol
 from wtal.records import Action, Proposal, Video
 from wtal.report.analysis_plot import draw_analysis
@@ -152,7 +153,7 @@ def test_each_kind_is_what_its_definition_says(proposals, truth, protocol, tiou)
     rules = find_protocol(protocol)
     layout = lay_out(proposals, truth, rules)
     hits = judge(proposals, truth, protocol, tious=[tiou]).ranked.hits[0]
-    assert np.array_equal(takers(layout, rules, (tiou,))[0] >= 0, hits)
+    assert np.array_equal(takers(layout.proposals, layout.actions, rules, (tiou,))[0] >= 0, hits)
     expected = dict(NONE)
     p, a = layout.proposals, layout.actions
     for row, hit in enumerate(hits):
@@ -282,7 +283,7 @@ def test_the_normalised_map_by_hand():
     """Two classes with 3 and 1 actions, so N is 2. The lone one is found after a false positive."""
     truth = [video("v", ("a", 0, 1), ("a", 2, 3), ("a", 4, 5), ("b", 10, 11))]
     layout = lay_out({"v": proposed(("b", 50, 60), ("b", 10, 11))}, truth, PROTOCOLS["activitynet"])
-    taken = takers(layout, PROTOCOLS["activitynet"], (0.5,))
+    taken = takers(layout.proposals, layout.actions, PROTOCOLS["activitynet"], (0.5,))
     lone = layout.actions.label == 1
     assert normalised_map(layout, taken, lone, True) == pytest.approx(2 / 3)  # R N / (R N + 1) with R = 1
     assert normalised_map(layout, taken, ~lone, True) == 0

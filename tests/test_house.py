@@ -15,15 +15,15 @@ FLOORS = (
     "config configs",
     "formats features provenance synthetic check parallel",
     "dataset losses model",
-    "objective localize soft_nms operating evaluate analysis protocols matching result scores significance "
+    "objective localize soft_nms operating tidy evaluate analysis protocols matching result scores significance "
     "published",
     "checkpoint train predict validate batch",
     "experiment jobs compare ablation card benchmark report extract export demo init doctor timelines calibrate",
     "cli door web __main__",
 )
 WITHOUT_TORCH = (
-    "evaluate analysis operating protocols matching result scores significance published localize records timeline "
-    "features check"
+    "evaluate analysis operating tidy protocols matching result scores significance published localize records "
+    "timeline features check"
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 

@@ -14,21 +14,9 @@ from wtal.errors import ConfigError, DataError
 from wtal.files import read_json, write_json
 from wtal.formats.plain import read_folder, write_folder_info
 from wtal.localize import surest
-from wtal.operating import (
-    LABELS,
-    SEGMENTS,
-    Calibration,
-    Evidence,
-    Limits,
-    OperatingPoint,
-    apply,
-    by_time,
-    calibrate,
-    pooled,
-    tidy,
-    together,
-)
+from wtal.operating import LABELS, SEGMENTS, Calibration, Evidence, OperatingPoint, apply, calibrate, pooled
 from wtal.records import Action, Proposal, Video
+from wtal.tidy import Limits, by_time, tidy, together
 from wtal.train import train
 
 CLASSES = ("jump", "run", "throw")

@@ -15,8 +15,9 @@ from wtal.extract.one import features_of
 from wtal.files import read_json, write_json
 from wtal.formats.results import read_results
 from wtal.localize import surest
-from wtal.operating import Calibration, apply, by_time
+from wtal.operating import Calibration, apply
 from wtal.synthetic import write_synthetic
+from wtal.tidy import by_time
 
 SMALL = ("--set", "train.steps=4", "--set", "model.width=16", "--set", "train.save_every=4")
 

@@ -11,10 +11,11 @@ from wtal.errors import CheckpointError, ConfigError, DataError
 from wtal.files import read_json, write_json
 from wtal.formats.plain import Folder, read_folder
 from wtal.localize import SURE, surest
-from wtal.operating import F1, Calibration, Limits, apply, by_time, calibrate, wanted_precision
+from wtal.operating import F1, Calibration, apply, calibrate, wanted_precision
 from wtal.predict import require_fit
 from wtal.records import Proposal, Video
 from wtal.report.operating_text import sentence
+from wtal.tidy import Limits, by_time
 
 NAME = "operating.json"
 ALL = "all"

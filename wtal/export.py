@@ -65,6 +65,7 @@ def export_onnx(run: Path, out: Path) -> checkpoint.Meta:
 def _require_place(out: Path) -> None:
     """Refuse to write over anything but an earlier export. Raises DataError."""
     import onnx
+    from google.protobuf.message import DecodeError  # what onnx reads with
 
     if out.is_dir():
         raise DataError(f"{out}: is a folder; name a file to write to")
@@ -72,7 +73,7 @@ def _require_place(out: Path) -> None:
         return
     try:
         known = {entry.key for entry in onnx.load(out, load_external_data=False).metadata_props}
-    except Exception:  # whatever protobuf makes of somebody's file
+    except DecodeError:
         known = set()
     if "snippet_seconds" not in known:
         raise DataError(

@@ -21,17 +21,17 @@ def topk_mean(cas: Tensor, mask: Tensor, ratio: int) -> Tensor:
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over videos of each video's mean over its real snippets. B x T -> scalar."""
-    return _video_mean(values, mask).mean()
+    return _per_video(values, mask).mean()
 
 
 @torch.no_grad()
 def levelled(attention: Tensor, foreground: Tensor, mask: Tensor) -> Tensor:
     """Attention, its logits shifted until a video's mean is that of `foreground`. B x T each -> B x T."""
-    logits, wanted = attention.float().logit(EPSILON), _video_mean(foreground.float(), mask)
+    logits, wanted = attention.float().logit(EPSILON), _per_video(foreground.float(), mask)
     low, high = torch.full_like(wanted, -20), torch.full_like(wanted, 20)
     for _ in range(24):  # each halves what is open
         middle = (low + high) / 2
-        short = _video_mean((logits + middle).sigmoid(), mask) < wanted
+        short = _per_video((logits + middle).sigmoid(), mask) < wanted
         low, high = torch.where(short, middle, low), torch.where(short, high, middle)
     return (logits + low).sigmoid()
 
@@ -87,7 +87,7 @@ def coactivity_loss(high: Tensor, low: Tensor, labels: Tensor) -> Tensor:
     return (hinge * share).sum() / share.sum().clamp(min=1)
 
 
-def _video_mean(values: Tensor, mask: Tensor) -> Tensor:
+def _per_video(values: Tensor, mask: Tensor) -> Tensor:
     """Over each video's real snippets. B x T -> B x 1."""
     return values.masked_fill(~mask, 0).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
 

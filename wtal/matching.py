@@ -69,31 +69,36 @@ def rank(
 
 def find_hits(proposals: Intervals, actions: Intervals, rules: Protocol, thresholds: tuple[float, ...]) -> Bools:
     """Which proposals, given surest first within each class, are true positives. tIoUs x N."""
-    lists = list(wishes(proposals, actions, rules, min(thresholds)))
+    return takers(proposals, actions, rules, thresholds) >= 0
+
+
+def takers(proposals: Intervals, actions: Intervals, rules: Protocol, thresholds: tuple[float, ...]) -> Ints:
+    """The row of the action that each proposal takes, -1 for a false positive; order as above. tIoUs x N."""
+    lists = list(_wishes(proposals, actions, rules, min(thresholds)))
     if not lists:
-        return np.zeros((len(thresholds), len(proposals)), bool)
+        return np.full((len(thresholds), len(proposals)), -1)
     wishing, wished, shared = (np.concatenate(column) for column in zip(*lists, strict=True))
     size = len(proposals), len(actions)
     return np.array([first_come(wishing[shared >= t], wished[shared >= t], size) for t in thresholds])
 
 
-def first_come(proposals: Ints, actions: Ints, size: tuple[int, int]) -> Bools:
-    """Which proposals get an action when each in its turn takes the first on its list that is free.
+def first_come(proposals: Ints, actions: Ints, size: tuple[int, int]) -> Ints:
+    """What each proposal gets when each in its turn takes the first action on its list that is free; -1: none.
 
     The lists are pairs (proposal, action), by proposal and then by liking; `size` counts both sides. A round
     settles every proposal that no earlier one can disappoint: rounds are few, and each is whole-array work.
     """
-    hit, taken = np.zeros(size[0], bool), np.zeros(size[1], bool)
+    got, taken = np.full(size[0], -1), np.zeros(size[1], bool)
     earliest = np.empty(size[1], np.int64)
     while len(proposals):
         earliest[actions[::-1]] = proposals[::-1]  # the last write stays: the earliest to want each action
         favourite = np.r_[True, proposals[1:] != proposals[:-1]]
         settled = favourite & (earliest[actions] == proposals)
-        hit[proposals[settled]] = True
+        got[proposals[settled]] = actions[settled]
         taken[actions[settled]] = True
-        waiting = ~(hit[proposals] | taken[actions])
+        waiting = (got[proposals] < 0) & ~taken[actions]
         proposals, actions = proposals[waiting], actions[waiting]
-    return hit
+    return got
 
 
 def average_precision(hits: Bools, instances: int, interpolated: bool = True) -> Floats:
@@ -108,7 +113,7 @@ def average_precision(hits: Bools, instances: int, interpolated: bool = True) ->
     return total
 
 
-def wishes(
+def _wishes(
     proposals: Intervals, actions: Intervals, rules: Protocol, lowest: float
 ) -> Iterator[tuple[Ints, Ints, Floats]]:
     """Per video and class: proposal rows, action rows by falling liking, tIoU; the pairs from `lowest` on."""

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from wtal.analysis.kinds import gains, kinds_at, mean_precision, profile
-from wtal.analysis.layout import lay_out, nearest, takers
+from wtal.analysis.layout import lay_out, nearest
 from wtal.analysis.records import DEPTH, LOWEST, Analysis
 from wtal.analysis.traits import group, traits
 from wtal.errors import ConfigError
 from wtal.evaluate import Ambiguous, evaluate
+from wtal.matching import takers
 from wtal.protocols import checked_tious, find_protocol
 from wtal.records import Proposals, Video
 
@@ -42,7 +43,8 @@ def analyse(
     result = evaluate(proposals, truth, protocol, None, subset, ambiguous, checkpoint)
     layout = lay_out(proposals, truth, rules, subset, ambiguous)
     thresholds = (tiou, *rules.tious)
-    taken, overlaps, ranks = takers(layout, rules, thresholds), nearest(layout), layout.ranks()
+    taken = takers(layout.proposals, layout.actions, rules, thresholds)
+    overlaps, ranks = nearest(layout), layout.ranks()
     kinds = np.array([kinds_at(hits, *overlaps, t) for hits, t in zip(taken >= 0, thresholds, strict=True)])
     missed = np.ones(len(layout.actions), bool)
     missed[taken[0][(taken[0] >= 0) & (ranks < DEPTH)]] = False

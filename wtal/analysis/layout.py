@@ -1,4 +1,4 @@
-"""Predictions and actions laid out as a protocol compares them; which action each prediction takes."""
+"""Predictions and actions laid out as a protocol compares them, and how much they overlap."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 
 from wtal import evaluate
 from wtal.evaluate import Ambiguous
-from wtal.matching import Floats, Intervals, Ints, wishes
+from wtal.matching import Floats, Intervals, Ints
 from wtal.protocols import Protocol
 from wtal.records import Proposals, Video
 from wtal.timeline import tiou
@@ -54,25 +54,6 @@ def lay_out(
     told = evaluate.lay_out(proposals, truth, rules, subset, ambiguous)
     kept = told.proposals[np.lexsort((-told.proposals.score, told.proposals.label))]
     return Layout(tuple(told.scored), tuple(told.classes), kept, told.actions)
-
-
-def takers(layout: Layout, rules: Protocol, thresholds: tuple[float, ...]) -> Ints:
-    """The action that each prediction takes, -1 for a false positive. tIoUs x N"""
-    taken = np.full((len(thresholds), len(layout.proposals)), -1)
-    lists = list(wishes(layout.proposals, layout.actions, rules, min(thresholds)))
-    if not lists:
-        return taken
-    wishing, wished, shared = (np.concatenate(column) for column in zip(*lists, strict=True))
-    for row, threshold in zip(taken, thresholds, strict=True):
-        enough = shared >= threshold
-        got: dict[int, int] = {}
-        gone: set[int] = set()
-        for proposal, action in zip(wishing[enough].tolist(), wished[enough].tolist(), strict=True):
-            if proposal not in got and action not in gone:
-                got[proposal] = action
-                gone.add(action)
-        row[list(got)] = list(got.values())
-    return taken
 
 
 def nearest(layout: Layout) -> tuple[Floats, Floats]:

@@ -32,9 +32,10 @@ def calibrate(
 ) -> None:
     """Choose from which score on each class is shown, for `wtal predict`: by segments, else by tags alone."""
     from wtal.calibrate import NAME, calibrate_run
-    from wtal.operating import Limits, wanted_precision
+    from wtal.operating import wanted_precision
     from wtal.report.operating_text import operating_sheet, sentence
     from wtal.report.sheet import terminal
+    from wtal.tidy import Limits
 
     wanted_precision(aim)  # before the work
     calibration = calibrate_run(run, data, subset, Limits(per_minute, shortest, longest))
