@@ -19,7 +19,7 @@ from wtal.experiment import evaluate_file, short_names
 from wtal.formats.activitynet import read_activitynet, write_activitynet
 from wtal.formats.results import read_results, write_results
 from wtal.formats.thumos import read_ambiguous
-from wtal.matching import average_precision, liking
+from wtal.matching import average_precision, first_come, liking
 from wtal.protocols import PROTOCOLS
 from wtal.records import Action, Proposal, Video
 from wtal.report.fair_table import render
@@ -572,3 +572,21 @@ def test_a_score_may_lie_beside_the_truth_but_not_in_its_place(tmp_path):
     with pytest.raises(DataError, match="is one of the files to be read"):
         evaluate_file(run / "p.json", data / "annotations.json", out=data / "annotations.json")
     assert before == {path: path.read_bytes() for path in before}
+
+
+@pytest.mark.parametrize("alike", [False, True], ids=["each its own list", "all the same list"])
+def test_each_takes_the_first_that_is_free(alike):
+    draw = np.random.default_rng(0)
+    for _ in range(60):
+        size = draw.integers(0, 60, 2)
+        lists = [
+            np.arange(size[1]) if alike else draw.permutation(size[1])[: draw.integers(0, 9)]
+            for _ in range(size[0])
+        ]
+        expected, gone = np.full(size[0], -1), set[int]()
+        for proposal, liked in enumerate(lists):
+            expected[proposal] = next((action for action in liked.tolist() if action not in gone), -1)
+            gone.add(int(expected[proposal]))
+        proposals = np.repeat(np.arange(size[0]), [len(liked) for liked in lists])
+        actions = np.concatenate([np.empty(0, int), *lists])
+        assert np.array_equal(first_come(proposals, actions, tuple(size)), expected)

@@ -18,6 +18,8 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+SLOW = 0.9  # of the pairs left by a round: it is not worth another
+
 
 @dataclass(frozen=True)
 class Intervals:
@@ -86,11 +88,14 @@ def first_come(proposals: Ints, actions: Ints, size: tuple[int, int]) -> Ints:
     """What each proposal gets when each in its turn takes the first action on its list that is free; -1: none.
 
     The lists are pairs (proposal, action), by proposal and then by liking; `size` counts both sides. A round
-    settles every proposal that no earlier one can disappoint: rounds are few, and each is whole-array work.
+    settles every proposal that no earlier one can disappoint: rounds are few, and each is whole-array work. Where
+    they are not, as all like the same ones, the rest is settled one by one.
     """
     got, taken = np.full(size[0], -1), np.zeros(size[1], bool)
     earliest = np.empty(size[1], np.int64)
-    while len(proposals):
+    before = len(proposals) + 1
+    while len(proposals) < before:
+        before = SLOW * len(proposals)
         earliest[actions[::-1]] = proposals[::-1]  # the last write stays: the earliest to want each action
         favourite = np.r_[True, proposals[1:] != proposals[:-1]]
         settled = favourite & (earliest[actions] == proposals)
@@ -98,6 +103,12 @@ def first_come(proposals: Ints, actions: Ints, size: tuple[int, int]) -> Ints:
         taken[actions[settled]] = True
         waiting = (got[proposals] < 0) & ~taken[actions]
         proposals, actions = proposals[waiting], actions[waiting]
+    begins = np.flatnonzero(np.r_[True, proposals[1:] != proposals[:-1]])
+    for first, last in pairwise([*begins.tolist(), len(proposals)]):
+        free = np.flatnonzero(~taken[actions[first:last]])
+        if len(free):
+            got[proposals[first]] = actions[first + free[0]]
+            taken[actions[first + free[0]]] = True
     return got
 
 
