@@ -365,6 +365,9 @@ def test_somebody_s_own_files_are_not_replaced(place, tmp_path, name):
     code, said = call(place / "p.json", place / "truth.json", "--out", tmp_path / "other")
     assert code == 2 and said.count("\n") == 1 and f"{name}: " in said
     assert [path.read_text() for path in (tmp_path / "other").iterdir()] == ["{}"]
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    code, said = call(place / "p.json", place / "truth.json", "--out", tmp_path / "loop")
+    assert code == 2 and said.count("\n") == 1
 
 
 def test_bad_input_from_python():

@@ -1,7 +1,10 @@
 """From raw proposals to a timeline a person would believe."""
 
 import json
+import math
 import random
+import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -16,6 +19,7 @@ from wtal.formats.plain import read_folder, write_folder_info
 from wtal.localize import surest
 from wtal.operating import LABELS, SEGMENTS, Calibration, Evidence, OperatingPoint, apply, calibrate, pooled
 from wtal.records import Action, Proposal, Video
+from wtal.report import operating_text
 from wtal.tidy import Limits, by_time, tidy, together
 from wtal.train import train
 
@@ -133,11 +137,33 @@ def test_a_higher_threshold_only_takes_away(found, limits, thresholds, label, mo
     ]
 
 
+def test_a_week_of_proposals_is_tidied_at_once():
+    chance = random.Random(0)
+    starts = [chance.uniform(0, 604_800) for _ in range(20_000)]
+    week = [Proposal(chance.choice(CLASSES), at, at + chance.uniform(1, 60), chance.random()) for at in starts]
+    begun = time.process_time()
+    kept = tidy(week, Limits())
+    assert all(one.end <= other.start for one, other in pairwise(kept))
+    assert len(tidy(week, Limits(together=(("jump", "run"),)))) > len(kept) > 5000
+    together([Video("v", "", CLASSES, None, tuple(Action(p.label, p.start, p.end) for p in week))])
+    assert time.process_time() - begun < 5
+
+
 def test_nothing_in_nothing_out():
     assert apply(point({"jump": 0.1}), []) == [] == apply(point({}), spans("jump", "##"))
 
 
-@pytest.mark.parametrize("wrong", [{"per_minute": 0}, {"shortest": -1.0}, {"shortest": 5.0, "longest": 4.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"per_minute": 0},
+        {"shortest": -1.0},
+        {"shortest": 5.0, "longest": 4.0},
+        {"longest": math.inf},
+        {"shortest": math.inf},
+        {"longest": math.nan},
+    ],
+)
 def test_limits_that_leave_nothing_are_refused(wrong):
     with pytest.raises(ConfigError, match="nothing"):
         Limits(**wrong)
@@ -250,6 +276,12 @@ def test_a_video_with_labels_but_no_segments_is_not_taken_for_empty():
         calibrate({}, [Video("v", "validation", ())], CLASSES, "m", "validation", Limits())
 
 
+def test_where_nothing_is_shown_it_says_so():
+    chosen = calibrate({}, videos(2), CLASSES, "m", "validation", Limits())
+    for aim in ("f1", "precision=0.9"):
+        assert "no score is sure enough, so nothing is shown" in operating_text.sentence(chosen.at(aim))
+
+
 def test_few_instances_take_the_common_threshold():
     truth = videos(8)
     chosen = calibrate(found_in(truth), truth, CLASSES, "m", "validation", Limits())
@@ -279,6 +311,7 @@ GOOD = Calibration("m", LABELS, "validation", 3, Limits(), {"jump": Evidence((0.
         GOOD | {"evidence": {"jump": {"scores": [0.5], "right": [], "there": 2}}},
         GOOD | {"evidence": {"jump": {"scores": [0.5], "right": [True], "there": 0}}},
         GOOD | {"evidence": {"jump": {"scores": ["a"], "right": [True], "there": 1}}},
+        GOOD | {"evidence": {"jump": {"scores": [0.5], "right": [True], "there": 10**400}}},
         GOOD | {"evidence": {"jump": 3}},
     ],
 )

@@ -17,6 +17,7 @@ from wtal.evaluate import judge
 from wtal.formats.activitynet import write_activitynet
 from wtal.formats.results import write_results
 from wtal.records import Action, Proposal, Video
+from wtal.report.curves import read_metrics
 from wtal.report.paper_plots import (
     COLUMN,
     Comparison,
@@ -189,6 +190,9 @@ def test_the_command_draws_in_place_of_an_older_plot(tmp_path, sources, what):
         {"scores": [{"data": "a", "method": "dfe", "averages": [float("nan")]}]},
         {"scores": [{"data": "a", "method": "dfe", "averages": [1.0]}], "tious": []},
         {"scores": [{"data": "a", "method": "dfe", "averages": [1.0]}], "tious": None},
+        {"scores": [{"data": "a", "method": "dfe", "averages": [1e308, -1e308]}]},
+        {"scores": [{"data": "a", "method": "dfe", "averages": [10**400]}]},
+        {"scores": [{"data": "\ud800", "method": "dfe", "averages": [1.0]}]},
     ],
 )
 def test_no_comparison_is_one_sentence(tmp_path, values):
@@ -196,6 +200,26 @@ def test_no_comparison_is_one_sentence(tmp_path, values):
     run = wtal("methods", tmp_path / "comparison.json", "--out", tmp_path / "plot.pdf")
     assert run.exit_code == 2 and "`wtal compare`" in run.stderr and run.stderr.count("\n") == 1
     assert not (tmp_path / "plot.pdf").exists()
+
+
+def test_more_than_a_column_has_room_for_is_refused(tmp_path):
+    scores = [{"data": "a", "method": f"m{n}", "averages": [1.0]} for n in range(2000)]
+    (tmp_path / "comparison.json").write_text(json.dumps({"scores": scores, "tious": [0.5], "subset": "testing"}))
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1} | {f"term {n}": n for n in range(2000)}))
+    for what, source in (("methods", tmp_path / "comparison.json"), ("training", tmp_path)):
+        run = wtal(what, source, "--out", tmp_path / "plot.pdf")
+        assert (
+            run.exit_code == 2 and "at most 60 can be drawn" in run.stderr and not (tmp_path / "plot.pdf").exists()
+        )
+
+
+def test_metrics_that_cannot_be_drawn_are_passed_over(tmp_path):
+    lines = ['{"step": 1, "loss": 2, "\\ud800": 1}', "[" * 100_000, '{"step": 2, "loss": 1e308}']
+    lines += [f'{{"step": 2, "loss": {10**400}}}', '{"step": 3, "loss": 1}']
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+    run = wtal("training", tmp_path, "--out", tmp_path / "plot.png")
+    assert run.exit_code == 0, run.output
+    assert read_metrics(tmp_path).keys() == {"loss"} and read_metrics(tmp_path)["loss"].tolist() == [[1, 3], [2, 1]]
 
 
 def test_a_run_without_metrics_is_one_sentence(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import tempfile
 import time
@@ -14,7 +15,8 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pympi.Elan import Eaf
+from jsonschema import Draft202012Validator
+from pympi.Elan import Eaf, to_eaf
 from typer.testing import CliRunner
 
 from wtal import cli
@@ -191,8 +193,7 @@ def test_elan_files_are_what_pympi_and_the_schema_want(found):
         spans = sorted(eaf.get_annotation_data_for_tier(tier))
         assert all(start < end for start, end, _ in spans)
         assert all(one[1] <= other[0] for one, other in pairwise(spans)), "a tier overlaps"
-    order = ["HEADER", "TIME_ORDER", "TIER", "LINGUISTIC_TYPE", "CONSTRAINT"]
-    assert [order.index(part.tag) for part in root] == sorted(order.index(part.tag) for part in root)
+    assert_eaf(root)
     slots = [slot.attrib for slot in root.iter("TIME_SLOT")]
     assert [int(slot["TIME_VALUE"]) for slot in slots] == sorted(int(slot["TIME_VALUE"]) for slot in slots)
     named = Counter(
@@ -204,8 +205,62 @@ def test_elan_files_are_what_pympi_and_the_schema_want(found):
     assert used == {slot["TIME_SLOT_ID"] for slot in slots}
     for made in root.iter("REF_ANNOTATION"):
         assert math.isfinite(float(made[0].text)) and made.attrib["ANNOTATION_REF"] in named
-    types = {made.attrib["LINGUISTIC_TYPE_ID"] for made in root.iter("LINGUISTIC_TYPE")}
-    assert {tier.attrib["LINGUISTIC_TYPE_REF"] for tier in root.iter("TIER")} <= types
+
+
+@settings(max_examples=20, deadline=None)
+@given(found=st.lists(segments(), max_size=8))
+def test_elan_files_are_written_again_by_pympi_as_they_are(found):
+    with tempfile.TemporaryDirectory() as folder:
+        first, again = Path(folder) / "v.eaf", Path(folder) / "again" / "v.eaf"
+        format_named("elan").write(first, [Timeline("v", tuple(found))])
+        again.parent.mkdir()
+        to_eaf(str(again), Eaf(str(first)))
+        assert ElementTree.canonicalize(from_file=str(first)) == ElementTree.canonicalize(from_file=str(again))
+        assert format_named("elan").read(first) == format_named("elan").read(again)
+
+
+# What EAFv2.8.xsd says of the elements that we write: which attributes must be there, which may be, the children in
+# their order ("|": one of them), and what an attribute is.
+EAF = {
+    "ANNOTATION_DOCUMENT": ("DATE AUTHOR VERSION", "FORMAT", "HEADER TIME_ORDER TIER LINGUISTIC_TYPE CONSTRAINT"),
+    "HEADER": ("", "MEDIA_FILE TIME_UNITS", "PROPERTY"),
+    "PROPERTY": ("NAME", "", ""),
+    "TIME_ORDER": ("", "", "TIME_SLOT"),
+    "TIME_SLOT": ("TIME_SLOT_ID", "TIME_VALUE", ""),
+    "TIER": ("TIER_ID LINGUISTIC_TYPE_REF", "PARENT_REF", "ANNOTATION"),
+    "ANNOTATION": ("", "", "ALIGNABLE_ANNOTATION|REF_ANNOTATION"),
+    "ALIGNABLE_ANNOTATION": ("ANNOTATION_ID TIME_SLOT_REF1 TIME_SLOT_REF2", "", "ANNOTATION_VALUE"),
+    "REF_ANNOTATION": ("ANNOTATION_ID ANNOTATION_REF", "", "ANNOTATION_VALUE"),
+    "ANNOTATION_VALUE": ("", "", ""),
+    "LINGUISTIC_TYPE": ("LINGUISTIC_TYPE_ID", "TIME_ALIGNABLE GRAPHIC_REFERENCES CONSTRAINTS", ""),
+    "CONSTRAINT": ("STEREOTYPE", "DESCRIPTION", ""),
+}
+EAF_VALUES = {
+    "DATE": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)",
+    "TIME_VALUE": r"\d{1,10}",
+    "TIME_ALIGNABLE": "true|false",
+    "GRAPHIC_REFERENCES": "true|false",
+}
+EAF_REFERENCES = {"PARENT_REF": "TIER_ID", "LINGUISTIC_TYPE_REF": "LINGUISTIC_TYPE_ID", "CONSTRAINTS": "STEREOTYPE"}
+
+
+def assert_eaf(root: ElementTree.Element) -> None:
+    """As the schema would: elements, their order and attributes, names that are unique and lead somewhere."""
+    names = {
+        key: [part.attrib[key] for part in root.iter() if key in part.attrib] for key in EAF_REFERENCES.values()
+    }
+    assert all(len(set(found)) == len(found) for found in names.values())
+    for part in root.iter():
+        must, may, children = EAF[part.tag]
+        about = {key: value for key, value in part.attrib.items() if not key.startswith("{")}
+        assert set(must.split()) <= about.keys() <= {*must.split(), *may.split()}, part.tag
+        order = re.split(r"[ |]", children)
+        places = [order.index(child.tag) for child in part]
+        assert places == sorted(places) and (len(places) == 1 or "|" not in children)
+        for key, value in about.items():
+            assert re.fullmatch(EAF_VALUES.get(key, "(?s).*"), value)
+            assert key not in EAF_REFERENCES or value in names[EAF_REFERENCES[key]]
+    assert all(int(slot.attrib["TIME_VALUE"]) < 2**32 for slot in root.iter("TIME_SLOT"))
 
 
 def parents(eaf: Eaf) -> list[str]:
@@ -246,6 +301,95 @@ def test_label_studio_has_the_documented_shape(tmp_path):
     }
     assert truth["data"] == {"video": "w"}
     assert truth["annotations"][0]["result"][0]["value"]["ranges"] == [{"start": 1, "end": 25}]
+
+
+# What /guide/task_format, /guide/export and /tags/timelinelabels of its documentation say of tasks.
+LABEL_STUDIO = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["data"],
+        "properties": {
+            "data": {"type": "object", "required": ["video"], "properties": {"video": {"type": "string"}}},
+            "annotations": {"type": "array", "items": {"$ref": "#/$defs/made"}},
+            "predictions": {"type": "array", "items": {"$ref": "#/$defs/made"}},
+        },
+    },
+    "$defs": {
+        "made": {
+            "type": "object",
+            "required": ["result"],
+            "properties": {
+                "model_version": {"type": "string"},
+                "score": {"type": "number", "minimum": 0, "maximum": 1},
+                "result": {"type": "array", "items": {"$ref": "#/$defs/region"}},
+            },
+        },
+        "region": {
+            "type": "object",
+            "required": ["id", "from_name", "to_name", "type", "value"],
+            "properties": {
+                "id": {"type": "string"},
+                "from_name": {"const": "timelineLabels"},
+                "to_name": {"const": "video"},
+                "type": {"const": "timelinelabels"},
+                "score": {"type": "number"},
+                "value": {
+                    "type": "object",
+                    "required": ["ranges", "timelinelabels"],
+                    "properties": {
+                        "ranges": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/range"}},
+                        "timelinelabels": {"type": "array", "minItems": 1, "items": {"type": "string"}},
+                    },
+                },
+            },
+        },
+        "range": {
+            "type": "object",
+            "required": ["start", "end"],
+            "properties": {name: {"type": "integer", "minimum": 1} for name in ("start", "end")},
+        },
+    },
+}
+
+
+@settings(max_examples=30, deadline=None)
+@given(found=timelines)
+def test_label_studio_files_are_what_its_format_wants(found):
+    tasks = json.loads(as_label_studio(found))
+    Draft202012Validator(LABEL_STUDIO).validate(tasks)
+    for task in tasks:
+        for made in task.get("predictions", []) + task.get("annotations", []):
+            ids = [region["id"] for region in made["result"]]
+            assert len(set(ids)) == len(ids)
+            assert all(r["start"] <= r["end"] for region in made["result"] for r in region["value"]["ranges"])
+
+
+@settings(max_examples=10, deadline=None)
+@given(found=timelines)
+def test_label_studio_s_own_library_takes_our_files(found):
+    """`pip install label-studio-sdk`, which knows the interface of a project and judges tasks without a server."""
+    interface = pytest.importorskip("label_studio_sdk.label_interface").LabelInterface
+    view = ElementTree.Element("View")
+    ElementTree.SubElement(view, "Video", name="video", value="$video")
+    control = ElementTree.SubElement(view, "TimelineLabels", name="timelineLabels", toName="video")
+    plain = {s.label: f"class {n}" for n, s in enumerate(s for t in found for s in t.segments)}  # fit for its XML
+    for label in plain.values():
+        ElementTree.SubElement(control, "Label", value=label)
+    ElementTree.SubElement(control, "Label", value="none")
+    project = interface(ElementTree.tostring(view, "unicode"))
+    project.validate()
+    named = [Timeline(t.id, tuple(s._replace(label=plain[s.label]) for s in t.segments), t.duration) for t in found]
+    for task in json.loads(as_label_studio(named)):
+        for made in task.get("predictions", []):
+            assert project.validate_prediction(made, return_errors=True) == []
+        assert all(project.validate_annotation(made) for made in task.get("annotations", []))
+
+
+def as_label_studio(found: list[Timeline]) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        format_named("labelstudio").write(Path(folder) / "tasks.json", found, FPS)
+        return (Path(folder) / "tasks.json").read_text(encoding="utf-8")
 
 
 def test_label_studio_reads_what_it_exports(tmp_path):
@@ -291,7 +435,13 @@ def test_via_reads_what_it_saves(tmp_path):
     path.write_text(json.dumps(project))
     read, remarks = format_named("via").read(path)
     assert read == [Timeline("a.b", (Segment("run", 7.295, 35.045),)), Timeline("c")]
-    assert len(remarks) == 1
+    assert remarks == [f"{path}: 1 marks that are no stretch of time are left out"]
+    project["attribute"]["2"] = {**attribute, "aname": "Who", "options": {}}
+    project["metadata"]["1_x"]["av"]["2"] = "Ann"
+    path.write_text(json.dumps(project))
+    assert format_named("via").read(path).remarks[1:] == [
+        f"{path}: 1 segments have other attributes than a label and a score, which are left out"
+    ]
 
 
 def test_boris_reads_what_it_exports(tmp_path):
@@ -443,6 +593,10 @@ def test_one_video_is_one_file(proposals, tmp_path):
         (("p", "o.csv", "--to", "csv", "--from", "vtt"), "a WebVTT file begins with WEBVTT"),
         (("p", "p", "--to", "via"), "is the source itself"),
         (("p", "o", "--to", "srt", "--stride", "4"), "timelines have no snippets; leave out --stride and --window"),
+        (("p", "o.json", "--to", "fiftyone", "--fps", "1e308"), "fiftyone counts frames"),
+        (("p", ".", "--to", "srt"), "is the folder that you are in"),
+        (("p", "", "--to", "csv"), "is the folder that you are in"),
+        (("nowhere", "o"), "there is no such file or folder"),
         (("nowhere.srt", "o.vtt", "--from", "srt"), "there is no such file"),
         (("nowhere.eaf", "o.vtt", "--from", "elan"), "no such file"),
         ((".", "o", "--to", "srt"), "has no file ending in .vtt or .srt or .eaf or .txt"),
@@ -462,6 +616,26 @@ def test_nothing_is_written_over(proposals, tmp_path):
     assert "is there already" in wtal(proposals, tmp_path / "there.vtt", "--video", "c", code=2)
     assert "is there already" in wtal(proposals, tmp_path / "folder", "--to", "srt", code=2)
     assert (tmp_path / "there.vtt").read_text() == "mine"
+    for name, target in {"loop": "loop", "dangling": "nowhere", "empty": "another"}.items():
+        (tmp_path / "another").mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(tmp_path / target)
+        assert "is there already" in wtal(proposals, tmp_path / name, "--to", "srt", code=2)
+        assert (tmp_path / name).is_symlink() and not (tmp_path / "nowhere").exists()
+
+
+def test_what_a_spreadsheet_would_run_is_said(tmp_path):
+    path = tmp_path / "p.json"
+    write_results(path, {"@v": [Proposal(label, 1, 2, 0.5) for label in ("=1+1", "-x", "run", "a=b")]})
+    for to in ("csv", "boris"):
+        said = wtal(path, tmp_path / f"{to}.csv", "--to", to)
+        assert f"note: {to}: a spreadsheet takes names that begin with =, +, - or @ for formulas (3)" in said
+    assert "formulas" not in wtal(path, tmp_path / "o.json", "--to", "via")
+
+
+def test_columns_that_are_not_read_are_said(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("video,label,start,end,who,note\nv,run,1,2,Ann,\n")
+    assert "t.csv: the columns who are left out" in wtal(path, tmp_path / "o.json", "--to", "results")
 
 
 def test_names_that_mix_or_are_no_files_are_refused(tmp_path):
@@ -600,6 +774,13 @@ def test_other_encodings_and_files_cut_off(known, tmp_path):
         ("boris", "Observation id,Behavior,Start (s),Stop (s),Total length\nv,x,1,2,-4\n"),
         ("audacity", "1.0 2.0 x\n"),
         ("audacity", "1.0\t2.0\t\n"),
+        ("audacity", "1_0\t2_0\tx\n"),
+        ("csv", f"video,label,start,end,{'z' * 200_000}\nv,x,1,2,\n"),
+        ("csv", "z," * 200_000),
+        ("csv", f"video,label,start,end\nv,{'x' * 200_000},1,2\n"),
+        ("activitynet", '{"database": {"v": {"subset": "\\ud800", "annotations": []}}}'),
+        ("activitynet", '{"database": {"v": {"duration": 1e300, "annotations": []}}}'),
+        ("results", json.dumps({"results": {"v": [{"label": "x" * 200_000, "score": 1, "segment": [1, 2]}]}})),
         ("vtt", ""),
         ("elan", "<a/>"),
         ("elan", ""),
@@ -664,7 +845,17 @@ def test_entities_are_never_expanded(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "old, new", [('"1000"', '"-1000"'), ('"1000"', '"x"'), ('"1000"', '"9000"'), ("ts2", "ts9"), ("_ID=", "=")]
+    "old, new",
+    [
+        ('"1000"', '"-1000"'),
+        ('"1000"', '"x"'),
+        ('"1000"', '"9000"'),
+        ('"1000"', f'"{10**400}"'),
+        ('"1000"', f'"1{"0" * 5000}"'),
+        ("ts2", "ts9"),
+        ("ts2", "ts3"),
+        ("_ID=", "="),
+    ],
 )
 def test_bad_elan_files(old, new, tmp_path):
     format_named("elan").write(tmp_path / "v.eaf", [Timeline("v", (Segment("run", 1.0, 2.0),))])
@@ -672,6 +863,41 @@ def test_bad_elan_files(old, new, tmp_path):
     (tmp_path / "v.eaf").unlink()
     assert old in text
     refused(format_named("elan"), text.replace(old, new, 1), tmp_path)
+
+
+def test_tiers_of_one_name_do_not_hide_each_other(tmp_path):
+    one = Timeline("v", (Segment("run", 1.0, 2.0), Segment("hop", 1.0, 2.0)))
+    format_named("elan").write(tmp_path / "v.eaf", [one])
+    text = (tmp_path / "v.eaf").read_text().replace('"hop"', '"run"')
+    (tmp_path / "v.eaf").unlink()
+    assert "TIER_ID 'run' is there twice; give each its own" in refused(format_named("elan"), text, tmp_path)
+
+
+def test_labels_that_elan_cannot_tell_apart_are_written_at_once(tmp_path):
+    marks = "\x01\x02\x03\x04\x05\x06\x07"
+    alike = [f"a{a}b{b}c{c}d{d}" for a in marks for b in marks for c in marks for d in marks]
+    begun = time.process_time()
+    format_named("elan").write(tmp_path / "v.eaf", [Timeline("v", tuple(Segment(x, 1.0, 2.0) for x in alike))])
+    assert len(format_named("elan").read(tmp_path / "v.eaf").timelines[0].segments) == len(alike)
+    assert time.process_time() - begun < 3
+
+
+def test_a_mark_of_too_many_digits_is_none(tmp_path):
+    path = tmp_path / "v.vtt"
+    path.write_text(f"WEBVTT\n\n00:01.000 --> 00:02.000\n&#{'9' * 5000}; &#x41; &#65;\n")
+    assert format_named("vtt").read(path).timelines[0].segments == (Segment("\ufffd A A", 1.0, 2.0),)
+
+
+@pytest.mark.parametrize("name", ["srt", "vtt", "audacity", "elan"])
+def test_a_file_whose_name_cannot_be_written_is_refused(name, tmp_path):
+    known, path = format_named(name), tmp_path / f"v{format_named(name).ending}"
+    known.write(path, [Timeline("v", (Segment("run", 1.0, 2.0),))])
+    try:
+        strange = path.rename(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff" + known.ending.encode())))
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    assert "holds half a character" in wtal(strange, tmp_path / "o.csv", "--to", "csv", code=2)
+    assert not (tmp_path / "o.csv").exists()
 
 
 def test_annotations_without_times_are_said_to_be_left_out(tmp_path):

@@ -33,7 +33,7 @@ def calibrate_run(run: Path, data: Path, subset: str | None = None, limits: Limi
     require_fit(meta, folder)
     name, videos = _chosen(folder, subset, meta.held_out)
     found = dict(localize_here(network, meta, folder, videos))
-    calibration = calibrate(found, videos, meta.classes, _model(run), name, limits or Limits())
+    calibration = calibrate(found, videos, meta.classes, fingerprint_of(run), name, limits or Limits())
     write_json(run / NAME, calibration.to_json(), indent=None)
     return calibration
 
@@ -47,7 +47,7 @@ def read_calibration(run: Path) -> Calibration | None:
         calibration = Calibration.from_json(read_json(path))
     except DataError as error:
         raise DataError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
-    if calibration.model != _model(run):
+    if calibration.model != fingerprint_of(run):
         raise CheckpointError(f"{path}: belongs to another checkpoint; run `wtal calibrate {run} DATA` again")
     return calibration
 
@@ -78,7 +78,7 @@ def _chosen(folder: Folder, subset: str | None, held_out: Sequence[str]) -> tupl
     return ("held-out training", unseen) if unseen else (videos[0].subset, videos)
 
 
-def _model(run: Path) -> str:
+def fingerprint_of(run: Path) -> str:
     """The fingerprint of the weights that inference loads."""
     folder = checkpoint.newest(run)
     if folder is None:

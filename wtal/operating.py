@@ -19,6 +19,7 @@ from wtal.tidy import Limits, tidy, together
 F1 = "f1"
 TIOU = 0.5  # from which on a proposal is right
 FEW = 5  # with fewer instances one hit moves a class's F1 by more than a tenth: it takes the common threshold
+MOST = 2**53  # instances that a float can count
 SEGMENTS, LABELS = "segments", "video-level labels"
 
 
@@ -136,7 +137,7 @@ class Calibration:
     def from_json(cls, value: Any) -> "Calibration":
         """What `to_json` gave, back from disk. Raises DataError when it is something else."""
         try:
-            limits = value["limits"] | {"together": tuple((a, b) for a, b in value["limits"]["together"])}
+            limits = value["limits"] | {"together": tuple((str(a), str(b)) for a, b in value["limits"]["together"])}
             evidence = {label: _evidence(**entry) for label, entry in value["evidence"].items()}
             return cls(**value | {"videos": int(value["videos"]), "limits": Limits(**limits), "evidence": evidence})
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError, ConfigError) as error:
@@ -240,7 +241,7 @@ def _ranked(rows: Iterable[tuple[float, bool]], there: int) -> Evidence:
 
 def _evidence(scores: Sequence[float], right: Sequence[bool], there: int) -> Evidence:
     """From JSON. Raises ValueError or TypeError where that makes no sense."""
-    if sorted(scores, reverse=True) != scores or len(right) != len(scores) or not sum(right) <= there:
+    if sorted(scores, reverse=True) != scores or len(right) != len(scores) or not sum(right) <= there <= MOST:
         raise ValueError("scores, hits and counts do not fit")
     return Evidence(tuple(map(float, scores)), tuple(map(bool, right)), int(there))
 

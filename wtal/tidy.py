@@ -1,9 +1,12 @@
 """A video's proposals made a timeline: none over another but where classes may be, within limits."""
 
 import math
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+
+import numpy as np
 
 from wtal.errors import ConfigError
 from wtal.records import Proposal, Video
@@ -27,10 +30,10 @@ class Limits:
     def __post_init__(self) -> None:
         if self.per_minute is not None and self.per_minute < 1:
             raise ConfigError(f"at most {self.per_minute} a minute shows nothing; use 1 or more")
-        if not 0 <= self.shortest <= (math.inf if self.longest is None else self.longest):
-            raise ConfigError(
-                f"nothing is between {self.shortest:g} s and {self.longest} s long; let shortest be at most longest"
-            )
+        bounds = [self.shortest, *([] if self.longest is None else [self.longest])]
+        if not all(0 <= bound < math.inf for bound in bounds) or bounds != sorted(bounds):
+            said = " to ".join(f"{bound:g}" for bound in bounds)
+            raise ConfigError(f"nothing is {said} s long; use seconds, and let shortest be at most longest")
 
 
 def tidy(proposals: Iterable[Proposal], limits: Limits) -> list[Proposal]:
@@ -39,20 +42,22 @@ def tidy(proposals: Iterable[Proposal], limits: Limits) -> list[Proposal]:
     Where a surer one was there before, the longest piece that is left stays if it is half or more of the whole:
     edges are rough, and to drop a neighbour for an overlapping second would lose it.
     """
-    together = {frozenset(pair) for pair in limits.together}
+    friends = {frozenset(pair) for pair in limits.together}
+    some = {label for pair in friends for label in pair}
     longest = math.inf if limits.longest is None else limits.longest
     room = dict[float, int]()
-    kept: list[Proposal] = []
+    # What is kept, by time: of each class that may lie over others by itself, of all other classes together (None).
+    lanes = defaultdict[str | None, list[Proposal]](list)
     for proposal in sorted(proposals, key=lambda p: (-p.score, p.start, p.end, p.label)):
-        rivals = [k for k in kept if _overlap(k, proposal) and {k.label, proposal.label} not in together]
-        rest = _rest(proposal, rivals)
+        against = [lane for label, lane in lanes.items() if frozenset((label, proposal.label)) not in friends]
+        rest = _rest(proposal, [rival for lane in against for rival in _over(lane, proposal)])
         if rest is None or not limits.shortest <= rest.end - rest.start <= longest:
             continue
         minute = rest.start // MINUTE
         room[minute] = room.get(minute, 0) + 1
         if limits.per_minute is None or room[minute] <= limits.per_minute:
-            kept.append(rest)
-    return by_time(kept)
+            insort(lanes[rest.label if rest.label in some else None], rest, key=lambda p: (p.start, p.end))
+    return by_time(rest for lane in lanes.values() for rest in lane)
 
 
 def by_time(proposals: Iterable[Proposal]) -> list[Proposal]:
@@ -64,23 +69,30 @@ def together(videos: Iterable[Video]) -> tuple[tuple[str, str], ...]:
     """Pairs of classes of which somewhere two actions share more than half of the shorter one."""
     pairs = set[tuple[str, str]]()
     for video in videos:
-        for a, b in combinations(sorted(video.actions, key=lambda action: action.label), 2):
-            shared = min(a.end, b.end) - max(a.start, b.start)
-            if a.label != b.label and shared > 0.5 * min(a.end - a.start, b.end - b.start):
-                pairs.add((a.label, b.label))
+        actions = sorted(video.actions, key=lambda action: action.start)
+        labels = np.array([action.label for action in actions], object)
+        start, end = np.array([(action.start, action.end) for action in actions]).reshape(-1, 2).T
+        for first, last in enumerate(np.searchsorted(start, end).tolist()):
+            rows = slice(first + 1, last)  # those that begin before it ends
+            shared = np.minimum(end[rows], end[first]) - start[rows]
+            shorter = np.minimum(end[rows] - start[rows], end[first] - start[first])
+            others = set(labels[rows][shared > 0.5 * shorter]) - {labels[first]}
+            pairs.update((min(labels[first], other), max(labels[first], other)) for other in others)
     return tuple(sorted(pairs))
 
 
-def _overlap(a: Proposal, b: Proposal) -> bool:
-    return a.start < b.end and b.start < a.end
+def _over(lane: Sequence[Proposal], proposal: Proposal) -> Sequence[Proposal]:
+    """What of a lane, by time and none over another, lies over a proposal."""
+    first = bisect_right(lane, proposal.start, key=lambda kept: kept.end)
+    return lane[first : bisect_left(lane, proposal.end, key=lambda kept: kept.start)]
 
 
 def _rest(proposal: Proposal, rivals: Iterable[Proposal]) -> Proposal | None:
     """The longest piece that the rivals leave, if that is enough."""
-    pieces = [(proposal.start, proposal.end)]
-    for rival in rivals:
-        sides = [side for a, b in pieces for side in ((a, min(b, rival.start)), (max(a, rival.end), b))]
-        pieces = [(a, b) for a, b in sides if a < b]
-    start, end = max(pieces, key=lambda piece: piece[1] - piece[0], default=(0.0, 0.0))
-    enough = pieces and end - start >= REST * (proposal.end - proposal.start)
+    pieces, at = [], proposal.start
+    for rival in sorted(rivals, key=lambda rival: rival.start):
+        pieces.append((at, rival.start))
+        at = max(at, rival.end)
+    start, end = max([*pieces, (at, proposal.end)], key=lambda piece: piece[1] - piece[0])
+    enough = end - start >= REST * (proposal.end - proposal.start)
     return proposal._replace(start=start, end=end) if enough else None

@@ -1,5 +1,6 @@
 """The command that tells why proposals lose points."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -48,8 +49,8 @@ def analyse(
     found = analyse_proposals(
         read_results(proposals), read_truth(truth), protocol, tiou, subset, find_ambiguous(truth)
     )
+    write_json(numbers, found.to_json())  # first, as a picture without it is taken for yours
     draw_analysis(picture, found)
-    write_json(numbers, found.to_json())
     render(found, console)
     say(f"written to {numbers} and {picture}")
 
@@ -66,7 +67,7 @@ def _require_places(proposals: Path, folder: Path, inputs: Sequence[Path], outpu
     for place in outputs:
         if place.is_dir():
             raise DataError(f"{place}: is a folder; name another one to write to with --out")
-        if place.resolve() in [path.resolve() for path in inputs]:
+        if os.path.realpath(place) in map(os.path.realpath, inputs):
             raise DataError(f"{place}: is one of the files to be read; name another folder with --out")
     if picture.exists() and not numbers.exists():
         raise DataError(

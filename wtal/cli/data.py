@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from wtal.cli.app import Data, app, console, say
-from wtal.errors import ConfigError
+from wtal.errors import ConfigError, DataError
 from wtal.formats.timelines.known import NAMES
 
 PANEL = "Data sets"
@@ -64,6 +64,8 @@ def convert(
     A layout is a folder; stopped, its conversion goes on when run again. Timelines (proposals, annotations,
     subtitles ...) are a file, or with --to or --from a folder of such.
     """
+    if not source.exists():
+        raise DataError(f"{source}: there is no such file or folder")
     if source.is_file() or to or of or video:
         if (stride, window) != (None, None):
             raise ConfigError("timelines have no snippets; leave out --stride and --window")

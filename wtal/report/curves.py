@@ -15,6 +15,7 @@ from wtal.matching import Floats
 
 WIDTH, HEIGHT = 200.0, 110.0  # of the area that is drawn in, in CSS pixels
 POINTS = 150  # of a curve; more could not be told apart
+FURTHEST = 1e100  # what is drawn; sums and squares of it are numbers still
 
 Curve = NDArray[np.float64]  # x, y: 2 x N
 
@@ -182,14 +183,14 @@ def _closed(curve: Curve) -> Curve:
 def _values(line: str) -> dict[str, float]:
     try:
         values = json.loads(line)
-    except ValueError:
+    except (RecursionError, ValueError):
         return {}
     values = values if isinstance(values, dict) else {}
-    return {name: float(value) for name, value in values.items() if _is_number(value)}
+    return {name: float(value) for name, value in values.items() if name.isprintable() and _is_number(value)}
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= FURTHEST
 
 
 def _above(value: float) -> float:

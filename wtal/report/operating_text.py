@@ -8,6 +8,8 @@ def sentence(point: OperatingPoint) -> str:
     """What was chosen on what, and what that promises."""
     whole = point.whole
     chosen = f"operating point {point.aim}: chosen on the {point.source} of {point.videos:,} {point.subset} videos"
+    if not whole.shown:
+        return f"{chosen}; there no score is sure enough, so nothing is shown"
     if point.source == LABELS:
         return (
             f"{chosen}; there {percent(whole.precision)} of the classes shown in a video are among its tags, "

@@ -4,6 +4,7 @@ A figure has no title: what its caption must say is in `wtal plot`'s own words.
 """
 
 import math
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -31,6 +31,7 @@ from wtal.scores import Score
 COLUMN = 3.3  # inches
 NAME, SMALL = 8.0, 7.0  # points
 BLUE, ORANGE = OKABE_ITO[:2]
+MOST = 60  # terms, or rows of methods: a column of a page has room for about so many
 FEW = 20  # points of a curve, each of which gets a dot: a number a checkpoint, or a single one
 OURS = "wtal plot"  # stands in every file, by which a picture of ours is known
 MADE_BY: dict[str, dict[str, str | None]] = {
@@ -72,7 +73,7 @@ def require_place(out: Path, *inputs: Path) -> None:
         raise DataError(f"{out}: pictures are written as .png, .svg or .pdf; choose one of these names")
     if out.is_dir():
         raise DataError(f"{out}: is a folder; name a file in it")
-    if out.resolve() in [path.resolve() for path in inputs]:
+    if os.path.realpath(out) in map(os.path.realpath, inputs):
         raise DataError(f"{out}: is to be read, not to be written over; name another file")
     if out.is_file() and OURS.encode() not in out.read_bytes():
         raise DataError(f"{out}: is there and was not drawn by `{OURS}`; name another file, or move it away")
@@ -130,7 +131,7 @@ def precision_figure(judged: Judged) -> Figure:
 def training_figure(metrics: Mapping[str, Curve]) -> Figure:
     """A panel for each term over the steps, both branches in one; terms that stay 0 are left out.
 
-    Raises DataError when all of them do.
+    Raises DataError when all of them do, or when there are too many.
     """
     curves = {name: curve for name, curve in metrics.items() if curve[1].any()}
     terms = [
@@ -138,6 +139,8 @@ def training_figure(metrics: Mapping[str, Curve]) -> Figure:
     ]
     if not terms:
         raise DataError("all that was written down of the training is 0; there is nothing to draw")
+    if len(terms) > MOST:
+        raise DataError(f"{len(terms):,} terms were written down of the training; at most {MOST} can be drawn")
     rows = math.ceil(len(terms) / 2)
     figure = _figure(0.5 + 0.68 * rows)
     grid = figure.subplots(rows, 2, sharex=True, squeeze=False)
@@ -191,10 +194,12 @@ def read_comparison(path: Path) -> Comparison:
     try:
         scores = tuple(_score(entry) for entry in value["scores"])
         found = Comparison(scores, tuple(map(float, value["tious"])), str(value["subset"]))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise DataError(f"{path}: not a comparison; name the comparison.json that `wtal compare` wrote") from error
     if not found.scores or not found.tious:
         raise DataError(f"{path}: this comparison is of nothing; run `wtal compare` again")
+    if len(found.scores) > MOST:
+        raise DataError(f"{path}: holds {len(found.scores):,} methods on data sets; at most {MOST} can be drawn")
     return found
 
 
@@ -253,6 +258,9 @@ def _draw_lines(axes: Axes, lines: Mapping[str, tuple[Curve, str]]) -> None:
 
 def _score(entry: Any) -> Score:
     averages = tuple(map(float, entry["averages"]))
-    if not averages or not np.isfinite(averages).all():
-        raise ValueError("numbers that are none")
-    return Score(str(entry["data"]), str(entry["method"]), averages, ())
+    if not averages or not all(0 <= average <= 100 for average in averages):
+        raise ValueError("numbers that are no percentages")
+    data, method = str(entry["data"]), str(entry["method"])
+    if not (data + method).isprintable():
+        raise ValueError("names that cannot be drawn")
+    return Score(data, method, averages, ())

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wtal.formats.activitynet import read_activitynet, write_activitynet
-from wtal.formats.timelines.timeline import Read, Timeline, segment, word
+from wtal.formats.problem import short
+from wtal.formats.timelines.timeline import Read, Timeline, seconds, segment, word
 from wtal.records import Action, Video
 
 
 def read(path: Path) -> Read:
     """The actions of each video. Raises DataError with the entry that is at fault."""
-    return Read([_timeline(video, f"{path}, {video.id}") for video in read_activitynet(path)], [])
+    return Read([_timeline(video, f"{path}, {short(video.id)}") for video in read_activitynet(path)], [])
 
 
 def write(path: Path, timelines: Sequence[Timeline]) -> None:
@@ -22,7 +23,9 @@ def _timeline(video: Video, where: str) -> Timeline:
     segments = tuple(segment(where, action.label, action.start, action.end) for action in video.actions)
     timed = {one.label for one in segments}
     tags = tuple(tag for label in video.labels if (tag := word(where, label, "label")) not in timed)
-    return Timeline(word(where, video.id, "id"), segments, video.duration, video.subset, tags)
+    duration = None if video.duration is None else seconds(where, video.duration, "duration")
+    subset = word(where, video.subset, "subset") if video.subset else ""
+    return Timeline(word(where, video.id, "id"), segments, duration, subset, tags)
 
 
 def _video(timeline: Timeline) -> Video:

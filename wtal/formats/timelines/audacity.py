@@ -6,7 +6,7 @@ from pathlib import Path
 from wtal.errors import DataError
 from wtal.files import read_text, write_text
 from wtal.formats.problem import short
-from wtal.formats.timelines.timeline import Read, Timeline, one_line, segment, with_score, without_score
+from wtal.formats.timelines.timeline import Read, Timeline, id_of_file, one_line, segment, with_score, without_score
 
 
 def read(path: Path) -> Read:
@@ -22,7 +22,7 @@ def read(path: Path) -> Read:
             label, score = without_score(cells[2])
             found.append(segment(where, label, cells[0], cells[1], score))
     remarks = [f"{path}: {ranges} ranges of frequency are left out"] if ranges else []
-    return Read([Timeline(path.stem, tuple(found))], remarks)
+    return Read([Timeline(id_of_file(path), tuple(found))], remarks)
 
 
 def write(path: Path, timelines: Sequence[Timeline]) -> None:

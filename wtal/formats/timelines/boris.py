@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from wtal.formats.timelines.table import Row, rows, write_rows
+from wtal.formats.timelines.table import Row, left_out, rows, write_rows
 from wtal.formats.timelines.timeline import (
     Read,
     Segment,
@@ -39,8 +39,8 @@ def read(path: Path) -> Read:
         segments.setdefault(id, []).append(_segment(row))
         durations[id] = _duration(row)
         unread |= {name for name in _others(row) if row.cells[name].lower() not in (*NONE, "no focal subject")}
-    remarks = [f"{path}: the columns {', '.join(sorted(unread))} are left out"] if unread else []
-    return Read([Timeline(id, tuple(found), durations[id]) for id, found in segments.items()], remarks)
+    found = [Timeline(id, tuple(of_id), durations[id]) for id, of_id in segments.items()]
+    return Read(found, left_out(path, unread))
 
 
 def write(path: Path, timelines: Sequence[Timeline]) -> None:

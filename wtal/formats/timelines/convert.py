@@ -1,6 +1,6 @@
 """From one format of timelines to another: recognise, read, say what is lost, write."""
 
-import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,9 +9,12 @@ from pathlib import Path
 from wtal.errors import ConfigError, DataError
 from wtal.features import is_file_name
 from wtal.files import write_folder_whole
+from wtal.formats.problem import short
 from wtal.formats.timelines.known import FORMATS, OWN_ENDINGS, Format, format_named, format_of_file, format_of_place
 from wtal.formats.timelines.losses import losses
 from wtal.formats.timelines.timeline import Read, Timeline, require_unique
+
+FASTEST = 1_000_000  # frames a second
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def convert_timelines(
         write_folder_whole(out, partial(_write_each, made, timelines))
     else:
         remarks += _require_one(made, timelines, source, out)
-        _write(made, out, timelines, fps)
+        write_timelines(made, out, timelines, fps)
     return Converted(was.name, made.name, len(timelines), sum(len(t.segments) for t in timelines), tuple(remarks))
 
 
@@ -82,14 +85,15 @@ def _read(known: Format, path: Path, fps: float | None) -> Read:
     return known.read(path, _require_rate(known, fps))
 
 
-def _write(known: Format, path: Path, timelines: Sequence[Timeline], fps: float | None) -> None:
+def write_timelines(known: Format, path: Path, timelines: Sequence[Timeline], fps: float | None) -> None:
     known.write(path, timelines, fps) if known.frames else known.write(path, timelines)
 
 
 def _write_each(known: Format, timelines: Sequence[Timeline], folder: Path) -> None:
     for timeline in timelines:
         if not is_file_name(timeline.id):
-            raise DataError(f"{timeline.id}: cannot be the name of a file; take it with --video, and name the file")
+            said = short(repr(timeline.id))
+            raise DataError(f"{said}: cannot be the name of a file; take it with --video, and name the file")
         known.write(folder / f"{timeline.id}{known.ending}", [timeline])
 
 
@@ -97,20 +101,25 @@ def _chosen(timelines: list[Timeline], video: str, source: Path) -> list[Timelin
     chosen = [timeline for timeline in timelines if not video or timeline.id == video]
     if chosen:
         return chosen
-    some = ", ".join(timeline.id for timeline in timelines[:5])
-    raise DataError(f"{source}: has no video {video!r}; it has {some}" if timelines else f"{source}: has no video")
+    if not timelines:
+        raise DataError(f"{source}: has no video")
+    some = ", ".join(short(timeline.id) for timeline in timelines[:5])
+    raise DataError(f"{source}: has no video {short(repr(video))}; it has {some}")
 
 
 def _require_rate(known: Format, fps: float | None) -> float:
-    if fps is None or not 0 < fps < math.inf:
+    if fps is None or not 0 < fps <= FASTEST:
         raise ConfigError(f"{known.name} counts frames; say how many there are in a second, as --fps 25")
     return fps
 
 
 def _require_place(out: Path, source: Path) -> None:
-    if out.resolve() == source.resolve():
+    place = os.path.realpath(out)
+    if place == os.path.realpath(source):
         raise DataError(f"{out}: is the source itself; name another place to write to")
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+    if place == os.path.realpath("."):
+        raise DataError(f"{out}: is the folder that you are in; name one in it to write to")
+    if out.is_symlink() or out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise DataError(f"{out}: is there already; name another place to write to")
 
 
@@ -124,4 +133,6 @@ def _require_one(known: Format, timelines: Sequence[Timeline], source: Path, out
             f"or name a folder and --to {known.name}"
         )
     id = timelines[0].id
-    return [] if out.stem == id else [f"{known.name}: the video is not named; read back it is {out.stem}, not {id}"]
+    if out.stem == id:
+        return []
+    return [f"{known.name}: the video is not named; read back it is {out.stem}, not {short(id)}"]

@@ -12,6 +12,7 @@ from wtal.formats.timelines.timeline import (
     Read,
     Segment,
     Timeline,
+    id_of_file,
     milliseconds,
     one_line,
     segment,
@@ -22,6 +23,7 @@ from wtal.formats.timelines.timeline import (
 
 TIME = r"(?:([0-9]{1,6}):)?([0-5]?[0-9]):([0-5]?[0-9])[.,]([0-9]{3})"
 TIMES = re.compile(rf"\s*{TIME}\s+-->\s+{TIME}(?:\s.*)?")
+TOO_LONG = re.compile(r"&#[0-9]{8,};?")  # for a mark; Python refuses to read a few thousand digits
 TAG = re.compile(r"<[^<>]*>")
 ASIDE = re.compile(r"(NOTE|STYLE|REGION)(\s|$)")
 
@@ -38,7 +40,7 @@ def read_vtt(path: Path) -> Read:
         raise DataError(f"{path}, line 1: is `{short(lines[0])}`; a WebVTT file begins with WEBVTT")
     body = next((n for n, line in enumerate(lines) if "-->" in line or not line.strip()), len(lines))
     blocks = ((at, block) for at, block in _blocks(lines[body:], body + 1) if not _is_aside(block))
-    return _read(path, blocks, lambda text: html.unescape(TAG.sub("", text)))
+    return _read(path, blocks, _plain_text)
 
 
 def write_srt(path: Path, timelines: Sequence[Timeline]) -> None:
@@ -58,6 +60,11 @@ def write_vtt(path: Path, timelines: Sequence[Timeline]) -> None:
 def vtt_label(label: str) -> str:
     """A label as WebVTT can hold it."""
     return unscored(label.replace("\0", "\ufffd"))
+
+
+def _plain_text(text: str) -> str:
+    """What WebVTT shows of a text."""
+    return html.unescape(TOO_LONG.sub("\ufffd", TAG.sub("", text)))
 
 
 def _vtt_text(one: Segment) -> str:
@@ -96,7 +103,7 @@ def _read(path: Path, blocks: Iterable[tuple[int, list[str]]], plain: Callable[[
             raise DataError(f"{where}: `{short(block[times])}` is no time; write `00:00:01.500 --> 00:00:02.000`")
         label, score = without_score(plain("\n".join(block[times + 1 :])))
         found.append(segment(where, label, _seconds(match.groups()[:4]), _seconds(match.groups()[4:]), score))
-    return Read([Timeline(path.stem, tuple(found))], [])
+    return Read([Timeline(id_of_file(path), tuple(found))], [])
 
 
 def _blocks(lines: list[str], number: int) -> Iterator[tuple[int, list[str]]]:

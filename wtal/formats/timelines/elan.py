@@ -1,36 +1,38 @@
 """ELAN (.eaf): a tier a label, a tier below it for its scores; milliseconds, one video a file."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
-from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.parsers import expat
 
 from wtal.errors import DataError, first_line
 from wtal.files import write_whole
-from wtal.formats.timelines.timeline import Read, Segment, Timeline, milliseconds, one_line, segment
+from wtal.formats.problem import short
+from wtal.formats.timelines.timeline import Read, Segment, Timeline, id_of_file, milliseconds, one_line, segment
 
 if TYPE_CHECKING:
     from pympi.Elan import Eaf
 
 MOST = 100_000_000  # bytes; a day of densely annotated video has a hundredth of it
 SCORE = "score"  # the linguistic type of the tiers that hold one
+IDS = ("TIER_ID", "ANNOTATION_ID", "TIME_SLOT_ID")
 NO_XML = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def read(path: Path) -> Read:
     """The annotations of all tiers that have times; one without text is called as its tier.
 
-    Raises DataError where the file is not XML, declares entities, or is not what ELAN writes.
+    Raises DataError where the file is not XML, declares entities, has an id twice, or is not what ELAN writes.
     """
-    _require_plain_xml(path)
+    _require_sound_xml(path)
     from pympi.Elan import Eaf
 
     try:
         return _read(path, Eaf(str(path.absolute()), suppress_version_warning=True))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise DataError(
             f"{path}: not a file as ELAN writes it ({first_line(error)}); save it in ELAN again"
         ) from error
@@ -50,8 +52,18 @@ def label(text: str) -> str:
     return NO_XML.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def _require_plain_xml(path: Path) -> None:
-    """No entities: a few of them, one within the other, fill any memory."""
+def _require_sound_xml(path: Path) -> None:
+    """No entities: a few of them, one within the other, fill any memory. No id twice: pympi keeps only the last."""
+    seen: set[tuple[str, str]] = set()
+
+    def look(_: str, about: dict[str, str]) -> None:
+        for name in IDS:
+            if name not in about:
+                continue
+            if (name, about[name]) in seen:
+                where = f"{path}, line {parser.CurrentLineNumber}"
+                raise DataError(f"{where}: {name} {short(repr(about[name]))} is there twice; give each its own")
+            seen.add((name, about[name]))
 
     def refuse(*declared: object) -> None:
         raise DataError(f"{path}: has a DOCTYPE, which ELAN never writes; save it in ELAN again")
@@ -64,6 +76,7 @@ def _require_plain_xml(path: Path) -> None:
         raise DataError(f"{path}: is larger than {MOST // 1_000_000} MB; split it in ELAN")
     parser = expat.ParserCreate()
     parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = look
     try:
         parser.Parse(data, True)
     except expat.ExpatError as error:
@@ -85,11 +98,11 @@ def _read(path: Path, document: "Eaf") -> Read:
             if start is None or end is None:
                 untimed += 1
                 continue
-            where = f"{path}, tier {name}, {id}"
+            where = f"{path}, tier {short(name)}, {short(id)}"
             found.append(segment(where, text.strip() or name, start / 1000, end / 1000, scores.get(id)))
     said = ((untimed, "annotations have no times of their own"), (others, "annotations of other annotations"))
     remarks = [f"{path}: {many} {what}, they are left out" for many, what in said if many]
-    return Read([Timeline(path.stem, tuple(sorted(found, key=_edges)))], remarks)
+    return Read([Timeline(id_of_file(path), tuple(sorted(found, key=_edges)))], remarks)
 
 
 def _document(segments: Sequence[Segment]) -> "Eaf":
@@ -104,22 +117,25 @@ def _document(segments: Sequence[Segment]) -> "Eaf":
     slots = {(n, side): document.generate_ts_id(time) for time, n, side in edges}
     tiers: dict[tuple[str, int], str] = {}
     below: dict[str, str] = {}
+    taken = Counter[str]()
     for n, (one, lane) in enumerate(zip(segments, _lanes(segments), strict=True)):
-        tier = tiers.get((one.label, lane)) or _new_tier(document, NO_XML.sub("\ufffd", one_line(one.label)), lane)
+        tier = tiers.get((one.label, lane)) or _new_tier(document, NO_XML.sub("\ufffd", one_line(one.label)), taken)
         tiers[one.label, lane] = tier
         id = document.generate_annotation_id()
         document.tiers[tier][0][id] = (slots[n, 0], slots[n, 1], label(one.label), None)
         if one.score is not None:
             if tier not in below:
-                below[tier] = _new_tier(document, f"{tier} {SCORE}", 0, tier)
+                below[tier] = _new_tier(document, f"{tier} {SCORE}", taken, tier)
             document.tiers[below[tier]][1][document.generate_annotation_id()] = (id, repr(one.score), None, None)
     return document
 
 
-def _new_tier(document: "Eaf", name: str, lane: int, parent: str | None = None) -> str:
-    """Add a tier under this name, or with the next number behind it where the name is taken."""
-    names = chain([name] if lane == 0 else [], (f"{name} {n}" for n in count(lane + 1)))
-    free = next(name for name in names if name not in document.tiers)
+def _new_tier(document: "Eaf", name: str, taken: Counter[str], parent: str | None = None) -> str:
+    """Add a tier under this name, or with the next number behind it; `taken` counts how often names were."""
+    free = name
+    while free in document.tiers:
+        taken[name] += 1
+        free = f"{name} {taken[name] + 1}"
     document.add_tier(free, SCORE if parent else "default-lt", parent)
     return free
 

@@ -1,19 +1,25 @@
 """What a format cannot hold of some timelines, in a sentence each: nothing is lost in silence."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from wtal.formats.problem import short
 from wtal.formats.timelines.known import Format
 from wtal.formats.timelines.timeline import Segment, Timeline
 
+FORMULA = re.compile(r"[=+\-@\t]")
+
 
 def losses(known: Format, timelines: Sequence[Timeline], fps: float | None = None) -> list[str]:
-    """A sentence for each thing that is not read back from this format as it was."""
+    """A sentence for each thing that is not read back from this format as it was, or is run by a spreadsheet."""
     segments = [one for timeline in timelines for one in timeline.segments]
     said = [*_of_videos(known, timelines), *_of_scores(known, segments), *_of_times(known, segments, fps)]
     words = {one.label for one in segments} | {tag for timeline in timelines for tag in timeline.tags}
     if changed := sum(known.text(word) != word for word in words):
         said.append(f"labels with line breaks or other marks that it cannot hold are changed ({changed})")
+    names = words | {timeline.id for timeline in timelines}
+    if known.ending == ".csv" and (formulas := sum(FORMULA.match(name) is not None for name in names)):
+        said.append(f"a spreadsheet takes names that begin with =, +, - or @ for formulas ({formulas})")
     return [f"{known.name}: {sentence}" for sentence in said]
 
 

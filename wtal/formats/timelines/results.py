@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from wtal.formats.problem import short
 from wtal.formats.results import read_results, write_results
 from wtal.formats.timelines.timeline import Read, Timeline, segment, word
 from wtal.records import Proposal
@@ -11,7 +12,7 @@ from wtal.records import Proposal
 def read(path: Path) -> Read:
     """The proposals of each video. Raises DataError with the entry that is at fault."""
     found = [
-        Timeline(word(str(path), id, "id"), tuple(segment(f"{path}, {id}", *proposal) for proposal in proposals))
+        Timeline(word(str(path), id, "id"), tuple(segment(f"{path}, {short(id)}", *one) for one in proposals))
         for id, proposals in read_results(path).items()
     ]
     return Read(found, [])

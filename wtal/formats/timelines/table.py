@@ -30,7 +30,9 @@ def read(path: Path) -> Read:
     segments: dict[str, list[Segment]] = {}
     tags: dict[str, list[str]] = {}
     about: dict[str, tuple[float | None, str]] = {}
+    unread: set[str] = set()
     for where, cells in rows(path, COLUMNS):
+        unread.update(name for name in cells.keys() - {*COLUMNS, *MORE} if cells[name])
         id = word(where, cells["video"], "video")
         label, start, end = (cells[name] for name in COLUMNS[1:])
         segments.setdefault(id, [])
@@ -42,7 +44,7 @@ def read(path: Path) -> Read:
         if about.setdefault(id, (known, cells.get("subset", ""))) != (known, cells.get("subset", "")):
             raise DataError(f"{where}: another duration or subset than the lines above say; make them the same")
     found = [Timeline(id, tuple(segments[id]), *about[id], tuple(tags.get(id, ()))) for id in segments]
-    return Read(found, [])
+    return Read(found, left_out(path, unread))
 
 
 def write(path: Path, timelines: Sequence[Timeline]) -> None:
@@ -90,6 +92,11 @@ def write_rows(path: Path, columns: Sequence[str], lines: Iterable[Mapping[str, 
     write_text(path, text.getvalue())
 
 
+def left_out(path: Path, columns: Iterable[str]) -> list[str]:
+    """A remark on the columns that hold something that is not read."""
+    return [f"{path}: the columns {short(', '.join(sorted(columns)))} are left out"] if columns else []
+
+
 def lines_only(text: str) -> str:
     """Text as a table can hold it."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -98,7 +105,10 @@ def lines_only(text: str) -> str:
 def _header(path: Path, text: str, columns: list[str]) -> tuple[str, list[str]]:
     head = next((line for line in text.split("\n") if line.strip()), "")
     for separator in ",;\t":
-        names = [cell.strip().lower() for cell in next(csv.reader([head], delimiter=separator), [])]
+        try:
+            names = [cell.strip().lower() for cell in next(csv.reader([head], delimiter=separator), [])]
+        except csv.Error:  # a cell too long to be read
+            continue
         if set(columns) <= set(names):
             if len(set(filter(None, names))) < len(list(filter(None, names))):
                 raise DataError(f"{path}, line 1: two columns have one name; rename one of them")

@@ -4,12 +4,14 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from wtal.errors import DataError
 from wtal.formats.problem import short
 
-LONGEST = 36_000_000.0  # ten thousand hours; what lies beyond is no time in a video
+LONGEST = 4_294_967.0  # seven weeks; ELAN counts milliseconds in 32 bits
+MOST_LETTERS = 100_000  # of a name; more than 131,072 are in no cell that Python reads of a CSV file
 VIDEO_ENDINGS = re.compile(r"\.(mp4|m4v|mov|mkv|avi|webm|mpe?g|wmv|flv|ogv|ts|mts)$", re.IGNORECASE)
 
 
@@ -53,9 +55,16 @@ def word(where: str, value: Any, name: str) -> str:
     """A label or an id without the spaces around it. Raises DataError for what is no text, or cannot be written."""
     if not isinstance(value, str) or not value.strip():
         raise DataError(f"{where}: {name} is {short(repr(value))}; write a name there")
+    if len(value) > MOST_LETTERS:
+        raise DataError(f"{where}: {name} {short(repr(value))} has {len(value):,} letters; shorten it")
     if any("\ud800" <= mark <= "\udfff" for mark in value):
         raise DataError(f"{where}: {name} {short(ascii(value))} holds half a character; write it again")
     return value.strip()
+
+
+def id_of_file(path: Path) -> str:
+    """The id of the one video that a file is of. Raises DataError for a name that cannot be written elsewhere."""
+    return word(str(path), path.stem, "file name")
 
 
 def seconds(where: str, value: Any, name: str) -> float:
@@ -72,7 +81,7 @@ def number(where: str, value: Any, name: str) -> float:
         found = math.nan if isinstance(value, bool) or not isinstance(value, int | float | str) else float(value)
     except (ValueError, OverflowError):
         found = math.nan
-    if not math.isfinite(found):
+    if not math.isfinite(found) or (isinstance(value, str) and "_" in value):  # Python takes 1_0 for 10
         raise DataError(f"{where}: {name} is {short(repr(value))}; use a finite number")
     return found + 0.0  # no minus zero
 

@@ -33,7 +33,7 @@ def read(path: Path) -> Read:
     ids = {id: _video(parts, id, view, f"{path}, view {id}") for id, view in parts["view"].items()}
     require_unique(list(ids.values()), str(path))
     found: list[tuple[str, Segment | None]] = [(video, None) for video in ids.values()]
-    others = 0
+    others = more = 0
     for key, made in parts["metadata"].items():
         where = f"{path}, metadata {key}"
         times, said = entry(made, where, ["vid", "z", "av"])["z"], entry(made["av"], where)
@@ -45,15 +45,18 @@ def read(path: Path) -> Read:
             others += 1  # a place in the picture
             continue
         name = _option(parts["attribute"][label], said.get(label)) if label else None
+        more += any(value for key, value in said.items() if key not in (label, score))
         found.append(
             (
                 ids[str(made["vid"])],
                 segment(where, name, times[0], times[1], None if said.get(score) == "" else said.get(score)),
             )
         )
-    return Read(
-        joined(found), [f"{path}: {others} marks that are no stretch of time are left out"] if others else []
+    what = (
+        (others, "marks that are no stretch of time are left out"),
+        (more, "segments have other attributes than a label and a score, which are left out"),
     )
+    return Read(joined(found), [f"{path}: {many} {lost}" for many, lost in what if many])
 
 
 def write(path: Path, timelines: Sequence[Timeline]) -> None:
