@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import chromium
 from conftest import Here
 from hypothesis import given
 from hypothesis import settings as hypothesis
@@ -292,15 +293,9 @@ def test_thumos_in_full_is_small(thumos):
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    """A real Chromium; skips where there is none."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("there is no Chromium here; install chromium to click through the report")
-    playwright = pytest.importorskip("playwright.sync_api", reason="there is no playwright here; install wtal[dev]")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    """A real Chromium."""
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ OKABE_ITO = (
     "#F0E442",
 )  # its black is for text
 GREY = "#9CA3AF"
+DARK = "#15181C"  # the paper of pages in the dark
 COLOURED = 10  # with more classes than this, colour cannot tell them all apart
 
 
@@ -43,6 +44,12 @@ def ink(colour: str, contrast: float = 3.0) -> str:
         if 1.05 / (luminance(darker) + 0.05) >= contrast:
             return darker
     return "#000000"
+
+
+def lit(colour: str, contrast: float = 3.5) -> str:
+    """The colour, lightened until a thin line of it in the dark can be seen (a WCAG contrast ratio)."""
+    steps = (mix(colour, "#FFFFFF", step / 20) for step in range(21))
+    return next(c for c in steps if (luminance(c) + 0.05) / (luminance(DARK) + 0.05) >= contrast)
 
 
 def text_on(colour: str) -> str:

@@ -18,7 +18,7 @@ from wtal.files import write_text
 from wtal.operating import TIOU
 from wtal.report.analysis_plot import COLOURS as KIND_COLOURS
 from wtal.report.analysis_table import kind_sheet, span, trait_sheets, what_counts, what_is_missed
-from wtal.report.colours import COLOURED, PALETTE, ink, luminance, mix
+from wtal.report.colours import COLOURED, PALETTE, ink, lit
 from wtal.report.curves import precision_charts, training_charts
 from wtal.report.gather import Report, Scored
 from wtal.report.layout import Panel, clock_time, end_of_axis
@@ -28,7 +28,8 @@ from wtal.report.sheet import Sheet, mean_and_spread
 from wtal.report.tables import counted
 from wtal.result import Result, between
 
-DARK = "#15181C"  # the page's paper in the dark
+STYLES = ("look.css", "page.css")
+SCRIPTS = ("paint.js", "draw.js", "hands.js", "lanes.js", "page.js")
 FIRST = 24  # charts of classes that are shown at once
 ALIKE = 3  # classes named beside each slot
 
@@ -55,10 +56,10 @@ def page(report: Report) -> str:
         "videos": videos,
         "fills": PALETTE,
         "light": [ink(colour) for colour in PALETTE],
-        "dark": [_lit(colour) for colour in PALETTE],
+        "dark": [lit(colour) for colour in PALETTE],
         "alike": _alike(report.memory),
     }
-    style, script = _own("page.css") + _class_colours(), _own("page.js")
+    style, script = "".join(map(_own, STYLES)) + _class_colours(), "".join(map(_own, SCRIPTS))
     return (
         _environment()
         .get_template("page.html")
@@ -223,14 +224,8 @@ def _class_colours() -> str:
     named = {f"c{place}": colour for place, colour in enumerate(PALETTE)}
     named |= {f"k{place}": KIND_COLOURS[kind] for place, kind in enumerate(KINDS)}
     light = "".join(f".{name}{{--fill:{colour};--line:{ink(colour)}}}\n" for name, colour in named.items())
-    dark = "".join(f".{name}{{--line:{_lit(colour)}}}\n" for name, colour in named.items())
+    dark = "".join(f".{name}{{--line:{lit(colour)}}}\n" for name, colour in named.items())
     return f"{light}@media screen and (prefers-color-scheme:dark){{\n{dark}}}\n"
-
-
-def _lit(colour: str, contrast: float = 3.5) -> str:
-    """The colour, lightened until a thin line of it in the dark can be seen (a WCAG contrast ratio)."""
-    steps = (mix(colour, "#FFFFFF", step / 20) for step in range(21))
-    return next(c for c in steps if (luminance(c) + 0.05) / (luminance(DARK) + 0.05) >= contrast)
 
 
 @cache
