@@ -56,8 +56,13 @@ def write_folder_whole(folder: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """UTF-8 text, whole or not at all."""
-    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+    """UTF-8 text, whole or not at all. Raises DataError for half a character, which no file holds."""
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        around = text[max(0, error.start - 20) : error.end + 20]
+        raise DataError(f"{path}: {around!a} holds half a character; write that name again") from error
+    write_whole(path, lambda part: part.write_bytes(content))
 
 
 def write_json(path: Path, value: Any, indent: int | None = 1) -> None:

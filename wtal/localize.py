@@ -120,8 +120,9 @@ def _relative(curves: Floats) -> Floats:
 def surest(proposals: Sequence[Proposal]) -> list[Proposal]:
     """Proposals at least SURE as sure as the surest, none over another: what a person would look at first."""
     kept: list[Proposal] = []
+    least = SURE * max((p.score for p in proposals), default=0)
     for proposal in sorted(proposals, key=lambda p: -p.score):
-        if proposal.score < SURE * max(p.score for p in proposals):
+        if proposal.score < least:
             break
         if not any(proposal.start < other.end and other.start < proposal.end for other in kept):
             kept.append(proposal)

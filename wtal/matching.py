@@ -93,7 +93,7 @@ def first_come(proposals: Ints, actions: Ints, size: tuple[int, int]) -> Ints:
     """
     got, taken = np.full(size[0], -1), np.zeros(size[1], bool)
     earliest = np.empty(size[1], np.int64)
-    before = len(proposals) + 1
+    before = len(proposals) + 1.0
     while len(proposals) < before:
         before = SLOW * len(proposals)
         earliest[actions[::-1]] = proposals[::-1]  # the last write stays: the earliest to want each action
