@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from render import film
+from typer.testing import CliRunner
 
+from wtal.cli import app
 from wtal.config import Config, parse_config
 from wtal.errors import WtalError
 from wtal.formats.plain import Folder, read_folder
@@ -109,3 +112,35 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     from wtal import jobs
 
     monkeypatch.setattr(jobs, "ProcessPoolExecutor", Here)
+
+
+@pytest.fixture(scope="session")
+def own_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """videos/, tags.csv, data/ and a run/ that was trained on them, all by the command line; read only."""
+    place = tmp_path_factory.mktemp("own videos")
+    (place / "videos").mkdir()
+    for i in range(4):
+        film(place / "videos" / f"film {i}.mp4", i)
+    rows = ["film 0.mp4,left,training", "film 1.mp4,left;right,training", "film 2.mp4,right,training"]
+    rows += ["film 3.mp4,left[3 to 6];right[0 to 3],testing"]
+    (place / "tags.csv").write_text("video,labels,subset\n" + "\n".join(rows) + "\n")
+    small = ("--set", "train.steps=4", "--set", "model.width=16", "--set", "train.save_every=4")
+    for code, said, *words in (
+        (
+            0,
+            "next: wtal extract",
+            "init",
+            place / "data",
+            "--videos",
+            place / "videos",
+            "--tags",
+            place / "tags.csv",
+        ),
+        (2, "run `wtal extract", "check", place / "data"),
+        (0, "features of 4 videos, 4 of them made now", "extract", place / "data"),
+        (0, "ready to train", "check", place / "data"),
+        (0, "", "train", place / "data", "--out", place / "run", *small),
+    ):
+        done = CliRunner().invoke(app, list(map(str, words)))
+        assert done.exit_code == code and said in done.output, done.output
+    return place

@@ -87,3 +87,10 @@ def _silence(stream: Any, seconds: float) -> Iterable[av.Packet]:
         frame.sample_rate, frame.pts, frame.time_base = 48000, start, Fraction(1, 48000)
         yield from stream.encode(frame)
     yield from stream.encode(None)
+
+
+def film(path: Path, seed: int, seconds: float = 6) -> Path:
+    """A texture that wanders left, then right."""
+    texture = np.random.default_rng(seed).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    steps = np.repeat([2, -2], round(seconds * 5))
+    return render(path, [np.roll(texture, at, 1) for at in np.cumsum(steps)], fps=10)

@@ -4,10 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import TINIEST
-from render import render
 from typer.testing import CliRunner
 
 from wtal.cli import app
@@ -28,33 +26,9 @@ def wtal(*words: object) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-def film(path: Path, seed: int, seconds: float = 6) -> Path:
-    """A texture that wanders left, then right."""
-    texture = np.random.default_rng(seed).integers(0, 255, (48, 64, 3), dtype=np.uint8)
-    steps = np.repeat([2, -2], round(seconds * 5))
-    return render(path, [np.roll(texture, at, 1) for at in np.cumsum(steps)], fps=10)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
-    """videos/, tags.csv, data/ and a run/ that was trained on them; read only."""
-    place = tmp_path_factory.mktemp("own videos")
-    (place / "videos").mkdir()
-    for i in range(4):
-        film(place / "videos" / f"film {i}.mp4", i)
-    rows = ["film 0.mp4,left,training", "film 1.mp4,left;right,training", "film 2.mp4,right,training"]
-    rows += ["film 3.mp4,left[3 to 6];right[0 to 3],testing"]
-    (place / "tags.csv").write_text("video,labels,subset\n" + "\n".join(rows) + "\n")
-    code, said = wtal("init", place / "data", "--videos", place / "videos", "--tags", place / "tags.csv")
-    assert code == 0 and "4 videos, 2 classes: left, right" in said and "next: wtal extract" in said
-    code, said = wtal("check", place / "data")
-    assert code == 2 and "run `wtal extract" in said
-    code, said = wtal("extract", place / "data")
-    assert code == 0 and "features of 4 videos, 4 of them made now" in said
-    assert wtal("check", place / "data")[0] == 0
-    code, said = wtal("train", place / "data", "--out", place / "run", *SMALL)
-    assert code == 0
-    return place
+@pytest.fixture
+def place(own_videos: Path) -> Path:
+    return own_videos
 
 
 def test_from_a_video_file_to_its_timeline(place, tmp_path):

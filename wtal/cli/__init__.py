@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from wtal.cli import analyse, benchmarks, calibrate, data, export, learning, plot, rehearse, report, videos
+from wtal.cli import analyse, benchmarks, calibrate, data, export, learning, plot, rehearse, report, serve, videos
 from wtal.cli.app import app
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "plot",
     "rehearse",
     "report",
+    "serve",
     "videos",
 ]
 

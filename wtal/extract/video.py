@@ -43,6 +43,16 @@ def read_snippets(path: Path, sampling: Sampling) -> Iterator[Snippet]:
         yield from cut(frames, sampling, PictureMaker(sampling, _pixel_aspect(stream)))
 
 
+def length_and_rate(path: Path) -> tuple[float | None, float | None]:
+    """Seconds that a video's header says it lasts, and its frames a second; None where it does not say.
+
+    Raises DataError as `read_snippets` does.
+    """
+    with _opened(path) as (container, stream):
+        seconds = container.duration / av.time_base if container.duration else None
+        return seconds, float(stream.average_rate) if stream.average_rate else None
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its video. Whatever is found wrong until it is closed, here or inside, names the file."""

@@ -1,0 +1,660 @@
+"""The web page's server: nothing outside its folder, nobody it does not know, nothing lost."""
+
+import base64
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
+from serving import Served, served
+from typer.testing import CliRunner
+
+from wtal.cli import app
+from wtal.errors import DataError
+from wtal.files import read_json, write_json
+from wtal.formats.results import read_results
+from wtal.formats.tags import read_tags
+from wtal.formats.timelines.convert import read_timelines
+from wtal.formats.timelines.known import FORMATS
+from wtal.formats.timelines.timeline import Segment
+from wtal.records import Proposal
+from wtal.web import upload
+from wtal.web.corrections import Corrections, OutdatedError, checked
+from wtal.web.found import Found, read_found, write_found
+from wtal.web.guard import is_loopback
+from wtal.web.jobs import Jobs
+from wtal.web.library import Library, MissingError, key_of
+from wtal.web.serve import token_of
+from wtal.web.upload import checked_name
+from wtal.web.worker import Task, Told
+
+FILM = "film 3.mp4"
+
+
+@pytest.fixture(scope="module")
+def films(own_videos, tmp_path_factory) -> Path:
+    """A folder of videos of our own, with one in a folder in it."""
+    folder = tmp_path_factory.mktemp("web") / "films"
+    shutil.copytree(own_videos / "videos", folder)
+    (folder / "day 1").mkdir()
+    (folder / "film 1.mp4").rename(folder / "day 1" / "film 1.mp4")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(own_videos, films) -> Iterator[Served]:
+    """A server on them that all tests here share."""
+    with served(own_videos / "run", films, films / "timelines", most=1 << 20) as page:
+        yield page
+
+
+# ---- what the page is told
+
+
+def test_the_timeline_is_that_of_predict(page, own_videos, films, tmp_path):
+    key = page.found(FILM)
+    done = CliRunner().invoke(
+        app, ["predict", str(films / FILM), "--model", str(own_videos / "run"), "--out", str(tmp_path / "p.json")]
+    )
+    assert done.exit_code == 0
+    told = page.get(f"/api/videos/{key}")
+    assert told["duration"] == pytest.approx(6) and told["fps"] == 10 and told["corrections"] is None
+    exported = page.get(f"/api/videos/{key}/export/results?least=-1")
+    (tmp_path / "all.json").write_bytes(base64.b64decode(exported["content"]))
+    tidied = read_results(tmp_path / "all.json")["film 3"]
+    found = read_results(tmp_path / "p.json")["film 3"]
+    assert tidied and {p.score for p in tidied} <= {p.score for p in found}
+    assert all(a.end <= b.start for a, b in pairwise(tidied)), "none over another"
+    surest = max(p.score for p in found)
+    assert page.videos()[FILM]["labels"] == list(
+        dict.fromkeys(p.label for p in tidied if p.score >= told["thresholds"][p.label])
+    )
+    assert told["thresholds"] == pytest.approx(dict.fromkeys(("left", "right"), 0.4 * surest))
+
+
+def test_the_list_names_what_is_in_the_folder_and_changes_its_tag_only_when_it_changes(page):
+    assert {FILM, "day 1/film 1.mp4"} <= page.videos().keys()
+    answer = page.ask("GET", "/api/videos")
+    again = page.ask("GET", "/api/videos", headers={"If-None-Match": answer.headers["etag"]})
+    assert again.status == 304 and not again.body
+
+
+@pytest.mark.parametrize("known", FORMATS, ids=lambda known: known.name)
+def test_every_format_is_taken_along_and_read_back(page, tmp_path, known):
+    key = page.found(FILM)
+    segments = [
+        {"label": "left", "start": 1.0, "end": 2.5},
+        {"label": "größer", "start": 3.2, "end": 4.0, "score": 0.5},
+    ]
+    revision = page.get(f"/api/videos/{key}")["corrections"]
+    saved = page.send(
+        "PUT",
+        f"/api/videos/{key}/corrections",
+        {"revision": revision["revision"] if revision else 0, "segments": segments},
+    )
+    assert saved.status == 200
+    told = page.get(f"/api/videos/{key}/export/{known.name}")
+    assert told["file"] == f"film 3{known.ending}"
+    (tmp_path / told["file"]).write_bytes(base64.b64decode(told["content"]))
+    read, found = read_timelines(tmp_path / told["file"], known.name, 10.0 if known.frames else None)
+    assert found is known
+    (timeline,) = read.timelines
+    assert [(s.label, s.start, s.end) for s in timeline.segments] == [("left", 1.0, 2.5), ("größer", 3.2, 4.0)]
+    if known.name == "activitynet":
+        assert any("scores" in remark for remark in told["remarks"])
+    page.ask("DELETE", f"/api/videos/{key}/corrections?revision={saved.json['revision']}")
+    assert page.get(f"/api/videos/{key}")["corrections"] is None
+
+
+def test_corrections_become_tags_for_the_next_training(page, films, tmp_path):
+    key = page.videos()["day 1/film 1.mp4"]["key"]
+    segments = [{"label": "wave", "start": 0.25, "end": 1}, {"label": "wave", "start": 2, "end": 3.5}]
+    saved = page.send("PUT", f"/api/videos/{key}/corrections", {"revision": 0, "segments": segments})
+    assert saved.status == 200
+    assert (films / "timelines" / "tags.csv").read_bytes() == page.ask("GET", "/api/tags.csv").body
+    done = CliRunner().invoke(
+        app,
+        ["init", str(tmp_path / "next"), "--videos", str(films), "--tags", str(films / "timelines" / "tags.csv")],
+    )
+    assert done.exit_code == 0 and "1 videos, 1 classes: wave" in done.output, done.output
+    page.ask("DELETE", f"/api/videos/{key}/corrections?revision={saved.json['revision']}")
+
+
+# ---- nothing but what is in the folder
+
+
+def test_no_path_leads_out(page):
+    for path in (
+        "/api/videos/../../etc/passwd/file",
+        "/api/videos/%2e%2e%2f%2e%2e%2fetc%2fpasswd/file",
+        "/api/videos//etc/passwd/file",
+        f"/api/videos/{key_of('../run/model.safetensors')}/file",
+        "/static/../desk.py",
+        "/static/%2e%2e/desk.py",
+        "/static/..%2fdesk.py",
+        "/static//etc/passwd",
+        "/api/videos/nobody",
+        "/openapi.json",
+        "/docs",
+    ):
+        answer = page.ask("GET", path)
+        assert answer.status in (400, 404) and "error" in answer.json, (path, answer)
+
+
+def test_links_that_lead_out_are_not_there(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret.mp4").write_bytes(b"not yours")
+    (tmp_path / "in" / "out.mp4").symlink_to(tmp_path / "secret.mp4")
+    (tmp_path / "in" / "folder").symlink_to(tmp_path)
+    (tmp_path / "in" / "own.mp4").write_bytes(b"a film")
+    (tmp_path / "in" / "again.mp4").symlink_to(tmp_path / "in" / "own.mp4")
+    (tmp_path / "in" / ".hidden.mp4").write_bytes(b"a film")
+    os.mkfifo(tmp_path / "in" / "pipe.mp4")
+    library = Library(tmp_path / "in")
+    files = {file.name: file for file in library.files().values()}
+    assert files.keys() == {"own.mp4", "again.mp4"}
+    (tmp_path / "in" / "own.mp4").unlink()
+    (tmp_path / "in" / "own.mp4").symlink_to(tmp_path / "secret.mp4")
+    for name in files:  # became, or leads to, a link out since it was seen
+        with pytest.raises(MissingError, match="moved or deleted"):
+            library.path(files[name])
+
+
+def test_a_video_comes_in_ranges(page, films):
+    key, whole = page.videos()[FILM]["key"], (films / FILM).read_bytes()
+    part = page.ask("GET", f"/api/videos/{key}/file", headers={"Range": "bytes=5-9"})
+    assert part.status == 206 and part.body == whole[5:10]
+    assert page.ask("GET", f"/api/videos/{key}/file", headers={"Range": "bytes=-7"}).body == whole[-7:]
+    for beyond in (f"bytes={len(whole)}-", "bytes=99999999999-", "bytes=9-5", "bytes=a-b"):
+        answer = page.ask("GET", f"/api/videos/{key}/file", headers={"Range": beyond})
+        assert answer.status in (400, 416), beyond
+    assert page.ask("GET", f"/api/videos/{key}/file").body == whole
+
+
+# ---- nobody but its own page
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "evil.example:80"},
+        {"Host": "127.0.0.1.evil.example"},
+        {"Host": "127.0.0.1@evil.example"},
+        {"Host": ""},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+    ids=str,
+)
+def test_a_forged_host_or_origin_gets_nothing(page, headers):
+    for method, path in (("GET", "/api/videos"), ("POST", "/api/videos/x/job"), ("PUT", "/api/uploads/a.mp4")):
+        answer = page.ask(method, path, headers=headers)
+        assert answer.status == 403 and "address" in answer.json["error"]
+
+
+def test_it_knows_itself_by_the_names_of_this_machine(page):
+    for name in (f"localhost:{page.port}", f"127.0.0.1:{page.port}", f"[::1]:{page.port}"):
+        headers = {"Host": name, "Origin": f"http://{name}", "Sec-Fetch-Site": "same-origin"}
+        assert page.ask("GET", "/api/desk", headers=headers).status == 200
+    assert all(map(is_loopback, ("localhost", "127.0.0.1", "127.8.9.1", "::1")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.0.1", "localhost.evil.example", "")))
+
+
+def test_every_answer_tells_the_browser_to_be_strict(page):
+    for path in ("/", "/api/desk", "/nothing"):
+        headers = page.ask("GET", path).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_with_a_token_only_those_who_bring_it(own_videos, films, tmp_path):
+    token = token_of(tmp_path)
+    assert token == token_of(tmp_path) and len(token) >= 32 and (tmp_path / "token").stat().st_mode & 0o077 == 0
+    with served(own_videos / "run", films, tmp_path / "store", token) as page:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Cookie": "wtal=wrong"}, {"Cookie": 'wtal="'}):
+            for path in ("/", "/api/videos", "/?token=wrong", f"/api/videos?token={token}"):
+                assert page.ask("GET", path, headers=headers).status == 401, (path, headers)
+        first = page.ask("GET", f"/?token={token}")
+        assert first.status == 303 and first.headers["location"] == "/"
+        cookie = first.headers["set-cookie"]
+        assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
+        for headers in ({"Cookie": cookie.split(";")[0]}, {"Authorization": f"Bearer {token}"}):
+            assert page.ask("GET", "/api/videos", headers=headers | {"Host": "my.own.name:80"}).status == 200
+            assert page.ask("GET", "/api/videos", headers=headers | {"Origin": "http://evil.example"}).status == 403
+
+
+# ---- uploads
+
+
+def test_an_upload_is_worked_on_and_never_takes_the_place_of_another(page, films):
+    film = (films / FILM).read_bytes()
+    first, second = (page.ask("PUT", "/api/uploads/mine%20%26%20yours.mp4", film) for _ in range(2))
+    assert (first.status, second.status) == (201, 201) and first.json["key"] != second.json["key"]
+    assert second.json["name"] == "mine & yours 2.mp4"
+    page.wait("uploads/mine & yours.mp4", "done")
+    page.wait("uploads/mine & yours 2.mp4", "done")
+    assert {path.name for path in (films / "uploads").iterdir()} == {"mine & yours.mp4", "mine & yours 2.mp4"}
+
+
+def test_an_upload_that_is_no_video_says_so(page):
+    assert page.ask("PUT", "/api/uploads/no%20film.mp4", b"just text" * 99).status == 201
+    video = page.wait("uploads/no film.mp4", "failed")
+    assert video["reason"] == "no film.mp4: is text, not a video; name the video itself"
+
+
+def endless(until: list[int]) -> Iterator[bytes]:
+    while True:
+        until.append(1)
+        yield bytes(1 << 16)
+
+
+def test_uploads_that_are_too_much_are_refused(page, films):
+    before = sorted((films / "uploads").glob("*"))
+    assert page.ask("PUT", "/api/uploads/big.mp4", bytes((1 << 20) + 1)).status == 413
+    sent: list[int] = []
+    with pytest.raises(OSError):  # the server has answered and gone before all is sent
+        raise_unless_413(page, sent)
+    assert len(sent) < 1000
+    assert page.ask("PUT", "/api/uploads/empty.mp4", b"").status == 400
+    assert sorted(p for p in (films / "uploads").glob("*")) == before and not list((films / "uploads").glob(".*"))
+
+
+def raise_unless_413(page: Served, sent: list[int]) -> None:
+    assert page.ask("PUT", "/api/uploads/endless.mp4", endless(sent)).status == 413
+    raise OSError
+
+
+def test_an_upload_that_breaks_off_or_stops_leaves_nothing(page, films, monkeypatch):
+    monkeypatch.setattr(upload, "SILENCE", 0.2)
+    before = sorted((films / "uploads").glob("*"))
+    head = b"PUT /api/uploads/cut.mp4 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", page.port)) as line:
+        line.sendall(head + b"half")
+        assert b"nothing came for" in b"".join(iter(partial(line.recv, 4096), b""))
+    with socket.create_connection(("127.0.0.1", page.port)) as line:
+        line.sendall(head + b"half")
+    until = time.monotonic() + 10
+    while list((films / "uploads").glob(".*")) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not list((films / "uploads").glob(".*")) and sorted((films / "uploads").glob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "../a.mp4",
+        "a/b.mp4",
+        "a\\b.mp4",
+        ".a.mp4",
+        "a\0.mp4",
+        "a\n.mp4",
+        "a.exe",
+        "a",
+        "x" * 300 + ".mp4",
+    ],
+)
+def test_names_that_no_upload_may_have(page, name):
+    with pytest.raises(DataError):
+        checked_name(name)
+    answer = page.ask("PUT", f"/api/uploads/{''.join(f'%{b:02x}' for b in name.encode())}", b"film")
+    assert answer.status in (400, 404, 405) and "error" in answer.json
+
+
+# ---- corrections
+
+
+def test_who_did_not_see_the_last_save_does_not_overwrite_it(page):
+    key = page.videos()["film 0.mp4"]["key"]
+    one = page.send("PUT", f"/api/videos/{key}/corrections", {"revision": 0, "segments": []})
+    stale = page.send("PUT", f"/api/videos/{key}/corrections", {"revision": 0, "segments": []})
+    assert one.status == 200 and stale.status == 409
+    assert stale.json["corrections"]["revision"] == one.json["revision"]
+    assert page.ask("DELETE", f"/api/videos/{key}/corrections?revision=1").status == 409
+    assert page.videos()["film 0.mp4"]["corrected"] is True
+    assert page.ask("DELETE", f"/api/videos/{key}/corrections?revision={one.json['revision']}").status == 200
+    again = page.send("PUT", f"/api/videos/{key}/corrections", {"revision": 0, "segments": []})
+    assert again.json["revision"] != one.json["revision"], "so that a save from before the discard is seen"
+    page.ask("DELETE", f"/api/videos/{key}/corrections?revision={again.json['revision']}")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"[" * 100_000,
+        b'{"revision": "1", "segments": []}',
+        b'{"revision": 0}',
+        b'{"revision": 0, "segments": [1]}',
+        b'{"revision": 0, "segments": [{"label": "a", "start": NaN, "end": 2}]}',
+        b'{"revision": 0, "segments": [{"label": "a", "start": 1, "end": 1e999}]}',
+        b'{"revision": 0, "segments": [{"label": "a", "start": 3, "end": 2}]}',
+        b'{"revision": 0, "segments": [{"label": "a", "start": 2, "end": 2}]}',
+        b'{"revision": 0, "segments": [{"label": " ", "start": 1, "end": 2}]}',
+        b'{"revision": 0, "segments": [{"label": "a;b", "start": 1, "end": 2}]}',
+        b'{"revision": 0, "segments": [{"label": "a[1", "start": 1, "end": 2}]}',
+        b'{"revision": 0, "segments": [{"label": "\\ud800", "start": 1, "end": 2}]}',
+        b'{"revision": 0, "segments": [{"label": "a", "start": -1, "end": 2}]}',
+    ],
+    ids=lambda body: body[:60].decode(),
+)
+def test_what_is_no_timeline_is_not_saved(page, body):
+    key = page.videos()["film 0.mp4"]["key"]
+    answer = page.ask("PUT", f"/api/videos/{key}/corrections", body)
+    assert answer.status == 400 and len(answer.json["error"].splitlines()) == 1
+    assert page.get(f"/api/videos/{key}")["corrections"] is None
+
+
+def test_a_timeline_that_is_too_long_is_not_even_read(page):
+    key = page.videos()["film 0.mp4"]["key"]
+    with pytest.raises(OSError):
+        assert page.ask("PUT", f"/api/videos/{key}/corrections", (bytes(1 << 20) for _ in range(64))).status == 413
+        raise OSError
+    with pytest.raises(DataError, match="too many"):
+        checked([{"label": "a", "start": 0, "end": 1}] * 20_001)
+
+
+labels = st.text(st.characters(blacklist_categories=("Cs", "Cc", "Zl", "Zp")), min_size=1, max_size=12)
+moments = st.integers(0, 10**7).map(lambda ms: ms / 1000)
+
+
+@given(st.lists(st.tuples(labels, moments, moments.filter(bool)), max_size=8))
+@hypothesis(max_examples=60, deadline=None)
+def test_what_is_saved_is_there_tomorrow_and_reads_as_tags(tmp_path_factory, rows):
+    told = [{"label": label, "start": start, "end": start + length} for label, start, length in rows]
+    try:
+        segments = checked(told)
+    except DataError:
+        return
+    place = tmp_path_factory.mktemp("corrections")
+    saved = Corrections(place, place / "tags.csv").save("key", "a film.mp4", segments, 0)
+    assert Corrections(place, place / "tags.csv").of("key") == saved
+    assert sorted(saved.segments) == sorted(segments)
+    (video,) = read_tags(place / "tags.csv")
+    assert video.id == "a film.mp4" and set(video.labels) == {s.label for s in segments}
+    got = sorted((a.label, a.start, a.end) for a in video.actions)
+    wanted = sorted((s.label, round(s.start, 3), round(s.end, 3)) for s in segments)
+    assert got == pytest.approx(wanted) if not got else [g[0] for g in got] == [w[0] for w in wanted]
+    assert np.allclose([g[1:] for g in got], [w[1:] for w in wanted], atol=2e-3)
+
+
+def test_ten_thousand_segments_are_saved(tmp_path):
+    segments = [Segment(f"c{i % 7}", i / 10, i / 10 + 3, None) for i in range(10_000)]
+    corrections = Corrections(tmp_path, tmp_path / "tags.csv")
+    saved = corrections.save("k", "v.mp4", segments, 0)
+    with pytest.raises(OutdatedError):
+        corrections.discard("k", 0)
+    assert Corrections(tmp_path, tmp_path / "tags.csv").of("k").segments == saved.segments
+    (video,) = read_tags(tmp_path / "tags.csv")
+    assert len(video.actions) == 10_000
+
+
+# ---- what was found
+
+
+def test_findings_are_of_one_file_and_one_model(tmp_path):
+    draw = np.random.default_rng(0)
+    state = {"video": "a.mp4", "size": 3, "changed": 4, "model": "m"}
+    proposals = (Proposal("b", 0.25, 1.5, 0.75), Proposal("a", 1.0, 2.0, 1e-12))
+    curves = np.arange(5) * 0.64, draw.random(4, np.float32), draw.random((4, 2)).astype(np.float16)
+    found = Found(state, 25.0, ("a", "b"), proposals, *curves)
+    path = tmp_path / "f.safetensors"
+    assert read_found(path, state) is None
+    write_found(path, found)
+    back = read_found(path, state)
+    assert (back.state, back.fps, back.classes, back.proposals) == (state, 25.0, ("a", "b"), proposals)
+    for one, other in zip(curves, (back.edges, back.attention, back.cas), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for part, value in (("size", 5), ("changed", 5), ("model", "other")):
+        assert read_found(path, state | {part: value}) is None
+    path.write_bytes(path.read_bytes()[:-9])
+    assert read_found(path, state) is None, "damaged, so it is made again"
+
+
+# ---- the queue
+
+
+class Hand:
+    """A worker for tests, which does a step whenever it is let."""
+
+    def __init__(self, seen: list[str], step: threading.Semaphore) -> None:
+        self.seen, self.step, self.told = seen, step, []
+
+    def give(self, task: Task) -> None:
+        self.seen.append(task.path.name)
+        self.told = [Told(1.0, 2.0), Told(done=True)]
+        if task.path.name == "killer":
+            self.told = []
+        if task.path.name == "bad":
+            self.told = [Told(reason="bad: is no video")]
+
+    def hear(self, seconds: float) -> Told | None:
+        if not self.told:
+            raise EOFError
+        return self.told.pop(0) if self.step.acquire(timeout=0.01) else None
+
+    def end(self) -> int:
+        return -signal.SIGKILL
+
+
+def queue(tmp_path: Path) -> tuple[Jobs, list[str], threading.Semaphore]:
+    seen: list[str] = []
+    step = threading.Semaphore(0)
+
+    def task(key: str) -> Task:
+        if key == "gone":
+            raise DataError("gone: was moved or deleted")
+        return Task(Path(key), Path("out"), {})
+
+    return Jobs(tmp_path / "jobs.json", task, lambda: Hand(seen, step)), seen, step
+
+
+def wait_for(condition) -> None:
+    until = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+def test_the_queue_keeps_its_order_and_says_why_something_failed(tmp_path):
+    jobs, seen, step = queue(tmp_path)
+    for key in ("a", "bad", "gone", "killer", "b", "a"):
+        jobs.ask(key)
+    assert list(jobs.all()) == ["a", "bad", "gone", "killer", "b"]
+    jobs.start()
+    wait_for(lambda: jobs.all()["a"].state == "working")
+    step.release()
+    wait_for(lambda: jobs.all()["a"].second == 1.0)
+    assert read_json(tmp_path / "jobs.json")[0]["state"] == "working"
+    jobs.ask("a")  # it is being worked on
+    for _ in range(9):
+        step.release()
+    wait_for(lambda: jobs.all().keys() == {"bad", "gone", "killer"})
+    jobs.close()
+    assert seen == ["a", "bad", "killer", "b"]
+    assert jobs.all()["bad"].reason == "bad: is no video"
+    assert "moved or deleted" in jobs.all()["gone"].reason
+    assert "was killed (SIGKILL)" in jobs.all()["killer"].reason
+    assert {job.state for job in jobs.all().values()} == {"failed"}
+
+
+def test_the_queue_goes_on_after_a_restart(tmp_path):
+    jobs, _, _ = queue(tmp_path)
+    for key in ("a", "b", "c"):
+        jobs.ask(key)
+    jobs.start()
+    wait_for(lambda: jobs.all()["a"].state == "working")
+    jobs.cancel("b")
+    jobs.close()
+    again, seen, step = queue(tmp_path)
+    assert {key: job.state for key, job in again.all().items()} == {
+        "a": "waiting",
+        "b": "cancelled",
+        "c": "waiting",
+    }
+    again.start()
+    for _ in range(8):
+        step.release()
+    wait_for(lambda: again.all().keys() == {"b"})
+    again.close()
+    assert seen == ["a", "c"]
+    assert [job["key"] for job in read_json(tmp_path / "jobs.json")] == ["b"]
+
+
+def test_a_cancelled_job_ends_at_once_and_can_be_asked_for_again(tmp_path):
+    jobs, seen, step = queue(tmp_path)
+    jobs.start()
+    jobs.ask("a")
+    wait_for(lambda: jobs.all()["a"].state == "working")
+    jobs.cancel("a")
+    wait_for(lambda: jobs.all()["a"].state == "cancelled")
+    jobs.ask("a")
+    step.release(4)  # the cancelled one may take some
+    wait_for(lambda: not jobs.all())
+    jobs.close()
+    assert seen == ["a", "a"]
+
+
+@pytest.mark.parametrize("value", [{}, [1], [{"key": "a"}], [{"key": "a", "state": "odd", "reason": ""}]])
+def test_a_queue_that_nobody_wrote_is_refused(tmp_path, value):
+    write_json(tmp_path / "jobs.json", value or {"a": 1})
+    with pytest.raises(DataError, match="delete it to start with an empty queue"):
+        queue(tmp_path)
+
+
+# ---- the whole, under stress
+
+
+def test_two_hundred_requests_at_once(page):
+    key = page.found(FILM)
+    paths = ["/", "/api/videos", f"/api/videos/{key}", f"/api/videos/{key}/file", f"/api/videos/{key}/export/elan"]
+    with ThreadPoolExecutor(200) as pool:
+        answers = list(pool.map(lambda i: page.ask("GET", paths[i % len(paths)]), range(200)))
+    assert {answer.status for answer in answers} == {200}
+
+
+def test_saves_at_once_lose_nothing(page):
+    key = page.videos()["film 2.mp4"]["key"]
+
+    def save(i: int) -> bool:
+        segments = [{"label": f"by {i}", "start": 1, "end": 2}]
+        return (
+            page.send("PUT", f"/api/videos/{key}/corrections", {"revision": 0, "segments": segments}).status == 200
+        )
+
+    with ThreadPoolExecutor(20) as pool:
+        done = [i for i, ok in enumerate(pool.map(save, range(20))) if ok]
+    assert len(done) == 1
+    saved = page.get(f"/api/videos/{key}")["corrections"]
+    assert saved["segments"][0]["label"] == f"by {done[0]}"
+    page.ask("DELETE", f"/api/videos/{key}/corrections?revision={saved['revision']}")
+
+
+def test_a_killed_worker_fails_its_job_alone_and_a_new_server_finds_all(own_videos, films, tmp_path):
+    run, store = own_videos / "run", tmp_path / "store"
+    with served(run, films, store) as page:
+        with pytest.raises(DataError, match="another process"), served(run, films, store):
+            pass
+        keys = {name: video["key"] for name, video in page.videos().items()}
+        page.ask("POST", f"/api/videos/{keys['film 0.mp4']}/job")
+        page.wait("film 0.mp4", "working")
+        children = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=True
+        ).stdout.split()
+        workers = [int(pid) for pid in children if "spawn_main" in command_of(pid)]
+        assert workers
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        video = page.wait("film 0.mp4", "failed")
+        assert "killed (SIGKILL)" in video["reason"]
+        page.found("film 0.mp4")
+        page.send(
+            "PUT",
+            f"/api/videos/{keys[FILM]}/corrections",
+            {"revision": 0, "segments": [{"label": "left", "start": 0, "end": 1}]},
+        )
+        page.ask("POST", f"/api/videos/{keys['film 2.mp4']}/job")
+    with served(run, films, store) as page:
+        assert page.videos()["film 0.mp4"]["state"] == "done"
+        assert page.videos()[FILM]["corrected"] and page.videos()[FILM]["labels"] == ["left"]
+        page.wait("film 2.mp4", "done")
+
+
+def command_of(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def test_the_command_says_where_to_go_and_stops_when_told(own_videos, films, tmp_path):
+    words = ["serve", own_videos / "run", "--videos", films, "--store", tmp_path / "store", "--port", "0"]
+    command = [sys.executable, "-m", "wtal", *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        said = process.stdout.readline()
+        assert said.startswith("open http://127.0.0.1:") and "token" not in said
+        with socket.create_connection(("127.0.0.1", int(said.rstrip("/\n").rpartition(":")[2]))) as line:
+            line.sendall(b"GET /api/desk HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert line.recv(99).startswith(b"HTTP/1.1 200")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and "Traceback" not in out + err and "what was saved stays" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--videos", "nowhere"], "there is no such folder"),
+        (["--videos", ".", "--host", "not a host"], "choose another --port or --host"),
+        (["--videos", ".", "--port", "{taken}"], "choose another --port or --host"),
+    ],
+)
+def test_what_cannot_be_served_is_said_in_a_sentence(own_videos, words, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        words = [word.format(taken=taken.getsockname()[1]) for word in words]
+        done = CliRunner().invoke(app, ["serve", str(own_videos / "run"), "--port", "0", *words])
+    assert done.exit_code == 2 and said in " ".join(done.output.split()), done.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_the_extra_it_says_what_to_install(own_videos, tmp_path, monkeypatch):
+    monkeypatch.setattr("wtal.cli.serve.find_spec", lambda name: None)
+    done = CliRunner().invoke(app, ["serve", str(own_videos / "run"), "--videos", str(tmp_path)])
+    assert done.exit_code == 2 and "pip install 'wtal[web]'" in done.output
+
+
+def test_the_token_of_a_store_is_a_token(tmp_path):
+    (tmp_path / "token").write_text("short\n")
+    with pytest.raises(DataError, match="delete the file"):
+        token_of(tmp_path)
+
+
+def test_the_list_of_formats_and_classes_is_whole(page):
+    desk = page.get("/api/desk")
+    assert desk["classes"] == ["left", "right"] and len(desk["formats"]) == len(FORMATS)
+    assert json.dumps(desk).count("/") < 10, "no path of this machine"

@@ -1,0 +1,454 @@
+"""The web page in a real Chromium: what is clicked, dragged and typed is on disk afterwards."""
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pytest
+from chromium import chromium
+from serving import Served, served
+
+from wtal.formats.timelines.convert import read_timelines
+from wtal.records import Proposal
+from wtal.web.found import Found, state_of, write_found
+from wtal.web.library import key_of
+
+expect = pytest.importorskip("playwright.sync_api", reason="there is no playwright here; install wtal[dev]").expect
+
+LEFT, RIGHT, UNSURE = Proposal("left", 1, 2, 0.9), Proposal("right", 3, 4, 0.6), Proposal("left", 4.6, 5.2, 0.2)
+NASTY = '</script><img src=x onerror="boom()">'
+END = 6.0  # seconds of each film
+
+
+@pytest.fixture(scope="module")
+def site(own_videos, tmp_path_factory) -> Iterator[Served]:
+    """A server on a folder with one video in which nobody has looked for anything."""
+    folder = tmp_path_factory.mktemp("page") / "beach"
+    folder.mkdir()
+    shutil.copy(own_videos / "videos" / "film 0.mp4", folder / "new.mp4")
+    with served(own_videos / "run", folder, folder / "timelines", most=1 << 20) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def visit(site, browser) -> Iterator[Callable]:
+    """Opens the page on a video; nothing may stand on its console but what a test awaits."""
+    context = browser.new_context(viewport={"width": 1200, "height": 1000}, reduced_motion="reduce")
+    context.set_default_timeout(10_000)
+    said: list[str] = []
+
+    def visit(name: str = "", **size: int):
+        page = context.new_page()
+        if size:
+            page.set_viewport_size(size)
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(f"{site.url}/#video={name}")
+        if name:
+            expect(page.locator("#name")).to_have_text(name)
+        return page
+
+    visit.said = said
+    yield visit
+    context.close()
+    assert said == []
+
+
+def put(site: Served, name: str, found: Sequence[Proposal] = (LEFT, RIGHT, UNSURE), end: float = END) -> str:
+    """A video in the folder with what was found in it; returns its name."""
+    library = site.desk.library
+    shutil.copy(library.folder / "new.mp4", library.folder / name)
+    library.look_again()
+    edges = np.linspace(0, end, 13)
+    curves = edges, np.linspace(0, 1, 12, dtype=np.float32), np.zeros((12, 2), np.float16)
+    state = state_of(library.find(key_of(name)), site.desk.model)
+    write_found(
+        site.desk.store / "found" / f"{key_of(name)}.safetensors",
+        Found(state, 10.0, ("left", "right"), tuple(found), *curves),
+    )
+    return name
+
+
+def saved(site: Served, name: str) -> list[tuple[str, float, float]] | None:
+    """What the server has as corrected."""
+    told = site.get(f"/api/videos/{key_of(name)}")["corrections"]
+    return told and [(s["label"], s["start"], s["end"]) for s in told["segments"]]
+
+
+def kept(page) -> None:
+    """Wait until the page says that all is saved."""
+    expect(page.locator("#saved")).to_have_text(re.compile(r"^(saved \d\d:\d\d)?$"))
+
+
+def save(page) -> None:
+    page.keyboard.press("Control+s")
+    kept(page)
+
+
+def look(page) -> None:
+    """Have the page look now at what others did, as when its window is chosen."""
+    page.evaluate("dispatchEvent(new Event('focus'))")
+
+
+def table(page) -> list[tuple[str, str, str]]:
+    """Class, start and end of each row."""
+    rows = page.locator("#segments tr:not(.spacer)").all()
+    return [(r.locator("th").inner_text(), *(i.input_value() for i in r.locator("input").all())) for r in rows]
+
+
+def rows(page, count: int) -> None:
+    expect(page.locator("#segments tr:not(.spacer)")).to_have_count(count)
+
+
+def place(page, seconds: float, row: int = 0) -> tuple[float, float]:
+    """Where a moment of a lane is on the screen, the whole video being shown."""
+    page.locator("#lanes").scroll_into_view_if_needed()
+    box = page.locator("#lanes").bounding_box()
+    return box["x"] + 108 + seconds / END * (box["width"] - 208), box["y"] + 24 + 36 * row + 9
+
+
+def drag(page, start: float, end: float) -> None:
+    page.mouse.move(*place(page, start))
+    page.mouse.down()
+    page.mouse.move(*place(page, (start + end) / 2))
+    page.mouse.move(*place(page, end))
+    page.mouse.up()
+
+
+def test_what_was_found_is_shown_and_how_sure_it_must_be_is_moved(site, visit):
+    page = visit(put(site, "slide.mp4"))
+    rows(page, 2)
+    assert table(page) == [("left", "0:01.0", "0:02.0"), ("right", "0:03.0", "0:04.0")]
+    slider = page.locator("#least")
+    assert float(slider.input_value()) == pytest.approx(0.36), "where the least sure of what is shown may lie"
+    slider.fill("0.2")
+    rows(page, 3)
+    expect(page.locator("#least-value")).to_have_text("0.20")
+    slider.fill("0.7")
+    rows(page, 1)
+    page.click("#as-chosen")
+    rows(page, 2)
+    expect(page.locator("#lanes")).to_have_attribute("aria-label", re.compile("2 segments as found, 3 proposals"))
+    expect(page).to_have_title("slide.mp4 · beach")
+    assert saved(site, "slide.mp4") is None
+
+
+def test_an_edge_is_dragged_undone_and_there_tomorrow(site, visit):
+    name = put(site, "drag.mp4")
+    page = visit(name)
+    rows(page, 2)
+    page.mouse.move(*place(page, 2.0))
+    expect(page.locator("#lanes")).to_have_class("edge")
+    drag(page, 2.0, 2.5)
+    kept(page)  # by itself, after a second
+    (left, right) = saved(site, name)
+    assert left[:2] == ("left", 1.0) and left[2] == pytest.approx(2.5, abs=0.02) and right == ("right", 3.0, 4.0)
+    told = site.get(f"/api/videos/{key_of(name)}")["corrections"]["segments"]
+    assert told[0]["score"] is None and told[1]["score"] == pytest.approx(0.6)
+    page.keyboard.press("z")
+    save(page)
+    assert saved(site, name) is None
+    page.click("#redo")
+    save(page)
+    page.close()
+    again = visit(name)
+    expect(again.locator("#caption")).to_have_text("What happens when: 2 segments, corrected")
+    assert float(again.locator("#segments input").nth(1).input_value().partition(":")[2]) == pytest.approx(
+        2.5, abs=0.02
+    )
+    on_disk = json.loads((site.desk.store / "corrections" / f"{key_of(name)}.json").read_text())
+    assert [s["label"] for s in on_disk["segments"]] == ["left", "right"]
+
+
+def test_a_drag_beside_an_edge_moves_the_view_and_nothing_else(site, visit):
+    page = visit(put(site, "pan.mp4"))
+    rows(page, 2)
+    page.click("#in")
+    drag(page, 2.0, 3.0)
+    assert page.locator("#undo").is_disabled()
+    page.mouse.dblclick(*place(page, 3.5, row=1))  # a proposal: zooms, as nothing can be added there
+    assert page.locator("#undo").is_disabled()
+
+
+def test_all_by_keyboard(site, visit):
+    name = put(site, "keys.mp4")
+    page = visit(name)
+    rows(page, 2)
+    page.locator("#lanes").focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowLeft", "["):  # right begins half a second earlier
+        page.keyboard.press(key)
+    expect(page.locator("#said")).to_have_text("right, 0:02.5 to 0:04.0, 1.5 s")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("s")
+    rows(page, 3)
+    page.keyboard.press("l")
+    page.keyboard.type("wave")
+    page.keyboard.press("Enter")
+    expect(page.locator("#lanes")).to_be_focused()
+    save(page)
+    assert saved(site, name) == [("left", 1.0, 2.0), ("wave", 2.5, 3.0), ("right", 3.0, 4.0)]
+    page.keyboard.press("Delete")
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("a")
+    expect(page.locator("#said")).to_have_text("added wave, 0:05.5 to 0:06.0, 0.5 s")
+    save(page)
+    assert saved(site, name) == [("left", 1.0, 2.0), ("right", 3.0, 4.0), ("wave", 5.5, 6.0)]
+    for _ in range(6):
+        page.keyboard.press("Control+z")
+    expect(page.locator("#said")).to_have_text("There is nothing to undo.")
+    save(page)
+    assert saved(site, name) is None
+    page.keyboard.press("Control+y")
+    page.keyboard.press("Z")
+    rows(page, 3)
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#keys")).to_be_hidden()
+    save(page)
+
+
+def test_times_are_typed(site, visit):
+    name = put(site, "typed.mp4")
+    page = visit(name)
+    rows(page, 2)
+    start, end = page.locator("#segments input").nth(0), page.locator("#segments input").nth(1)
+    for wrong in ("soon", "9", "0:02.5"):
+        start.fill(wrong)
+        start.press("Tab")
+        expect(start).to_have_attribute("aria-invalid", "true")
+    start.fill("1.25")
+    start.press("Tab")
+    expect(end).to_be_focused()
+    end.fill("0:02,125")
+    end.press("Tab")
+    save(page)
+    assert saved(site, name) == [("left", 1.25, 2.125), ("right", 3.0, 4.0)]
+    assert table(page)[0] == ("left", "0:01.25", "0:02.125")
+
+
+def test_a_double_click_adds_and_all_is_discarded(site, visit):
+    name = put(site, "add.mp4")
+    page = visit(name)
+    rows(page, 2)
+    page.fill("#label", "new class")
+    page.keyboard.press("Enter")
+    page.mouse.dblclick(*place(page, 4.5))
+    rows(page, 3)
+    save(page)
+    label, start, end = saved(site, name)[2]
+    assert label == "new class" and start == pytest.approx(4.5, abs=0.02) and end == pytest.approx(5.5, abs=0.02)
+    assert site.videos()[name]["labels"] == ["left", "right", "new class"]
+    page.click("#discard")
+    save(page)
+    assert saved(site, name) is None
+    rows(page, 2)
+    page.click("#undo")
+    save(page)
+    assert len(saved(site, name)) == 3
+
+
+def test_no_word_is_obeyed(site, visit):
+    name = put(site, "nasty.mp4")
+    page = visit(name)
+    rows(page, 2)
+    page.locator("#segments button").first.click()
+    page.fill("#label", "a[1 to 2]")
+    page.keyboard.press("Enter")
+    expect(page.locator("#said")).to_contain_text("may not have brackets")
+    page.fill("#label", NASTY)
+    page.keyboard.press("Enter")
+    save(page)
+    assert saved(site, name)[0][0] == NASTY
+    page.reload()
+    expect(page.locator("#segments th").first).to_have_text(NASTY)
+    expect(page.locator("#chips button")).to_have_count(3)
+    assert page.locator("img").count() == 0
+
+
+def test_it_is_taken_along(site, visit, tmp_path):
+    page = visit(put(site, "along.mp4"))
+    rows(page, 2)
+    page.locator("#least").fill("0.2")
+    page.select_option("#format", "activitynet")
+    with page.expect_download() as coming:
+        page.click("#export")
+    coming.value.save_as(tmp_path / coming.value.suggested_filename)
+    (timeline,) = read_timelines(tmp_path / "along.json")[0].timelines
+    assert [(s.label, s.start, s.end) for s in timeline.segments] == [
+        ("left", 1, 2),
+        ("right", 3, 4),
+        ("left", 4.6, 5.2),
+    ]
+    expect(page.locator("#remarks")).to_contain_text("along.json is downloaded. What this format cannot hold:")
+    expect(page.locator("#remarks li")).to_contain_text(["scores"])
+    with page.expect_download() as coming:
+        page.click("#tags a")
+    assert coming.value.path().read_bytes() == site.ask("GET", "/api/tags.csv").body
+
+
+def test_a_video_is_looked_at_cancelled_and_looked_at_again(site, visit):
+    page = visit("new.mp4")
+    expect(page.locator("#job-text")).to_have_text("Nobody has looked for anything in this video yet.")
+    page.click("#job-ask")
+    page.click("#job-cancel")
+    expect(page.locator("#job-text")).to_have_text("The search was cancelled.")
+    page.click("#job-ask")
+    expect(page.locator("#job")).to_be_hidden(timeout=30_000)
+    assert site.videos()["new.mp4"]["state"] == "done"
+    expect(page.locator("#lanes")).to_have_attribute("aria-label", re.compile(r"as found, [1-9]\d* proposals"))
+
+
+def test_videos_are_uploaded_and_one_that_is_none_says_so(site, visit, own_videos, tmp_path):
+    page = visit(put(site, "before.mp4"))
+    film = shutil.copy(own_videos / "videos" / "film 1.mp4", tmp_path / "mine.mp4")
+    page.set_input_files("#file", film)
+    expect(page.locator("#name")).to_have_text("uploads/mine.mp4")
+    expect(page.locator("#job")).to_be_hidden(timeout=30_000)
+    transfer = page.evaluate_handle(
+        "() => { const data = new DataTransfer(); data.items.add(new File(['no film'], 'no.mp4'));"
+        " data.items.add(new File(['a'], 'a.txt')); return data; }"
+    )
+    page.dispatch_event("#viewer", "drop", {"dataTransfer": transfer})
+    expect(page.locator("#uploads li")).to_have_count(1)
+    expect(page.locator("#uploads")).to_contain_text("not added: its name must end in one of")
+    page.get_by_role("button", name="dismiss a.txt").click()
+    expect(page.locator("#uploads li")).to_have_count(0)
+    page.get_by_role("button", name="uploads/no.mp4").click()
+    expect(page.locator("#job-text")).to_contain_text(
+        "The search failed: no.mp4: is text, not a video", timeout=20_000
+    )
+    expect(page.locator("#job-ask")).to_have_text("try again")
+    expect(page.locator("#trouble")).to_contain_text("cannot play")
+    visit.said.clear()
+
+
+def test_two_who_correct_the_same_video(site, visit):
+    name = put(site, "two.mp4")
+    other, mine = visit(name), visit(name)  # the later one lies in front
+    rows(mine, 2)
+    rows(other, 2)
+    mine.locator("#lanes").focus()
+    mine.keyboard.press("ArrowDown")
+    mine.keyboard.press("Delete")
+    theirs = [{"label": "wave", "start": 0, "end": 1}]
+    put_theirs = {"revision": 0, "segments": theirs}
+    assert site.send("PUT", f"/api/videos/{key_of(name)}/corrections", put_theirs).status == 200
+    expect(mine.locator("#conflict")).to_contain_text("Somebody else saved this timeline at")
+    assert saved(site, name) == [("wave", 0, 1)]
+    mine.click("#take")
+    assert table(mine) == [("wave", "0:00.0", "0:01.0")]
+    mine.keyboard.press("z")
+    save(mine)
+    assert saved(site, name) == [("right", 3, 4)]
+    look(other)
+    rows(other, 1)  # it had nothing of its own to lose
+    expect(other.locator("#segments th")).to_have_text("right")
+    mine.locator("#segments button").click()
+    mine.keyboard.press("s")
+    mine.keyboard.press("Delete")
+    now = site.get(f"/api/videos/{key_of(name)}")["corrections"]["revision"]
+    site.send("PUT", f"/api/videos/{key_of(name)}/corrections", {"revision": now, "segments": theirs})
+    mine.click("#keep")
+    kept(mine)
+    assert saved(site, name) == []
+    mine.keyboard.press("z")
+    save(mine)
+    assert saved(site, name) == [("wave", 0, 1)]
+    assert all("409" in text for text in visit.said)
+    visit.said.clear()
+
+
+def test_while_the_server_is_gone_nothing_is_lost(site, visit):
+    name = put(site, "gone.mp4")
+    page = visit(name)
+    rows(page, 2)
+    page.route("**/api/**", lambda route: route.abort())
+    page.locator("#segments button").first.click()
+    page.keyboard.press("Delete")
+    expect(page.locator("#saved")).to_have_text("not saved: the server does not answer")
+    expect(page.locator("#gone")).to_be_visible()
+    asked = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    page.close(run_before_unload=True)
+    until = time.monotonic() + 5
+    while not asked and time.monotonic() < until:
+        page.wait_for_timeout(20)
+    assert asked == ["beforeunload"]
+    page.unroute("**/api/**")
+    look(page)
+    kept(page)
+    expect(page.locator("#gone")).to_be_hidden()
+    assert saved(site, name) == [("right", 3, 4)]
+    assert all("ERR_FAILED" in text for text in visit.said)
+    visit.said.clear()
+
+
+def test_the_address_keeps_the_video_and_the_moment(site, visit):
+    put(site, "there.mp4")
+    page = visit(put(site, "here.mp4"))
+    rows(page, 2)
+    page.locator("#lanes").focus()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_url(re.compile(r"#video=here.mp4&t=1\.0$"))
+    page.reload()
+    expect(page.locator("#clock")).to_have_text("0:01.0 of 0:06.0")
+    page.fill("#find", "there")
+    expect(page.locator("#videos li:visible")).to_have_count(1)
+    page.get_by_role("button", name="there.mp4").click()
+    expect(page.locator("#name")).to_have_text("there.mp4")
+    expect(page.locator("#lanes")).to_be_focused()
+
+
+def test_it_is_read_dark_and_on_a_phone_and_says_what_to_do_when_empty(site, visit):
+    page = visit(put(site, "phone.mp4"), width=380, height=800)
+    rows(page, 2)
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 380
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 28)"
+    page.route("**/api/videos", lambda route: route.fulfill(json={"videos": []}))
+    page.goto("about:blank")
+    page.goto(site.url)
+    expect(page.locator("#welcome-text")).to_contain_text("There are no videos in beach yet. Drop one here")
+
+
+def test_ten_thousand_segments_are_fluid(site, visit):
+    """In the processor's time of the page, as the machine may have other work: no single step has 100 ms of it."""
+    name = put(site, "long.mp4", [Proposal("left", i, i + 0.5, 0.9 - i * 1e-5) for i in range(10_000)], 10_000)
+    segments = [{"label": ("left", "right")[i % 2], "start": i, "end": i + 0.5} for i in range(10_000)]
+    site.send("PUT", f"/api/videos/{key_of(name)}/corrections", {"revision": 0, "segments": segments})
+    page = visit(name)
+    meter = page.context.new_cdp_session(page)
+    meter.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def cost(step: Callable[[], object]) -> float:
+        def spent() -> float:
+            told = {one["name"]: one["value"] for one in meter.send("Performance.getMetrics")["metrics"]}
+            return told["TaskDuration"]
+
+        before = spent()
+        step()
+        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        return spent() - before
+
+    expect(page.locator("#caption")).to_contain_text("10000 segments")
+    page.locator("#lanes").focus()
+    steps = ["ArrowDown", "ArrowDown", "ArrowRight", "[", "z", "Delete", "z", "+", "+", "+", "ArrowDown", "-"]
+    costs = {f"{i} {key}": cost(lambda key=key: page.keyboard.press(key)) for i, key in enumerate(steps)}
+    x, y = place(page, 3)
+    page.mouse.move(x, y)
+    costs["move"] = cost(lambda: page.mouse.move(x + 5, y))
+    costs["scroll"] = cost(lambda: page.evaluate("document.querySelector('#segments-box').scrollTop = 150000"))
+    assert page.locator("#segments tr").count() < 60
+    assert max(costs.values()) < 0.1, {key: round(1000 * value) for key, value in costs.items()}
+    kept(page)

@@ -1,0 +1,218 @@
+"""What the server answers: the page, its files, and the few questions that the page asks."""
+
+import asyncio
+import json
+from base64 import b64encode
+from collections.abc import Callable
+from functools import partial
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from wtal.errors import DataError, WtalError
+from wtal.web import upload
+from wtal.web.corrections import OutdatedError, checked
+from wtal.web.desk import Desk
+from wtal.web.guard import Guard
+from wtal.web.library import UPLOADS, MissingError, key_of
+
+MOST_TEXT = 8 << 20  # bytes of a corrected timeline
+AT_ONCE = 4  # uploads
+KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+STATUS: dict[type, int] = {upload.TooLargeError: 413, MissingError: 404}
+NOT_KEPT = {"cache-control": "no-store"}
+
+
+def create_app(desk: Desk, token: str | None = None) -> Guard:
+    """The server for a desk, as ASGI. With a token only those who bring it are answered."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    _add_pages(app)
+    _add_videos(app, desk)
+    _add_corrections(app, desk)
+    _add_uploads(app, desk)
+    for kind in (WtalError, HTTPException, RequestValidationError, ClientDisconnect, Exception):
+        app.add_exception_handler(kind, _refused)
+    return Guard(app, token)
+
+
+def _add_pages(app: FastAPI) -> None:
+    own = _static()
+
+    @app.get("/")
+    def page() -> Response:
+        return own["index.html"]()
+
+    @app.get("/static/{name}")
+    def static(name: str) -> Response:
+        if name not in own:
+            raise HTTPException(404, "there is no such file")
+        return own[name]()
+
+
+def _add_videos(app: FastAPI, desk: Desk) -> None:
+    @app.get("/api/desk")
+    def about() -> Response:
+        return _json(desk.about())
+
+    @app.get("/api/videos")
+    def videos(request: Request) -> Response:
+        response = _json({"videos": desk.videos()})
+        tag = f'"{sha256(response.body).hexdigest()[:32]}"'
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers={"etag": tag})
+        response.headers["etag"] = tag
+        return response
+
+    @app.get("/api/videos/{key}")
+    def video(key: str) -> Response:
+        return _json(desk.video(key))
+
+    @app.get("/api/videos/{key}/file")
+    def file(key: str) -> Response:
+        return FileResponse(desk.library.path(desk.library.find(key)))
+
+    @app.post("/api/videos/{key}/job")
+    def ask(key: str) -> Response:
+        desk.ask(key)
+        return _json({}, 202)
+
+    @app.delete("/api/videos/{key}/job")
+    def cancel(key: str) -> Response:
+        desk.jobs.cancel(key)
+        return _json({})
+
+    @app.get("/api/videos/{key}/export/{format}")
+    def export(key: str, format: str, least: float | None = None) -> Response:
+        name, remarks, content = desk.export(key, format, least)
+        return _json({"file": name, "remarks": remarks, "content": b64encode(content).decode("ascii")})
+
+
+def _add_corrections(app: FastAPI, desk: Desk) -> None:
+    @app.put("/api/videos/{key}/corrections")
+    async def save(key: str, request: Request) -> Response:
+        said = await _body(request)
+        return await run_in_threadpool(_saved, desk, key, said)
+
+    @app.delete("/api/videos/{key}/corrections")
+    def discard(key: str, revision: int) -> Response:
+        def change() -> dict[str, Any]:
+            desk.corrections.discard(key, revision)
+            return {}
+
+        return _unless_outdated(change)
+
+    @app.get("/api/tags.csv")
+    def tags() -> Response:
+        headers = NOT_KEPT | {"content-disposition": 'attachment; filename="tags.csv"'}
+        return PlainTextResponse(desk.corrections.tags(), media_type="text/csv", headers=headers)
+
+
+def _add_uploads(app: FastAPI, desk: Desk) -> None:
+    under_way = asyncio.Semaphore(AT_ONCE)
+
+    @app.put("/api/uploads/{name}")
+    async def send(name: str, request: Request) -> Response:
+        name = upload.checked_name(name)
+        _make(desk.library.uploads)
+        if under_way.locked():
+            raise HTTPException(503, f"{AT_ONCE} uploads are under way; try again when one is done")
+        async with under_way:
+            said = request.headers.get("content-length")
+            length = int(said) if said else None
+            place = await upload.receive(request.stream(), name, desk.library.uploads, desk.most, length)
+        key = key_of(f"{UPLOADS}/{place.name}")
+        desk.library.look_again()
+        await run_in_threadpool(desk.ask, key)
+        return _json({"key": key, "name": place.name}, 201)
+
+
+def _static() -> dict[str, Callable[[], Response]]:
+    """The page and its parts by name: read once, and nothing else can be asked for."""
+    found: dict[str, Callable[[], Response]] = {}
+    for room in ("wtal.report", "wtal.web"):
+        for file in (files(room) / "page").iterdir():
+            kind = KINDS.get(PurePosixPath(file.name).suffix)
+            if kind and (room == "wtal.web" or not file.name.startswith("page.")):
+                headers = {"cache-control": "no-cache"}
+                found[file.name] = partial(Response, file.read_bytes(), media_type=kind, headers=headers)
+    return found
+
+
+def _saved(desk: Desk, key: str, said: Any) -> Response:
+    if not isinstance(said, dict) or not isinstance(said.get("revision"), int):
+        raise DataError("expected a revision and segments; load the page again")
+    segments = checked(said.get("segments"))
+
+    def save() -> dict[str, Any]:
+        saved = desk.save(key, segments, said["revision"])
+        return {"revision": saved.revision, "saved": saved.saved}
+
+    return _unless_outdated(save)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise HTTPException(
+            403, "the folder of videos cannot be written to; copy the video into it by hand"
+        ) from error
+
+
+def _unless_outdated(change: Callable[[], dict[str, Any]]) -> Response:
+    try:
+        return _json(change())
+    except OutdatedError as error:
+        return _json({"error": str(error), "corrections": error.now.to_json() if error.now else None}, 409)
+
+
+async def _body(request: Request) -> Any:
+    """The JSON that comes in. Raises HTTPException where it is too much, DataError where it is none."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_TEXT:
+            raise HTTPException(413, f"a timeline may have {MOST_TEXT:,} bytes; this one has more")
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise DataError("what was sent is not JSON; load the page again") from error
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """Every error as a sentence. The line is cut: who is still sending need not be heard to the end."""
+    response = _json({"error": _sentence(error)}, _status(error))
+    response.headers["connection"] = "close"
+    return response
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, HTTPException):
+        return str(error.detail)
+    if isinstance(error, WtalError):
+        return str(error)
+    if isinstance(error, RequestValidationError):
+        return "a part of the address is not what it should be; load the page again"
+    if isinstance(error, OSError):
+        return (error.strerror or str(error)).lower()
+    return f"the server fails at this ({type(error).__name__}); see what it prints"
+
+
+def _status(error: Exception) -> int:
+    if isinstance(error, HTTPException):
+        return error.status_code
+    if isinstance(error, WtalError | RequestValidationError):
+        return STATUS.get(type(error), 400)
+    return 500
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return JSONResponse(value, status, NOT_KEPT)

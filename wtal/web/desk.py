@@ -1,0 +1,179 @@
+"""What all pages share: the videos, what was found in them, what was corrected, and the queue."""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from wtal import checkpoint
+from wtal.calibrate import fingerprint_of
+from wtal.errors import DataError
+from wtal.extract.backbones import Choice
+from wtal.files import locked
+from wtal.formats.timelines.convert import write_timelines
+from wtal.formats.timelines.known import FORMATS, Format, format_named
+from wtal.formats.timelines.losses import losses
+from wtal.formats.timelines.timeline import Segment, Timeline, file_id
+from wtal.formats.videos import SUFFIXES
+from wtal.records import Proposal
+from wtal.report.colours import PALETTE, ink, lit
+from wtal.timelines import open_backbone_of
+from wtal.web import upload
+from wtal.web.corrections import Corrections, Saved
+from wtal.web.found import Found, Operating, glance_at, operating_of, packed, read_found, state_of
+from wtal.web.jobs import Job, Jobs
+from wtal.web.library import File, Library
+from wtal.web.worker import Task, Worker
+
+RATE = 25.0  # frames a second, for formats that count frames, of a video that does not say
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where everything lies. `open_desk` makes one."""
+
+    run: Path
+    meta: checkpoint.Meta
+    model: str  # fingerprint
+    library: Library
+    store: Path
+    corrections: Corrections
+    operating: Operating
+    jobs: Jobs
+    most: int = upload.MOST
+
+    def about(self) -> dict[str, Any]:
+        """What holds for all videos."""
+        return {
+            "folder": self.library.folder.name,
+            "run": self.run.resolve().name,
+            "classes": self.meta.classes,
+            "operating": self.operating.said.replace(str(self.run), "RUN"),
+            "formats": [{"name": known.name, "ending": known.ending} for known in FORMATS],
+            "most": self.most,
+            "suffixes": sorted(SUFFIXES),
+            "fills": PALETTE,
+            "light": [ink(colour) for colour in PALETTE],
+            "dark": [lit(colour) for colour in PALETTE],
+        }
+
+    def videos(self) -> list[dict[str, Any]]:
+        """What the list shows of each video."""
+        jobs = self.jobs.all()
+        queue = [key for key, job in jobs.items() if job.state == "waiting"]
+        places = {key: place for place, key in enumerate(queue, start=1)}
+        return [self._told(file, jobs.get(key), places) for key, file in self.library.files().items()]
+
+    def video(self, key: str) -> dict[str, Any]:
+        """All that the page needs to show one video. Raises DataError where there is none."""
+        file = self.library.find(key)
+        found, saved = self.found(file), self.corrections.of(key)
+        return {
+            "key": key,
+            "name": file.name,
+            "duration": found.duration if found else None,
+            "fps": found.fps if found else None,
+            "packed": packed(found, self.operating) if found else None,
+            "thresholds": self.operating.of(found) if found else {},
+            "corrections": saved.to_json() if saved else None,
+        }
+
+    def found(self, file: File) -> Found | None:
+        """What was found in a video as it is, by this model; None where it is not known yet."""
+        return read_found(self._place(file.key), state_of(file, self.model))
+
+    def save(self, key: str, segments: list[Segment], revision: int) -> Saved:
+        """Keep a corrected timeline. Raises DataError, and OutdatedError where somebody else saved meanwhile."""
+        return self.corrections.save(key, self.library.find(key).name, segments, revision)
+
+    def ask(self, key: str) -> None:
+        """Put a video into the queue. Raises DataError where there is none."""
+        self.jobs.ask(self.library.find(key).key)
+
+    def export(self, key: str, format: str, least: float | None) -> tuple[str, list[str], bytes]:
+        """The name of the file, what it cannot hold, and the file: what was corrected, else the result.
+
+        Raises ConfigError where there is no such format, DataError where there is no timeline.
+        """
+        known, file = format_named(format), self.library.find(key)
+        found, saved = self.found(file), self.corrections.of(key)
+        if found is None and saved is None:
+            raise DataError(f"{file.name}: has no timeline yet; ask for it first")
+        segments = saved.segments if saved else _as_segments(self.operating.result(found, least) if found else ())
+        id = file_id(file.name)
+        timeline = Timeline(id, segments, found.duration if found else None)
+        rate = (found.fps if found else None) or RATE
+        remarks = list(losses(known, [timeline], rate if known.frames else None))
+        if known.frames and not (found and found.fps):
+            remarks.append(f"{known.name}: how many frames a second the video has is not known; taken as {RATE:g}")
+        return f"{id}{known.ending}", remarks, _written(known, timeline, rate)
+
+    def _place(self, key: str) -> Path:
+        return _place(self.store, key)
+
+    def _told(self, file: File, job: Job | None, places: Mapping[str, int]) -> dict[str, Any]:
+        glance = None if job else glance_at(self._place(file.key), state_of(file, self.model), self.operating)
+        saved = self.corrections.of(file.key)
+        labels = tuple(dict.fromkeys(one.label for one in saved.segments)) if saved else ()
+        return {
+            "key": file.key,
+            "name": file.name,
+            "size": file.size,
+            "state": job.state if job else "done" if glance else "new",
+            "second": job.second if job else 0.0,
+            "duration": glance.duration if glance else job.duration if job else None,
+            "place": places.get(file.key, 0),
+            "reason": job.reason if job else "",
+            "corrected": saved is not None,
+            "revision": saved.revision if saved else 0,
+            "labels": glance.labels if glance and not saved else labels,
+        }
+
+
+@contextmanager
+def open_desk(run: Path, videos: Path, store: Path, choice: Choice) -> Iterator[Desk]:
+    """A desk with its queue at work, held against a second server.
+
+    Raises DataError and CheckpointError saying what is missing, or that another server is at work there.
+    """
+    network, meta = checkpoint.load_local(run)
+    open_backbone_of(run, meta, choice)  # what is missing is said before anybody waits for it
+    del network
+    library = Library(videos)
+    with locked(store):
+        for place in (store / "found", store / "corrections"):
+            place.mkdir(exist_ok=True)
+        upload.clear(library.uploads)
+        corrections = Corrections(store / "corrections", store / "tags.csv")
+        model = fingerprint_of(run)
+        jobs = Jobs(store / "jobs.json", partial(_task, library, store, model), partial(Worker, run, choice))
+        desk = Desk(run, meta, model, library, store, corrections, operating_of(run), jobs)
+        jobs.start()
+        try:
+            yield desk
+        finally:
+            jobs.close()
+
+
+def _task(library: Library, store: Path, model: str, key: str) -> Task:
+    """What the worker is to do for a video. Raises DataError where it is gone."""
+    file = library.find(key)
+    return Task(library.path(file), _place(store, key), state_of(file, model))
+
+
+def _place(store: Path, key: str) -> Path:
+    return store / "found" / f"{key}.safetensors"
+
+
+def _as_segments(proposals: Iterable[Proposal]) -> tuple[Segment, ...]:
+    return tuple(Segment(p.label, p.start, p.end, p.score) for p in proposals)
+
+
+def _written(known: Format, timeline: Timeline, fps: float) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"timeline{known.ending}"
+        write_timelines(known, path, [timeline], fps)
+        return path.read_bytes()

@@ -1,0 +1,167 @@
+"""What was found in a video, kept so that nothing is computed twice: proposals, attention and CAS, in one file."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from wtal.calibrate import read_calibration
+from wtal.files import write_whole
+from wtal.localize import SURE
+from wtal.operating import F1
+from wtal.records import Proposal
+from wtal.report.layout import Panel
+from wtal.report.operating_text import sentence
+from wtal.report.packed import pack
+from wtal.tidy import Limits, tidy
+from wtal.web.library import File
+
+KEPT = 32  # videos whose findings stay in memory
+GLANCES = 100_000  # videos of which the list's line stays in memory
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One video's findings; `state` says of which file and model. Times in seconds."""
+
+    state: Mapping[str, str | int]
+    fps: float | None
+    classes: tuple[str, ...]
+    proposals: tuple[Proposal, ...]
+    edges: NDArray[np.float64]  # T+1  where snippets begin, and the end
+    attention: NDArray[np.float32]  # T
+    cas: NDArray[np.float16]  # T x C  probabilities
+
+    @property
+    def duration(self) -> float:
+        """The second at which it ends."""
+        return float(self.edges[-1])
+
+
+def state_of(file: File, model: str) -> dict[str, str | int]:
+    """What findings are good for: this file as it is, by this model."""
+    return {"video": file.name, "size": file.size, "changed": file.changed, "model": model}
+
+
+def write_found(path: Path, found: Found) -> None:
+    """Keep what was found, whole or not at all."""
+    proposals = found.proposals
+    tensors: dict[str, NDArray[Any]] = {
+        "labels": np.array([found.classes.index(p.label) for p in proposals], np.int32),
+        "segments": np.array([(p.start, p.end, p.score) for p in proposals], np.float64).reshape(-1, 3),
+        "edges": found.edges.astype(np.float64),
+        "attention": found.attention.astype(np.float32),
+        "cas": np.ascontiguousarray(found.cas, np.float16),
+    }
+    told = json.dumps({"state": dict(found.state), "fps": found.fps, "classes": found.classes})
+    write_whole(path, lambda part: save_file(tensors, part, {"found": told}))
+
+
+def read_found(path: Path, state: Mapping[str, str | int]) -> Found | None:
+    """What was kept; None where there is nothing, or it is of another state of the file or another model."""
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError:
+        return None
+    found = _read(path, changed)
+    return found if found and found.state == dict(state) else None
+
+
+@lru_cache(maxsize=KEPT)
+def _read(path: Path, changed: int) -> Found | None:
+    try:
+        with safe_open(path, "numpy") as file:
+            told = json.loads(file.metadata()["found"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+        classes = tuple(told["classes"])
+        rows = zip(tensors["labels"].tolist(), tensors["segments"].tolist(), strict=True)
+        proposals = tuple(Proposal(classes[label], *row) for label, row in rows)
+        curves = tensors["edges"], tensors["attention"], tensors["cas"]
+        return Found(told["state"], told["fps"], classes, proposals, *curves)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError):
+        return None  # damaged: it is made again
+
+
+@dataclass(frozen=True, eq=False)
+class Operating:
+    """How a timeline is made of proposals: its limits, and from which score on; `thresholds` None: relative."""
+
+    limits: Limits
+    thresholds: Mapping[str, float | None] | None
+    said: str
+
+    def tidied(self, found: Found) -> list[Proposal]:
+        """Free of overlaps, whatever the score: what any threshold then takes away from."""
+        return _tidied(found, self.limits)
+
+    def of(self, found: Found) -> Mapping[str, float | None]:
+        """From which score on each class shows; None: never."""
+        if self.thresholds is not None:
+            return self.thresholds
+        surest = max((p.score for p in found.proposals), default=0.0)
+        return dict.fromkeys(found.classes, SURE * surest)
+
+    def result(self, found: Found, least: float | None = None) -> list[Proposal]:
+        """The timeline, at a threshold for all classes if one is given."""
+        thresholds = self.of(found) if least is None else dict.fromkeys(found.classes, least)
+        shown = ((p, thresholds.get(p.label)) for p in self.tidied(found))
+        return [p for p, threshold in shown if threshold is not None and p.score >= threshold]
+
+
+@lru_cache(maxsize=KEPT)
+def _tidied(found: Found, limits: Limits) -> list[Proposal]:
+    return tidy(found.proposals, limits)
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What the list of videos shows of one: how long it is, and which classes its result has."""
+
+    state: Mapping[str, str | int]
+    duration: float
+    labels: tuple[str, ...]
+
+
+def glance_at(path: Path, state: Mapping[str, str | int], operating: Operating) -> Glance | None:
+    """As `read_found`, for many videos."""
+    try:
+        glance = _glance(path, path.stat().st_mtime_ns, operating)
+    except OSError:
+        return None
+    return glance if glance and glance.state == dict(state) else None
+
+
+@lru_cache(maxsize=GLANCES)
+def _glance(path: Path, changed: int, operating: Operating) -> Glance | None:
+    found = _read(path, changed)
+    if found is None:
+        return None
+    labels = tuple(dict.fromkeys(p.label for p in operating.result(found)))
+    return Glance(found.state, found.duration, labels)
+
+
+def operating_of(run: Path) -> Operating:
+    """As `wtal calibrate` chose it, else whatever is nearly as sure as the surest. Raises CheckpointError."""
+    calibration = read_calibration(run)
+    if calibration is None:
+        said = (
+            f"shown is what is at least {SURE:g} as sure as the surest; `wtal calibrate {run} DATA` chooses better"
+        )
+        return Operating(Limits(), None, said)
+    point = calibration.at(F1)
+    return Operating(point.limits, point.thresholds, sentence(point))
+
+
+def packed(found: Found, operating: Operating) -> str:
+    """As the page unpacks it, in base64: the result lane holds all that is tidied. Raises DataError."""
+    lanes = operating.tidied(found), found.proposals
+    cas = found.cas.astype(np.float32)
+    panel = Panel("", found.duration, (), *lanes, found.edges, found.attention, cas)
+    return pack(panel, found.classes)

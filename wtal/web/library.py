@@ -1,0 +1,111 @@
+"""The videos that the page may show: those in one folder, each by a key; no path ever comes from outside."""
+
+import os
+import stat
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from wtal.errors import DataError
+from wtal.formats.videos import SUFFIXES
+
+UPLOADS = "uploads"
+FRESH = 2.0  # seconds for which a look into the folder holds
+
+
+class MissingError(DataError):
+    """A video is not there, or not any more."""
+
+
+def key_of(name: str) -> str:
+    """What the page calls a file."""
+    return sha256(name.encode()).hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class File:
+    """A video file: its path in the folder with `/` between folders, and the state that it was seen in."""
+
+    name: str
+    size: int
+    changed: int  # ns
+
+    @property
+    def key(self) -> str:
+        """What the page calls it."""
+        return key_of(self.name)
+
+
+class Library:
+    """All video files of a folder and the folders in it; hidden ones, and links that lead out, are no part of it.
+
+    Raises DataError when there is no such folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise DataError(f"{folder}: there is no such folder; name the folder that holds the videos")
+        self.folder = folder.resolve()
+        self._lock = threading.Lock()
+        self._files: Mapping[str, File] = {}
+        self._looked = -FRESH
+
+    @property
+    def uploads(self) -> Path:
+        """Where uploaded videos are kept."""
+        return self.folder / UPLOADS
+
+    def files(self) -> Mapping[str, File]:
+        """Key -> file, by name."""
+        with self._lock:
+            if time.monotonic() - self._looked >= FRESH:
+                self._files = {file.key: file for file in sorted(self._walk(self.folder), key=lambda f: f.name)}
+                self._looked = time.monotonic()
+            return self._files
+
+    def look_again(self) -> None:
+        """Have the next question look into the folder."""
+        with self._lock:
+            self._looked = -FRESH
+
+    def find(self, key: str) -> File:
+        """Raises MissingError where no video has that key."""
+        file = self.files().get(key)
+        if file is None:
+            raise MissingError("there is no such video in the folder; it was moved or deleted")
+        return file
+
+    def path(self, file: File) -> Path:
+        """Where a file lies, now. Raises MissingError where it is not there, or is a link that leads out."""
+        seen = self._seen(self.folder / file.name)
+        if seen is None:
+            raise MissingError(f"{file.name}: was moved or deleted")
+        return (self.folder / file.name).resolve()
+
+    def _walk(self, place: Path) -> Iterator[File]:
+        try:
+            entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+        except OSError:  # not ours to read
+            return
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            path = Path(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(path)
+            elif path.suffix.lower() in SUFFIXES and (file := self._seen(path)):
+                yield file
+
+    def _seen(self, path: Path) -> File | None:
+        name = path.relative_to(self.folder).as_posix()
+        try:
+            name.encode()
+            if not Path(os.path.realpath(path)).is_relative_to(self.folder):
+                return None
+            state = path.stat()
+        except (OSError, UnicodeEncodeError):
+            return None
+        return File(name, state.st_size, state.st_mtime_ns) if stat.S_ISREG(state.st_mode) else None

@@ -1,0 +1,72 @@
+"""The server as it runs: for this machine alone unless told otherwise, and then for those who have its token."""
+
+import logging
+import secrets
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from wtal.errors import ConfigError, DataError
+from wtal.extract.backbones import Choice
+from wtal.files import read_text
+from wtal.web.app import create_app
+from wtal.web.desk import Desk, open_desk
+from wtal.web.guard import is_loopback
+
+TOKEN = "token"
+PATIENCE = 2  # seconds that answers under way get when the server stops
+
+
+def serve(
+    run: Path, videos: Path, store: Path, choice: Choice, host: str, port: int, said: Callable[[str], object]
+) -> None:
+    """Serve until interrupted; `said` hears the address to open.
+
+    Raises ConfigError where the address cannot be had, else as `open_desk` does.
+    """
+    with _listening(host, port) as listening, open_desk(run, videos, store, choice) as desk:
+        token = None if is_loopback(host) else token_of(store)
+        port = listening.getsockname()[1]
+        name = f"[{host}]" if ":" in host else host
+        said(f"http://{name}:{port}/" + (f"?token={token}" if token else ""))
+        server_of(desk, token).run([listening])
+
+
+def server_of(desk: Desk, token: str | None = None) -> uvicorn.Server:
+    """A server that is ready to run; it says nothing but what goes wrong."""
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    config = uvicorn.Config(
+        create_app(desk, token),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=PATIENCE,
+    )
+    return uvicorn.Server(config)
+
+
+def token_of(store: Path) -> str:
+    """The token of this store, made once, so that a link stays good; readable by its owner alone."""
+    path = store / TOKEN
+    if path.is_file():
+        token = read_text(path).strip()
+        if len(token) < 32 or not token.isascii():
+            raise DataError(f"{path}: is no token; delete the file to have a new one made")
+        return token
+    token = secrets.token_urlsafe(32)
+    path.touch(0o600)
+    path.write_text(token + "\n", encoding="ascii")
+    return token
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=512)
+    except (OSError, OverflowError) as error:
+        why = (getattr(error, "strerror", None) or str(error)).lower()
+        raise ConfigError(
+            f"cannot listen at {host}, port {port} ({why}); choose another --port or --host"
+        ) from error
