@@ -175,6 +175,26 @@ def test_links_that_lead_out_are_not_there(tmp_path):
             library.path(files[name])
 
 
+def test_what_fails_does_not_say_where_the_store_lies(own_videos, films, tmp_path, capfd):
+    with served(own_videos / "run", films, tmp_path) as page:
+        key = page.videos()[FILM]["key"]
+        (tmp_path / "corrections").rmdir()
+        (tmp_path / "corrections").write_text("")
+        answer = page.send("PUT", f"/api/videos/{key}/corrections", {"revision": 0, "segments": []})
+    assert answer.json["error"].startswith(f"corrections/{key}.json: ")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_an_upload_does_not_follow_a_link_out(own_videos, tmp_path):
+    for name in ("films", "out"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "films" / "uploads").symlink_to(tmp_path / "out")
+    with served(own_videos / "run", tmp_path / "films", tmp_path / "store") as page:
+        answer = page.ask("PUT", "/api/uploads/a.mp4", b"a film")
+    assert answer.status == 403 and "by hand" in answer.json["error"]
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_a_video_comes_in_ranges(page, films):
     key, whole = page.videos()[FILM]["key"], (films / FILM).read_bytes()
     part = page.ask("GET", f"/api/videos/{key}/file", headers={"Range": "bytes=5-9"})
@@ -340,9 +360,15 @@ def test_who_did_not_see_the_last_save_does_not_overwrite_it(page):
     page.ask("DELETE", f"/api/videos/{key}/corrections?revision={again.json['revision']}")
 
 
+@pytest.mark.parametrize("key", ["%00", "a" * 300, "..%5Cjobs"])
+def test_to_discard_what_was_never_saved_touches_no_file(page, key):
+    assert page.ask("DELETE", f"/api/videos/{key}/corrections?revision=0").status == 200
+
+
 @pytest.mark.parametrize(
     "body",
     [
+        b'{"revision": false, "segments": []}',
         b"",
         b"{",
         b"[]",
@@ -539,6 +565,21 @@ def test_a_cancelled_job_ends_at_once_and_can_be_asked_for_again(tmp_path):
     assert seen == ["a", "a"]
 
 
+def test_a_disk_that_cannot_be_written_to_does_not_stop_the_queue(tmp_path):
+    jobs, seen, step = queue(tmp_path)
+    step.release(9)
+    jobs.ask("a")
+    (tmp_path / "jobs.json").unlink()
+    (tmp_path / "jobs.json").mkdir()
+    jobs.start()
+    wait_for(lambda: not jobs.all())
+    (tmp_path / "jobs.json").rmdir()
+    jobs.ask("b")
+    wait_for(lambda: not jobs.all())
+    jobs.close()
+    assert seen == ["a", "b"] and read_json(tmp_path / "jobs.json") == []
+
+
 @pytest.mark.parametrize("value", [{}, [1], [{"key": "a"}], [{"key": "a", "state": "odd", "reason": ""}]])
 def test_a_queue_that_nobody_wrote_is_refused(tmp_path, value):
     write_json(tmp_path / "jobs.json", value or {"a": 1})
@@ -649,9 +690,29 @@ def test_without_the_extra_it_says_what_to_install(own_videos, tmp_path, monkeyp
 
 
 def test_the_token_of_a_store_is_a_token(tmp_path):
-    (tmp_path / "token").write_text("short\n")
-    with pytest.raises(DataError, match="delete the file"):
+    for said in ("short\n", f"{'a' * 32}\n{'b' * 32}", "é" * 40):
+        (tmp_path / "token").write_text(said)
+        with pytest.raises(DataError, match="delete the file"):
+            token_of(tmp_path)
+    (tmp_path / "token").unlink()
+    (tmp_path / "token").symlink_to(tmp_path / "nowhere" / "token")
+    with pytest.raises(DataError, match="name another --store"):
         token_of(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["found", "corrections"])
+def test_a_store_with_a_file_in_the_way_says_so(own_videos, films, tmp_path, place):
+    (tmp_path / place).write_text("")
+    said = pytest.raises(DataError, match=f"{place}: file exists; move it away")
+    with said, served(own_videos / "run", films, tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("segments", [None, 5, {}, "ab"])
+def test_a_correction_that_nobody_wrote_is_refused(tmp_path, segments):
+    write_json(tmp_path / "a.json", {"video": "a.mp4", "revision": 1, "saved": "", "segments": segments})
+    with pytest.raises(DataError, match=r"a\.json"):
+        Corrections(tmp_path, tmp_path / "tags.csv")
 
 
 def test_the_list_of_formats_and_classes_is_whole(page):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from base64 import b64encode
 from collections.abc import Callable
 from functools import partial
@@ -38,8 +39,8 @@ def create_app(desk: Desk, token: str | None = None) -> Guard:
     _add_videos(app, desk)
     _add_corrections(app, desk)
     _add_uploads(app, desk)
-    for kind in (WtalError, HTTPException, RequestValidationError, ClientDisconnect, Exception):
-        app.add_exception_handler(kind, _refused)
+    for kind in (WtalError, HTTPException, RequestValidationError, ClientDisconnect, OSError, Exception):
+        app.add_exception_handler(kind, partial(_refused, desk.store))
     return Guard(app, token)
 
 
@@ -147,7 +148,7 @@ def _static() -> dict[str, Callable[[], Response]]:
 
 
 def _saved(desk: Desk, key: str, said: Any) -> Response:
-    if not isinstance(said, dict) or not isinstance(said.get("revision"), int):
+    if not isinstance(said, dict) or type(said.get("revision")) is not int:
         raise DataError("expected a revision and segments; load the page again")
     segments = checked(said.get("segments"))
 
@@ -161,6 +162,8 @@ def _saved(desk: Desk, key: str, said: Any) -> Response:
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(exist_ok=True)
+        if folder.is_symlink():
+            raise OSError("leads out of the folder of videos")
     except OSError as error:
         raise HTTPException(
             403, "the folder of videos cannot be written to; copy the video into it by hand"
@@ -187,9 +190,12 @@ async def _body(request: Request) -> Any:
         raise DataError("what was sent is not JSON; load the page again") from error
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    """Every error as a sentence. The line is cut: who is still sending need not be heard to the end."""
-    response = _json({"error": _sentence(error)}, _status(error))
+async def _refused(store: Path, request: Request, error: Exception) -> Response:
+    """Every error as a sentence, which does not tell where the store lies.
+
+    The line is cut: who is still sending need not be heard to the end.
+    """
+    response = _json({"error": _sentence(error).replace(f"{store}{os.sep}", "")}, _status(error))
     response.headers["connection"] = "close"
     return response
 

@@ -74,7 +74,8 @@ class Corrections:
     def discard(self, key: str, revision: int) -> None:
         """Go back to what was found, by one who saw `revision`. Raises OutdatedError."""
         with self._lock:
-            self._require(key, revision)
+            if not self._require(key, revision):
+                return  # no file is ours by a key that is not known
             (self._folder / f"{key}.json").unlink(missing_ok=True)
             self._saved.pop(key, None)
             self._write_tags()
@@ -129,8 +130,9 @@ def _checked(value: Any, where: str) -> Segment:
 def _saved(path: Path) -> Saved:
     told = entry(read_json(path), str(path), ("video", "revision", "saved", "segments"))
     where = f"{path}: segment"
-    segments = [segment(where, *(entry(s, where).get(k) for k in Segment._fields)) for s in told["segments"]]
-    if not isinstance(told["revision"], int) or not isinstance(told["saved"], str):
+    entries = [entry(one, where) for one in items(told["segments"], where)]
+    segments = [segment(where, *(one.get(key) for key in Segment._fields)) for one in entries]
+    if type(told["revision"]) is not int or not isinstance(told["saved"], str):
         raise DataError(f"{path}: is not what `wtal serve` writes; delete it to lose this correction alone")
     return Saved(word(str(path), told["video"], "video"), told["revision"], told["saved"], tuple(segments))
 

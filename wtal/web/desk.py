@@ -144,9 +144,7 @@ def open_desk(run: Path, videos: Path, store: Path, choice: Choice) -> Iterator[
     del network
     library = Library(videos)
     with locked(store):
-        for place in (store / "found", store / "corrections"):
-            place.mkdir(exist_ok=True)
-        upload.clear(library.uploads)
+        _prepare(store, library.uploads)
         corrections = Corrections(store / "corrections", store / "tags.csv")
         model = fingerprint_of(run)
         jobs = Jobs(store / "jobs.json", partial(_task, library, store, model), partial(Worker, run, choice))
@@ -156,6 +154,16 @@ def open_desk(run: Path, videos: Path, store: Path, choice: Choice) -> Iterator[
             yield desk
         finally:
             jobs.close()
+
+
+def _prepare(store: Path, uploads: Path) -> None:
+    try:
+        for place in (store / "found", store / "corrections"):
+            place.mkdir(exist_ok=True)
+        upload.clear(uploads)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise DataError(f"{error.filename}: {why}; move it away, or name another --store") from error
 
 
 def _task(library: Library, store: Path, model: str, key: str) -> Task:

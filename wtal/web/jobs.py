@@ -3,6 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,7 +101,7 @@ class Jobs:
             while not self._closed:
                 for job in self._jobs.values():
                     if job.state == WAITING:
-                        self._keep(replace(job, state=WORKING))
+                        self._go_on_with(replace(job, state=WORKING))
                         return job.key
                 self._changed.wait()
             return None
@@ -137,13 +138,18 @@ class Jobs:
             if self._jobs[key].state != WORKING:  # cancelled at the last moment
                 return
             del self._jobs[key]
-            self._keep(*([Job(key, FAILED, reason)] if reason else []))
+            self._go_on_with(*([Job(key, FAILED, reason)] if reason else []))
 
     def _keep(self, *jobs: Job) -> None:
-        """Take these in, and write down all; the lock is held."""
+        """Take these in, and write down all; the lock is held. Raises DataError where it cannot be written."""
         self._jobs |= {job.key: job for job in jobs}
-        write_json(self._path, [asdict(job) for job in self._jobs.values()])
         self._changed.notify_all()
+        write_json(self._path, [asdict(job) for job in self._jobs.values()])
+
+    def _go_on_with(self, *jobs: Job) -> None:
+        """The same, but a full disk does not stop the queue: it is written with the next change."""
+        with suppress(DataError):
+            self._keep(*jobs)
 
 
 def _why(code: int | None) -> str:

@@ -1,6 +1,7 @@
 """The server as it runs: for this machine alone unless told otherwise, and then for those who have its token."""
 
 import logging
+import re
 import secrets
 import socket
 from collections.abc import Callable
@@ -50,14 +51,17 @@ def server_of(desk: Desk, token: str | None = None) -> uvicorn.Server:
 def token_of(store: Path) -> str:
     """The token of this store, made once, so that a link stays good; readable by its owner alone."""
     path = store / TOKEN
-    if path.is_file():
+    if path.exists():
         token = read_text(path).strip()
-        if len(token) < 32 or not token.isascii():
+        if not re.fullmatch(r"[\w-]{32,}", token, re.ASCII):
             raise DataError(f"{path}: is no token; delete the file to have a new one made")
         return token
     token = secrets.token_urlsafe(32)
-    path.touch(0o600)
-    path.write_text(token + "\n", encoding="ascii")
+    try:
+        path.touch(0o600)
+        path.write_text(token + "\n", encoding="ascii")
+    except OSError as error:
+        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}; name another --store") from error
     return token
 
 
