@@ -41,7 +41,7 @@ from wtal.web.jobs import Jobs
 from wtal.web.library import Library, MissingError, key_of
 from wtal.web.serve import token_of
 from wtal.web.upload import checked_name
-from wtal.web.worker import Task, Told
+from wtal.web.worker import Task, Told, _outcome
 
 FILM = "film 3.mp4"
 
@@ -290,7 +290,9 @@ def endless(until: list[int]) -> Iterator[bytes]:
 
 def test_uploads_that_are_too_much_are_refused(page, films):
     before = sorted((films / "uploads").glob("*"))
-    assert page.ask("PUT", "/api/uploads/big.mp4", bytes((1 << 20) + 1)).status == 413
+    with socket.create_connection(("127.0.0.1", page.port)) as line:  # refused by its length, before it comes
+        line.sendall(b"PUT /api/uploads/big.mp4 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048577\r\n\r\n")
+        assert line.recv(99).startswith(b"HTTP/1.1 413")
     sent: list[int] = []
     with pytest.raises(OSError):  # the server has answered and gone before all is sent
         raise_unless_413(page, sent)
@@ -459,6 +461,14 @@ def test_findings_are_of_one_file_and_one_model(tmp_path):
         assert read_found(path, state | {part: value}) is None
     path.write_bytes(path.read_bytes()[:-9])
     assert read_found(path, state) is None, "damaged, so it is made again"
+
+
+def test_whatever_goes_wrong_with_a_video_is_laid_to_it(tmp_path):
+    def find(task: Task, say: object) -> None:
+        raise PermissionError(13, "Permission denied", str(task.path))
+
+    told = _outcome(find, Task(tmp_path / "a film.mp4", tmp_path, {}), print)
+    assert not told.done and "Permission denied" in told.reason and str(tmp_path) not in told.reason
 
 
 # ---- the queue

@@ -101,12 +101,14 @@ class Desk:
         known, file = format_named(format), self.library.find(key)
         found, saved = self.found(file), self.corrections.of(key)
         if found is None and saved is None:
-            raise DataError(f"{file.name}: has no timeline yet; ask for it first")
+            raise DataError(f"{file.name}: has no timeline yet; say `find what happens`, or add a segment first")
         segments = saved.segments if saved else _as_segments(self.operating.result(found, least) if found else ())
         id = file_id(file.name)
         timeline = Timeline(id, segments, found.duration if found else None)
         rate = (found.fps if found else None) or RATE
         remarks = list(losses(known, [timeline], rate if known.frames else None))
+        if known.name == "elan":
+            remarks.append("elan: the video is not linked; choose it in ELAN under Edit, Linked Files")
         if known.frames and not (found and found.fps):
             remarks.append(f"{known.name}: how many frames a second the video has is not known; taken as {RATE:g}")
         return f"{id}{known.ending}", remarks, _written(known, timeline, rate)

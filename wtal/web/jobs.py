@@ -153,8 +153,10 @@ class Jobs:
 
 
 def _why(code: int | None) -> str:
-    name = signal.Signals(-code).name if code and code < 0 else f"exit code {code}"
-    return f"the process that worked on it was killed ({name}), most often for want of memory; try again"
+    if code and code < 0:
+        name = signal.Signals(-code).name
+        return f"the process that worked on it was killed ({name}), most often for want of memory; try again"
+    return f"the process that worked on it ended (exit code {code}); try again, and see what the server prints"
 
 
 def _read(path: Path) -> list[Job]:

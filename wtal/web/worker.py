@@ -77,18 +77,23 @@ def _work(pipe: Connection, run: Path, choice: Choice) -> None:
             network, meta = checkpoint.load_local(run)
             find = partial(_find, network, meta, open_backbone_of(run, meta, choice))
         except WtalError as error:  # the model went away meanwhile
-            pipe.recv()
-            pipe.send(Told(reason=str(error)))
-            return
+            while True:
+                pipe.recv()
+                pipe.send(Told(reason=str(error)))
         while True:
             task: Task = pipe.recv()
-            try:
-                find(task, pipe.send)
-                pipe.send(Told(done=True))
-            except (WtalError, MemoryError, RuntimeError) as error:
-                why = str(error) if isinstance(error, WtalError) else first_line(error)
-                # Where the folder lies on this machine is nobody's business who looks at the page.
-                pipe.send(Told(reason=why.replace(str(task.path), task.path.name)))
+            pipe.send(_outcome(find, task, pipe.send))
+
+
+def _outcome(find: Callable[[Task, Callable[[Told], None]], None], task: Task, say: Callable[[Told], None]) -> Told:
+    """Do it, and tell how it ended: whatever goes wrong with a video is laid to it, and the next one goes on."""
+    try:
+        find(task, say)
+        return Told(done=True)
+    except Exception as error:  # of decoders and disks, which raise what they like
+        why = str(error) if isinstance(error, WtalError) else first_line(error)
+        # Where the folder lies on this machine is nobody's business who looks at the page.
+        return Told(reason=why.replace(str(task.path), task.path.name))
 
 
 def _find(

@@ -81,7 +81,8 @@ const correcting = ({ $, book, timelineWith }) => {
     const { video } = lanes, [{ name, segments }] = video.lanes, many = segments.filter(lanes.shown).length;
     $("caption").textContent = many ? `What happens when: ${many === 1 ? "1 segment" : `${many} segments`}, ${name === "corrected" ? "corrected" : "as found"}`
       : name === "corrected" ? "Nothing happens here, as it was corrected"
-      : video.results.length ? "Nothing is sure enough to be shown; move “how sure” to the left, or add a segment" : "Nothing was found; add a segment where something happens";
+      : video.results.length ? "Nothing is sure enough to be shown; move “how sure” to the left, or add a segment"
+      : video.edges.length ? "Nothing was found; add a segment where something happens" : "Nothing is marked yet; find what happens, or add a segment";
     $("lanes").setAttribute("aria-label", `Timeline of ${video.name}, ${paint.clock(video.end)} long: ${many} segments ${name === "corrected" ? "corrected" : "as found"}, ${video.proposals.filter(lanes.shown).length} proposals`);
   }
 

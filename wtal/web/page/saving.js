@@ -59,7 +59,7 @@ const session = ({ key, corrections, listOf, sentOf, changed }) => {
   // What the server holds as another page left it; of no matter while something here is not saved.
   function adopt(told) {
     if (dirty() || busy || (told ? told.revision : 0) === revision) return false;
-    remember(); have(told); changed();
+    remember(); future.length = 0; have(told); changed();
     return true;
   }
   function take() { const told = theirs; theirs = undefined; remember(); future.length = 0; have(told); changed(); }
