@@ -257,6 +257,8 @@ def test_with_a_token_only_those_who_bring_it(own_videos, films, tmp_path):
         first = page.ask("GET", f"/?token={token}")
         assert first.status == 303 and first.headers["location"] == "/"
         cookie = first.headers["set-cookie"]
+        name = cookie.partition("=")[0]
+        assert page.ask("GET", "/", headers={"Cookie": f'{name}="'}).status == 401
         assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
         for headers in ({"Cookie": cookie.split(";")[0]}, {"Authorization": f"Bearer {token}"}):
             assert page.ask("GET", "/api/videos", headers=headers | {"Host": "my.own.name:80"}).status == 200

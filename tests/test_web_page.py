@@ -235,6 +235,9 @@ def test_times_are_typed(site, visit):
     save(page)
     assert saved(site, name) == [("left", 1.25, 2.125), ("right", 3.0, 4.0)]
     assert table(page)[0] == ("left", "0:01.25", "0:02.125")
+    page.locator("#least").fill("0.9")
+    expect(page.locator("#said")).to_contain_text("moves the result")
+    assert table(page)[0] == ("left", "0:01.25", "0:02.125")
 
 
 def test_a_double_click_adds_and_all_is_discarded(site, visit):
@@ -300,6 +303,8 @@ def test_it_is_taken_along(site, visit, tmp_path):
 def test_a_video_is_looked_at_cancelled_and_looked_at_again(site, visit):
     page = visit("new.mp4")
     expect(page.locator("#job-text")).to_have_text("Nobody has looked for anything in this video yet.")
+    page.locator("#export").dispatch_event("click")
+    expect(page.locator("#remarks")).to_have_text(re.compile("nothing to download yet: find what happens"))
     page.click("#job-ask")
     page.click("#job-cancel")
     expect(page.locator("#job-text")).to_have_text("The search was cancelled.")

@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
+from hashlib import sha256
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from typing import Any
@@ -13,7 +14,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-COOKIE = "wtal"
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -42,6 +42,8 @@ class Guard:
 
     def __init__(self, app: App, token: str | None) -> None:
         self._app, self._token = app, token
+        # Browsers keep cookies by host alone: a server on another port has its own name for it.
+        self._cookie = f"wtal-{sha256((token or '').encode()).hexdigest()[:8]}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -53,7 +55,7 @@ class Guard:
         if refusal:
             return await _answer(send, *refusal)
         if self._token and self._brings_token(scope):
-            cookie = f"{COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/; Max-Age=31536000"
+            cookie = f"{self._cookie}={self._token}; HttpOnly; SameSite=Strict; Path=/; Max-Age=31536000"
             return await _answer(send, 303, "", {"location": "/", "set-cookie": cookie})
 
         async def strict(message: MutableMapping[str, Any]) -> None:
@@ -89,7 +91,7 @@ class Guard:
         said = [value.removeprefix("Bearer ") for value in headers.all("authorization")]
         for value in headers.all("cookie"):
             try:
-                said += [morsel.value for name, morsel in SimpleCookie(value).items() if name == COOKIE]
+                said += [morsel.value for name, morsel in SimpleCookie(value).items() if name == self._cookie]
             except CookieError:
                 continue
         return any(self._is_token(value) for value in said)

@@ -97,7 +97,12 @@ const correcting = ({ $, book, timelineWith }) => {
     slider.setAttribute("aria-valuetext", $("least-value").textContent);
     $("as-chosen").hidden = sure === null;
   }
-  function setSure(score) { sure = score; compose(one.now); showSure(); }
+  function setSure(score) {
+    sure = score;
+    compose(one.now);
+    showSure();
+    if (one.now) $("said").textContent = "This moves the result; what you corrected stays as it is.";
+  }
 
   function showChosen() {
     const segment = mine();

@@ -164,6 +164,7 @@ server.ask("GET", "/api/desk").then((book) => {
     const own = sessions.get(key), { sure } = bench;
     // The server has the scores in more digits than the page: one that is rounded up here must not be left out there.
     const least = !own.now && sure !== null ? `?least=${sure - 1e-7 * Math.abs(sure)}` : "";
+    if (!own.now && !bench.lanes.video.edges.length) return remark("There is nothing to download yet: find what happens, or add a segment.");
     $("export").disabled = true;
     try {
       await own.save();
