@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
@@ -186,7 +187,7 @@ def test_every_format_is_recognised(known, tmp_path):
 def test_elan_files_are_what_pympi_and_the_schema_want(found):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "v.eaf"
-        format_named("elan").write(path, [Timeline("v", tuple(found))])
+        format_named("elan").write(path, [Timeline("v", tuple(found), media="v.mp4")])
         eaf, root = Eaf(str(path)), ElementTree.parse(path).getroot()
     assert sum(len(eaf.get_annotation_data_for_tier(tier)) for tier in parents(eaf)) == len(found)
     for tier in parents(eaf):
@@ -212,7 +213,7 @@ def test_elan_files_are_what_pympi_and_the_schema_want(found):
 def test_elan_files_are_written_again_by_pympi_as_they_are(found):
     with tempfile.TemporaryDirectory() as folder:
         first, again = Path(folder) / "v.eaf", Path(folder) / "again" / "v.eaf"
-        format_named("elan").write(first, [Timeline("v", tuple(found))])
+        format_named("elan").write(first, [Timeline("v", tuple(found), media="v.mp4")])
         again.parent.mkdir()
         to_eaf(str(again), Eaf(str(first)))
         assert ElementTree.canonicalize(from_file=str(first)) == ElementTree.canonicalize(from_file=str(again))
@@ -223,7 +224,8 @@ def test_elan_files_are_written_again_by_pympi_as_they_are(found):
 # their order ("|": one of them), and what an attribute is.
 EAF = {
     "ANNOTATION_DOCUMENT": ("DATE AUTHOR VERSION", "FORMAT", "HEADER TIME_ORDER TIER LINGUISTIC_TYPE CONSTRAINT"),
-    "HEADER": ("", "MEDIA_FILE TIME_UNITS", "PROPERTY"),
+    "HEADER": ("", "MEDIA_FILE TIME_UNITS", "MEDIA_DESCRIPTOR PROPERTY"),
+    "MEDIA_DESCRIPTOR": ("MEDIA_URL MIME_TYPE", "RELATIVE_MEDIA_URL TIME_ORIGIN EXTRACTED_FROM", ""),
     "PROPERTY": ("NAME", "", ""),
     "TIME_ORDER": ("", "", "TIME_SLOT"),
     "TIME_SLOT": ("TIME_SLOT_ID", "TIME_VALUE", ""),
@@ -267,6 +269,36 @@ def parents(eaf: Eaf) -> list[str]:
     return [name for name, tier in eaf.tiers.items() if tier[2].get("PARENT_REF") is None]
 
 
+BY_MEDIA = pytest.mark.parametrize("known", [format_named(name) for name in ("elan", "via", "labelstudio")])
+
+
+@BY_MEDIA
+@pytest.mark.parametrize("media", ["film 1.mp4", "film 1.é & <x>.MKV", "film 1", ""])
+def test_a_tool_that_shows_videos_is_told_the_file(known, media, tmp_path):
+    one = Timeline(media.rpartition(".")[0] or "film 1", (Segment("run", 1.0, 2.0, 0.5),), media=media)
+    (back,) = written(known, [one], tmp_path)
+    assert back == replace(one, media="" if media == one.id else media)
+
+
+@BY_MEDIA
+def test_a_file_that_is_called_otherwise_gives_the_video_no_other_name(known, tmp_path):
+    one = Timeline("corrected", (Segment("run", 1.0, 2.0, 0.5),), media="film.mp4")
+    (back,) = written(known, [one], tmp_path)
+    assert back.id == "corrected"
+    assert back.media == ("film.mp4" if known.name == "elan" else "")
+
+
+def test_elan_finds_the_video_beside_its_file(tmp_path):
+    """As ELAN looks for it: where it says, then in the folder of the .eaf, by its name."""
+    format_named("elan").write(tmp_path / "film 1.eaf", [Timeline("film 1", media="film 1.mp4")])
+    (linked,) = Eaf(str(tmp_path / "film 1.eaf")).media_descriptors
+    assert linked == {
+        "MEDIA_URL": "./film 1.mp4",
+        "RELATIVE_MEDIA_URL": "./film 1.mp4",
+        "MIME_TYPE": "video/mp4",
+    }
+
+
 def test_elan_reads_what_people_make(tmp_path):
     eaf = Eaf(author="me")
     eaf.add_tier("walk")
@@ -275,9 +307,10 @@ def test_elan_reads_what_people_make(tmp_path):
     eaf.add_linguistic_type("note", "Symbolic_Association", timealignable=False)
     eaf.add_tier("remarks", "note", "default")
     eaf.add_ref_annotation("remarks", "default", 600, "is it?")
+    eaf.add_linked_file("file:///C:/my films/beach.mp4")
     eaf.to_file(str(tmp_path / "v.eaf"))
     ((read,), remarks) = format_named("elan").read(tmp_path / "v.eaf")
-    assert read == Timeline("v", (Segment("a long jump", 0.5, 0.7), Segment("walk", 1.0, 2.5)))
+    assert read == Timeline("v", (Segment("a long jump", 0.5, 0.7), Segment("walk", 1.0, 2.5)), media="beach.mp4")
     assert remarks == [f"{tmp_path}/v.eaf: 1 annotations of other annotations, they are left out"]
 
 
@@ -406,7 +439,8 @@ def test_label_studio_reads_what_it_exports(tmp_path):
     path = tmp_path / "export.json"
     path.write_text(json.dumps([{**task, "predictions": [{"result": "not looked at"}], "meta": {}}]))
     ((read,), remarks) = format_named("labelstudio").read(path, FPS)
-    assert read == Timeline("4f-beach.v2", (Segment("run", 0.08, 0.2), Segment("jump", 0.08, 0.2)))
+    found = (Segment("run", 0.08, 0.2), Segment("jump", 0.08, 0.2))
+    assert read == Timeline("4f-beach.v2", found, media="4f-beach.v2.mp4")
     assert remarks == [f"{path}: 1 results of other kinds are left out"]
     given_up = {"result": result, "was_cancelled": True}
     path.write_text(
@@ -434,7 +468,7 @@ def test_via_reads_what_it_saves(tmp_path):
     path = tmp_path / "via.json"
     path.write_text(json.dumps(project))
     read, remarks = format_named("via").read(path)
-    assert read == [Timeline("a.b", (Segment("run", 7.295, 35.045),)), Timeline("c")]
+    assert read == [Timeline("a.b", (Segment("run", 7.295, 35.045),), media="a.b.mp4"), Timeline("c")]
     assert remarks == [f"{path}: 1 marks that are no stretch of time are left out"]
     project["attribute"]["2"] = {**attribute, "aname": "Who", "options": {}}
     project["metadata"]["1_x"]["av"]["2"] = "Ann"
@@ -550,7 +584,7 @@ def test_truth_says_what_each_format_cannot_hold(tmp_path):
         "audacity": "durations subsets tags labels",
     }
     words = {
-        "durations": "durations of videos are left out (1)",
+        "durations": "lengths of videos are left out (1)",
         "subsets": "subsets of videos are left out (2)",
         "tags": "labels without times are left out",
         "scores": "segments without a score get 1.0, as each must have one (2)",

@@ -115,8 +115,9 @@ def test_every_format_is_taken_along_and_read_back(page, tmp_path, known):
     assert found is known
     (timeline,) = read.timelines
     assert [(s.label, s.start, s.end) for s in timeline.segments] == [("left", 1.0, 2.5), ("größer", 3.2, 4.0)]
-    if known.name == "activitynet":
-        assert any("scores" in remark for remark in told["remarks"])
+    assert timeline.media == (FILM if known.name in ("elan", "via", "labelstudio") else "")
+    expected = {"activitynet": ["scores are left out"], "elan": ["lengths of videos are left out"]}
+    assert told["remarks"] == expected.get(known.name, told["remarks"])
     page.ask("DELETE", f"/api/videos/{key}/corrections?revision={saved.json['revision']}")
     assert page.get(f"/api/videos/{key}")["corrections"] is None
 

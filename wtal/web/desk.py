@@ -16,7 +16,7 @@ from wtal.files import locked
 from wtal.formats.timelines.convert import write_timelines
 from wtal.formats.timelines.known import FORMATS, Format, format_named
 from wtal.formats.timelines.losses import losses
-from wtal.formats.timelines.timeline import Segment, Timeline, file_id
+from wtal.formats.timelines.timeline import Segment, Timeline, file_id, media_of
 from wtal.formats.videos import SUFFIXES
 from wtal.records import Proposal
 from wtal.report.colours import PALETTE, ink, lit
@@ -51,7 +51,7 @@ class Desk:
             "folder": self.library.folder.name,
             "run": self.run.resolve().name,
             "classes": self.meta.classes,
-            "operating": self.operating.said.replace(str(self.run), "RUN"),
+            "operating": self.operating.said,
             "formats": [{"name": known.name, "ending": known.ending} for known in FORMATS],
             "most": self.most,
             "suffixes": sorted(SUFFIXES),
@@ -104,13 +104,11 @@ class Desk:
             raise DataError(f"{file.name}: has no timeline yet; say `find what happens`, or add a segment first")
         segments = saved.segments if saved else _as_segments(self.operating.result(found, least) if found else ())
         id = file_id(file.name)
-        timeline = Timeline(id, segments, found.duration if found else None)
+        timeline = Timeline(id, segments, found.duration if found else None, media=media_of(file.name))
         rate = (found.fps if found else None) or RATE
-        remarks = list(losses(known, [timeline], rate if known.frames else None))
-        if known.name == "elan":
-            remarks.append("elan: the video is not linked; choose it in ELAN under Edit, Linked Files")
+        remarks = [loss.what for loss in losses(known, [timeline], rate if known.frames else None)]
         if known.frames and not (found and found.fps):
-            remarks.append(f"{known.name}: how many frames a second the video has is not known; taken as {RATE:g}")
+            remarks.append(f"how many frames a second the video has is not known; taken as {RATE:g}")
         return f"{id}{known.ending}", remarks, _written(known, timeline, rate)
 
     def _place(self, key: str) -> Path:

@@ -24,6 +24,10 @@ from wtal.tidy import Limits, tidy
 from wtal.web.library import File
 
 KEPT = 32  # videos whose findings stay in memory
+NOT_CHOSEN = (
+    f"shown is what is at least {SURE:.0%} as sure as the surest segment of the video; who serves this page can "
+    "have better thresholds chosen, with `wtal calibrate`"
+)
 GLANCES = 100_000  # videos of which the list's line stays in memory
 
 
@@ -151,10 +155,7 @@ def operating_of(run: Path) -> Operating:
     """As `wtal calibrate` chose it, else whatever is nearly as sure as the surest. Raises CheckpointError."""
     calibration = read_calibration(run)
     if calibration is None:
-        said = (
-            f"shown is what is at least {SURE:g} as sure as the surest; `wtal calibrate {run} DATA` chooses better"
-        )
-        return Operating(Limits(), None, said)
+        return Operating(Limits(), None, NOT_CHOSEN)
     point = calibration.at(F1)
     return Operating(point.limits, point.thresholds, sentence(point))
 

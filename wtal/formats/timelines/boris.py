@@ -75,6 +75,6 @@ def _line(timeline: Timeline, one: Segment) -> dict[str, str]:
         "Start (s)": f"{start / 1000:.3f}",
         "Stop (s)": f"{stop / 1000:.3f}",
         "Duration (s)": f"{(stop - start) / 1000:.3f}",
-        "Media file name": timeline.id,
+        "Media file name": timeline.file,
         "Comment start": with_score("", one.score).strip(),
     }

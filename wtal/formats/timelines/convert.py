@@ -44,7 +44,8 @@ def convert_timelines(
     if made.frames:
         _require_rate(made, fps)
     _require_place(out, source)
-    remarks = [*found.remarks, *losses(made, timelines, fps)]
+    lost = [f"{made.name}: {what} ({many:,})" for what, many in losses(made, timelines, fps)]
+    remarks = [*found.remarks, *lost]
     require_unique([made.id(timeline.id) for timeline in timelines], f"{source} as {made.name}")
     if made.one_video and out.suffix.lower() not in {known.ending for known in FORMATS}:
         write_folder_whole(out, partial(_write_each, made, timelines))

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
+from mimetypes import guess_type
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.parsers import expat
@@ -11,7 +12,16 @@ from xml.parsers import expat
 from wtal.errors import DataError, first_line
 from wtal.files import write_whole
 from wtal.formats.problem import short
-from wtal.formats.timelines.timeline import Read, Segment, Timeline, id_of_file, milliseconds, one_line, segment
+from wtal.formats.timelines.timeline import (
+    Read,
+    Segment,
+    Timeline,
+    id_of_file,
+    media_of,
+    milliseconds,
+    one_line,
+    segment,
+)
 
 if TYPE_CHECKING:
     from pympi.Elan import Eaf
@@ -44,6 +54,9 @@ def write(path: Path, timelines: Sequence[Timeline]) -> None:
 
     (timeline,) = timelines
     document = _document(sorted(timeline.segments, key=_edges))
+    if timeline.media:
+        place, kind = f"./{label(timeline.media)}", guess_type(timeline.media)[0]
+        document.add_linked_file(place, place, kind or "unknown")
     write_whole(path, lambda part: to_eaf(str(part.absolute()), document))
 
 
@@ -102,7 +115,8 @@ def _read(path: Path, document: "Eaf") -> Read:
             found.append(segment(where, text.strip() or name, start / 1000, end / 1000, scores.get(id)))
     said = ((untimed, "annotations have no times of their own"), (others, "annotations of other annotations"))
     remarks = [f"{path}: {many} {what}, they are left out" for many, what in said if many]
-    return Read([Timeline(id_of_file(path), tuple(sorted(found, key=_edges)))], remarks)
+    media = media_of(next((one.get("MEDIA_URL", "") for one in document.media_descriptors), ""))
+    return Read([Timeline(id_of_file(path), tuple(sorted(found, key=_edges)), media=media)], remarks)
 
 
 def _document(segments: Sequence[Segment]) -> "Eaf":

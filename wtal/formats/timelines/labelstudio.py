@@ -32,21 +32,21 @@ def read(path: Path, fps: float) -> Read:
     """
     value = read_json(path)
     found: list[tuple[str, Segment | None]] = []
-    ids: list[str] = []
+    files: list[str] = []
     others = several = 0
     for number, task in enumerate(value if isinstance(value, list) else [value], start=1):
         where = f"{path}, task {number}"
-        id = _id(where, entry(entry(task, where, ["data"])["data"], where))
-        ids.append(id)
-        found.append((id, None))
+        file = _file(where, entry(entry(task, where, ["data"])["data"], where))
+        files.append(file)
+        found.append((file, None))
         made = _made(task, where)
         several += len(made) > 1
         for region, at in _regions(made, where):
             if region.get("type", KIND) == KIND:
-                found += [(id, one) for one in _segments(region, at, fps)]
+                found += [(file, one) for one in _segments(region, at, fps)]
             else:
                 others += 1
-    require_unique(ids, str(path))
+    require_unique([file_id(file) for file in files], str(path))
     said = (
         (others, "results of other kinds are left out"),
         (several, "tasks are annotated more than once, their segments are joined"),
@@ -59,9 +59,11 @@ def write(path: Path, timelines: Sequence[Timeline], fps: float) -> None:
     write_json(path, [_task(timeline, fps) for timeline in timelines])
 
 
-def _id(where: str, data: dict[str, Any]) -> str:
+def _file(where: str, data: dict[str, Any]) -> str:
     named = data.get(VIDEO, next((value for value in data.values() if isinstance(value, str)), None))
-    return word(where, file_id(word(where, named, "data.video")), "data.video")
+    name = word(where, named, "data.video")
+    word(where, file_id(name), "data.video")
+    return name
 
 
 def _made(task: dict[str, Any], where: str) -> list[dict[str, Any]]:
@@ -100,7 +102,7 @@ def _task(timeline: Timeline, fps: float) -> dict[str, Any]:
         if scored
         else {"annotations": [{"result": result}]}
     )
-    return {"data": {VIDEO: timeline.id}, **made}
+    return {"data": {VIDEO: timeline.file}, **made}
 
 
 def _region(number: int, one: Segment, fps: float) -> dict[str, Any]:

@@ -26,13 +26,22 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """One video: its segments, the labels that have none (`tags`), and what else is known of it."""
+    """One video: its segments, the labels that have none (`tags`), and what else is known of it.
+
+    `media` is the name of its file without folders, where that says more than the id.
+    """
 
     id: str
     segments: tuple[Segment, ...] = ()
     duration: float | None = None
     subset: str = ""
     tags: tuple[str, ...] = ()
+    media: str = ""
+
+    @property
+    def file(self) -> str:
+        """What a tool that knows videos by their files is told: a name that is read back as the id."""
+        return self.media if self.media and file_id(self.media) == self.id else self.id
 
 
 class Read(NamedTuple):
@@ -87,11 +96,11 @@ def number(where: str, value: Any, name: str) -> float:
 
 
 def joined(found: Iterable[tuple[str, Segment | None]]) -> list[Timeline]:
-    """Segments with the ids of their videos -> one timeline a video; None names a video that has no segment."""
-    of_video: dict[str, list[Segment]] = {}
-    for id, one in found:
-        of_video.setdefault(id, []).extend([] if one is None else [one])
-    return [Timeline(id, tuple(segments)) for id, segments in of_video.items()]
+    """Segments with the files of their videos -> one timeline a video; None is for a video that has no segment."""
+    of_file: dict[str, list[Segment]] = {}
+    for file, one in found:
+        of_file.setdefault(file, []).extend([] if one is None else [one])
+    return [Timeline(file_id(file), tuple(segments), media=media_of(file)) for file, segments in of_file.items()]
 
 
 def require_unique(ids: Sequence[str], where: str) -> None:
@@ -125,7 +134,18 @@ def of_frames(where: str, first: Any, last: Any, fps: float) -> tuple[float, flo
 
 def file_id(name: str) -> str:
     """The id of a video by its file: without folder and ending."""
-    return VIDEO_ENDINGS.sub("", re.split(r"[/\\]", name.rstrip("/\\"))[-1]).strip() or name
+    return VIDEO_ENDINGS.sub("", file_name(name)).strip() or name
+
+
+def file_name(path: str) -> str:
+    """The last part of a path or an address, as any system writes them."""
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1].strip()
+
+
+def media_of(path: str) -> str:
+    """The name of a video's file; "" where it is no more than the id."""
+    name = file_name(path)
+    return "" if name == file_id(path) else name
 
 
 def one_line(label: str) -> str:

@@ -30,14 +30,14 @@ def read(path: Path) -> Read:
     project = entry(read_json(path), str(path), ["attribute", "file", "view", "metadata"])
     parts = {name: entry(project[name], f"{path}, {name}") for name in ("attribute", "file", "view", "metadata")}
     label, score = _attributes(parts["attribute"], str(path))
-    ids = {id: _video(parts, id, view, f"{path}, view {id}") for id, view in parts["view"].items()}
-    require_unique(list(ids.values()), str(path))
-    found: list[tuple[str, Segment | None]] = [(video, None) for video in ids.values()]
+    files = {id: _file_of(parts, view, f"{path}, view {id}") for id, view in parts["view"].items()}
+    require_unique([file_id(file) for file in files.values()], str(path))
+    found: list[tuple[str, Segment | None]] = [(file, None) for file in files.values()]
     others = more = 0
     for key, made in parts["metadata"].items():
         where = f"{path}, metadata {key}"
         times, said = entry(made, where, ["vid", "z", "av"])["z"], entry(made["av"], where)
-        if not isinstance(times, list) or str(made["vid"]) not in ids:
+        if not isinstance(times, list) or str(made["vid"]) not in files:
             raise DataError(
                 f"{where}: has no list of times, or is of a view that is not there; save it in VIA again"
             )
@@ -48,7 +48,7 @@ def read(path: Path) -> Read:
         more += any(value for key, value in said.items() if key not in (label, score))
         found.append(
             (
-                ids[str(made["vid"])],
+                files[str(made["vid"])],
                 segment(where, name, times[0], times[1], None if said.get(score) == "" else said.get(score)),
             )
         )
@@ -76,7 +76,7 @@ def write(path: Path, timelines: Sequence[Timeline]) -> None:
         "vid_list": [str(n) for n, _ in videos],
     }
     config = {"file": {"loc_prefix": {"1": "", "2": "", "3": "", "4": ""}}, "ui": {}}
-    files = {str(n): _file(n, timeline.id) for n, timeline in videos}
+    files = {str(n): _file(n, timeline.file) for n, timeline in videos}
     views = {str(n): {"fid_list": [str(n)]} for n, _ in videos}
     metadata = dict(_metadata(videos))
     parts = {"attribute": attributes, "file": files, "view": views, "metadata": metadata}
@@ -94,10 +94,12 @@ def _attributes(attributes: dict[str, Any], where: str) -> tuple[str, str]:
     return next((key for key in names if key != score), ""), score
 
 
-def _video(parts: dict[str, Any], id: str, view: Any, where: str) -> str:
+def _file_of(parts: dict[str, Any], view: Any, where: str) -> str:
     listed = entry(view, where, ["fid_list"])["fid_list"]
     file = parts["file"].get(str(listed[0])) if isinstance(listed, list) and listed else None
-    return word(where, file_id(word(where, entry(file, where, ["fname"])["fname"], "fname")), "fname")
+    name = word(where, entry(file, where, ["fname"])["fname"], "fname")
+    word(where, file_id(name), "fname")
+    return name
 
 
 def _option(attribute: dict[str, Any], said: Any) -> Any:
@@ -110,8 +112,8 @@ def _attribute(name: str) -> dict[str, Any]:
     return {"aname": name, "anchor_id": SEGMENT, "type": TEXT, "desc": "", "options": {}, "default_option_id": ""}
 
 
-def _file(number: int, id: str) -> dict[str, Any]:
-    return {"fid": str(number), "fname": id, "type": VIDEO, "loc": LOCAL, "src": id}
+def _file(number: int, name: str) -> dict[str, Any]:
+    return {"fid": str(number), "fname": name, "type": VIDEO, "loc": LOCAL, "src": name}
 
 
 def _metadata(videos: Sequence[tuple[int, Timeline]]) -> Iterator[tuple[str, dict[str, Any]]]:
