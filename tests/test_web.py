@@ -444,6 +444,51 @@ def test_ten_thousand_segments_are_saved(tmp_path):
     assert len(video.actions) == 10_000
 
 
+def test_what_was_corrected_follows_a_video_that_is_moved(tmp_path):
+    films, kept = tmp_path / "films", tmp_path / "corrections"
+    kept.mkdir()
+    (films / "new").mkdir(parents=True)
+    for name, content in (("a.mp4", b"a" * 200_000), ("b.mp4", b"b" * 200_000), (" c.mp4", b"c")):
+        (films / name).write_bytes(content)
+
+    def opened() -> tuple[Library, Corrections]:
+        library, corrections = Library(films), Corrections(kept, tmp_path / "tags.csv")
+        corrections.follow(library.files(), library.fingerprint)
+        return library, corrections
+
+    library, corrections = opened()
+    for file in library.files().values():
+        seen = library.fingerprint(file)
+        corrections.save(file.key, file.name, [Segment(file.name.strip(), 0, 1, None)], 0, seen)
+    (films / "a.mp4").rename(films / "new" / "moved.mp4")
+    shutil.copy(films / "b.mp4", films / "copy.mp4")
+    (films / "b.mp4").write_bytes(b"made again, so it is the one that was corrected")
+    (films / " c.mp4").unlink()
+    for _ in range(2):  # the second time from disk
+        library, corrections = opened()
+        said = {file.name: corrections.of(key) for key, file in library.files().items()}
+        assert {name: saved.segments[0].label for name, saved in said.items() if saved} == {
+            "new/moved.mp4": "a.mp4",
+            "b.mp4": "b.mp4",
+        }
+        assert said["new/moved.mp4"].video == "new/moved.mp4"
+        assert corrections.of(key_of(" c.mp4")).video == " c.mp4", "it may come back"
+    assert {video.id for video in read_tags(tmp_path / "tags.csv")} == {"new/moved.mp4", "b.mp4", "c.mp4"}
+
+
+def test_the_list_shows_what_was_corrected_where_the_video_is_now(page, films):
+    shutil.copy(films / FILM, films / "before.mp4")
+    page.desk.library.look_again()
+    told = {"revision": 0, "segments": [{"label": "wave", "start": 0, "end": 1}]}
+    assert page.send("PUT", f"/api/videos/{key_of('before.mp4')}/corrections", told).status == 200
+    (films / "before.mp4").rename(films / "after.mp4")
+    page.desk.library.look_again()
+    assert page.videos()["after.mp4"]["labels"] == ["wave"]
+    revision = page.get(f"/api/videos/{key_of('after.mp4')}")["corrections"]["revision"]
+    page.ask("DELETE", f"/api/videos/{key_of('after.mp4')}/corrections?revision={revision}")
+    (films / "after.mp4").unlink()
+
+
 # ---- what was found
 
 

@@ -4,8 +4,8 @@ import csv
 import io
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from wtal.errors import DataError
 from wtal.files import read_json, write_json, write_text
 from wtal.formats.tags import parse_labels
 from wtal.formats.timelines.timeline import Segment, entry, items, milliseconds, segment, word
+from wtal.web.library import File
 
 MOST = 20_000  # segments in a video
 LONGEST = 200  # letters in a label
@@ -22,17 +23,22 @@ A_LINE = 500  # segments in a line of the table of tags: a longer cell is not re
 
 @dataclass(frozen=True)
 class Saved:
-    """A video's corrected timeline; `revision` is another one after each save, 0 where there is none."""
+    """A video's corrected timeline; `revision` is another one after each save, 0 where there is none.
+
+    `fingerprint` knows the video again where it was moved to.
+    """
 
     video: str
     revision: int
     saved: str  # when, ISO 8601 in UTC
     segments: tuple[Segment, ...]
+    fingerprint: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the file and for the page."""
         return {
             "video": self.video,
+            "fingerprint": self.fingerprint,
             "revision": self.revision,
             "saved": self.saved,
             "segments": [one._asdict() for one in self.segments],
@@ -59,15 +65,17 @@ class Corrections:
         """What was saved of a video."""
         return self._saved.get(key)
 
-    def save(self, key: str, video: str, segments: Sequence[Segment], revision: int) -> Saved:
+    def save(
+        self, key: str, video: str, segments: Sequence[Segment], revision: int, fingerprint: str = ""
+    ) -> Saved:
         """Keep a timeline, by one who saw `revision`. Raises OutdatedError, DataError."""
         with self._lock:
             now = self._require(key, revision)
             number = max(time.time_ns() // 1_000_000, now + 1)  # never one that was there before a discard
             told = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-            saved = Saved(video, number, told, tuple(sorted(segments, key=lambda s: (s.start, s.end, s.label))))
-            write_json(self._folder / f"{key}.json", saved.to_json())
-            self._saved[key] = saved
+            ordered = tuple(sorted(segments, key=lambda s: (s.start, s.end, s.label)))
+            saved = Saved(video, number, told, ordered, fingerprint)
+            self._keep(key, saved)
             self._write_tags()
             return saved
 
@@ -80,6 +88,21 @@ class Corrections:
             self._saved.pop(key, None)
             self._write_tags()
 
+    def follow(self, files: Mapping[str, File], fingerprint: Callable[[File], str]) -> None:
+        """Hand what was corrected of a video that is gone to the same one elsewhere, where nobody corrected it."""
+        with self._lock:
+            gone = {saved.fingerprint: key for key, saved in self._saved.items() if key not in files}
+            gone.pop("", None)
+            sizes = {known.partition("-")[0] for known in gone}
+            for key, file in files.items() if gone else ():
+                if key in self._saved or str(file.size) not in sizes:
+                    continue
+                if old := gone.pop(fingerprint(file), None):
+                    self._keep(key, replace(self._saved[old], video=file.name))
+                    (self._folder / f"{old}.json").unlink(missing_ok=True)
+                    del self._saved[old]
+                    self._write_tags()
+
     def tags(self) -> str:
         """All that was corrected as a table that `wtal init --tags` reads."""
         with self._lock:
@@ -91,6 +114,10 @@ class Corrections:
         if now != revision:
             raise OutdatedError(saved)
         return now
+
+    def _keep(self, key: str, saved: Saved) -> None:
+        write_json(self._folder / f"{key}.json", saved.to_json())
+        self._saved[key] = saved
 
     def _write_tags(self) -> None:
         write_text(self._tags, self._table())
@@ -134,7 +161,9 @@ def _saved(path: Path) -> Saved:
     segments = [segment(where, *(one.get(key) for key in Segment._fields)) for one in entries]
     if type(told["revision"]) is not int or not isinstance(told["saved"], str):
         raise DataError(f"{path}: is not what `wtal serve` writes; delete it to lose this correction alone")
-    return Saved(word(str(path), told["video"], "video"), told["revision"], told["saved"], tuple(segments))
+    word(str(path), told["video"], "video")
+    fingerprint = told.get("fingerprint", "")
+    return Saved(told["video"], told["revision"], told["saved"], tuple(segments), str(fingerprint))
 
 
 def _tag(one: Segment) -> str:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -62,10 +62,12 @@ class Desk:
 
     def videos(self) -> list[dict[str, Any]]:
         """What the list shows of each video."""
-        jobs = self.jobs.all()
+        files, jobs = self.library.files(), self.jobs.all()
+        with suppress(DataError, OSError):  # the disk is full: it is tried again
+            self.corrections.follow(files, self.library.fingerprint)
         queue = [key for key, job in jobs.items() if job.state == "waiting"]
         places = {key: place for place, key in enumerate(queue, start=1)}
-        return [self._told(file, jobs.get(key), places) for key, file in self.library.files().items()]
+        return [self._told(file, jobs.get(key), places) for key, file in files.items()]
 
     def video(self, key: str) -> dict[str, Any]:
         """All that the page needs to show one video. Raises DataError where there is none."""
@@ -87,7 +89,8 @@ class Desk:
 
     def save(self, key: str, segments: list[Segment], revision: int) -> Saved:
         """Keep a corrected timeline. Raises DataError, and OutdatedError where somebody else saved meanwhile."""
-        return self.corrections.save(key, self.library.find(key).name, segments, revision)
+        file = self.library.find(key)
+        return self.corrections.save(key, file.name, segments, revision, self.library.fingerprint(file))
 
     def ask(self, key: str) -> None:
         """Put a video into the queue. Raises DataError where there is none."""
