@@ -207,6 +207,29 @@ def test_a_video_comes_in_ranges(page, films):
     assert page.ask("GET", f"/api/videos/{key}/file").body == whole
 
 
+def test_a_video_that_becomes_shorter_while_it_is_sent_is_told_in_a_line(page, films, caplog):
+    film = films / "shrinks.mp4"
+    film.write_bytes(bytes(32 << 20))
+    page.desk.library.look_again()
+    path = f"/api/videos/{page.videos()[film.name]['key']}/file"
+    with socket.create_connection(("127.0.0.1", page.port)) as line:
+        line.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\n\r\n".encode())
+        line.recv(100)
+        os.truncate(film, 1000)
+        while line.recv(1 << 20):  # to the end: the server cuts the line
+            pass
+    film.unlink()
+    wait_for(lambda: caplog.records)
+    (said,) = caplog.records
+    assert said.message.startswith(f"GET {path} broke off: ") and not said.exc_info
+
+
+@pytest.mark.parametrize("method, path", [("GET", "/nothing"), ("POST", "/api/videos"), ("GET", "/static/app.py")])
+def test_what_is_not_there_is_said_in_a_sentence(page, method, path):
+    answer = page.ask(method, path)
+    assert answer.status in (404, 405) and len(answer.json["error"].split()) > 4
+
+
 # ---- nobody but its own page
 
 
@@ -485,6 +508,7 @@ def test_the_list_shows_what_was_corrected_where_the_video_is_now(page, films):
     page.desk.library.look_again()
     assert page.videos()["after.mp4"]["labels"] == ["wave"]
     revision = page.get(f"/api/videos/{key_of('after.mp4')}")["corrections"]["revision"]
+    assert page.ask("DELETE", f"/api/videos/{key_of('before.mp4')}/job").status == 404
     page.ask("DELETE", f"/api/videos/{key_of('after.mp4')}/corrections?revision={revision}")
     (films / "after.mp4").unlink()
 
@@ -729,6 +753,7 @@ def test_the_command_says_where_to_go_and_stops_when_told(own_videos, films, tmp
     [
         (["--videos", "nowhere"], "there is no such folder"),
         (["--videos", ".", "--host", "not a host"], "choose another --port or --host"),
+        (["--videos", ".", "--host", ""], "--host names no address"),
         (["--videos", ".", "--port", "{taken}"], "choose another --port or --host"),
     ],
 )

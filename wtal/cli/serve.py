@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from wtal.cli.app import Run, app, say
-from wtal.cli.videos import BACKBONES, PANEL, Device, FlowWeights, Precision, Weights
+from wtal.cli.videos import PANEL, Backbone, Device, FlowWeights, Precision, Weights
 
 
 @app.command(rich_help_panel=PANEL)
@@ -24,9 +24,7 @@ def serve(
         str, typer.Option(metavar="ADDRESS", help="Beyond this machine, as 0.0.0.0, the page asks for a token")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0: any that is free")] = 8321,
-    backbone: Annotated[
-        str, typer.Option(metavar="NAME", help=BACKBONES, show_default="as RUN was trained; name a folder again")
-    ] = "",
+    backbone: Backbone = "",
     weights: Weights = None,
     flow_weights: FlowWeights = None,
     device: Device = "auto",

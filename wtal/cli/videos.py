@@ -12,6 +12,12 @@ PANEL = "Videos of your own"
 MOST_FAILED = 10  # shown; failed.json has them all
 
 BACKBONES = "tiny, i3d, or the folder of a VideoMAE, V-JEPA 2, ViViT, TimeSformer"
+Backbone = Annotated[
+    str,
+    typer.Option(
+        "--backbone", metavar="NAME", help=BACKBONES, show_default="as RUN was trained; name a folder again"
+    ),
+]
 Weights = Annotated[
     Path | None,
     typer.Option("--weights", metavar="FILE", help="I3D's RGB weights", show_default="those `wtal weights` got"),
@@ -118,9 +124,7 @@ def predict(
         str,
         typer.Option(metavar="AIM", help="What to show: f1, precision=0.9 (after `wtal calibrate`), or all"),
     ] = "f1",
-    backbone: Annotated[
-        str, typer.Option(metavar="NAME", help=BACKBONES, show_default="as RUN was trained; name a folder again")
-    ] = "",
+    backbone: Backbone = "",
     weights: Weights = None,
     flow_weights: FlowWeights = None,
     device: Device = "auto",

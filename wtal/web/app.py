@@ -29,6 +29,10 @@ MOST_TEXT = 8 << 20  # bytes of a corrected timeline
 AT_ONCE = 4  # uploads
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 STATUS: dict[type, int] = {upload.TooLargeError: 413, MissingError: 404}
+UNSAID = {
+    "Not Found": "there is nothing at this address; open the one that the server printed",
+    "Method Not Allowed": "this address is not asked so; load the page again",
+}
 NOT_KEPT = {"cache-control": "no-store"}
 
 
@@ -54,7 +58,7 @@ def _add_pages(app: FastAPI) -> None:
     @app.get("/static/{name}")
     def static(name: str) -> Response:
         if name not in own:
-            raise HTTPException(404, "there is no such file")
+            raise HTTPException(404, "the page has no such part; load it again")
         return own[name]()
 
 
@@ -87,7 +91,7 @@ def _add_videos(app: FastAPI, desk: Desk) -> None:
 
     @app.delete("/api/videos/{key}/job")
     def cancel(key: str) -> Response:
-        desk.jobs.cancel(key)
+        desk.cancel(key)
         return _json({})
 
     @app.get("/api/videos/{key}/export/{format}")
@@ -202,7 +206,7 @@ async def _refused(store: Path, request: Request, error: Exception) -> Response:
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, HTTPException):
-        return str(error.detail)
+        return UNSAID.get(str(error.detail), str(error.detail))
     if isinstance(error, WtalError):
         return str(error)
     if isinstance(error, RequestValidationError):

@@ -96,6 +96,12 @@ class Desk:
         """Put a video into the queue. Raises DataError where there is none."""
         self.jobs.ask(self.library.find(key).key)
 
+    def cancel(self, key: str) -> None:
+        """Take a video out of the queue. Raises DataError where there is none, in the folder or in the queue."""
+        if key not in self.jobs.all():
+            self.library.find(key)
+        self.jobs.cancel(key)
+
     def export(self, key: str, format: str, least: float | None) -> tuple[str, list[str], bytes]:
         """The name of the file, what it cannot hold, and the file: what was corrected, else the result.
 

@@ -9,6 +9,8 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from wtal.errors import first_line
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -31,6 +33,10 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+class BrokenOffError(Exception):
+    """An answer could not be sent to its end; the connection is cut."""
 
 
 class Guard:
@@ -58,12 +64,21 @@ class Guard:
             cookie = f"{self._cookie}={self._token}; HttpOnly; SameSite=Strict; Path=/; Max-Age=31536000"
             return await _answer(send, 303, "", {"location": "/", "set-cookie": cookie})
 
+        begun = False
+
         async def strict(message: MutableMapping[str, Any]) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", []), *_raw(HEADERS)]
+                begun = True
             await send(message)
 
-        await self._app(scope, receive, strict)
+        try:
+            await self._app(scope, receive, strict)
+        except Exception as error:  # of a file that becomes shorter, or unreadable, while it is sent
+            if not begun:
+                raise
+            raise BrokenOffError(f"{scope['method']} {scope['path']} broke off: {first_line(error)}") from error
 
     def _refusal(self, scope: Scope, headers: "_Headers") -> tuple[int, str] | None:
         hosts = headers.all("host")

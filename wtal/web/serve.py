@@ -14,9 +14,10 @@ from wtal.extract.backbones import Choice
 from wtal.files import read_text
 from wtal.web.app import create_app
 from wtal.web.desk import Desk, open_desk
-from wtal.web.guard import is_loopback
+from wtal.web.guard import BrokenOffError, is_loopback
 
 TOKEN = "token"
+EVERYWHERE = ("0.0.0.0", "::")  # all addresses of this machine, and none that a browser opens
 PATIENCE = 2  # seconds that answers under way get when the server stops
 
 
@@ -30,14 +31,16 @@ def serve(
     with _listening(host, port) as listening, open_desk(run, videos, store, choice) as desk:
         token = None if is_loopback(host) else token_of(store)
         port = listening.getsockname()[1]
-        name = f"[{host}]" if ":" in host else host
+        name = socket.gethostname() if host in EVERYWHERE else f"[{host}]" if ":" in host else host
         said(f"http://{name}:{port}/" + (f"?token={token}" if token else ""))
         server_of(desk, token).run([listening])
 
 
 def server_of(desk: Desk, token: str | None = None) -> uvicorn.Server:
     """A server that is ready to run; it says nothing but what goes wrong."""
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    log = logging.getLogger("uvicorn.error")
+    log.setLevel(logging.WARNING)
+    log.addFilter(_shortened)
     config = uvicorn.Config(
         create_app(desk, token),
         log_config=None,
@@ -65,7 +68,17 @@ def token_of(store: Path) -> str:
     return token
 
 
+def _shortened(record: logging.LogRecord) -> bool:
+    """A file that became shorter while it was sent is told in a line; what is our fault keeps its traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, BrokenOffError):
+        record.msg, record.exc_info = str(error), None
+    return True
+
+
 def _listening(host: str, port: int) -> socket.socket:
+    if not host.strip():
+        raise ConfigError("--host names no address; use 127.0.0.1, or 0.0.0.0 to be reached from other machines")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=512)
