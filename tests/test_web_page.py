@@ -179,6 +179,93 @@ def test_a_drag_beside_an_edge_moves_the_view_and_nothing_else(site, visit):
     assert page.locator("#undo").is_disabled()
 
 
+def test_escape_takes_a_drag_back(site, visit):
+    name = put(site, "escape.mp4")
+    page = visit(name)
+    rows(page, 2)
+    found = table(page)
+
+    def seen() -> str:
+        page.mouse.move(5, 5)
+        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        return page.evaluate("document.querySelector('#lanes').toDataURL()")
+
+    page.mouse.click(*place(page, 1.5))
+    before = seen()
+    page.mouse.move(*place(page, 2.0))
+    page.mouse.down()
+    page.mouse.move(*place(page, 2.5))
+    expect(page.locator("#segments input").nth(1)).to_have_value("0:02.5")
+    page.keyboard.press("Delete")  # nothing else is done meanwhile
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Escape")
+    assert table(page) == found
+    page.mouse.move(*place(page, 2.8))
+    page.mouse.up()
+    assert seen() == before and table(page) == found
+    page.click("#in")
+    before = seen()
+    page.mouse.move(*place(page, 2.6, row=4))
+    page.mouse.down()
+    page.mouse.move(*place(page, 4.0, row=4))
+    expect(page.locator("#lanes")).to_have_class("dragged")
+    assert seen() != before
+    page.keyboard.press("Escape")
+    page.mouse.up()
+    assert seen() == before
+    save(page)
+    assert page.locator("#undo").is_disabled() and saved(site, name) is None
+    page.click("#whole")
+    drag(page, 2.0, 2.5)
+    save(page)
+    mine, dragged = saved(site, name), table(page)
+    page.mouse.move(*place(page, 4.0))
+    page.mouse.down()
+    page.mouse.move(*place(page, 4.5))
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Escape")
+    page.mouse.up()
+    save(page)
+    assert len(mine) == 2 and saved(site, name) == mine and table(page) == dragged
+
+
+def test_the_caption_says_what_is_there_and_what_to_do(site, visit):
+    def says(page, text: str) -> None:
+        expect(page.locator("#caption")).to_have_text(text)
+
+    unseen = site.desk.library.folder / "unseen.mp4"
+    shutil.copy(site.desk.library.folder / "new.mp4", unseen)
+    site.desk.library.look_again()
+    says(visit("unseen.mp4"), "Nothing is marked yet; find what happens, or add a segment")
+    says(visit(put(site, "bare.mp4", ())), "Nothing was found; add a segment where something happens")
+    key = key_of(put(site, "unsure.mp4", (UNSURE,)))
+    told = site.get(f"/api/videos/{key}") | {"thresholds": {"left": 0.3, "right": None}}
+    unsure = visit("unsure.mp4")
+    unsure.route(f"**/api/videos/{key}", lambda route: route.fulfill(json=told))
+    unsure.reload()
+    says(unsure, "Nothing is sure enough to be shown; move “how sure” to the left, or add a segment")
+    page = visit(put(site, "words.mp4", (LEFT, RIGHT)))
+    says(page, "What happens when: 2 segments, as found")
+    left, right = page.locator("#chips button").all()
+    left.click()
+    says(page, "What happens when: 1 segment, as found")
+    right.click()
+    says(page, "All classes that happen here are hidden; choose them above the timeline")
+    left.click()
+    right.click()
+    page.locator("#lanes").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Delete")
+    says(page, "What happens when: 1 segment, corrected")
+    expect(page.locator("#lanes")).to_have_attribute(
+        "aria-label", "Timeline of words.mp4, 0:06.0 long: 1 segment corrected, 2 proposals"
+    )
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Delete")
+    says(page, "Nothing happens here, as it was corrected")
+    save(page)
+
+
 def test_all_by_keyboard(site, visit):
     name = put(site, "keys.mp4")
     page = visit(name)
@@ -223,10 +310,12 @@ def test_times_are_typed(site, visit):
     page = visit(name)
     rows(page, 2)
     start, end = page.locator("#segments input").nth(0), page.locator("#segments input").nth(1)
-    for wrong in ("soon", "9", "0:02.5"):
+    for wrong, why in (("soon", "no time"), ("9", "before the end"), ("0:02.5", "before the end")):
         start.fill(wrong)
         start.press("Tab")
         expect(start).to_have_attribute("aria-invalid", "true")
+        expect(start).to_have_value(wrong)
+        expect(page.locator("#said")).to_contain_text(why)
     start.fill("1.25")
     start.press("Tab")
     expect(end).to_be_focused()
@@ -234,10 +323,60 @@ def test_times_are_typed(site, visit):
     end.press("Tab")
     save(page)
     assert saved(site, name) == [("left", 1.25, 2.125), ("right", 3.0, 4.0)]
-    assert table(page)[0] == ("left", "0:01.25", "0:02.125")
     page.locator("#least").fill("0.9")
     expect(page.locator("#said")).to_contain_text("moves the result")
-    assert table(page)[0] == ("left", "0:01.25", "0:02.125")
+    assert table(page)[0] == ("left", "0:01.3", "0:02.1")
+    assert [edge.get_attribute("title") for edge in (start, end)] == ["0:01.25", "0:02.125"]
+
+
+def test_a_look_at_a_time_changes_nothing(site, visit):
+    name = put(site, "exact.mp4")
+    exact = [{"label": "left", "start": 1.234, "end": 2.05}, {"label": "right", "start": 3.0, "end": 4.449}]
+    put_exact = {"revision": 0, "segments": exact}
+    assert site.send("PUT", f"/api/videos/{key_of(name)}/corrections", put_exact).status == 200
+    before = site.get(f"/api/videos/{key_of(name)}")["corrections"]
+    page = visit(name)
+    rows(page, 2)
+    read = table(page)
+    assert read == [("left", "0:01.2", "0:02.1"), ("right", "0:03.0", "0:04.4")]
+    for edge, value in zip(page.locator("#segments input").all(), ("1.234", "2.05", "3.0", "4.449"), strict=True):
+        edge.focus()
+        expect(edge).to_have_value(f"0:0{value}")
+        page.keyboard.type("5")  # over all of it, as in any field that Tab comes to
+        expect(edge).to_have_value("5")
+        page.keyboard.press("Escape")
+        expect(edge).to_have_value(f"0:0{value}")
+        page.keyboard.press("Tab")
+    assert table(page) == read
+    start = page.locator("#segments input").first
+    start.fill("1.234")  # the same, in other words
+    start.press("Enter")
+    expect(start).to_have_value("0:01.234")
+    page.locator("#lanes").focus()
+    save(page)
+    assert table(page) == read and page.locator("#undo").is_disabled()
+    assert site.get(f"/api/videos/{key_of(name)}")["corrections"] == before
+
+
+def test_a_row_goes_where_its_segment_goes(site, visit):
+    """What is typed next is meant for the same segment, whatever its place is now."""
+    name = put(site, "order.mp4")
+    long = [{"label": "left", "start": 1, "end": 5}, {"label": "right", "start": 3, "end": 4}]
+    site.send("PUT", f"/api/videos/{key_of(name)}/corrections", {"revision": 0, "segments": long})
+    page = visit(name)
+    rows(page, 2)
+    times = page.locator("#segments input")
+    times.nth(0).fill("3.5")
+    page.keyboard.press("Tab")
+    page.keyboard.type("5.5")
+    page.keyboard.press("Enter")
+    times.nth(2).fill("0.5")
+    page.keyboard.press("Enter")
+    page.keyboard.type("0.25")
+    page.keyboard.press("Tab")
+    expect(times.nth(1)).to_be_focused()
+    save(page)
+    assert saved(site, name) == [("left", 0.25, 5.5), ("right", 3, 4)]
 
 
 def test_a_double_click_adds_and_all_is_discarded(site, visit):
@@ -279,22 +418,29 @@ def test_no_word_is_obeyed(site, visit):
     assert page.locator("img").count() == 0
 
 
-def test_it_is_taken_along(site, visit, tmp_path):
-    page = visit(put(site, "along.mp4"))
+@pytest.mark.parametrize(("format", "ending", "lost"), [("activitynet", "json", "scores"), ("elan", "eaf", None)])
+def test_it_is_taken_along(site, visit, tmp_path, format, ending, lost):
+    page = visit(put(site, f"along {format}.mp4"))
     rows(page, 2)
     page.locator("#least").fill("0.2")
-    page.select_option("#format", "activitynet")
+    page.select_option("#format", format)
     with page.expect_download() as coming:
         page.click("#export")
-    coming.value.save_as(tmp_path / coming.value.suggested_filename)
-    (timeline,) = read_timelines(tmp_path / "along.json")[0].timelines
-    assert [(s.label, s.start, s.end) for s in timeline.segments] == [
-        ("left", 1, 2),
-        ("right", 3, 4),
-        ("left", 4.6, 5.2),
+    file = f"along {format}.{ending}"
+    assert coming.value.suggested_filename == file
+    coming.value.save_as(tmp_path / file)
+    (timeline,) = read_timelines(tmp_path / file)[0].timelines
+    assert sorted((s.start, s.end, s.label) for s in timeline.segments) == [
+        (1, 2, "left"),
+        (3, 4, "right"),
+        (4.6, 5.2, "left"),
     ]
-    expect(page.locator("#remarks")).to_contain_text("along.json is downloaded. What this format cannot hold:")
-    expect(page.locator("#remarks li")).to_contain_text(["scores"])
+    expect(page.locator("#remarks")).to_contain_text(f"{file} is downloaded.")
+    if lost:
+        expect(page.locator("#remarks")).to_contain_text("What this format cannot hold:")
+        expect(page.locator("#remarks li")).to_contain_text([lost])
+    else:
+        assert [s.score for s in timeline.segments] == pytest.approx([0.9, 0.6, 0.2], abs=1e-3)
     with page.expect_download() as coming:
         page.click("#tags a")
     assert coming.value.path().read_bytes() == site.ask("GET", "/api/tags.csv").body
@@ -374,6 +520,32 @@ def test_two_who_correct_the_same_video(site, visit):
     visit.said.clear()
 
 
+def test_what_was_undone_is_not_done_again_on_what_somebody_else_left(site, visit):
+    name = put(site, "others.mp4")
+    page = visit(name)
+    rows(page, 2)
+    page.locator("#lanes").focus()
+    for key in ("ArrowDown", "Delete", "z"):
+        page.keyboard.press(key)
+    expect(page.locator("#redo")).to_be_enabled()
+    kept(page)
+    revision = (site.get(f"/api/videos/{key_of(name)}")["corrections"] or {"revision": 0})["revision"]
+    put_theirs = {"revision": revision, "segments": [{"label": "wave", "start": 0, "end": 1}]}
+    assert site.send("PUT", f"/api/videos/{key_of(name)}/corrections", put_theirs).status == 200
+    look(page)
+    expect(page.locator("#said")).to_contain_text("Somebody else changed this timeline")
+    assert table(page) == [("wave", "0:00.0", "0:01.0")]
+    assert page.locator("#redo").is_disabled() and page.locator("#undo").is_enabled()
+    page.locator("#lanes").focus()
+    page.keyboard.press("Z")
+    expect(page.locator("#said")).to_have_text("There is nothing to do again.")
+    save(page)
+    assert saved(site, name) == [("wave", 0, 1)]
+    page.keyboard.press("z")
+    save(page)
+    assert saved(site, name) is None, "what was there before theirs can be had back"
+
+
 def test_while_the_server_is_gone_nothing_is_lost(site, visit):
     name = put(site, "gone.mp4")
     page = visit(name)
@@ -446,6 +618,10 @@ def test_ten_thousand_segments_are_fluid(site, visit):
         page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         return spent() - before
 
+    def at_edge(x: float) -> bool:
+        page.mouse.move(x, y)
+        return "edge" in (page.locator("#lanes").get_attribute("class") or "")
+
     expect(page.locator("#caption")).to_contain_text("10000 segments")
     page.locator("#lanes").focus()
     steps = ["ArrowDown", "ArrowDown", "ArrowRight", "[", "z", "Delete", "z", "+", "+", "+", "ArrowDown", "-"]
@@ -453,6 +629,11 @@ def test_ten_thousand_segments_are_fluid(site, visit):
     x, y = place(page, 3)
     page.mouse.move(x, y)
     costs["move"] = cost(lambda: page.mouse.move(x + 5, y))
+    place_of_edge = next(x + i for i in range(30) if at_edge(x + i))
+    costs["grip"] = cost(page.mouse.down)
+    costs |= {f"drag {i}": cost(lambda i=i: page.mouse.move(place_of_edge + 7 * i, y)) for i in range(1, 6)}
+    costs["drop"] = cost(page.mouse.up)
+    assert page.locator("#undo").is_enabled()
     costs["scroll"] = cost(lambda: page.evaluate("document.querySelector('#segments-box').scrollTop = 150000"))
     assert page.locator("#segments tr").count() < 60
     assert max(costs.values()) < 0.1, {key: round(1000 * value) for key, value in costs.items()}

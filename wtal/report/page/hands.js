@@ -5,6 +5,11 @@
 const hands = ({ lanes, canvas, overview, on, keys }) => {
   let grip = null;
   const loose = () => { grip = null; canvas.classList.remove("dragged"); };
+  // Let go, all being as it was before.
+  function cancel() {
+    if (grip && grip.moved) { if (grip.edge) on.stretched(false); else lanes.show(grip.from, grip.to); }
+    loose();
+  }
 
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || !lanes.video) return;
@@ -37,7 +42,7 @@ const hands = ({ lanes, canvas, overview, on, keys }) => {
     }
     loose();
   });
-  canvas.addEventListener("pointercancel", () => { if (grip && grip.edge && grip.moved) on.stretched(false); loose(); });
+  canvas.addEventListener("pointercancel", cancel);
   canvas.addEventListener("pointerleave", () => { if (!grip) lanes.hover(null); });
   canvas.addEventListener("dblclick", (event) => {
     if (!lanes.video) return;
@@ -61,13 +66,13 @@ const hands = ({ lanes, canvas, overview, on, keys }) => {
     ArrowLeft: () => lanes.stepSnippet(-1), ArrowRight: () => lanes.stepSnippet(1),
     ArrowUp: () => lanes.stepSegment(-1), ArrowDown: () => lanes.stepSegment(1),
     "+": () => lanes.zoom(0.5, near()), "=": () => lanes.zoom(0.5), "-": () => lanes.zoom(2),
-    0: () => lanes.show(0, lanes.video.end), ...keys,
+    0: () => lanes.show(0, lanes.video.end), Escape: cancel, ...keys,
   };
-  // Whether a key meant something here.
+  // Whether a key meant something here; while something is dragged only Escape does.
   return (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(all, event.key) || !lanes.video) return false;
     event.preventDefault();
-    all[event.key]();
+    if (!grip || !grip.moved || event.key === "Escape") all[event.key]();
     return true;
   };
 };

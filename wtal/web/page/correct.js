@@ -12,14 +12,16 @@ const correcting = ({ $, book, timelineWith }) => {
 
   const lanes = timelineWith({
     stretch: (segment, edge, seconds) => {
-      draft = edits.stretch(base(), segment, edge, seconds, lanes.video.end);
+      const list = base();
+      if (!list.includes(segment)) return; // another timeline was opened meanwhile
+      draft = edits.stretch(list, segment, edge, seconds, lanes.video.end);
       compose(draft.list);
       lanes.mark(draft.segment);
     },
     stretched: (kept) => {
       const done = draft;
       draft = null;
-      if (!kept) return compose(one.now);
+      if (!kept || !done) return compose(one.now);
       apply(done);
       if (done.segment.start >= lanes.window.from && done.segment.end <= lanes.window.to) lanes.tell(done.segment);
     },
@@ -79,11 +81,13 @@ const correcting = ({ $, book, timelineWith }) => {
 
   function describe() {
     const { video } = lanes, [{ name, segments }] = video.lanes, many = segments.filter(lanes.shown).length;
-    $("caption").textContent = many ? `What happens when: ${many === 1 ? "1 segment" : `${many} segments`}, ${name === "corrected" ? "corrected" : "as found"}`
+    const count = (all, what) => `${all} ${what}${all === 1 ? "" : "s"}`, how = name === "corrected" ? "corrected" : "as found";
+    $("caption").textContent = many ? `What happens when: ${count(many, "segment")}, ${how}`
+      : segments.length ? "All classes that happen here are hidden; choose them above the timeline"
       : name === "corrected" ? "Nothing happens here, as it was corrected"
       : video.results.length ? "Nothing is sure enough to be shown; move “how sure” to the left, or add a segment"
       : video.edges.length ? "Nothing was found; add a segment where something happens" : "Nothing is marked yet; find what happens, or add a segment";
-    $("lanes").setAttribute("aria-label", `Timeline of ${video.name}, ${paint.clock(video.end)} long: ${many} segments ${name === "corrected" ? "corrected" : "as found"}, ${video.proposals.filter(lanes.shown).length} proposals`);
+    $("lanes").setAttribute("aria-label", `Timeline of ${video.name}, ${paint.clock(video.end)} long: ${count(many, "segment")} ${how}, ${count(video.proposals.filter(lanes.shown).length, "proposal")}`);
   }
 
   function showSure() {
@@ -177,6 +181,7 @@ const correcting = ({ $, book, timelineWith }) => {
     if (segment && !moved(segment, edge, lanes.head)) lanes.say(`The ${edge} must lie ${edge === "start" ? "before the end" : "after the start"}.`);
   }
   function typed(segment, edge, seconds) {
+    if (seconds === null) { lanes.say("This is no time; write it as 1:23.45, or as 83.45 seconds."); return false; }
     const done = moved(segment, edge, seconds);
     if (!done) lanes.say(`The ${edge} must lie ${edge === "start" ? "before the end" : "after the start, and within the video"}.`);
     return done;

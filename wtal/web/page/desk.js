@@ -1,5 +1,5 @@
 "use strict";
-// The page: which video is open, what is being done for it, and what is taken along.
+// The page: which video is open, what others did to it, and what is taken along.
 
 server.ask("GET", "/api/desk").then((book) => {
   const $ = (id) => document.getElementById(id);
@@ -30,6 +30,7 @@ server.ask("GET", "/api/desk").then((book) => {
   });
   const { lanes } = bench;
   const list = shelf({ list: $("videos"), find: $("find"), count: $("count"), open: (one) => open(one, 0, true), news });
+  const jobs = work({ $, list, opened: () => key, say: lanes.say });
   const sending = uploads({ list: $("uploads"), about: () => book, arrived: (one, alone) => list.look().then(() => { if (alone) open(one, 0, true); }) });
 
   // ---- opening a video
@@ -64,7 +65,7 @@ server.ask("GET", "/api/desk").then((book) => {
     bench.open(video, own, told.thresholds, seconds);
     $("bench").hidden = !video.end;
     lanes.resize();
-    showJob();
+    jobs.show();
     if (focus) {
       canvas.focus({ preventScroll: true });
       if ($("viewer").getBoundingClientRect().top > innerHeight / 2) $("viewer").scrollIntoView();
@@ -103,44 +104,13 @@ server.ask("GET", "/api/desk").then((book) => {
 
   const next = (by) => { const other = list.beside(key, by); if (other && other !== key) open(other); };
 
-  // ---- what is being done for it
+  // ---- what others did
 
   const seenOf = (video) => (video ? `${video.state} ${video.size}` : "");
 
-  function showJob() {
-    const video = list.of(key);
-    const { state, second, duration } = video || { state: "done" };
-    $("job").hidden = state === "done";
-    if (state === "done") return;
-    const said = {
-      new: "Nobody has looked for anything in this video yet.", waiting: `It ${list.state(video)}.`,
-      working: `What happens is being looked for: ${list.state(video)}.`, cancelled: "The search was cancelled.",
-    };
-    const text = state === "failed" ? `The search failed: ${video.reason}.` : said[state];
-    if ($("job-text").textContent !== text) $("job-text").textContent = text;
-    const runs = state === "working" || state === "waiting";
-    $("job-progress").hidden = state !== "working";
-    if (duration) { $("job-progress").max = duration; $("job-progress").value = Math.min(second, duration); } else $("job-progress").removeAttribute("value");
-    $("job-ask").hidden = runs; $("job-cancel").hidden = !runs;
-    $("job-ask").textContent = state === "failed" ? "try again" : "find what happens";
-  }
-
-  async function job(method, ...keys) {
-    try {
-      for (const one of keys) await server.ask(method, `/api/videos/${one}/job`);
-    } catch (error) { lanes.say(`The server refused: ${error.message}.`); }
-    await list.look();
-  }
-  const undone = () => list.videos.filter((video) => video.state === "new").map((video) => video.key);
-  $("job-ask").addEventListener("click", () => job("POST", key));
-  $("job-cancel").addEventListener("click", () => job("DELETE", key));
-  $("ask-all").addEventListener("click", () => job("POST", ...undone()));
-
   // After each look at the list: the open video's own news, and what another page saved of it.
   async function news() {
-    const many = undone().length;
-    $("all-new").hidden = many < 2;
-    $("ask-all").textContent = `find what happens in all ${many} new ones`;
+    jobs.show();
     if (!list.videos.length) {
       $("welcome").hidden = false; $("viewer").hidden = true;
       $("welcome-text").textContent = `There are no videos in ${book.folder} yet. Drop one here, or copy it into that folder: it appears by itself.`;
@@ -148,12 +118,11 @@ server.ask("GET", "/api/desk").then((book) => {
     }
     if (key === null && wanted === null) return start();
     const video = list.of(key), own = sessions.get(key);
-    if (!video) return;
-    showJob();
+    if (!video || bench.dragging) return;
     const revision = own.revision;
     if (video.state === "done" && seen !== seenOf(video)) return open(key, lanes.head);
     seen = seenOf(video);
-    if (own.dirty() || bench.dragging || video.revision === revision) return;
+    if (own.dirty() || video.revision === revision) return;
     const told = await server.ask("GET", `/api/videos/${key}`);
     if (told.key === key && own.revision === revision && !bench.dragging && own.adopt(told.corrections)) lanes.say("Somebody else changed this timeline; it is shown as it is now.");
   }
@@ -215,6 +184,7 @@ server.ask("GET", "/api/desk").then((book) => {
     if (event.ctrlKey || event.metaKey) {
       if (!bench.session || !["s", "z", "y"].includes(plain) || (plain !== "s" && target.closest("input:not([type=range])"))) return;
       event.preventDefault();
+      if (bench.dragging) return;
       if (target.matches("input")) target.dispatchEvent(new Event("change")); // what is being typed is meant, too
       if (plain === "s") bench.session.save(); else if (plain === "z" && !event.shiftKey) bench.undo(); else bench.redo();
       return;

@@ -1,12 +1,12 @@
 "use strict";
 // The segments as a table in which times are typed. Only the rows that can be seen are there, so that ten thousand are
-// as quick as ten; a row stays the same element while its segment changes, so that it keeps the focus.
+// as quick as ten; a row stays the same element while its segment changes or moves, so that it keeps the focus.
 
 const sheet = ({ box, table, body, classes, choose, move }) => {
   const ROW = 30, SPARE = 8; // pixels; rows beyond what is seen
   const rows = new Map(); // place in the list -> row
   const above = spacer(), below = spacer();
-  let list = [], chosen = null;
+  let list = [], chosen = null, typing = null; // typing: the field that is being edited
   body.append(above, below);
 
   function spacer() {
@@ -26,8 +26,11 @@ const sheet = ({ box, table, body, classes, choose, move }) => {
     for (const edge of ["start", "end"]) {
       const input = cells[edge] = document.createElement("input");
       input.type = "text"; input.inputMode = "decimal"; input.autocomplete = "off";
+      input.addEventListener("focus", () => { if (typing !== input) { typing = input; write(row, edge); input.select(); } });
       input.addEventListener("change", () => typed(row, edge));
       input.addEventListener("input", () => input.removeAttribute("aria-invalid"));
+      // While only the window is left, the field goes on being edited.
+      input.addEventListener("blur", () => { if (document.activeElement !== input) { typing = null; write(row, edge); } });
       input.addEventListener("keydown", (event) => { if (event.key === "Escape") fill(row, row.segment); });
       row.append(cell(input));
     }
@@ -43,18 +46,37 @@ const sheet = ({ box, table, body, classes, choose, move }) => {
     row.segment = segment;
     jump.textContent = jump.title = name;
     for (const [input, edge] of [[start, "start"], [end, "end"]]) {
-      input.value = edits.exact(segment[edge]);
       input.removeAttribute("aria-invalid");
+      write(row, edge);
       input.setAttribute("aria-label", `${edge} of ${name} at ${paint.clock(segment.start)}`);
     }
     length.textContent = `${(segment.end - segment.start).toFixed(1)} s`;
     score.textContent = Number.isFinite(segment.score) ? segment.score.toFixed(2) : "by hand";
   }
 
+  // A time as it is read, exact while it is edited; what was typed and is no time stays to be mended.
+  function write(row, edge) {
+    const input = row.cells_[edge], exact = edits.exact(row.segment[edge]);
+    input.title = exact;
+    if (!input.hasAttribute("aria-invalid")) input.value = input === typing ? exact : paint.clock(row.segment[edge]);
+  }
+
   function typed(row, edge) {
-    const input = row.cells_[edge], seconds = edits.seconds(input.value);
-    if (input.value === edits.exact(row.segment[edge])) return;
-    if (seconds === null || !move(row.segment, edge, seconds)) input.setAttribute("aria-invalid", "true");
+    const { segment } = row, input = row.cells_[edge], seconds = edits.seconds(input.value);
+    const place = list.indexOf(segment), stays = input === document.activeElement;
+    if (input.value === edits.exact(segment[edge])) return;
+    if (!move(segment, edge, seconds)) return input.setAttribute("aria-invalid", "true");
+    if (!list.includes(segment)) follow(row, place);
+    write(row, edge);
+    if (stays) { input.focus(); input.select(); }
+  }
+
+  // Where a changed segment has another place among the others now, its row goes along, and the focus with it.
+  function follow(row, place) {
+    const to = list.indexOf(chosen), other = rows.get(to);
+    if (to === place || !other) return;
+    rows.set(to, row).set(place, other);
+    draw();
   }
 
   function draw() {
