@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from wtal.analysis import analyse
-from wtal.analysis.layout import lay_out
+from wtal.analysis.layout import Layout, lay_out
 from wtal.analysis.records import BOUNDS, KINDS, SIZES
 from wtal.analysis.traits import coverages, crowds, distances, lengths, normalised_map, sizes_of
 from wtal.cli import app
@@ -19,7 +20,7 @@ from wtal.errors import ConfigError, DataError
 from wtal.evaluate import evaluate, judge
 from wtal.formats.activitynet import read_activitynet, write_activitynet
 from wtal.formats.results import read_results, write_results
-from wtal.matching import takers
+from wtal.matching import Intervals, average_precision, takers
 from wtal.protocols import PROTOCOLS, find_protocol
 from wtal.records import Action, Proposal, Video
 from wtal.report.analysis_plot import draw_analysis
@@ -290,6 +291,36 @@ def test_the_normalised_map_by_hand():
     assert normalised_map(layout, taken, lone | ~lone, True) == pytest.approx(1 / 3)
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_the_precision_of_all_classes_at_once_is_that_of_each(seed, interpolated):
+    draw = np.random.default_rng(seed)
+    predicted, there = draw.integers(0, 30, 6), draw.integers(0, 4, 6) + (np.arange(6) == 2)
+
+    def of_labels(counts):
+        label = np.repeat(np.arange(6), counts)
+        return Intervals(label, label, *np.zeros((3, len(label))))
+
+    layout = Layout((), tuple("abcdef"), of_labels(predicted), of_labels(there))
+    hits, kept = draw.random((2, predicted.sum())) < 0.5
+    hits &= there[layout.proposals.label] > 0
+    each = [
+        average_precision(hits[None, own & (hits | kept)], count, interpolated)[0]
+        for own, count in zip(layout.proposals.label == np.arange(6)[:, None], there, strict=True)
+        if count
+    ]
+    assert layout.mean_precision(hits, kept & ~hits, interpolated) == pytest.approx(np.mean(each))
+
+
+def test_thousands_of_classes_are_analysed_at_once():
+    names = [f"c{place}" for place in range(3000)]
+    truth = [video(f"v{name}", (name, 0, 10)) for name in names]
+    entries = {f"v{name}": proposed((name, 50, 60), (name, 0, 9)) for name in names}
+    begun = time.process_time()
+    assert analyse(entries, truth).map_at_tiou == pytest.approx(0.5)
+    assert time.process_time() - begun < 5
+
+
 def test_a_group_is_not_blamed_for_what_finds_another():
     truth = [video("v", ("a", 0, 1), ("a", 20, 40))]
     found = analyse({"v": proposed(("a", 20, 40), ("a", 0, 1))}, truth)
@@ -373,8 +404,10 @@ def test_somebody_s_own_files_are_not_replaced(place, tmp_path, name):
 def test_bad_input_from_python():
     with pytest.raises(ConfigError, match="all is background"):
         analyse({}, [video("v", RUN)], tiou=0.01)
-    with pytest.raises(DataError, match="not all finite"):
-        analyse({"v": [Proposal("run", 0, float("nan"), 1)]}, [video("v", RUN)])
+    for far in (float("nan"), 1e308):
+        with pytest.raises(DataError, match="not all finite"):
+            analyse({"v": [Proposal("run", -far, far, 1)]}, [video("v", RUN)])
+    analyse({"v": [Proposal("run", -1e100, 1e100, 1)]}, [video("v", ("run", -1e100, 1e100))])
 
 
 @pytest.mark.parametrize("proposals", [{}, {"v": proposed(RUN)}])

@@ -309,14 +309,26 @@ def test_the_testing_subset_is_scored_by_default():
 def test_validation_where_testing_has_no_times():
     truth = [Video("t", "testing", ("x",)), video("v", *drawn("aa"), subset="validation")]
     assert evaluate({}, truth).subset == "validation"
-    with pytest.raises(DataError, match='"validation" has some'):
+    with pytest.raises(DataError, match='in "testing" or videos without a subset, but in "validation"; name such'):
         evaluate({}, truth, "thumos14-212")  # THUMOS14 trains on its validation videos
     with pytest.raises(DataError, match='no start and end in "testing"'):
         evaluate({}, truth, subset="test")
 
 
+@pytest.mark.parametrize("protocol", ["activitynet", "thumos14-snippet", "wtalc"])
+@pytest.mark.parametrize("far", [1e308, 1e101, float("inf"), float("nan")])
+def test_numbers_that_nobody_can_count_with_are_refused_without_a_warning(protocol, far):
+    truth, found = [video("v", ("x", 0.0, 5.0))], {"v": [Proposal("x", 0.0, 5.0, 0.9)]}
+    for wrong in (Proposal("x", -far, far, 0.9), Proposal("x", far, far, 0.9), Proposal("x", 0.0, 5.0, far)):
+        with pytest.raises(DataError, match=r"v: Proposal.* is not all finite numbers up to"):
+            evaluate({"v": [*found["v"], wrong]}, truth, protocol)
+    with pytest.raises(DataError, match=r"v: Action.* is not all finite numbers up to"):
+        evaluate(found, [video("v", ("x", -far, far))], protocol)
+    evaluate({"v": [Proposal("x", -1e100, 1e100, -1e100)]}, [video("v", ("x", -1e100, 1e100))], protocol)
+
+
 def test_nothing_to_score_against_is_said():
-    with pytest.raises(DataError, match="marks no start and end"):
+    with pytest.raises(DataError, match="without a subset, nor anywhere else; give other ground truth"):
         evaluate({}, [Video("v", "testing", ("x",))])
     with pytest.raises(DataError, match="twice"):
         evaluate({}, [video("v", *drawn("aa")), video("v", *drawn("aa"))])

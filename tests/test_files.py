@@ -1,12 +1,13 @@
 """A file or folder is the old one or the new one, whatever happens while it is written."""
 
 import errno
+import math
 from pathlib import Path
 
 import pytest
 
 from wtal.errors import DataError
-from wtal.files import read_json, read_text, write_folder_whole, write_json, write_text, write_whole
+from wtal.files import append_line, read_json, read_text, write_folder_whole, write_json, write_text, write_whole
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 ENDINGS = [FULL, OSError(errno.EIO, "Input/output error"), KeyboardInterrupt(), ValueError("ours")]
@@ -82,6 +83,53 @@ def test_what_a_killed_process_left_is_no_obstacle(tmp_path, write):
     assert write is write_whole or names(tmp_path / "f") == ["a"]
 
 
+@pytest.mark.parametrize("place", ["", ".", "..", "/", "new/.."])
+@pytest.mark.parametrize("write", [write_whole, write_folder_whole])
+def test_a_place_without_a_name_of_its_own_is_refused(tmp_path, monkeypatch, write, place):
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    with pytest.raises(DataError, match="is a folder that is in use; name a file or folder inside it"):
+        write(Path(place), lambda part: part.write_text("new"))
+    assert names(tmp_path) == ["in"] and names(tmp_path / "in") == []
+
+
+@pytest.mark.parametrize("to", ["real", "nowhere", "link"])
+def test_a_folder_takes_the_place_of_a_link_and_leaves_alone_what_it_points_to(tmp_path, to):
+    write_folder_whole(tmp_path / "real", lambda part: (part / "a").write_text("old"))
+    (tmp_path / "link").symlink_to(to)
+    with pytest.raises(DataError):
+        write_folder_whole(tmp_path / "link", half(FULL))
+    assert (tmp_path / "link").is_symlink()
+    write_folder_whole(tmp_path / "link", lambda part: (part / "a").write_text("new"))
+    assert names(tmp_path) == ["link", "real"] and not (tmp_path / "link").is_symlink()
+    assert read_text(tmp_path / "link/a") == "new" and read_text(tmp_path / "real/a") == "old"
+
+
+def test_a_folder_never_takes_the_place_of_a_file(tmp_path):
+    write_text(tmp_path / "a", "old")
+    with pytest.raises(DataError, match="a: is no folder; name another place"):
+        write_folder_whole(tmp_path / "a", lambda part: None)
+    assert names(tmp_path) == ["a"] and read_text(tmp_path / "a") == "old"
+
+
+@pytest.mark.parametrize("place", ["a.json/x", "a.json/x/y", "loop/x"])
+def test_nothing_is_below_a_file(tmp_path, place):
+    write_text(tmp_path / "a.json", "{}")
+    (tmp_path / "loop").symlink_to("loop")
+    path = tmp_path / place
+    above = tmp_path / Path(place).parts[0]
+    for work in (
+        lambda: write_json(path, {}),
+        lambda: write_folder_whole(path, lambda part: None),
+        lambda: append_line(path, ""),
+        lambda: read_json(path),
+    ):
+        with pytest.raises(DataError) as caught:
+            work()
+        assert str(caught.value) == f"{path}: cannot be there, as {above} is no folder; name another place"
+    assert names(tmp_path) == ["a.json", "loop"]
+
+
 def test_a_full_disk_is_said_and_the_place_named(tmp_path):
     with pytest.raises(DataError, match="run: the disk is full; free some space"):
         write_whole(tmp_path / "run", half(FULL))
@@ -108,6 +156,11 @@ def test_what_cannot_be_read_is_named_with_its_line(tmp_path, content, said):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(DataError, match=said):
         read_json(tmp_path / "a.json")
+
+
+def test_a_number_of_thousands_of_digits_is_beyond_all_others(tmp_path):
+    (tmp_path / "a.json").write_text(f"[7, {'9' * 9000}, -{'9' * 9000}]")
+    assert read_json(tmp_path / "a.json") == [7, math.inf, -math.inf]
 
 
 def test_a_missing_file_is_said_and_a_byte_order_mark_is_fine(tmp_path):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from wtal.errors import DataError
-from wtal.formats.results import read_results, write_results
+from wtal.formats.results import read_results, require_results_place, write_results
 from wtal.records import Proposal
 
 GOOD = {"label": "Diving", "score": 0.5, "segment": [1.0, 2.0]}
@@ -43,13 +43,16 @@ def test_empty_results_are_results(tmp_path):
         ({**GOOD, "segment": [1, 2, 3]}, "segment is [1, 2, 3]"),
         ({**GOOD, "segment": None}, "segment is None"),
         ({**GOOD, "segment": "12"}, "segment is '12'"),
-        ({**GOOD, "segment": ["1", "2"]}, "start is '1'"),
+        ({**GOOD, "segment": ["1 s", "2"]}, "start is '1 s'"),
         ({**GOOD, "segment": {"s": 1, "e": 2}}, "segment is {'s': 1, 'e': 2}"),
         ({**GOOD, "segment": [0.0, float("inf")]}, "end is inf"),
         ({**GOOD, "score": float("nan")}, "score is nan"),
         ({**GOOD, "score": None}, "score is None"),
         ({**GOOD, "score": True}, "score is True"),
-        ({**GOOD, "score": 10**400}, "too large"),
+        ({**GOOD, "score": 10**400}, "score is 1000"),
+        ({**GOOD, "segment": [0, -(10**4200)]}, "end is -1000"),
+        ({**GOOD, "label": "\ud800"}, "label '\\ud800' holds half a character"),
+        ({**GOOD, "label": "x" * 200_000}, "has 200,000 letters; shorten it"),
         ({**GOOD, "label": 3}, "label is 3"),
         ({**GOOD, "label": ""}, "label is ''"),
         ({"score": 0.5, "segment": [1, 2]}, 'has no "label"'),
@@ -65,7 +68,7 @@ def test_a_bad_entry_is_named(tmp_path, entry, said):
         read_results(path)
     assert str(caught.value).startswith(f"{path}, clip, proposal 2: ")
     assert said in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < len(str(path)) + 200
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,16 @@ def test_a_bad_entry_is_named(tmp_path, entry, said):
         ('{"version": "1"}', 'has no "results"'),
         ('{"results": []}', 'has no "results"'),
         ('{"results": {"a": {"label": "x"}}}', "a: is not a list of proposals"),
+        ('{"results": {"%s": 3}}' % ("x" * 99_999), "xxx ...: is not a list of proposals"),
+        ('{"results": {"%s": []}}' % ("x" * 200_000), "xxx ... has 200,000 letters; shorten it"),
+        ('{"results": {"\\udfff": []}}', "id '\\udfff' holds half a character"),
+        ('{"results": {"\\udfff": [], "\\udfff": []}}', "id '\\udfff' holds half a character"),
+        ('{"results": {"": []}}', "id is ''"),
+        ('{"results": {"%s": [], "%s": []}}'.replace("%s", "x" * 999), 'xxx ..." appears twice'),
+        (
+            '{"results": {"a": [{"label": "x", "score": %s, "segment": [0, 1]}]}}' % ("9" * 9000),
+            "a, proposal 1: score is inf; use a finite number",
+        ),
     ],
 )
 def test_a_bad_file_is_named(tmp_path, text, said):
@@ -84,7 +97,24 @@ def test_a_bad_file_is_named(tmp_path, text, said):
     path.write_text(text)
     with pytest.raises(DataError, match=r"bad\.json") as caught:
         read_results(path)
-    assert said in str(caught.value)
+    assert said in str(caught.value) and len(str(caught.value)) < len(str(path)) + 200
+
+
+def test_a_loop_of_links_is_a_place_like_another(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(DataError, match="is one of the files to be read"):
+        require_results_place(tmp_path / "a", [tmp_path / "a"])
+    with pytest.raises(DataError, match="nothing can be written in"):
+        require_results_place(tmp_path / "a/x", [tmp_path / "b"])
+    require_results_place(tmp_path / "a", [tmp_path / "proposals.json"])
+    write_results(tmp_path / "a", {})
+    assert read_results(tmp_path / "a") == {}
+
+
+def test_numbers_as_text_are_numbers_as_in_annotations(tmp_path):
+    path = written(tmp_path, {"a": [{"label": " x ", "score": "0.5", "segment": ["1", "2.5"]}]})
+    assert read_results(path) == {"a": [Proposal(" x ", 1.0, 2.5, 0.5)]}
 
 
 def test_a_missing_file_is_named(tmp_path):

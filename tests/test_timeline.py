@@ -64,6 +64,13 @@ def test_tiou_is_symmetric_and_bounded_and_one_with_itself(one, other):
     assert tiou(*one, *one) == pytest.approx(1)
 
 
+def test_no_times_are_too_far_apart_to_be_compared():
+    far = np.finfo(np.float64).max
+    assert tiou(-far, far, -far, far) == 1
+    assert tiou(-far, far, 0, far) == pytest.approx(0.5)
+    assert tiou(-far, -far / 2, far / 2, far) == 0
+
+
 def test_empty_intervals_share_nothing_and_intervals_broadcast():
     assert tiou(2, 2, 2, 2) == 0
     starts, ends = np.array([0.0, 1.0, 5.0]), np.array([2.0, 3.0, 6.0])

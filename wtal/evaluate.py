@@ -22,6 +22,8 @@ Ambiguous = Mapping[str, Sequence[tuple[float, float]]]  # video id -> (start, e
 # Where a proposal's video is, if not among the scored ones: unknown or left out, or of another subset.
 ELSEWHERE, OTHER_SUBSET = -1, -2
 
+MOST = 1e100  # of a time or a score: what is worked out of them stays finite
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -202,10 +204,11 @@ def _choose_subset(truth: Sequence[Video], rules: Protocol, subset: str | None) 
     for name in wanted:
         if name in with_actions:
             return name
-    there = ", ".join(sorted(named(name) for name in with_actions)) or "no other subset"
+    there = " and ".join(sorted(named(name) for name in with_actions))
+    way_out = f"but in {there}; name such a subset or" if there else "nor anywhere else;"
     raise DataError(
-        f"the ground truth marks no start and end in {' or '.join(map(named, wanted))}; {there} has some, "
-        "name that subset or give other ground truth"
+        f"the ground truth marks no start and end in {' or '.join(map(named, wanted))}, "
+        f"{way_out} give other ground truth"
     )
 
 
@@ -234,7 +237,7 @@ def _columns(
     places: Mapping[str, int],
     classes: Sequence[str],
 ) -> Intervals:
-    """Actions or proposals as columns, in the order given. Raises DataError unless all numbers are finite."""
+    """Actions or proposals as columns, in the order given. Raises DataError for a number beyond MOST."""
     number = {label: place for place, label in enumerate(classes)}
     videos = np.array([places.get(id, ELSEWHERE) for id in lists], dtype=np.int64)
     flat = [item for items in lists.values() for item in items]
@@ -245,10 +248,12 @@ def _columns(
         np.array([item.end for item in flat], dtype=np.float64),
         np.array([getattr(item, "score", 0.0) for item in flat], dtype=np.float64),
     )
-    wrong = np.flatnonzero(~np.isfinite(table.start + table.end + table.score))
+    wrong = np.flatnonzero(~(np.abs([table.start, table.end, table.score]).max(0) <= MOST))  # nan is not below
     if len(wrong):
         ids = [id for id, items in lists.items() for _ in items]
-        raise DataError(f"{ids[wrong[0]]}: {flat[wrong[0]]} is not all finite numbers; make it again")
+        raise DataError(
+            f"{ids[wrong[0]]}: {flat[wrong[0]]} is not all finite numbers up to {MOST:g}; make it again"
+        )
     return table
 
 

@@ -29,28 +29,35 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         write(part)
         part.replace(path)
     except OSError as error:
-        raise DataError(f"{path}: {_reason(error)}") from error
+        raise _refused(path, error) from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
 
 
 def write_folder_whole(folder: Path, write: Callable[[Path], object]) -> None:
-    """The same for a folder: a reader finds the old one or the new one, never a mixture."""
+    """The same for a folder: a reader finds the old one or the new one, never a mixture.
+
+    Where a link lies, the folder takes its place; what the link points to stays as it is.
+    """
     part, old = _neighbour(folder, "part"), _neighbour(folder, "old")
     try:
+        if folder.exists() and not folder.is_dir():
+            raise DataError(f"{folder}: is no folder; name another place to write to")
         shutil.rmtree(part, ignore_errors=True)  # of a killed process that had our id
         part.mkdir(parents=True)
         write(part)
-        if folder.exists():
+        if os.path.lexists(folder):
             folder.replace(old)
         part.replace(folder)
     except OSError as error:
-        raise DataError(f"{folder}: {_reason(error)}") from error
+        raise _refused(folder, error) from error
     finally:
         with suppress(OSError):
-            if old.exists() and not folder.exists():
+            if os.path.lexists(old) and not os.path.lexists(folder):
                 old.replace(folder)
+            if old.is_symlink():
+                old.unlink()
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 
@@ -76,14 +83,14 @@ def append_line(path: Path, line: str) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
     except OSError as error:
-        raise DataError(f"{path}: {_reason(error)}") from error
+        raise _refused(path, error) from error
 
 
 def read_text(path: Path) -> str:
     """UTF-8 text (a byte order mark is fine). Raises DataError naming the file and the way out."""
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise DataError(f"{path}: is no ordinary file; save its text in one and name that")
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise DataError(f"{path}: is no ordinary file; save its text in one and name that")
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file") from error
@@ -91,7 +98,7 @@ def read_text(path: Path) -> str:
         line = error.object[: error.start].count(b"\n") + 1
         raise DataError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from error
     except OSError as error:
-        raise DataError(f"{path}: {_reason(error)}") from error
+        raise _refused(path, error) from error
 
 
 def read_json(path: Path, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
@@ -100,12 +107,12 @@ def read_json(path: Path, pairs: Callable[[list[tuple[str, Any]]], Any] | None =
     Raises DataError with the line where the file breaks.
     """
     try:
-        return json.loads(read_text(path), object_pairs_hook=pairs)
+        return json.loads(read_text(path), object_pairs_hook=pairs, parse_int=_whole_number)
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path}, line {error.lineno}: not valid JSON ({error.msg}); the file may be cut off"
         ) from error
-    except (RecursionError, ValueError) as error:
+    except RecursionError as error:
         raise DataError(f"{path}: not JSON that can be read ({error}); export it again") from error
 
 
@@ -159,8 +166,26 @@ else:
         return True
 
 
+def _whole_number(digits: str) -> int | float:
+    """An int, or infinity for more digits than Python reads: so the reader of the entry can say where it is."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
+
+
 def _neighbour(path: Path, ending: str) -> Path:
+    """A temporary name beside a path. Raises DataError for `.` and its like, which nothing can be renamed to."""
+    if path.name in ("", ".."):
+        raise DataError(f"{path}: is a folder that is in use; name a file or folder inside it")
     return path.with_name(f".{path.name}.{os.getpid()}.{ending}")
+
+
+def _refused(path: Path, error: OSError) -> DataError:
+    """Why the disk refuses a path, and the way out, in a sentence."""
+    above = next((place for place in path.parents if os.path.lexists(place) and not place.is_dir()), None)
+    reason = f"cannot be there, as {above} is no folder; name another place" if above else _reason(error)
+    return DataError(f"{path}: {reason}")
 
 
 def _reason(error: OSError) -> str:

@@ -1,9 +1,9 @@
 """A video's proposals made a timeline: none over another but where classes may be, within limits."""
 
 import math
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +50,7 @@ def tidy(proposals: Iterable[Proposal], limits: Limits) -> list[Proposal]:
     lanes = defaultdict[str | None, list[Proposal]](list)
     for proposal in sorted(proposals, key=lambda p: (-p.score, p.start, p.end, p.label)):
         against = [lane for label, lane in lanes.items() if frozenset((label, proposal.label)) not in friends]
-        rest = _rest(proposal, [rival for lane in against for rival in _over(lane, proposal)])
+        rest = _rest(proposal, against)
         if rest is None or not limits.shortest <= rest.end - rest.start <= longest:
             continue
         minute = rest.start // MINUTE
@@ -81,18 +81,22 @@ def together(videos: Iterable[Video]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(pairs))
 
 
-def _over(lane: Sequence[Proposal], proposal: Proposal) -> Sequence[Proposal]:
-    """What of a lane, by time and none over another, lies over a proposal."""
-    first = bisect_right(lane, proposal.start, key=lambda kept: kept.end)
-    return lane[first : bisect_left(lane, proposal.end, key=lambda kept: kept.start)]
+def _rest(proposal: Proposal, lanes: Collection[Sequence[Proposal]]) -> Proposal | None:
+    """The longest piece that the lanes leave, if that is enough."""
+    length = proposal.end - proposal.start
+    # A piece of half or more lies over the end of the first third or of the second: no other need be looked at.
+    pieces = [_piece(proposal, lanes, at) for at in (proposal.start + length / 3, proposal.end - length / 3)]
+    start, end = max(pieces, key=lambda piece: piece[1] - piece[0])
+    return proposal._replace(start=start, end=end) if end - start >= REST * length else None
 
 
-def _rest(proposal: Proposal, rivals: Iterable[Proposal]) -> Proposal | None:
-    """The longest piece that the rivals leave, if that is enough."""
-    pieces, at = [], proposal.start
-    for rival in sorted(rivals, key=lambda rival: rival.start):
-        pieces.append((at, rival.start))
-        at = max(at, rival.end)
-    start, end = max([*pieces, (at, proposal.end)], key=lambda piece: piece[1] - piece[0])
-    enough = end - start >= REST * (proposal.end - proposal.start)
-    return proposal._replace(start=start, end=end) if enough else None
+def _piece(proposal: Proposal, lanes: Iterable[Sequence[Proposal]], at: float) -> tuple[float, float]:
+    """What the lanes, each by time and none over another in it, leave of a proposal around a time."""
+    start, end = proposal.start, proposal.end
+    for lane in lanes:
+        after = bisect_left(lane, at, key=lambda kept: kept.start)
+        if after > 0:
+            start = max(start, lane[after - 1].end)
+        if after < len(lane):
+            end = min(end, lane[after].start)
+    return start, end

@@ -43,8 +43,9 @@ class SnippetClock:
 
 def tiou(starts: ArrayLike, ends: ArrayLike, other_starts: ArrayLike, other_ends: ArrayLike) -> NDArray[np.float64]:
     """Temporal IoU of broadcast intervals; 0 where both are empty."""
-    starts, ends = np.asarray(starts, dtype=np.float64), np.asarray(ends, dtype=np.float64)
-    other_starts, other_ends = np.asarray(other_starts, np.float64), np.asarray(other_ends, np.float64)
+    times = (starts, ends, other_starts, other_ends)
+    # Of quarters, which share as much, no difference or sum is too large for a float.
+    starts, ends, other_starts, other_ends = (np.asarray(time, np.float64) / 4 for time in times)
     shared = np.clip(np.minimum(ends, other_ends) - np.maximum(starts, other_starts), 0, None)
     union = (ends - starts) + (other_ends - other_starts) - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)

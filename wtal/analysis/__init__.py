@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wtal.analysis.kinds import gains, kinds_at, mean_precision, profile
+from wtal.analysis.kinds import gains, kinds_at, profile
 from wtal.analysis.layout import lay_out, nearest
 from wtal.analysis.records import DEPTH, LOWEST, Analysis
 from wtal.analysis.traits import group, traits
@@ -53,7 +53,7 @@ def analyse(
     return Analysis(
         tiou=tiou,
         result=result,
-        map_at_tiou=mean_precision(layout, taken[0] >= 0, np.ones_like(ranks, bool), rules.interpolated),
+        map_at_tiou=layout.mean_precision(taken[0] >= 0, taken[0] < 0, rules.interpolated),
         profile=among,
         beyond=beyond,
         gains=gains(layout, taken >= 0, kinds, rules.interpolated),

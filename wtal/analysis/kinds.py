@@ -18,7 +18,7 @@ from wtal.analysis.records import (
     WRONG_LABEL,
     Gain,
 )
-from wtal.matching import Bools, Floats, Ints, average_precision
+from wtal.matching import Bools, Floats, Ints
 
 
 def kinds_at(hits: Bools, own: Floats, other: Floats, tiou: float) -> Ints:
@@ -52,20 +52,11 @@ def gains(layout: Layout, hits: Bools, kinds: Ints, interpolated: bool) -> dict[
 
     def scores(left_out: int) -> Floats:
         rows = zip(hits, kinds != left_out, strict=True)
-        return np.array([mean_precision(layout, hit, kept, interpolated) for hit, kept in rows])
+        return np.array([layout.mean_precision(hit, kept & ~hit, interpolated) for hit, kept in rows])
 
     before = scores(-1)
     gained = {name: scores(kind) - before for kind, name in enumerate(KINDS) if kind != TRUE_POSITIVE}
     return {name: Gain(float(more[0]), float(more[1:].mean())) for name, more in gained.items()}
-
-
-def mean_precision(layout: Layout, hits: Bools, kept: Bools, interpolated: bool) -> float:
-    """mAP at one tIoU of the predictions that are kept. N, N"""
-    precisions = [
-        average_precision(hits[None, rows][:, kept[rows]], count, interpolated)[0]
-        for rows, count in zip(layout.by_class, layout.instances.tolist(), strict=True)
-    ]
-    return float(np.mean(precisions))
 
 
 def _count(kinds: Ints) -> dict[str, int]:

@@ -1,6 +1,6 @@
-"""Predictions and actions laid out as a protocol compares them, and how much they overlap."""
+"""Predictions and actions laid out as a protocol compares them, how much they overlap and how precise they are."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from wtal import evaluate
 from wtal.evaluate import Ambiguous
-from wtal.matching import Floats, Intervals, Ints
+from wtal.matching import Bools, Floats, Intervals, Ints
 from wtal.protocols import Protocol
 from wtal.records import Proposals, Video
 from wtal.timeline import tiou
@@ -30,17 +30,30 @@ class Layout:
         """How many actions each class has. C"""
         return np.bincount(self.actions.label, minlength=len(self.classes))
 
-    @property
-    def by_class(self) -> Iterator[slice]:
-        """Each class's predictions."""
-        edges = np.searchsorted(self.proposals.label, np.arange(len(self.classes) + 1))
-        return (slice(first, last) for first, last in pairwise(edges.tolist()))
-
     def ranks(self) -> Floats:
         """How many predictions of its class are surer than each, for each action of the class. N"""
-        places = [np.arange(rows.stop - rows.start) for rows in self.by_class]
-        ranks: Floats = np.concatenate(places) / self.instances[self.proposals.label]
+        label = self.proposals.label
+        ranks: Floats = (np.arange(len(label)) - np.searchsorted(label, label)) / self.instances[label]
         return ranks
+
+    def mean_precision(
+        self, hits: Bools, wrong: Bools, interpolated: bool, among: Ints | None = None, usual: float | None = None
+    ) -> float:
+        """The mean over classes of their average precision at one tIoU: of these hits and false positives. N, N
+
+        Among so many instances of each class, its own if left out; classes of none are passed over. With `usual`
+        precision is as if each class had that many of them.
+        """
+        instances = self.instances if among is None else among
+        label, rows = self.proposals.label, np.flatnonzero(hits)
+        of, there = label[rows], instances[label[rows]]
+        before = np.append(0, wrong.cumsum())  # false positives before each row
+        worth = 1 if usual is None else usual / there
+        right = worth * (np.arange(1, len(rows) + 1) - np.searchsorted(of, of))
+        precision = right / (right + before[rows] - before[np.searchsorted(label, of)])
+        if interpolated:
+            precision = _envelope(precision, of)
+        return float((precision / there).sum() / np.count_nonzero(instances))
 
 
 def lay_out(
@@ -54,6 +67,13 @@ def lay_out(
     told = evaluate.lay_out(proposals, truth, rules, subset, ambiguous)
     kept = told.proposals[np.lexsort((-told.proposals.score, told.proposals.label))]
     return Layout(tuple(told.scored), tuple(told.classes), kept, told.actions)
+
+
+def _envelope(precision: Floats, label: Ints) -> Floats:
+    """The highest precision from each hit on, of its class; by class. H, H -> H"""
+    values, places = np.unique(precision, return_inverse=True)
+    shift = label * len(values)  # whole numbers, so that no class reaches into another and nothing is rounded
+    return values[np.maximum.accumulate((places - shift)[::-1])[::-1] + shift]
 
 
 def nearest(layout: Layout) -> tuple[Floats, Floats]:

@@ -45,17 +45,8 @@ def normalised_map(layout: Layout, taken: Ints, members: Bools, interpolated: bo
     usual = len(layout.actions) / len(layout.classes)
     there = np.bincount(layout.actions.label[members], minlength=len(layout.classes))
     ours = np.append(members, False)  # -1, the last: a false positive takes none
-    precisions = []
-    for rows, count in zip(layout.by_class, there.tolist(), strict=True):
-        if count:
-            hits, wrong = ours[taken[:, rows]], taken[:, rows] < 0
-            right = hits.cumsum(1) * (usual / count)
-            counted = right + wrong.cumsum(1)
-            precision = np.divide(right, counted, out=np.zeros_like(right), where=counted > 0)
-            if interpolated:
-                precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-            precisions.append((precision * hits).sum(1).mean() / count)
-    return float(np.mean(precisions))
+    at_tious = [layout.mean_precision(ours[took], took < 0, interpolated, there, usual) for took in taken]
+    return float(np.mean(at_tious))
 
 
 def sizes_of(values: Floats) -> Ints:

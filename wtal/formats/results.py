@@ -1,6 +1,5 @@
 """ActivityNet result files, `{"version", "results": {id: [{"label", "score", "segment"}]}}` <-> Proposals."""
 
-import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,18 +9,17 @@ from wtal.errors import DataError
 from wtal.files import write_json
 from wtal.formats.activitynet import load_json
 from wtal.formats.problem import short
+from wtal.formats.timelines.timeline import number, word
 from wtal.records import Proposal, Proposals
 
 
 def read_results(path: Path) -> Proposals:
     """Proposals by video, times in seconds, in the order of the file; no video need have any.
 
-    Raises DataError naming file and entry for a missing key, a wrong type, a number that is not finite
-    or an end before its start.
+    Raises DataError naming file and entry for a missing key, a wrong type, a number that is not finite,
+    a name that no other file could hold or an end before its start.
     """
     value, repeated = load_json(path)
-    if repeated:
-        raise DataError(f'{path}: "{repeated[0]}" appears twice, one would be lost; join the two entries')
     results = value.get("results") if isinstance(value, dict) else None
     if results is None and isinstance(value, dict) and "database" in value:
         raise DataError(
@@ -29,7 +27,11 @@ def read_results(path: Path) -> Proposals:
         )
     if not isinstance(results, dict):
         raise DataError(f'{path}: has no "results" of videos; use {{"results": {{id: [{{...}}]}}}}')
-    return {id: _read_video(entries, f"{path}, {id}") for id, entries in results.items()}
+    for id in results:
+        word(str(path), id, "id")
+    if repeated:
+        raise DataError(f'{path}: "{short(repeated[0])}" appears twice, one would be lost; join the two entries')
+    return {id: _read_video(entries, f"{path}, {short(id)}") for id, entries in results.items()}
 
 
 def write_results(path: Path, proposals: Proposals, version: str = "wtal") -> None:
@@ -40,13 +42,13 @@ def write_results(path: Path, proposals: Proposals, version: str = "wtal") -> No
 
 def require_results_place(path: Path, inputs: Iterable[Path] = ()) -> None:
     """Raise DataError, before the work, where results cannot be written or something else would be lost."""
-    if path.is_dir():
+    if path.is_dir() or path.name == "..":
         raise DataError(f"{path}: is a folder; name a file to write to")
-    if any(path.resolve() == other.resolve() for other in inputs):
+    if os.path.realpath(path) in map(os.path.realpath, inputs):  # `resolve` raises in a loop of links
         raise DataError(f"{path}: is one of the files to be read; name another to write to")
     if path.is_file() and not _holds_results(path):
         raise DataError(f"{path}: holds something else than results, which would be lost; name another file")
-    there = next(folder for folder in path.absolute().parents if folder.exists())
+    there = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise DataError(f"{path}: nothing can be written in {there}; name another place")
 
@@ -68,34 +70,21 @@ def _entry(proposal: Proposal) -> dict[str, Any]:
 def _read_video(entries: Any, where: str) -> list[Proposal]:
     if not isinstance(entries, list):
         raise DataError(f"{where}: is not a list of proposals; use [] for a video that has none")
-    found: list[Proposal] = []
-    for number, entry in enumerate(entries, start=1):
-        try:
-            start, end = entry["segment"]
-            found.append(_checked(entry["label"], start, end, entry["score"]))
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise DataError(f"{where}, proposal {number}: {_fault(entry, error)}") from error
-    return found
+    return [_proposal(entry, f"{where}, proposal {place}") for place, entry in enumerate(entries, start=1)]
 
 
-def _checked(label: Any, start: Any, end: Any, score: Any) -> Proposal:
-    """The proposal. Raises ValueError saying what is wrong with it."""
-    if not isinstance(label, str) or not label:
-        raise ValueError(f"label is {short(repr(label))}; use the name of a class")
-    for name, number in (("start", start), ("end", end), ("score", score)):
-        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-            raise ValueError(f"{name} is {short(repr(number))}; use a finite number")
-    if end < start:
-        raise ValueError(f"ends at {end} s before it starts at {start} s; swap the two times")
-    return Proposal(label, float(start), float(end), float(score))
-
-
-def _fault(entry: Any, error: Exception) -> str:
-    """What is wrong with an entry, in a sentence."""
+def _proposal(entry: Any, where: str) -> Proposal:
+    """The proposal of an entry, its label as it is. Raises DataError saying what is wrong with it."""
     if not isinstance(entry, dict):
-        return f'is {short(repr(entry))}; use {{"label", "score", "segment"}}'
-    if isinstance(error, KeyError):
-        return f'has no "{error.args[0]}"; use {{"label", "score", "segment"}}'
-    if isinstance(entry["segment"], list) and len(entry["segment"]) == 2:
-        return str(error)
-    return f"segment is {short(repr(entry['segment']))}; use [start, end] in seconds"
+        raise DataError(f'{where}: is {short(repr(entry))}; use {{"label", "score", "segment"}}')
+    missing = next((key for key in ("label", "score", "segment") if key not in entry), None)
+    if missing is not None:
+        raise DataError(f'{where}: has no "{missing}"; use {{"label", "score", "segment"}}')
+    label, segment = entry["label"], entry["segment"]
+    if not isinstance(segment, list) or len(segment) != 2:
+        raise DataError(f"{where}: segment is {short(repr(segment))}; use [start, end] in seconds")
+    word(where, label, "label")
+    start, end = number(where, segment[0], "start"), number(where, segment[1], "end")
+    if end < start:
+        raise DataError(f"{where}: ends at {end} s before it starts at {start} s; swap the two times")
+    return Proposal(label, start, end, number(where, entry["score"], "score"))

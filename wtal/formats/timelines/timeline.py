@@ -66,7 +66,7 @@ def word(where: str, value: Any, name: str) -> str:
         raise DataError(f"{where}: {name} is {short(repr(value))}; write a name there")
     if len(value) > MOST_LETTERS:
         raise DataError(f"{where}: {name} {short(repr(value))} has {len(value):,} letters; shorten it")
-    if any("\ud800" <= mark <= "\udfff" for mark in value):
+    if not value.isascii() and any("\ud800" <= mark <= "\udfff" for mark in value):
         raise DataError(f"{where}: {name} {short(ascii(value))} holds half a character; write it again")
     return value.strip()
 
@@ -86,13 +86,15 @@ def seconds(where: str, value: Any, name: str) -> float:
 
 def number(where: str, value: Any, name: str) -> float:
     """A finite number, also one written as text. Raises DataError for anything else."""
+    if type(value) is float and math.isfinite(value):  # of millions, nearly all
+        return value + 0.0  # no minus zero
     try:
         found = math.nan if isinstance(value, bool) or not isinstance(value, int | float | str) else float(value)
     except (ValueError, OverflowError):
         found = math.nan
     if not math.isfinite(found) or (isinstance(value, str) and "_" in value):  # Python takes 1_0 for 10
         raise DataError(f"{where}: {name} is {short(repr(value))}; use a finite number")
-    return found + 0.0  # no minus zero
+    return found + 0.0
 
 
 def joined(found: Iterable[tuple[str, Segment | None]]) -> list[Timeline]:
