@@ -412,3 +412,11 @@ def test_output_that_goes_nowhere(made):
     if Path("/dev/full").exists():
         code, said = shell(f"{command} >/dev/full")
         assert code != 0 and "Traceback" not in said and "no space left" in said.lower()
+
+
+@pytest.mark.parametrize("words", ["evaluate . {0}", "evaluate loop {0}", "evaluate {0} {0} --out ."])
+def test_paths_that_name_no_file(made, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    refused(*(word.format(made / "data" / "annotations.json") for word in words.split()))
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"]

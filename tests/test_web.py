@@ -1,6 +1,7 @@
 """The web page's server: nothing outside its folder, nobody it does not know, nothing lost."""
 
 import base64
+import errno
 import json
 import os
 import shutil
@@ -536,11 +537,25 @@ def test_findings_are_of_one_file_and_one_model(tmp_path):
 
 
 def test_whatever_goes_wrong_with_a_video_is_laid_to_it(tmp_path):
-    def find(task: Task, say: object) -> None:
-        raise PermissionError(13, "Permission denied", str(task.path))
+    task = Task(tmp_path / "a film.mp4", tmp_path / "found" / "key", {})
+    for place in (task.path, task.out):
 
-    told = _outcome(find, Task(tmp_path / "a film.mp4", tmp_path, {}), print)
-    assert not told.done and "Permission denied" in told.reason and str(tmp_path) not in told.reason
+        def find(task: Task, say: object, place: Path = place) -> None:
+            raise PermissionError(13, "Permission denied", str(place))
+
+        told = _outcome(find, task, print)
+        assert not told.done and "Permission denied" in told.reason and str(tmp_path) not in told.reason
+
+
+def test_a_full_disk_is_said_of_findings_too(tmp_path, monkeypatch):
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    found = Found({}, None, ("a",), (), np.arange(2) * 1.0, np.zeros(1, np.float32), np.zeros((1, 1), np.float16))
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DataError, match="the disk is full; free some space"):
+        write_found(tmp_path / "found", found)
+    assert not list(tmp_path.iterdir())
 
 
 # ---- the queue

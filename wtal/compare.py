@@ -7,7 +7,7 @@ from pathlib import Path
 from wtal.config import METHODS, Config
 from wtal.errors import ConfigError
 from wtal.experiment import require_actions
-from wtal.files import write_json
+from wtal.files import real, write_json
 from wtal.formats.plain import read_folder
 from wtal.jobs import Done, Job, Scoring, claim, result_of, run_jobs, write_cards
 from wtal.machine import cores
@@ -54,7 +54,7 @@ def compare(
 
 def data_names(datas: Sequence[Path]) -> dict[Path, str]:
     """Each data set folder once, under the shortest end of its path that tells it from the others."""
-    folders = {data.resolve(): data for data in datas}
+    folders = {real(data): data for data in datas}
     for count in range(1, max((len(path.parts) for path in folders), default=0) + 1):
         names = {data: "-".join(path.parts[-count:]).strip(os.sep) for path, data in folders.items()}
         if len(set(names.values())) == len(names):

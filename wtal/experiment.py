@@ -17,7 +17,7 @@ from wtal.dataset import held_out_ids
 from wtal.device import choose_device
 from wtal.errors import ConfigError, DataError
 from wtal.evaluate import evaluate, fitting_protocols
-from wtal.files import locked, write_json
+from wtal.files import locked, real, write_json
 from wtal.formats.plain import Folder, read_folder
 from wtal.formats.results import read_results, write_results
 from wtal.formats.thumos import read_ambiguous
@@ -191,18 +191,18 @@ def _require_files(files: Sequence[Path], out: Path | None, truth: Path, ambiguo
         raise DataError(
             f"{folder}: is a folder, not proposals; name files of proposals first, the ground truth last"
         )
-    places = [path.resolve() for path in files]
+    places = [real(path) for path in files]
     twice = next((path for number, path in enumerate(files) if places[number] in places[:number]), None)
     if twice is not None:
         raise DataError(f"{twice}: is named twice; name each file of proposals once")
-    read = [*places, *(path.resolve() for path in (truth, ambiguous) if path is not None and path.is_file())]
-    if out is not None and (out.resolve() in read or _is_of(truth, out)):
+    read = [*places, *(real(path) for path in (truth, ambiguous) if path is not None and path.is_file())]
+    if out is not None and (real(out) in read or _is_of(truth, out)):
         raise DataError(f"{out}: is one of the files to be read; name another to write to with --out")
 
 
 def _is_of(truth: Path, out: Path) -> bool:
     """Whether a file lies right in the folder of the ground truth and is not one that we wrote there."""
-    return out.is_file() and out.resolve().parent == truth.resolve() and out.name not in WRITTEN
+    return out.is_file() and real(out).parent == real(truth) and out.name not in WRITTEN
 
 
 def _held_out(folder: Folder, share: float, seed: int) -> frozenset[str]:
@@ -219,7 +219,7 @@ def _held_out(folder: Folder, share: float, seed: int) -> frozenset[str]:
 
 def _require_place(run: Path, folder: Folder) -> None:
     """Refuse a run folder in which something else would be overwritten."""
-    if run.resolve() == folder.path.resolve():
+    if real(run) == real(folder.path):
         raise DataError(f"{run}: is the data set itself; name another folder for the run")
     alien = next(iter(checkpoints(run)), None) if newest(run) is None else None
     if alien is not None:

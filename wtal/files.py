@@ -16,6 +16,11 @@ from wtal.errors import DataError
 LOCK = ".lock"
 
 
+def real(path: Path) -> Path:
+    """Where a path leads, links followed, whether something is there or not; never fails, as `resolve` does."""
+    return Path(os.path.realpath(path))
+
+
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary neighbour of `path`, then put it in place; nothing half written stays.
 

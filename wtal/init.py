@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wtal.errors import DataError
-from wtal.files import locked, read_json, write_json
+from wtal.files import locked, read_json, real, write_json
 from wtal.formats.activitynet import write_activitynet
 from wtal.formats.problem import Problem, as_problem, short
 from wtal.formats.tags import Row, add_up, parse_rows
@@ -59,7 +59,7 @@ def _require_ours(folder: Path, tags: Sequence[Path]) -> None:
     if (folder / LISTING).is_file():
         return
     table = (folder / "tags.csv").resolve()
-    given = {path.resolve() for path in tags}  # tables, and folders of tables
+    given = {real(path) for path in tags}  # tables, and folders of tables
     foreign = [folder / name for name in ("annotations.json", "dataset.json") if (folder / name).exists()]
     if table.exists() and given.isdisjoint([table, *table.parents]):
         foreign.append(folder / "tags.csv")
@@ -75,9 +75,9 @@ def _read_tables(tags: Iterable[Path]) -> tuple[list[Row], list[Problem]]:
     for said in tags:
         tables = _below(said) if said.is_dir() else [said]
         for table in tables:
-            if table.resolve() in seen:
+            if real(table) in seen:
                 continue
-            seen.add(table.resolve())
+            seen.add(real(table))
             try:
                 read, faults = parse_rows(table)
             except DataError as error:

@@ -20,7 +20,7 @@ from wtal.check import require_features
 from wtal.config import Config, flat
 from wtal.errors import ConfigError, DataError, WtalError, first_line
 from wtal.experiment import evaluate_file, localize_run, train_run
-from wtal.files import read_json, write_json
+from wtal.files import read_json, real, write_json
 from wtal.formats.plain import read_folder
 from wtal.protocols import TIOUS, find_protocol
 from wtal.result import Result
@@ -142,7 +142,7 @@ def claim(place: Path, data: Path) -> None:
     """Remember whose runs stand at `place`; refuse those of other data, or of these before they changed."""
     path, ours = place / "data.json", _fingerprint(data)
     if not path.is_file():
-        write_json(path, {"path": str(data.resolve()), "fingerprint": ours})
+        write_json(path, {"path": str(real(data)), "fingerprint": ours})
         return
     claimed = read_json(path)
     if not isinstance(claimed, dict) or claimed.get("fingerprint") != ours:

@@ -14,7 +14,7 @@ from typing import Any
 from wtal.benchmark.spec import Benchmark
 from wtal.errors import ConfigError, DataError
 from wtal.features import features_path
-from wtal.files import fingerprint, read_json, write_json
+from wtal.files import fingerprint, read_json, real, write_json
 from wtal.formats.actionformer import Grid, find_actionformer
 from wtal.formats.activitynet import with_training
 from wtal.formats.convert import convert, find_bundle, find_joint_features
@@ -88,7 +88,7 @@ def _known(out: Path, made_from: dict[str, Any], source: Path) -> dict[str, Any]
 def _require_apart(source: Path, out: Path) -> None:
     if not source.exists():
         raise DataError(f"{source}: there is no such folder or file; name the features")
-    ours, theirs = out.resolve(), source.resolve()
+    ours, theirs = real(out), real(source)
     if ours == theirs or theirs in ours.parents or ours in theirs.parents:
         raise ConfigError(f"{out}: and {source} lie in each other; name another --out")
 

@@ -157,7 +157,7 @@ def evaluate(
     if len(proposals) == 1 and protocol != "all":
         from wtal.report.tables import counted, map_table
 
-        place = out or proposals[0].with_name("results.json")
+        place = out or proposals[0].parent / "results.json"
         result = evaluate_file(proposals[0], truth, protocol, out=place, **options)
         console.print(map_table(result, classes=classes))
         for line in counted(result):
@@ -167,7 +167,7 @@ def evaluate(
 
         if classes:
             raise ConfigError("--classes is for one file under one protocol; leave it out, or name one of each")
-        place = out or proposals[0].with_name("evaluations.json")
+        place = out or proposals[0].parent / "evaluations.json"
         render(evaluate_files(proposals, truth, protocol, out=place, **options), console)
     say(f"written to {place}")
 

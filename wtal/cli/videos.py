@@ -134,14 +134,15 @@ def predict(
     from wtal.calibrate import cut_of
     from wtal.errors import DataError
     from wtal.extract.backbones import Choice
+    from wtal.files import real
     from wtal.formats.results import require_results_place, write_results
     from wtal.report.progress import watching
     from wtal.report.timeline_text import render
     from wtal.timelines import timelines
 
     choice = Choice(backbone, weights, flow_weights, device, precision)
-    videos = list({video.resolve(): video for video in videos}.values())
-    timeline_file = out.with_name("timeline.json")
+    videos = list({real(video): video for video in videos}.values())
+    timeline_file = out.parent / "timeline.json"
     for place in (out, timeline_file):
         require_results_place(place, videos)
     if out == timeline_file:

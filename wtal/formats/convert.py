@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wtal.errors import DataError
-from wtal.files import fingerprint, read_json, write_json
+from wtal.files import fingerprint, read_json, real, write_json
 from wtal.formats.about import MADE_UP
 from wtal.formats.actionformer import Grid, convert_actionformer, find_actionformer
 from wtal.formats.basnet import convert_basnet
@@ -44,7 +44,7 @@ def convert(
     """
     if not source.is_dir():
         raise DataError(f"{source}: there is no such folder; name the folder of the data set")
-    if out.resolve() == source.resolve():
+    if real(out) == real(source):
         raise DataError(f"{out}: is the source itself; give another folder to write to")
     try:
         made = _converted(source, out, progress, grid)

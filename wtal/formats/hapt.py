@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wtal.errors import DataError, first_line
 from wtal.features import features_path, write_features
+from wtal.files import real
 from wtal.formats.hapt_archive import FETCH, RECORDING, Files, raw_files
 from wtal.formats.plain import write_folder_info
 from wtal.formats.problem import short
@@ -50,7 +51,7 @@ def convert_hapt(
     Returns the sequences, each a whole minute; `progress` hears (done, total) recordings.
     Raises DataError where the archive is not this one, is damaged, or out of all proportion.
     """
-    if out.resolve() == archive.resolve():
+    if real(out) == real(archive):
         raise DataError(f"{out}: is the source itself; give another folder to write to")
     videos: list[Video] = []
     features: list[NDArray[np.float32]] = []

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from wtal.errors import DataError
-from wtal.files import write_json
+from wtal.files import real, write_json
 from wtal.formats.activitynet import load_json
 from wtal.formats.problem import short
 from wtal.formats.timelines.timeline import number, word
@@ -44,7 +44,7 @@ def require_results_place(path: Path, inputs: Iterable[Path] = ()) -> None:
     """Raise DataError, before the work, where results cannot be written or something else would be lost."""
     if path.is_dir() or path.name == "..":
         raise DataError(f"{path}: is a folder; name a file to write to")
-    if os.path.realpath(path) in map(os.path.realpath, inputs):  # `resolve` raises in a loop of links
+    if real(path) in map(real, inputs):
         raise DataError(f"{path}: is one of the files to be read; name another to write to")
     if path.is_file() and not _holds_results(path):
         raise DataError(f"{path}: holds something else than results, which would be lost; name another file")

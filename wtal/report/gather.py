@@ -14,7 +14,7 @@ from wtal.calibrate import cut_of
 from wtal.config import METHODS
 from wtal.errors import CheckpointError, DataError
 from wtal.evaluate import Ambiguous, Judged, evaluate, judge
-from wtal.files import read_json
+from wtal.files import read_json, real
 from wtal.formats.plain import Folder, read_folder
 from wtal.formats.results import read_results
 from wtal.formats.truth import find_ambiguous
@@ -97,13 +97,13 @@ def gather(
     results = {id: cut(proposals) for id, proposals in found.items()}
     known = any(video.actions for video in chosen)
     remembers = _has_memory(runs.main)
-    name, of = folder.path.resolve().name, chosen[0].subset
+    name, of = real(folder.path).name, chosen[0].subset
     return Report(
         title=f"{meta.config.method} on {name}",
         facts=(
             ("method", meta.config.method),
             ("data set", f"{name}, {of or 'videos without a subset'}"),
-            ("run", f"{runs.main.resolve().parent.name}/{runs.main.name}, step {meta.step:,}"),
+            ("run", f"{real(runs.main).parent.name}/{runs.main.name}, step {meta.step:,}"),
             ("features", str(meta.provenance or f"{sum(meta.modalities):,} numbers a snippet")),
             ("a snippet", f"{meta.clock.stride:g} s"),
         ),
@@ -186,7 +186,7 @@ def video_files(folder: Folder, place: Path, videos: Sequence[Video], out: Path)
     there = {video.id: files[video.id] for video in videos if video.id in files and files[video.id].is_file()}
     if not there:
         raise DataError(f"{place}: no file in it is called as a video of {folder.path} is; name their folder")
-    return {id: _address(path.resolve(), out.resolve().parent) for id, path in there.items()}
+    return {id: _address(real(path), real(out).parent) for id, path in there.items()}
 
 
 def _score(
@@ -231,7 +231,7 @@ def _seeds(place: Path, pattern: str) -> list[Path]:
 
 def _claimed(run: Path) -> Path | None:
     """The data set that `wtal compare` wrote beside the methods."""
-    path = run.resolve().parent.parent / "data.json"
+    path = real(run).parent.parent / "data.json"
     said = read_json(path) if path.is_file() else None
     return Path(said["path"]) if isinstance(said, dict) and isinstance(said.get("path"), str) else None
 

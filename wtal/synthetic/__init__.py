@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from wtal.errors import DataError
-from wtal.files import read_json, write_folder_whole, write_json
+from wtal.files import read_json, real, write_folder_whole, write_json
 from wtal.records import Video
 from wtal.synthetic.making import make_sequence, make_sequences, make_world
 from wtal.synthetic.settings import SyntheticConfig
@@ -22,7 +22,7 @@ def write_synthetic(folder: Path, settings: SyntheticConfig | None = None, seed:
     data set in `folder` is replaced; raises DataError when the folder holds anything else.
     """
     settings = settings or SyntheticConfig()
-    folder = folder.resolve()
+    folder = real(folder)
     _check_replaceable(folder)
     write_folder_whole(folder, lambda part: _write_parts(part, settings, seed))
 

@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from wtal import __version__
 from wtal.errors import DataError
-from wtal.files import read_json, write_folder_whole, write_json, write_text
+from wtal.files import read_json, real, write_folder_whole, write_json, write_text
 from wtal.records import Video
 from wtal.synthetic.stories import Movie, MovieConfig, make_movies
 
@@ -44,7 +44,7 @@ def write_movies(
     where they lie already nothing is done, and False comes back. `done` hears (movies written, all). An older set
     in `folder` is replaced; raises DataError when the folder holds anything else.
     """
-    settings, folder = settings or MovieConfig(), folder.resolve()
+    settings, folder = settings or MovieConfig(), real(folder)
     values = json.loads(json.dumps(asdict(settings)))  # as they will be read: lists in place of tuples
     about = {"made": f"by wtal {__version__} from a seed", "seed": seed, "settings": values}
     if _is_there(folder, about):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wtal.errors import ConfigError, DataError
-from wtal.files import write_folder_whole, write_json
+from wtal.files import real, write_folder_whole, write_json
 from wtal.formats.convert import REHEARSAL as MARK
 from wtal.formats.plain import unusable_ids
 from wtal.formats.problem import raise_first
@@ -44,7 +44,7 @@ def write_rehearsal(
     if not 0 < share <= 1:
         raise ConfigError(f"--share is {share:g}; use a number above 0, at most 1")
     _require_replaceable(out)
-    if out.resolve() in (annotations.resolve(), *annotations.resolve().parents):
+    if real(out) in (real(annotations), *real(annotations).parents):
         raise DataError(f"{out}: holds the annotations themselves; name another folder")
     signal = signal or SignalConfig()
     known = read_rehearsed(annotations, signal.seed)
@@ -69,7 +69,7 @@ def write_rehearsal(
         about = {"annotations": str(annotations.absolute()), "layout": layout, "share": share}
         write_json(folder / MARK, {**about, **asdict(signal), "videos": len(videos)})
 
-    write_folder_whole(out.resolve(), write)
+    write_folder_whole(real(out), write)
     return tuple(videos)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from wtal.calibrate import read_calibration
 from wtal.files import write_whole
@@ -65,7 +65,8 @@ def write_found(path: Path, found: Found) -> None:
         "cas": np.ascontiguousarray(found.cas, np.float16),
     }
     told = json.dumps({"state": dict(found.state), "fps": found.fps, "classes": found.classes})
-    write_whole(path, lambda part: save_file(tensors, part, {"found": told}))
+    content = save(tensors, {"found": told})  # not by itself to a file: a full disk is no OSError there
+    write_whole(path, lambda part: part.write_bytes(content))
 
 
 def read_found(path: Path, state: Mapping[str, str | int]) -> Found | None:

@@ -92,8 +92,10 @@ def _outcome(find: Callable[[Task, Callable[[Told], None]], None], task: Task, s
         return Told(done=True)
     except Exception as error:  # of decoders and disks, which raise what they like
         why = str(error) if isinstance(error, WtalError) else first_line(error)
-        # Where the folder lies on this machine is nobody's business who looks at the page.
-        return Told(reason=why.replace(str(task.path), task.path.name))
+        # Where the folders lie on this machine is nobody's business who looks at the page.
+        for path in (task.path, task.out):
+            why = why.replace(str(path), path.name)
+        return Told(reason=why)
 
 
 def _find(
