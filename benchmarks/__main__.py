@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import evaluation, extraction, full_size, length, peers, training, videos
+from benchmarks import evaluation, extraction, full_size, length, pages, peers, training, videos
 from benchmarks.measure import ROOT, machine
 from wtal.files import write_text
 
@@ -14,6 +14,7 @@ TOPICS = {
     "extraction": ("I3D", extraction.rows),
     "videos": ("Extraction at scale", videos.rows),
     "full_size": ("The full size", full_size.rows),
+    "pages": ("The report", pages.rows),
 }
 
 
