@@ -4,6 +4,7 @@
 demo/report.html. `python -m docs.screenshots ADDRESS` draws the web page: ADDRESS is what `wtal serve` printed.
 """
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 
 from playwright.sync_api import sync_playwright
 
+SAVED = "2026-01-01T12:00:00Z"
 DOCS = Path(__file__).parent
-SETTLED = "document.activeElement.blur(); new Promise(done => setTimeout(done, 500))"
+SETTLED = "document.activeElement.blur(); new Promise(done => setTimeout(done, 1000))"
 
 
 def report(shown: Any, page: Path) -> None:
@@ -28,9 +30,14 @@ def report(shown: Any, page: Path) -> None:
 
 
 def web(shown: Any, address: str) -> None:
-    """docs/web.png: the first video that was looked at, its second segment chosen."""
+    """docs/web.png: the first video, which was looked at before, and an edge corrected; nothing of it is kept."""
+    shown.route("**/corrections", lambda asked: asked.fulfill(json={"revision": 0, "saved": SAVED}))
     shown.goto(address)
-    shown.locator("#segments button").nth(1).click()
+    shown.locator("#segments button").first.wait_for()
+    shown.locator("#lanes").focus()
+    for key in ("ArrowDown", *["ArrowRight"] * 4, "]", "ArrowDown", "ArrowRight"):
+        shown.keyboard.press(key)
+    shown.locator("#saved", has_text=re.compile("^saved")).wait_for()
     shown.evaluate(SETTLED)
     shown.screenshot(path=DOCS / "web.png")
 
@@ -44,6 +51,7 @@ def main(what: str) -> None:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
         shown = browser.new_page(viewport={"width": 1200, "height": 900}, color_scheme="light")
         if what.startswith("http"):
+            shown.set_viewport_size({"width": 1200, "height": 1260})
             web(shown, what)
         else:
             shown.set_viewport_size({"width": 1200, "height": 840})
