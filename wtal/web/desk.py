@@ -12,7 +12,7 @@ from wtal import checkpoint
 from wtal.calibrate import fingerprint_of
 from wtal.errors import DataError
 from wtal.extract.backbones import Choice
-from wtal.files import locked
+from wtal.files import locked, real
 from wtal.formats.timelines.convert import write_timelines
 from wtal.formats.timelines.known import FORMATS, Format, format_named
 from wtal.formats.timelines.losses import losses
@@ -49,7 +49,7 @@ class Desk:
         """What holds for all videos."""
         return {
             "folder": self.library.folder.name,
-            "run": self.run.resolve().name,
+            "run": "/".join(real(self.run).parts[-2:]),
             "classes": self.meta.classes,
             "operating": self.operating.said,
             "formats": [{"name": known.name, "ending": known.ending} for known in FORMATS],

@@ -91,18 +91,28 @@ const picture = ({ canvas, overview, clock, book, view }) => {
     });
   }
 
-  function drawSegments(pen, block) {
-    const tall = block.step - 3, dots = [], range = view.video.surest - view.video.weakest;
+  // Where the visible segments lie, in pixels; of thousands on one pixel the one that is seen there is enough.
+  function spots(block) {
+    const l = left(), r = l + span(), found = [], dots = new Map();
     for (const segment of block.segments) {
       if (segment.end < view.from || segment.start > view.to) continue;
-      const x = Math.max(xOf(segment.start), left() - 4), w = Math.max(2, Math.min(xOf(segment.end), left() + span() + 4) - x);
-      const y = block.y + block.row.get(segment) * block.step, colour = fill(segment.label);
+      const x = Math.max(xOf(segment.start), l - 4), row = block.row.get(segment);
+      const spot = { segment, x, w: Math.max(2, Math.min(xOf(segment.end), r + 4) - x), row };
+      if (spot.w > 2 || segment === view.hovered || segment === view.chosen) { found.push(spot); continue; }
+      const dot = row * 65536 + Math.round(x), before = dots.get(dot);
+      if (before !== undefined && !block.faint) continue;
+      if (before !== undefined) found[before] = null;
+      dots.set(dot, found.length);
+      found.push(spot);
+    }
+    return found.filter(Boolean);
+  }
+
+  function drawSegments(pen, block) {
+    const tall = block.step - 3, range = view.video.surest - view.video.weakest;
+    for (const { segment, x, w, row } of spots(block)) {
+      const y = block.y + row * block.step, colour = fill(segment.label);
       const marked = segment === view.hovered || segment === view.chosen;
-      if (w <= 2 && !block.faint && !marked) { // of thousands on one pixel the first is enough
-        const dot = Math.round(x), row = block.row.get(segment);
-        if (dots[row] === dot) continue;
-        dots[row] = dot;
-      }
       if (block.outlined) {
         pen.fillStyle = colour; pen.globalAlpha = 0.14; pen.fillRect(x, y, w, tall);
         pen.globalAlpha = 1; pen.strokeStyle = line(segment.label); pen.lineWidth = marked ? 2.5 : 1.5;
