@@ -614,7 +614,7 @@ def test_one_video_is_one_file(proposals, tmp_path):
     [
         (("p", "o.srt"), "holds 2 videos, and a file of srt one; take one with --video"),
         (("p", "o.srt", "--video", "d"), "has no video 'd'; it has a.b, c"),
-        (("p", "o.json"), "could be of several formats; say which with --to, one of results, activitynet"),
+        (("p", "o.json"), "could be of several formats; say which with --to, one of via, labelstudio"),
         (("p", "o.csv"), "say which with --to, one of csv, boris"),
         (("p", "o"), "say which with --to"),
         (
@@ -623,7 +623,7 @@ def test_one_video_is_one_file(proposals, tmp_path):
         ),
         (("p", "o.json", "--to", "labelstudio", "--fps", "0"), "labelstudio counts frames"),
         (("p", "o.json", "--to", "via", "--fps", "25"), "neither results nor via counts frames; leave out --fps"),
-        (("p", "o.json", "--to", "viaa"), "there is no format 'viaa'; choose one of results, "),
+        (("p", "o.json", "--to", "viaa"), "there is no format 'viaa'; choose one of csv, vtt, "),
         (("p", "o.csv", "--to", "csv", "--from", "vtt"), "a WebVTT file begins with WEBVTT"),
         (("p", "p", "--to", "via"), "is the source itself"),
         (("p", "o", "--to", "srt", "--stride", "4"), "timelines have no snippets; leave out --stride and --window"),
@@ -633,7 +633,7 @@ def test_one_video_is_one_file(proposals, tmp_path):
         (("nowhere", "o"), "there is no such file or folder"),
         (("nowhere.srt", "o.vtt", "--from", "srt"), "there is no such file"),
         (("nowhere.eaf", "o.vtt", "--from", "elan"), "no such file"),
-        ((".", "o", "--to", "srt"), "has no file ending in .vtt or .srt or .eaf or .txt"),
+        ((".", "o", "--to", "srt"), "has no file ending in .vtt or .srt or .txt or .eaf"),
     ],
 )
 def test_a_wrong_command_is_one_sentence(arguments, sentence, proposals, tmp_path, monkeypatch):

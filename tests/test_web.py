@@ -35,12 +35,14 @@ from wtal.formats.timelines.known import FORMATS
 from wtal.formats.timelines.timeline import Segment
 from wtal.records import Proposal
 from wtal.web import upload
-from wtal.web.corrections import Corrections, OutdatedError, checked
-from wtal.web.found import Found, read_found, write_found
-from wtal.web.guard import is_loopback
+from wtal.web.corrections import Corrections, OutdatedError
+from wtal.web.found import Found, place_of, read_found, write_found
+from wtal.web.guard import is_everywhere, is_loopback
 from wtal.web.jobs import Jobs
-from wtal.web.library import Library, MissingError, key_of
-from wtal.web.serve import token_of
+from wtal.web.library import File, Library, MissingError, key_of
+from wtal.web.moves import moves
+from wtal.web.saved import Saved, checked
+from wtal.web.serve import _listening, token_of
 from wtal.web.upload import checked_name
 from wtal.web.worker import Task, Told, _outcome
 
@@ -110,7 +112,7 @@ def test_every_format_is_taken_along_and_read_back(page, tmp_path, known):
     )
     assert saved.status == 200
     told = page.get(f"/api/videos/{key}/export/{known.name}")
-    assert told["file"] == f"film 3{known.ending}"
+    assert told["file"] == f"film 3{'' if known.one_video else f' {known.name}'}{known.ending}"
     (tmp_path / told["file"]).write_bytes(base64.b64decode(told["content"]))
     read, found = read_timelines(tmp_path / told["file"], known.name, 10.0 if known.frames else None)
     assert found is known
@@ -290,6 +292,73 @@ def test_with_a_token_only_those_who_bring_it(own_videos, films, tmp_path):
             assert page.ask("GET", "/api/videos", headers=headers | {"Origin": "http://evil.example"}).status == 403
 
 
+@pytest.mark.parametrize("label", ["a\0", "a\rb", "1 to 2", "10-20", "a[b]", "a;b"])
+def test_no_label_spoils_the_table_of_tags(label):
+    with pytest.raises(DataError, match="cannot be a label in a table of tags; leave out"):
+        checked([{"label": label, "start": 0, "end": 1}])
+
+
+def test_a_full_disk_is_worth_another_try(page, monkeypatch):
+    def full(*asked: object) -> None:
+        raise DataError("it is full") from OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("wtal.web.corrections.write_json", full)
+    path = f"/api/videos/{page.videos()[FILM]['key']}/corrections"
+    assert page.send("PUT", path, {"revision": 0, "segments": []}).status == 503
+
+
+def test_what_is_our_fault_keeps_its_traceback(page, monkeypatch, caplog):
+    def wrong(*asked: object) -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(type(page.desk), "about", wrong)
+    answer = page.ask("GET", "/api/desk")
+    assert answer.status == 500 and "see what it prints" in answer.json["error"]
+    wait_for(lambda: caplog.records)
+    assert caplog.records[0].exc_info[0] is ZeroDivisionError
+
+
+def test_many_are_asked_for_at_once_and_who_is_gone_is_left_out(page, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Jobs, "ask", lambda self, *keys: asked.append(keys))
+    key = page.videos()[FILM]["key"]
+    assert page.send("POST", "/api/jobs", {"keys": ["nobody", key]}).status == 202
+    assert asked == [(key,)]
+    for wrong in ([], {"keys": "a"}, {"keys": [1]}):
+        assert page.send("POST", "/api/jobs", wrong).status == 400
+
+
+def test_a_folder_whose_name_is_no_text_is_served(own_videos, tmp_path):
+    films = Path(os.fsdecode(os.fsencode(tmp_path) + b"/films\xff"))
+    films.mkdir()
+    (films / "a\rb.mp4").write_bytes(b"no table of tags could name it")
+    with served(own_videos / "run", films, tmp_path / "store") as page:
+        assert page.get("/api/desk")["folder"] == "films?" and page.videos() == {}
+
+
+def test_an_upload_that_crawls_is_given_up(page, films, monkeypatch):
+    monkeypatch.setattr(upload, "SILENCE", 0.2)
+
+    def crawling() -> Iterator[bytes]:
+        for _ in range(30):
+            time.sleep(0.1)
+            yield b"x"
+
+    try:
+        answer = page.ask("PUT", "/api/uploads/slow.mp4", crawling())
+    except OSError:  # the server has answered and gone before all is sent
+        return
+    assert answer.status == 400 and "bytes a second" in answer.json["error"]
+
+
+def test_all_addresses_are_reached_by_both_families():
+    assert all(map(is_everywhere, ("0.0.0.0", "::", "::0"))) and not any(map(is_everywhere, ("127.0.0.1", "a", "")))
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    with _listening("::", 0) as listening:
+        socket.create_connection(("127.0.0.1", listening.getsockname()[1])).close()
+
+
 # ---- uploads
 
 
@@ -390,8 +459,8 @@ def test_who_did_not_see_the_last_save_does_not_overwrite_it(page):
 
 
 @pytest.mark.parametrize("key", ["%00", "a" * 300, "..%5Cjobs"])
-def test_to_discard_what_was_never_saved_touches_no_file(page, key):
-    assert page.ask("DELETE", f"/api/videos/{key}/corrections?revision=0").status == 200
+def test_to_discard_what_is_not_there_touches_no_file(page, key):
+    assert page.ask("DELETE", f"/api/videos/{key}/corrections?revision=0").status == 404
 
 
 @pytest.mark.parametrize(
@@ -514,30 +583,165 @@ def test_the_list_shows_what_was_corrected_where_the_video_is_now(page, films):
     (films / "after.mp4").unlink()
 
 
+def print_of(file: File) -> str:
+    """What tests take for a fingerprint: `changed` stands for the content."""
+    return f"{file.size} {file.changed}"
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=7, unique=True), st.data())
+@hypothesis(max_examples=200, deadline=None)
+def test_after_any_renaming_each_correction_is_at_its_video(places, data):
+    """Chains, swaps and circles too."""
+    before = {place: File(f"{place}.mp4", 7, content) for content, place in enumerate(places)}
+    after = data.draw(st.permutations(range(12)).map(lambda order: order[: len(places)]))
+    files = {place: File(f"{place}.mp4", 7, content) for content, place in enumerate(after)}
+    saved = {file.key: Saved(file.name, 1, "now", (), print_of(file)) for file in before.values()}
+    found = moves(saved, by_key(files), set(before.values()), print_of)
+    now = {found.get(key, key): one.fingerprint for key, one in saved.items()}
+    assert now == {file.key: print_of(file) for file in files.values()}
+
+
+def by_key(files: dict[int, File]) -> dict[str, File]:
+    return {file.key: file for file in files.values()}
+
+
+def test_a_copy_is_no_move_and_the_later_correction_goes_first():
+    a, copy, new = File("a.mp4", 7, 1), File("copy.mp4", 7, 1), File("new.mp4", 7, 1)
+    other = File("a.mp4", 7, 2)  # made again, under the same name
+    one = {a.key: Saved("a.mp4", 5, "now", (), print_of(a))}
+    files = {file.key: file for file in (a, copy)}
+    assert moves(one, files, set(), print_of) == {}
+    assert moves(one, {copy.key: copy, other.key: other}, {a, copy}, print_of) == {}
+    assert moves(one, {copy.key: copy, other.key: other}, set(), print_of) == {}
+    assert moves(one, {copy.key: copy}, {a, copy}, print_of) == {a.key: copy.key}
+    assert moves(one, {copy.key: copy, new.key: new}, {a, copy}, print_of) == {a.key: new.key}
+    older = one | {copy.key: Saved("copy.mp4", 3, "before", (), print_of(a))}
+    assert moves(older, {new.key: new}, {a, copy}, print_of) == {a.key: new.key}
+    corrected = one | {copy.key: Saved("copy.mp4", 9, "now", (), print_of(a))}
+    assert moves(corrected, files, {a, copy}, print_of) == {}
+    kept = one | {new.key: Saved("new.mp4", 9, "now", (), "")}
+    assert moves(kept, {new.key: new}, {a}, print_of) == {}, "what has a correction of its own is handed none"
+    unreadable = moves(one, {a.key: a, new.key: new}, {a}, lambda file: "" if file == a else print_of(file))
+    assert unreadable == {}
+
+
+def swapped(tmp_path: Path) -> tuple[Library, Corrections]:
+    """Two videos that were corrected, and changed their names since."""
+    films, kept = tmp_path / "films", tmp_path / "corrections"
+    for folder in (films, kept):
+        folder.mkdir()
+    for name in "ab":
+        (films / f"{name}.mp4").write_bytes(name.encode() * 9)
+    library, corrections = Library(films), Corrections(kept, tmp_path / "tags.csv")
+    for file in library.files().values():
+        corrections.save(file.key, file.name, [Segment(file.name[0], 0, 1, None)], 0, library.fingerprint(file))
+    corrections.follow(library.files(), library.fingerprint)
+    for old, new in (("a", "c"), ("b", "a"), ("c", "b")):
+        (films / f"{old}.mp4").rename(films / f"{new}.mp4")
+    library.look_again()
+    return library, corrections
+
+
+def labels_at(corrections: Corrections) -> dict[str, str]:
+    return {name: corrections.of(key_of(f"{name}.mp4")).segments[0].label for name in "ab"}
+
+
+def test_a_swap_that_is_broken_off_is_ended_by_whoever_writes_next(tmp_path, monkeypatch):
+    library, corrections = swapped(tmp_path)
+    written = []
+
+    def full(path: Path, value: object) -> None:
+        if len(written) == 2:
+            raise DataError("the disk is full")
+        written.append(path)
+        write_json(path, value)
+
+    monkeypatch.setattr("wtal.web.corrections.write_json", full)
+    with pytest.raises(DataError):
+        corrections.follow(library.files(), library.fingerprint)
+    assert labels_at(corrections) == {"a": "b", "b": "a"}
+    with pytest.raises(DataError):
+        corrections.save(key_of("a.mp4"), "a.mp4", [], corrections.of(key_of("a.mp4")).revision)
+    monkeypatch.undo()
+    again = Corrections(tmp_path / "corrections", tmp_path / "tags.csv")
+    assert labels_at(again) == {"a": "b", "b": "a"}
+    corrections.save(key_of("a.mp4"), "a.mp4", [Segment("c", 0, 1, None)], corrections.of(key_of("a.mp4")).revision)
+    again = Corrections(tmp_path / "corrections", tmp_path / "tags.csv")
+    assert labels_at(again) == {"a": "c", "b": "a"}
+    assert not (tmp_path / "corrections" / "moving.json").exists()
+
+
+def test_a_folder_that_is_renamed_writes_the_table_once(tmp_path, monkeypatch):
+    films, kept = tmp_path / "films", tmp_path / "corrections"
+    kept.mkdir()
+    (films / "old").mkdir(parents=True)
+    library, corrections = Library(films), Corrections(kept, tmp_path / "tags.csv")
+    for number in range(50):
+        (films / "old" / f"{number}.mp4").write_bytes(f"{number:9}".encode())
+    for file in library.files().values():
+        corrections.save(file.key, file.name, [], 0, library.fingerprint(file))
+    corrections.follow(library.files(), library.fingerprint)
+    (films / "old").rename(films / "new")
+    library.look_again()
+    written = []
+    monkeypatch.setattr("wtal.web.corrections.write_text", lambda *asked: written.append(asked))
+    corrections.follow(library.files(), library.fingerprint)
+    assert len(written) == 1
+    assert all(corrections.of(key).video == file.name for key, file in library.files().items())
+    assert set(corrections.moved.values()) == set(library.files())
+
+
+def test_what_is_saved_of_a_video_that_just_went_is_refused_and_nothing_known_is_forgotten(page, films):
+    shutil.copy(films / FILM, films / "goes.mp4")
+    page.desk.library.look_again()
+    path = f"/api/videos/{page.videos()['goes.mp4']['key']}/corrections"
+    (films / "goes.mp4").rename(films / "away.mp4")
+    assert page.send("PUT", path, {"revision": 0, "segments": []}).status == 404
+    (films / "away.mp4").rename(films / "goes.mp4")
+    saved = page.send("PUT", path, {"revision": 0, "segments": []})
+    assert saved.status == 200 and page.desk.corrections.of(key_of("goes.mp4")).fingerprint
+    (films / "goes.mp4").rename(films / "went.mp4")
+    page.desk.library.look_again()
+    assert page.videos()["went.mp4"]["corrected"]
+    assert page.get("/api/videos")["moved"][key_of("goes.mp4")] == key_of("went.mp4")
+    assert page.ask("DELETE", f"{path}?revision={saved.json['revision']}").status == 404, "it is not there any more"
+    new = f"/api/videos/{key_of('went.mp4')}/corrections"
+    assert not page.get(f"/api/videos/{key_of('went.mp4')}")["replaced"]
+    (films / "went.mp4").write_bytes(b"another film")
+    page.desk.library.look_again()
+    assert page.get(f"/api/videos/{key_of('went.mp4')}")["replaced"]
+    assert page.ask("DELETE", f"{new}?revision={saved.json['revision']}").status == 200
+    (films / "went.mp4").unlink()
+
+
 # ---- what was found
 
 
 def test_findings_are_of_one_file_and_one_model(tmp_path):
     draw = np.random.default_rng(0)
-    state = {"video": "a.mp4", "size": 3, "changed": 4, "model": "m"}
+    file = File("a.mp4", 3, 4)
     proposals = (Proposal("b", 0.25, 1.5, 0.75), Proposal("a", 1.0, 2.0, 1e-12))
     curves = np.arange(5) * 0.64, draw.random(4, np.float32), draw.random((4, 2)).astype(np.float16)
-    found = Found(state, 25.0, ("a", "b"), proposals, *curves)
-    path = tmp_path / "f.safetensors"
-    assert read_found(path, state) is None
+    found = Found("a.mp4", "3 abc", 25.0, ("a", "b"), proposals, *curves)
+    path = place_of(tmp_path, file, "m")
+    path.parent.mkdir()
+    assert read_found(path, file, str) is None
     write_found(path, found)
-    back = read_found(path, state)
-    assert (back.state, back.fps, back.classes, back.proposals) == (state, 25.0, ("a", "b"), proposals)
+    back = read_found(path, file, str)
+    assert (back.video, back.fps, back.classes, back.proposals) == ("a.mp4", 25.0, ("a", "b"), proposals)
     for one, other in zip(curves, (back.edges, back.attention, back.cas), strict=True):
         np.testing.assert_array_equal(one, other)
-    for part, value in (("size", 5), ("changed", 5), ("model", "other")):
-        assert read_found(path, state | {part: value}) is None
+    others = File("a.mp4", 5, 4), File("a.mp4", 3, 5)
+    assert len({place_of(tmp_path, file, "other"), path, *(place_of(tmp_path, one, "m") for one in others)}) == 4
+    moved = File("b.mp4", 3, 4)
+    assert place_of(tmp_path, moved, "m") == path
+    assert read_found(path, moved, lambda _: "3 abc") is back and read_found(path, moved, lambda _: "3 x") is None
     path.write_bytes(path.read_bytes()[:-9])
-    assert read_found(path, state) is None, "damaged, so it is made again"
+    assert read_found(path, file, str) is None, "damaged, so it is made again"
 
 
 def test_whatever_goes_wrong_with_a_video_is_laid_to_it(tmp_path):
-    task = Task(tmp_path / "a film.mp4", tmp_path / "found" / "key", {})
+    task = Task(tmp_path / "a film.mp4", tmp_path / "found" / "key")
     for place in (task.path, task.out):
 
         def find(task: Task, say: object, place: Path = place) -> None:
@@ -551,7 +755,9 @@ def test_a_full_disk_is_said_of_findings_too(tmp_path, monkeypatch):
     def full(path: Path, content: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    found = Found({}, None, ("a",), (), np.arange(2) * 1.0, np.zeros(1, np.float32), np.zeros((1, 1), np.float16))
+    found = Found(
+        "", "", None, ("a",), (), np.arange(2) * 1.0, np.zeros(1, np.float32), np.zeros((1, 1), np.float16)
+    )
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(DataError, match="the disk is full; free some space"):
         write_found(tmp_path / "found", found)
@@ -591,7 +797,7 @@ def queue(tmp_path: Path) -> tuple[Jobs, list[str], threading.Semaphore]:
     def task(key: str) -> Task:
         if key == "gone":
             raise DataError("gone: was moved or deleted")
-        return Task(Path(key), Path("out"), {})
+        return Task(Path(key), Path("out"))
 
     return Jobs(tmp_path / "jobs.json", task, lambda: Hand(seen, step)), seen, step
 
@@ -718,15 +924,11 @@ def test_a_killed_worker_fails_its_job_alone_and_a_new_server_finds_all(own_vide
         with pytest.raises(DataError, match="another process"), served(run, films, store):
             pass
         keys = {name: video["key"] for name, video in page.videos().items()}
+        others = workers()
         page.ask("POST", f"/api/videos/{keys['film 0.mp4']}/job")
-        page.wait("film 0.mp4", "working")
-        children = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=True
-        ).stdout.split()
-        workers = [int(pid) for pid in children if "spawn_main" in command_of(pid)]
-        assert workers
-        for pid in workers:
-            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: workers() - others)
+        (worker,) = workers() - others
+        os.kill(worker, signal.SIGKILL)
         video = page.wait("film 0.mp4", "failed")
         assert "killed (SIGKILL)" in video["reason"]
         page.found("film 0.mp4")
@@ -742,11 +944,11 @@ def test_a_killed_worker_fails_its_job_alone_and_a_new_server_finds_all(own_vide
         page.wait("film 2.mp4", "done")
 
 
-def command_of(pid: str) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
+def workers() -> set[int]:
+    """The processes that servers of ours have started."""
+    asked = ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())]
+    told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()
+    return {int(line.split()[0]) for line in told if "spawn_main" in line}
 
 
 def test_the_command_says_where_to_go_and_stops_when_told(own_videos, films, tmp_path):

@@ -132,7 +132,7 @@ def fingerprint(*places: Path) -> str:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, way_out: str = "wait for it, or name another folder") -> Iterator[None]:
     """Make the folder and hold it: no other process writes there meanwhile. A killed process holds nothing.
 
     Raises DataError when another process holds it, or the folder cannot be made.
@@ -144,7 +144,7 @@ def locked(folder: Path) -> Iterator[None]:
         raise DataError(f"{folder}: cannot be the folder to write to, {_reason(error)}; name another") from error
     with held:
         if not _hold(held):
-            raise DataError(f"{folder}: another process is writing there; wait for it, or name another folder")
+            raise DataError(f"{folder}: another process is writing there; {way_out}")
         yield
 
 

@@ -39,7 +39,7 @@ def analyse(
     from wtal.analysis import analyse as analyse_proposals
     from wtal.files import write_json
     from wtal.formats.results import read_results
-    from wtal.formats.truth import find_ambiguous, read_truth
+    from wtal.formats.truth import find_ambiguous, read_timed_truth
     from wtal.report.analysis_plot import draw_analysis
     from wtal.report.analysis_table import render
 
@@ -47,7 +47,7 @@ def analyse(
     numbers, picture = folder / "analysis.json", folder / "analysis.png"
     _require_places(proposals, folder, (proposals, truth), (numbers, picture))
     found = analyse_proposals(
-        read_results(proposals), read_truth(truth), protocol, tiou, subset, find_ambiguous(truth)
+        read_results(proposals), read_timed_truth(truth), protocol, tiou, subset, find_ambiguous(truth)
     )
     write_json(numbers, found.to_json())  # first, as a picture without it is taken for yours
     draw_analysis(picture, found)

@@ -40,13 +40,13 @@ def errors(
     from wtal.analysis import analyse
     from wtal.analysis.records import SIZES
     from wtal.formats.results import read_results
-    from wtal.formats.truth import find_ambiguous, read_truth
+    from wtal.formats.truth import find_ambiguous, read_timed_truth
     from wtal.report.analysis_table import LIMITS, what_counts
     from wtal.report.paper_plots import draw, errors_figure, require_place
 
     require_place(out, proposals, truth)
     ambiguous = find_ambiguous(truth)
-    found = analyse(read_results(proposals), read_truth(truth), protocol, tiou, subset, ambiguous)
+    found = analyse(read_results(proposals), read_timed_truth(truth), protocol, tiou, subset, ambiguous)
     draw(out, partial(errors_figure, found))
     say(what_counts(found))
     sizes = ", ".join(map(" ".join, zip(SIZES, LIMITS, strict=True)))

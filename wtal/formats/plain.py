@@ -1,7 +1,7 @@
 """The plain data set folder: annotations.json (or tags.csv), dataset.json and features/<id>.npy."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,13 @@ class Folder:
                 f"run `wtal extract` again"
             )
         return origin.clock
+
+    def timed(self, video: Video) -> Video:
+        """The video, as long as its features where its annotations do not say. Raises DataError as `clock_of`."""
+        if video.duration is not None or not self.features_path(video.id).is_file():
+            return video
+        end = self.clock_of(video.id).seconds(len(self.features(video.id)))
+        return replace(video, duration=float(end))
 
 
 def read_folder(path: Path) -> Folder:

@@ -31,6 +31,14 @@ def read_truth(path: Path) -> list[Video]:
     )
 
 
+def read_timed_truth(path: Path) -> list[Video]:
+    """The same; in a data set folder a video that does not say how long it is, is as long as its features."""
+    if path.is_dir() and (path / "annotations.json").is_file():
+        folder = read_folder(path)
+        return [folder.timed(video) for video in folder.videos]
+    return read_truth(path)
+
+
 def find_ambiguous(truth: Path) -> dict[str, list[tuple[float, float]]] | None:
     """The ambiguous list that lies beside the ground truth, if there is one."""
     folder = truth if truth.is_dir() else truth.parent

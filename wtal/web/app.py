@@ -20,10 +20,11 @@ from starlette.requests import ClientDisconnect
 
 from wtal.errors import DataError, WtalError
 from wtal.web import upload
-from wtal.web.corrections import OutdatedError, checked
+from wtal.web.corrections import OutdatedError
 from wtal.web.desk import Desk
 from wtal.web.guard import Guard
 from wtal.web.library import UPLOADS, MissingError, key_of
+from wtal.web.saved import checked
 
 MOST_TEXT = 8 << 20  # bytes of a corrected timeline
 AT_ONCE = 4  # uploads
@@ -69,7 +70,7 @@ def _add_videos(app: FastAPI, desk: Desk) -> None:
 
     @app.get("/api/videos")
     def videos(request: Request) -> Response:
-        response = _json({"videos": desk.videos()})
+        response = _json({"videos": desk.videos(), "moved": desk.corrections.moved})
         tag = f'"{sha256(response.body).hexdigest()[:32]}"'
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers={"etag": tag})
@@ -87,6 +88,15 @@ def _add_videos(app: FastAPI, desk: Desk) -> None:
     @app.post("/api/videos/{key}/job")
     def ask(key: str) -> Response:
         desk.ask(key)
+        return _json({}, 202)
+
+    @app.post("/api/jobs")
+    async def ask_all(request: Request) -> Response:
+        said = await _body(request)
+        keys = said.get("keys") if isinstance(said, dict) else None
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            raise DataError("expected the keys of videos; load the page again")
+        await run_in_threadpool(desk.ask_all, keys)
         return _json({}, 202)
 
     @app.delete("/api/videos/{key}/job")
@@ -109,7 +119,7 @@ def _add_corrections(app: FastAPI, desk: Desk) -> None:
     @app.delete("/api/videos/{key}/corrections")
     def discard(key: str, revision: int) -> Response:
         def change() -> dict[str, Any]:
-            desk.corrections.discard(key, revision)
+            desk.discard(key, revision)
             return {}
 
         return _unless_outdated(change)
@@ -219,6 +229,8 @@ def _sentence(error: Exception) -> str:
 def _status(error: Exception) -> int:
     if isinstance(error, HTTPException):
         return error.status_code
+    if isinstance(error.__cause__, OSError):
+        return 503  # the disk: it is worth to try again
     if isinstance(error, WtalError | RequestValidationError):
         return STATUS.get(type(error), 400)
     return 500

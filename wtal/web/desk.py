@@ -23,7 +23,7 @@ from wtal.report.colours import PALETTE, ink, lit
 from wtal.timelines import open_backbone_of
 from wtal.web import upload
 from wtal.web.corrections import Corrections, Saved
-from wtal.web.found import Found, Operating, glance_at, operating_of, packed, read_found, state_of
+from wtal.web.found import Found, Operating, glance_at, operating_of, packed, place_of, read_found
 from wtal.web.jobs import Job, Jobs
 from wtal.web.library import File, Library
 from wtal.web.worker import Task, Worker
@@ -48,11 +48,16 @@ class Desk:
     def about(self) -> dict[str, Any]:
         """What holds for all videos."""
         return {
-            "folder": self.library.folder.name,
-            "run": "/".join(real(self.run).parts[-2:]),
+            "folder": _readable(self.library.folder.name),
+            "run": _readable("/".join(real(self.run).parts[-2:])),
             "classes": self.meta.classes,
             "operating": self.operating.said,
-            "formats": [{"name": known.name, "ending": known.ending} for known in FORMATS],
+            "formats": [
+                {"name": known.name, "title": known.title, "ending": known.ending, "hint": known.hint}
+                for known in FORMATS
+            ],
+            "weakest": 0,
+            "surest": 1,
             "most": self.most,
             "suffixes": sorted(SUFFIXES),
             "fills": PALETTE,
@@ -81,16 +86,28 @@ class Desk:
             "packed": packed(found, self.operating) if found else None,
             "thresholds": self.operating.of(found) if found else {},
             "corrections": saved.to_json() if saved else None,
+            "replaced": saved is not None and self._is_another(file, saved),
         }
 
     def found(self, file: File) -> Found | None:
         """What was found in a video as it is, by this model; None where it is not known yet."""
-        return read_found(self._place(file.key), state_of(file, self.model))
+        return read_found(place_of(self.store, file, self.model), file, self.library.fingerprint)
 
     def save(self, key: str, segments: list[Segment], revision: int) -> Saved:
         """Keep a corrected timeline. Raises DataError, and OutdatedError where somebody else saved meanwhile."""
         file = self.library.find(key)
+        self.library.path(file)  # it may be gone since the folder was looked at
         return self.corrections.save(key, file.name, segments, revision, self.library.fingerprint(file))
+
+    def discard(self, key: str, revision: int) -> None:
+        """Forget what was corrected. Raises DataError, and OutdatedError as `save`."""
+        self.library.find(key)
+        self.corrections.discard(key, revision)
+
+    def ask_all(self, keys: Iterable[str]) -> None:
+        """Put videos into the queue; those that are gone are left out."""
+        files = self.library.files()
+        self.jobs.ask(*(key for key in keys if key in files))
 
     def ask(self, key: str) -> None:
         """Put a video into the queue. Raises DataError where there is none."""
@@ -118,13 +135,17 @@ class Desk:
         remarks = [loss.what for loss in losses(known, [timeline], rate if known.frames else None)]
         if known.frames and not (found and found.fps):
             remarks.append(f"how many frames a second the video has is not known; taken as {RATE:g}")
-        return f"{id}{known.ending}", remarks, _written(known, timeline, rate)
+        # A file of one video is read back as the video that it is called after.
+        name = id if known.one_video else f"{id} {known.name}"
+        return f"{name}{known.ending}", remarks, _written(known, timeline, rate)
 
-    def _place(self, key: str) -> Path:
-        return _place(self.store, key)
+    def _is_another(self, file: File, saved: Saved) -> bool:
+        """Whether a file is not the one that was corrected, though called as it."""
+        return saved.fingerprint not in ("", self.library.fingerprint(file))
 
     def _told(self, file: File, job: Job | None, places: Mapping[str, int]) -> dict[str, Any]:
-        glance = None if job else glance_at(self._place(file.key), state_of(file, self.model), self.operating)
+        place = place_of(self.store, file, self.model)
+        glance = None if job else glance_at(place, file, self.library.fingerprint, self.operating)
         saved = self.corrections.of(file.key)
         labels = tuple(dict.fromkeys(one.label for one in saved.segments)) if saved else ()
         return {
@@ -152,7 +173,7 @@ def open_desk(run: Path, videos: Path, store: Path, choice: Choice) -> Iterator[
     open_backbone_of(run, meta, choice)  # what is missing is said before anybody waits for it
     del network
     library = Library(videos)
-    with locked(store):
+    with locked(store, "open the page of the `wtal serve` that runs, or name another --store"):
         _prepare(store, library.uploads)
         corrections = Corrections(store / "corrections", store / "tags.csv")
         model = fingerprint_of(run)
@@ -165,8 +186,15 @@ def open_desk(run: Path, videos: Path, store: Path, choice: Choice) -> Iterator[
             jobs.close()
 
 
+def _readable(name: str) -> str:
+    """A name as text: what a disk calls a folder need be none."""
+    return name.encode(errors="replace").decode()
+
+
 def _prepare(store: Path, uploads: Path) -> None:
     try:
+        for part in [*store.glob(".*.part"), *store.glob("*/.*.part")]:  # of a killed server
+            part.unlink(missing_ok=True)
         for place in (store / "found", store / "corrections"):
             place.mkdir(exist_ok=True)
         upload.clear(uploads)
@@ -178,15 +206,11 @@ def _prepare(store: Path, uploads: Path) -> None:
 def _task(library: Library, store: Path, model: str, key: str) -> Task:
     """What the worker is to do for a video. Raises DataError where it is gone."""
     file = library.find(key)
-    return Task(library.path(file), _place(store, key), state_of(file, model))
-
-
-def _place(store: Path, key: str) -> Path:
-    return store / "found" / f"{key}.safetensors"
+    return Task(library.path(file), place_of(store, file, model), file.name, library.fingerprint(file))
 
 
 def _as_segments(proposals: Iterable[Proposal]) -> tuple[Segment, ...]:
-    return tuple(Segment(p.label, p.start, p.end, p.score) for p in proposals)
+    return tuple(Segment(p.label, round(p.start, 6), round(p.end, 6), p.score) for p in proposals)
 
 
 def _written(known: Format, timeline: Timeline, fps: float) -> bytes:

@@ -1,9 +1,10 @@
 """What was found in a video, kept so that nothing is computed twice: proposals, attention and CAS, in one file."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from safetensors.numpy import save
 from wtal.calibrate import read_calibration
 from wtal.files import write_whole
 from wtal.localize import SURE
-from wtal.operating import F1
+from wtal.operating import F1, LABELS, OperatingPoint
 from wtal.records import Proposal
 from wtal.report.layout import Panel
-from wtal.report.operating_text import sentence
+from wtal.report.operating_text import percent
 from wtal.report.packed import pack
 from wtal.tidy import Limits, tidy
 from wtal.web.library import File
@@ -33,9 +34,10 @@ GLANCES = 100_000  # videos of which the list's line stays in memory
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """One video's findings; `state` says of which file and model. Times in seconds."""
+    """One video's findings; by its name, or else by its fingerprint, the file is known again. Times in seconds."""
 
-    state: Mapping[str, str | int]
+    video: str
+    fingerprint: str
     fps: float | None
     classes: tuple[str, ...]
     proposals: tuple[Proposal, ...]
@@ -49,9 +51,10 @@ class Found:
         return float(self.edges[-1])
 
 
-def state_of(file: File, model: str) -> dict[str, str | int]:
-    """What findings are good for: this file as it is, by this model."""
-    return {"video": file.name, "size": file.size, "changed": file.changed, "model": model}
+def place_of(store: Path, file: File, model: str) -> Path:
+    """Where findings lie that are good for a file as it is, wherever it is moved to, by one model."""
+    state = sha256(f"{file.size} {file.changed} {model}".encode()).hexdigest()
+    return store / "found" / f"{state[:20]}.safetensors"
 
 
 def write_found(path: Path, found: Found) -> None:
@@ -64,19 +67,23 @@ def write_found(path: Path, found: Found) -> None:
         "attention": found.attention.astype(np.float32),
         "cas": np.ascontiguousarray(found.cas, np.float16),
     }
-    told = json.dumps({"state": dict(found.state), "fps": found.fps, "classes": found.classes})
+    told = json.dumps({"of": (found.video, found.fingerprint), "fps": found.fps, "classes": found.classes})
     content = save(tensors, {"found": told})  # not by itself to a file: a full disk is no OSError there
     write_whole(path, lambda part: part.write_bytes(content))
 
 
-def read_found(path: Path, state: Mapping[str, str | int]) -> Found | None:
-    """What was kept; None where there is nothing, or it is of another state of the file or another model."""
+def read_found(path: Path, file: File, fingerprint: Callable[[File], str]) -> Found | None:
+    """What was kept; None where there is nothing, or it is of another file."""
     try:
         changed = path.stat().st_mtime_ns
     except OSError:
         return None
     found = _read(path, changed)
-    return found if found and found.state == dict(state) else None
+    return found if found and _is_of(found, file, fingerprint) else None
+
+
+def _is_of(kept: "Found | Glance", file: File, fingerprint: Callable[[File], str]) -> bool:
+    return kept.video == file.name or kept.fingerprint == fingerprint(file)
 
 
 @lru_cache(maxsize=KEPT)
@@ -89,7 +96,8 @@ def _read(path: Path, changed: int) -> Found | None:
         rows = zip(tensors["labels"].tolist(), tensors["segments"].tolist(), strict=True)
         proposals = tuple(Proposal(classes[label], *row) for label, row in rows)
         curves = tensors["edges"], tensors["attention"], tensors["cas"]
-        return Found(told["state"], told["fps"], classes, proposals, *curves)
+        video, known = told["of"]
+        return Found(video, known, told["fps"], classes, proposals, *curves)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError):
         return None  # damaged: it is made again
 
@@ -129,18 +137,19 @@ def _tidied(found: Found, limits: Limits) -> list[Proposal]:
 class Glance:
     """What the list of videos shows of one: how long it is, and which classes its result has."""
 
-    state: Mapping[str, str | int]
+    video: str
+    fingerprint: str
     duration: float
     labels: tuple[str, ...]
 
 
-def glance_at(path: Path, state: Mapping[str, str | int], operating: Operating) -> Glance | None:
+def glance_at(path: Path, file: File, fingerprint: Callable[[File], str], operating: Operating) -> Glance | None:
     """As `read_found`, for many videos."""
     try:
         glance = _glance(path, path.stat().st_mtime_ns, operating)
     except OSError:
         return None
-    return glance if glance and glance.state == dict(state) else None
+    return glance if glance and _is_of(glance, file, fingerprint) else None
 
 
 @lru_cache(maxsize=GLANCES)
@@ -149,7 +158,7 @@ def _glance(path: Path, changed: int, operating: Operating) -> Glance | None:
     if found is None:
         return None
     labels = tuple(dict.fromkeys(p.label for p in operating.result(found)))
-    return Glance(found.state, found.duration, labels)
+    return Glance(found.video, found.fingerprint, found.duration, labels)
 
 
 def operating_of(run: Path) -> Operating:
@@ -158,7 +167,23 @@ def operating_of(run: Path) -> Operating:
     if calibration is None:
         return Operating(Limits(), None, NOT_CHOSEN)
     point = calibration.at(F1)
-    return Operating(point.limits, point.thresholds, sentence(point))
+    return Operating(point.limits, point.thresholds, _plainly(point))
+
+
+def _plainly(point: OperatingPoint) -> str:
+    """What was chosen on what, in the words of the page."""
+    reached, videos = point.whole, f"{point.videos:,} videos"
+    if not reached.shown:
+        return f"chosen on {videos}, in which nothing was sure enough to be shown"
+    right, found = percent(reached.precision), percent(reached.recall)
+    if point.source == LABELS:
+        return (
+            f"chosen on the tags of {videos}: {right} of the classes shown were among the tags of their video, and "
+            f"{found} of the tags were shown; when things happen nobody judged"
+        )
+    return (
+        f"chosen on {videos} of which all is known: {right} of what was shown was right, {found} of all was shown"
+    )
 
 
 def packed(found: Found, operating: Operating) -> str:

@@ -30,7 +30,15 @@ OWN_SITE = ("same-origin", "none")  # of Sec-Fetch-Site: our own page, or the re
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach it."""
     try:
-        return host == "localhost" or ip_address(host).is_loopback
+        return host.lower() == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_everywhere(host: str) -> bool:
+    """Whether it stands for all addresses of this machine, and is none that a browser opens."""
+    try:
+        return ip_address(host).is_unspecified
     except ValueError:
         return False
 
@@ -64,19 +72,20 @@ class Guard:
             cookie = f"{self._cookie}={self._token}; HttpOnly; SameSite=Strict; Path=/; Max-Age=31536000"
             return await _answer(send, 303, "", {"location": "/", "set-cookie": cookie})
 
-        begun = False
+        open_ = False  # an answer is on its way
 
         async def strict(message: MutableMapping[str, Any]) -> None:
-            nonlocal begun
+            nonlocal open_
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", []), *_raw(HEADERS)]
-                begun = True
+                open_ = True
             await send(message)
+            open_ = open_ and message.get("more_body", message["type"] == "http.response.start")
 
         try:
             await self._app(scope, receive, strict)
         except Exception as error:  # of a file that becomes shorter, or unreadable, while it is sent
-            if not begun:
+            if not open_:
                 raise
             raise BrokenOffError(f"{scope['method']} {scope['path']} broke off: {first_line(error)}") from error
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,20 +62,21 @@ class Jobs:
             self._changed.notify_all()
         self._thread.join()
 
-    def ask(self, key: str) -> None:
-        """Put a video at the end of the queue, unless it is in it."""
+    def ask(self, *keys: str) -> None:
+        """Put videos at the end of the queue, unless they are in it."""
         with self._changed:
-            job = self._jobs.get(key)
-            if job is None or job.state in (FAILED, CANCELLED):
+            asked = [key for key in keys if key not in self._jobs or self._jobs[key].state in (FAILED, CANCELLED)]
+            for key in asked:
                 self._jobs.pop(key, None)
-                self._keep(Job(key))
+            self._keep(*map(Job, asked))
 
     def cancel(self, key: str) -> None:
         """Take a video out of the queue, or stop the work on it."""
         with self._changed:
             job = self._jobs.get(key)
             if job and job.state in (WAITING, WORKING):
-                self._keep(Job(key, CANCELLED, "cancelled"))
+                when = f"{datetime.now():%Y-%m-%d %H:%M}"
+                self._keep(Job(key, CANCELLED, f"somebody cancelled it on this page, {when}"))
 
     def all(self) -> dict[str, Job]:
         """Key -> job; those that wait in the order of the queue."""

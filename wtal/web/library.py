@@ -1,6 +1,7 @@
 """The videos that the page may show: those in one folder, each by a key; no path ever comes from outside."""
 
 import os
+import re
 import stat
 import threading
 import time
@@ -12,14 +13,18 @@ from pathlib import Path
 
 from wtal.errors import DataError
 from wtal.formats.videos import SUFFIXES
+from wtal.provenance import fingerprint
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # a table of tags does not hold them
 UPLOADS = "uploads"
 FRESH = 2.0  # seconds for which a look into the folder holds
-PIECE = 1 << 16  # bytes of a video that are looked at in each of three places
 
 
 class MissingError(DataError):
     """A video is not there, or not any more."""
+
+
+KEY = re.compile(r"[0-9a-f]{20}")
 
 
 def key_of(name: str) -> str:
@@ -88,8 +93,11 @@ class Library:
         return (self.folder / file.name).resolve()
 
     def fingerprint(self, file: File) -> str:
-        """`size-hash`, by which a file is known again under another name; "" where it cannot be read."""
-        return _fingerprint(self.folder / file.name, file.size, file.changed)
+        """Its length and a hash, by which it is known again; "" where it is empty, or cannot be read."""
+        try:
+            return _fingerprint(self.folder / file.name, file.size, file.changed) if file.size else ""
+        except OSError:
+            return ""
 
     def _walk(self, place: Path) -> Iterator[File]:
         try:
@@ -97,7 +105,7 @@ class Library:
         except OSError:  # not ours to read
             return
         for entry in entries:
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") or CONTROL.search(entry.name):
                 continue
             path = Path(entry.path)
             if entry.is_dir(follow_symlinks=False):
@@ -119,13 +127,5 @@ class Library:
 
 @lru_cache(maxsize=10_000)
 def _fingerprint(path: Path, size: int, changed: int) -> str:
-    """The whole of a film may have gigabytes; its beginning, middle and end are its own."""
-    seen = sha256(str(size).encode())
-    try:
-        with path.open("rb") as file:
-            for place in (0, size // 2, max(0, size - PIECE)):
-                file.seek(place)
-                seen.update(file.read(PIECE))
-    except OSError:
-        return ""
-    return f"{size}-{seen.hexdigest()}"
+    """Read once for each state of the file. Raises OSError."""
+    return fingerprint(path)

@@ -14,10 +14,9 @@ from wtal.extract.backbones import Choice
 from wtal.files import read_text
 from wtal.web.app import create_app
 from wtal.web.desk import Desk, open_desk
-from wtal.web.guard import BrokenOffError, is_loopback
+from wtal.web.guard import BrokenOffError, is_everywhere, is_loopback
 
 TOKEN = "token"
-EVERYWHERE = ("0.0.0.0", "::")  # all addresses of this machine, and none that a browser opens
 PATIENCE = 2  # seconds that answers under way get when the server stops
 
 
@@ -31,7 +30,7 @@ def serve(
     with _listening(host, port) as listening, open_desk(run, videos, store, choice) as desk:
         token = None if is_loopback(host) else token_of(store)
         port = listening.getsockname()[1]
-        name = socket.gethostname() if host in EVERYWHERE else f"[{host}]" if ":" in host else host
+        name = socket.gethostname() if is_everywhere(host) else f"[{host}]" if ":" in host else host
         said(f"http://{name}:{port}/" + (f"?token={token}" if token else ""))
         server_of(desk, token).run([listening])
 
@@ -81,7 +80,8 @@ def _listening(host: str, port: int) -> socket.socket:
         raise ConfigError("--host names no address; use 127.0.0.1, or 0.0.0.0 to be reached from other machines")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=512)
+        both = family == socket.AF_INET6 and is_everywhere(host) and socket.has_dualstack_ipv6()
+        return socket.create_server((host, port), family=family, backlog=512, dualstack_ipv6=both)
     except (OSError, OverflowError) as error:
         why = (getattr(error, "strerror", None) or str(error)).lower()
         raise ConfigError(

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -14,6 +15,7 @@ from wtal.formats.videos import SUFFIXES
 
 MOST = 16 << 30  # bytes
 SPARE = 1 << 30  # bytes that stay free on the disk
+SLOWEST = 4096  # bytes a second; a slower one takes the place of others
 SILENCE = 30.0  # seconds after which one who sends nothing is given up
 PART = ".part"
 
@@ -42,8 +44,10 @@ async def receive(parts: AsyncIterator[bytes], name: str, folder: Path, most: in
     there = 0
     try:
         with part.open("xb") as file:
+            begun = time.monotonic()
             async for chunk in _awaited(parts):
                 there += len(chunk)
+                _require_pace(there, time.monotonic() - begun)
                 _require_room(folder, 0, most, there)
                 await asyncio.to_thread(file.write, chunk)
         if not there:
@@ -71,6 +75,11 @@ async def _awaited(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             return
         except TimeoutError as error:
             raise DataError(f"nothing came for {SILENCE:.0f} s; send it again") from error
+
+
+def _require_pace(there: int, seconds: float) -> None:
+    if there < SLOWEST * (seconds - SILENCE):
+        raise DataError(f"it came at less than {SLOWEST:,} bytes a second; send it again, or copy it by hand")
 
 
 def _require_room(folder: Path, coming: int, most: int, there: int = 0) -> None:

@@ -24,11 +24,12 @@ from wtal.web.found import Found, write_found
 
 @dataclass(frozen=True)
 class Task:
-    """A video to look into; `path` is where it lies, `out` where the findings go."""
+    """A video to look into: where it lies, where the findings go, and how it is called and known again."""
 
     path: Path
     out: Path
-    state: dict[str, str | int]
+    name: str = ""
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,4 +109,4 @@ def _find(
     scores = snippet_scores(network, features, meta.config)
     proposals = tuple(localize(scores, meta.classes, origin.clock, meta.config.localize))
     curves = origin.edges, scores.attention, scores.cas[:, : len(meta.classes)]
-    write_found(task.out, Found(task.state, fps, meta.classes, proposals, *curves))
+    write_found(task.out, Found(task.name, task.fingerprint, fps, meta.classes, proposals, *curves))

@@ -22,19 +22,22 @@ from wtal.formats.timelines import (
 from wtal.formats.timelines.timeline import Read, file_id, one_line
 
 IN_TEXT = "written into the text as `[score 0.95]`, to four digits"
+SUBTITLES = "Players show it where it lies beside the video and has its name."
 ALL = frozenset({"empty videos", "durations", "subsets", "tags"})
 
 
 @dataclass(frozen=True)
 class Format:
-    """A format: its name, the ending of its files, how to read and write it, and what it cannot hold.
+    """A format: its name here and in the world, the ending of its files, how to read and write it, what it holds.
 
+    `hint` says what to do with a file in the tool that it is for, where that is not plain.
     `read` and `write` take the frames a second as well where it counts `frames`. Other times are kept as they are,
     or in steps of 1 / `per_second` s; nothing is shorter than one where `no_points`. `scores` says what becomes of
     scores that are not simply kept; `text` and `id` make of a label and of an id what is read back.
     """
 
     name: str
+    title: str
     ending: str
     read: Callable[..., Read]
     write: Callable[..., None]
@@ -46,28 +49,60 @@ class Format:
     text: Callable[[str], str] = str
     id: Callable[[str], str] = str
     holds: frozenset[str] = frozenset({"empty videos"})
+    hint: str = ""
 
 
 def _in_milliseconds(
-    name: str, ending: str, read: Callable[..., Read], write: Callable[..., None], **facts: Any
+    name: str, title: str, ending: str, read: Callable[..., Read], write: Callable[..., None], **facts: Any
 ) -> Format:
-    return Format(name, ending, read, write, one_video=True, per_second=1000, no_points=True, **facts)
+    return Format(name, title, ending, read, write, one_video=True, per_second=1000, no_points=True, **facts)
 
 
-def _in_frames(name: str, read: Callable[..., Read], write: Callable[..., None], **facts: Any) -> Format:
-    return Format(name, ".json", read, write, frames=True, no_points=True, **facts)
+def _in_frames(
+    name: str, title: str, read: Callable[..., Read], write: Callable[..., None], **facts: Any
+) -> Format:
+    return Format(name, title, ".json", read, write, frames=True, no_points=True, **facts)
 
 
 FORMATS = (
-    Format("results", ".json", results.read, results.write),
-    Format("activitynet", ".json", activitynet.read, activitynet.write, scores="left out", holds=ALL),
-    Format("csv", ".csv", table.read, table.write, text=table.lines_only, id=table.lines_only, holds=ALL),
-    _in_milliseconds("vtt", ".vtt", cues.read_vtt, cues.write_vtt, scores=IN_TEXT, text=cues.vtt_label),
-    _in_milliseconds("srt", ".srt", cues.read_srt, cues.write_srt, scores=IN_TEXT, text=one_line),
-    _in_frames("labelstudio", labelstudio.read, labelstudio.write, id=file_id),
-    Format("via", ".json", via.read, via.write, id=file_id),
+    Format("csv", "Table", ".csv", table.read, table.write, text=table.lines_only, id=table.lines_only, holds=ALL),
+    _in_milliseconds(
+        "vtt",
+        "WebVTT subtitles",
+        ".vtt",
+        cues.read_vtt,
+        cues.write_vtt,
+        scores=IN_TEXT,
+        text=cues.vtt_label,
+        hint=SUBTITLES,
+    ),
+    _in_milliseconds(
+        "srt", "SRT subtitles", ".srt", cues.read_srt, cues.write_srt, scores=IN_TEXT, text=one_line, hint=SUBTITLES
+    ),
+    Format(
+        "audacity",
+        "Audacity labels",
+        ".txt",
+        audacity.read,
+        audacity.write,
+        one_video=True,
+        per_second=1e6,
+        scores=IN_TEXT,
+        text=one_line,
+        hint="Audacity reads it under File, Import, Labels.",
+    ),
+    _in_milliseconds(
+        "elan",
+        "ELAN",
+        ".eaf",
+        elan.read,
+        elan.write,
+        text=elan.label,
+        hint="Put it beside the video, and open it in ELAN.",
+    ),
     Format(
         "boris",
+        "BORIS table",
         ".csv",
         boris.read,
         boris.write,
@@ -77,9 +112,40 @@ FORMATS = (
         id=table.lines_only,
         holds=frozenset({"durations"}),
     ),
-    _in_milliseconds("elan", ".eaf", elan.read, elan.write, text=elan.label),
-    _in_frames("fiftyone", fiftyone.read, fiftyone.write),
-    Format("audacity", ".txt", audacity.read, audacity.write, True, per_second=1e6, scores=IN_TEXT, text=one_line),
+    Format(
+        "via",
+        "VIA 3",
+        ".json",
+        via.read,
+        via.write,
+        id=file_id,
+        hint="Load it in VIA 3 as a project, and choose the video's file there.",
+    ),
+    _in_frames(
+        "labelstudio",
+        "Label Studio",
+        labelstudio.read,
+        labelstudio.write,
+        id=file_id,
+        hint="Label Studio knows videos by their addresses: put the video's in the place of its name in the file.",
+    ),
+    _in_frames(
+        "fiftyone",
+        "FiftyOne",
+        fiftyone.read,
+        fiftyone.write,
+        hint="FiftyOne reads it as labels.json beside a folder `data` with the video.",
+    ),
+    Format(
+        "activitynet",
+        "ActivityNet annotations",
+        ".json",
+        activitynet.read,
+        activitynet.write,
+        scores="left out",
+        holds=ALL,
+    ),
+    Format("results", "ActivityNet results", ".json", results.read, results.write),
 )
 NAMES = tuple(known.name for known in FORMATS)
 OWN_ENDINGS = {known.ending: known for known in FORMATS if known.one_video}

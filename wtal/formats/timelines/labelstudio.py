@@ -1,4 +1,4 @@
-"""Label Studio: tasks with TimelineLabels in frames counted from 1; scored segments are predictions."""
+"""Label Studio: tasks with TimelineLabels in frames counted from 1; where all are scored they are predictions."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -96,7 +96,7 @@ def _segments(region: dict[str, Any], where: str, fps: float) -> Iterator[Segmen
 
 def _task(timeline: Timeline, fps: float) -> dict[str, Any]:
     result = [_region(number, one, fps) for number, one in enumerate(timeline.segments, start=1)]
-    scored = any(one.score is not None for one in timeline.segments)
+    scored = timeline.segments and all(one.score is not None for one in timeline.segments)
     made = (
         {"predictions": [{"model_version": "wtal", "result": result}]}
         if scored

@@ -136,7 +136,7 @@ def of_frames(where: str, first: Any, last: Any, fps: float) -> tuple[float, flo
 
 def file_id(name: str) -> str:
     """The id of a video by its file: without folder and ending."""
-    return VIDEO_ENDINGS.sub("", file_name(name)).strip() or name
+    return VIDEO_ENDINGS.sub("", file_name(name)).strip() or name.strip()
 
 
 def file_name(path: str) -> str:
