@@ -610,10 +610,11 @@ def test_a_copy_is_no_move_and_the_later_correction_goes_first():
     other = File("a.mp4", 7, 2)  # made again, under the same name
     one = {a.key: Saved("a.mp4", 5, "now", (), print_of(a))}
     files = {file.key: file for file in (a, copy)}
-    assert moves(one, files, set(), print_of) == {}
+    assert moves(one, files, None, print_of) == {}
     assert moves(one, {copy.key: copy, other.key: other}, {a, copy}, print_of) == {}
-    assert moves(one, {copy.key: copy, other.key: other}, set(), print_of) == {}
-    assert moves(one, {copy.key: copy}, {a, copy}, print_of) == {a.key: copy.key}
+    assert moves(one, {copy.key: copy, other.key: other}, None, print_of) == {}
+    assert moves(one, {copy.key: copy}, {a, copy}, print_of) == {}
+    assert moves(one, {copy.key: copy}, None, print_of) == {a.key: copy.key}
     assert moves(one, {copy.key: copy, new.key: new}, {a, copy}, print_of) == {a.key: new.key}
     older = one | {copy.key: Saved("copy.mp4", 3, "before", (), print_of(a))}
     assert moves(older, {new.key: new}, {a, copy}, print_of) == {a.key: new.key}
@@ -688,7 +689,11 @@ def test_a_folder_that_is_renamed_writes_the_table_once(tmp_path, monkeypatch):
     corrections.follow(library.files(), library.fingerprint)
     assert len(written) == 1
     assert all(corrections.of(key).video == file.name for key, file in library.files().items())
-    assert set(corrections.moved.values()) == set(library.files())
+    assert set(library.moved.values()) == set(library.files())
+    (films / "new").rename(films / "newer")
+    library.look_again()
+    library.files()
+    assert {library.moved[key_of(f"old/{number}.mp4")] for number in range(50)} == set(library.files())
 
 
 def test_what_is_saved_of_a_video_that_just_went_is_refused_and_nothing_known_is_forgotten(page, films):

@@ -13,7 +13,7 @@ from serving import Served, served
 
 from wtal.formats.timelines.convert import read_timelines
 from wtal.records import Proposal
-from wtal.web.found import Found, state_of, write_found
+from wtal.web.found import Found, place_of, write_found
 from wtal.web.library import key_of
 
 expect = pytest.importorskip("playwright.sync_api", reason="there is no playwright here; install wtal[dev]").expect
@@ -64,17 +64,14 @@ def visit(site, browser) -> Iterator[Callable]:
 
 
 def put(site: Served, name: str, found: Sequence[Proposal] = (LEFT, RIGHT, UNSURE), end: float = END) -> str:
-    """A video in the folder with what was found in it; returns its name."""
+    """A video in the folder, a file like no other, with what was found in it; returns its name."""
     library = site.desk.library
-    shutil.copy(library.folder / "new.mp4", library.folder / name)
+    (library.folder / name).write_bytes((library.folder / "new.mp4").read_bytes() + name.encode())
     library.look_again()
     edges = np.linspace(0, end, 13)
     curves = edges, np.linspace(0, 1, 12, dtype=np.float32), np.zeros((12, 2), np.float16)
-    state = state_of(library.find(key_of(name)), site.desk.model)
-    write_found(
-        site.desk.store / "found" / f"{key_of(name)}.safetensors",
-        Found(state, 10.0, ("left", "right"), tuple(found), *curves),
-    )
+    place = place_of(site.desk.store, library.find(key_of(name)), site.desk.model)
+    write_found(place, Found(name, "", 10.0, ("left", "right"), tuple(found), *curves))
     return name
 
 
@@ -135,8 +132,15 @@ def test_what_was_found_is_shown_and_how_sure_it_must_be_is_moved(site, visit):
     expect(page.locator("#least-value")).to_have_text("0.20")
     slider.fill("0.7")
     rows(page, 1)
-    page.click("#as-chosen")
+    page.reload()
+    expect(page.locator("#least-value")).to_have_text("0.70")  # tomorrow's download is today's
+    rows(page, 1)
+    page.click("#default")
+    expect(page.locator("#least-value")).to_have_text("default")
     rows(page, 2)
+    page.reload()
+    rows(page, 2)
+    expect(page.locator("#default")).to_be_hidden()
     expect(page.locator("#lanes")).to_have_attribute("aria-label", re.compile("2 segments as found, 3 proposals"))
     expect(page).to_have_title("slide.mp4 · beach")
     assert saved(site, "slide.mp4") is None
@@ -418,15 +422,19 @@ def test_no_word_is_obeyed(site, visit):
     assert page.locator("img").count() == 0
 
 
-@pytest.mark.parametrize(("format", "ending", "lost"), [("activitynet", "json", "scores"), ("elan", "eaf", None)])
-def test_it_is_taken_along(site, visit, tmp_path, format, ending, lost):
+@pytest.mark.parametrize(
+    ("format", "ending", "lost", "hint"),
+    [("activitynet", " activitynet.json", "scores", None), ("elan", ".eaf", None, "open it in ELAN")],
+)
+def test_it_is_taken_along(site, visit, tmp_path, format, ending, lost, hint):
     page = visit(put(site, f"along {format}.mp4"))
     rows(page, 2)
     page.locator("#least").fill("0.2")
     page.select_option("#format", format)
+    expect(page.locator("#format option[value=labelstudio]")).to_have_text("Label Studio (.json)")
     with page.expect_download() as coming:
         page.click("#export")
-    file = f"along {format}.{ending}"
+    file = f"along {format}{ending}"
     assert coming.value.suggested_filename == file
     coming.value.save_as(tmp_path / file)
     (timeline,) = read_timelines(tmp_path / file)[0].timelines
@@ -435,7 +443,9 @@ def test_it_is_taken_along(site, visit, tmp_path, format, ending, lost):
         (3, 4, "right"),
         (4.6, 5.2, "left"),
     ]
-    expect(page.locator("#remarks")).to_contain_text(f"{file} is downloaded.")
+    expect(page.locator("#remarks p").first).to_have_text(f"{file} is downloaded.")
+    if hint:
+        expect(page.locator("#remarks p").nth(1)).to_contain_text(hint)
     if lost:
         expect(page.locator("#remarks")).to_contain_text("What this format cannot hold:")
         expect(page.locator("#remarks li")).to_contain_text([lost])
@@ -449,11 +459,15 @@ def test_it_is_taken_along(site, visit, tmp_path, format, ending, lost):
 def test_a_video_is_looked_at_cancelled_and_looked_at_again(site, visit):
     page = visit("new.mp4")
     expect(page.locator("#job-text")).to_have_text("Nobody has looked for anything in this video yet.")
+    expect(page.locator("#lanes")).to_have_attribute("aria-label", re.compile("new.mp4, 0:06.0 long: 0 segments"))
     page.locator("#export").dispatch_event("click")
     expect(page.locator("#remarks")).to_have_text(re.compile("nothing to download yet: find what happens"))
     page.click("#job-ask")
     page.click("#job-cancel")
-    expect(page.locator("#job-text")).to_have_text("The search was cancelled.")
+    expect(page.locator("#job-text")).to_contain_text(
+        "The search was cancelled: somebody cancelled it on this page, 20"
+    )
+    expect(page.locator("#videos [aria-current] .labels")).to_contain_text("cancelled: somebody cancelled it")
     page.click("#job-ask")
     expect(page.locator("#job")).to_be_hidden(timeout=30_000)
     assert site.videos()["new.mp4"]["state"] == "done"
@@ -471,17 +485,44 @@ def test_videos_are_uploaded_and_one_that_is_none_says_so(site, visit, own_video
         " data.items.add(new File(['a'], 'a.txt')); return data; }"
     )
     page.dispatch_event("#viewer", "drop", {"dataTransfer": transfer})
-    expect(page.locator("#uploads li")).to_have_count(1)
+    expect(page.locator("#uploads li")).to_have_count(2)
     expect(page.locator("#uploads")).to_contain_text("not added: its name must end in one of")
     page.get_by_role("button", name="dismiss a.txt").click()
-    expect(page.locator("#uploads li")).to_have_count(0)
     page.get_by_role("button", name="uploads/no.mp4").click()
+    expect(page.locator("#uploads li")).to_have_count(0)
     expect(page.locator("#job-text")).to_contain_text(
         "The search failed: no.mp4: is text, not a video", timeout=20_000
     )
     expect(page.locator("#job-ask")).to_have_text("try again")
-    expect(page.locator("#trouble")).to_contain_text("cannot play")
+    expect(page.locator("#trouble")).to_have_text("This browser cannot play the file.")
+    expect(page.locator("#clock")).to_be_empty()
     visit.said.clear()
+
+
+def test_of_several_uploads_each_can_be_opened(site, visit, own_videos, tmp_path):
+    page = visit(put(site, "several.mp4"))
+    films = [shutil.copy(own_videos / "videos" / "film 1.mp4", tmp_path / name) for name in ("one.mp4", "two.mp4")]
+    page.set_input_files("#file", films)
+    rows_of_uploads = page.locator("#uploads li")
+    expect(page.get_by_role("button", name="open two.mp4")).to_be_visible()
+    expect(rows_of_uploads).to_have_text([re.compile("one.mp4.*added"), re.compile("two.mp4.*added")])
+    expect(page.locator("#name")).to_have_text("several.mp4")
+    page.get_by_role("button", name="open one.mp4").click()
+    expect(page.locator("#name")).to_have_text("uploads/one.mp4")
+    expect(rows_of_uploads).to_have_count(1)
+    page.get_by_role("button", name="dismiss two.mp4").click()
+    expect(rows_of_uploads).to_have_count(0)
+
+
+def test_the_search_says_what_it_is_at(site, visit):
+    page = visit("new.mp4")
+    told = site.videos()["new.mp4"] | {"state": "working", "second": 0.0, "duration": None}
+    page.route("**/api/videos", lambda route: route.fulfill(json={"videos": [told], "moved": {}}))
+    look(page)
+    expect(page.locator("#job-text")).to_have_text("The video is being opened.")
+    told |= {"second": 2.0, "duration": END}
+    look(page)
+    expect(page.locator("#job-text")).to_have_text("What happens is being looked for: at 0:02 of 0:06.")
 
 
 def test_two_who_correct_the_same_video(site, visit):
@@ -518,6 +559,122 @@ def test_two_who_correct_the_same_video(site, visit):
     assert saved(site, name) == [("wave", 0, 1)]
     assert all("409" in text for text in visit.said)
     visit.said.clear()
+
+
+def test_the_question_whose_holds_is_in_sight_where_one_works(site, visit):
+    name = put(site, "sight.mp4")
+    for width in (1200, 380):
+        page = visit(name, width=width, height=900)
+        rows(page, 2)
+        theirs = {"revision": 0, "segments": [{"label": "wave", "start": 0, "end": 1}]}
+        assert site.send("PUT", f"/api/videos/{key_of(name)}/corrections", theirs).status == 200
+        times = page.locator("#segments input")
+        times.first.scroll_into_view_if_needed()
+        times.first.fill("0.5")
+        page.keyboard.press("Enter")
+        keep = page.get_by_role("button", name="keep mine")
+        expect(keep).to_be_in_viewport(ratio=1)
+        keep.click()
+        expect(page.locator("#conflict")).to_be_hidden()
+        page.click("#discard")
+        save(page)
+        page.close()
+    assert all("409" in text for text in visit.said)
+    visit.said.clear()
+
+
+def test_a_video_that_leaves_the_folder_while_it_is_open(site, visit, tmp_path):
+    name, folder = put(site, "leaves.mp4"), site.desk.library.folder
+    page = visit(name)
+    rows(page, 2)
+    page.locator("#segments button").first.click()
+    page.keyboard.press("Delete")
+    save(page)
+    (folder / name).rename(tmp_path / "elsewhere.mp4")
+    site.desk.library.look_again()
+    look(page)
+    missing = page.locator("#missing")
+    expect(missing).to_have_text("leaves.mp4 is not in the folder any more.")
+    page.keyboard.press("a")
+    expect(missing).to_contain_text("To keep what is not saved, put the file back.")
+    expect(page.locator("#saved")).to_have_text("not saved: the file is gone")
+    (tmp_path / "elsewhere.mp4").rename(folder / name)
+    site.desk.library.look_again()
+    look(page)
+    kept(page)
+    expect(missing).to_be_hidden()
+    assert saved(site, name) == [("left", 1.0, pytest.approx(2.0)), ("right", 3.0, 4.0)]
+    (folder / name).rename(tmp_path / "elsewhere.mp4")
+    site.desk.library.look_again()
+    page.keyboard.press("z")
+    expect(missing).to_be_visible()  # as the server refuses, whether the list was looked at or not
+    assert all("404" in text for text in visit.said)
+    visit.said.clear()
+
+
+def test_work_goes_on_where_a_video_is_renamed_while_it_is_open(site, visit):
+    name, folder = put(site, "before.mp4"), site.desk.library.folder
+    page = visit(name)
+    rows(page, 2)
+    page.locator("#segments button").first.click()
+    page.keyboard.press("Delete")
+    save(page)
+    (folder / name).rename(folder / "after.mp4")
+    page.keyboard.press("a")
+    page.keyboard.press("Control+s")
+    expect(page.locator("#saved")).to_have_text("not saved: the file is gone")
+    site.desk.library.look_again()
+    look(page)
+    expect(page.locator("#name")).to_have_text("after.mp4")
+    kept(page)
+    expect(page.locator("#missing")).to_be_hidden()
+    assert saved(site, "after.mp4") == [("left", 1.0, pytest.approx(2.0)), ("right", 3.0, 4.0)]
+    expect(page.locator("#caption")).to_have_text("What happens when: 2 segments, corrected")
+    for _ in range(2):
+        page.keyboard.press("z")
+    save(page)
+    assert saved(site, "after.mp4") is None
+    page.wait_for_url(re.compile(r"#video=after.mp4&"))
+    assert all("404" in text for text in visit.said)
+    visit.said.clear()
+
+
+def test_corrections_of_another_file_are_looked_at_again(site, visit):
+    name = put(site, "replaced.mp4")
+    told = site.get(f"/api/videos/{key_of(name)}") | {"replaced": True}
+    page = visit("new.mp4")
+    page.route(f"**/api/videos/{key_of(name)}", lambda route: route.fulfill(json=told))
+    page.get_by_role("button", name=name).click()
+    replaced = page.locator("#replaced")
+    expect(replaced).to_contain_text("another file than the one that was corrected")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Delete")
+    save(page)
+    expect(replaced).to_be_hidden()
+
+
+def test_what_is_added_is_of_a_class_of_this_video(site, visit):
+    put(site, "wide.mp4", (Proposal("right", 1, 2, 0.9), Proposal("left", 3, 4, 0.8)))
+    put(site, "empty.mp4", ())
+    page = visit(put(site, "class.mp4"))
+    field = page.locator("#label")
+    expect(field).to_have_value("left")
+    page.get_by_role("button", name="wide.mp4").click()
+    expect(field).to_have_value("right")
+    page.locator("#segments button").nth(1).click()
+    expect(field).to_have_value("left")
+    page.get_by_role("button", name="empty.mp4").click()
+    expect(page.locator("#name")).to_have_text("empty.mp4")
+    expect(field).to_have_value("")
+    page.locator("#lanes").focus()
+    page.keyboard.press("a")
+    expect(page.locator("#said")).to_have_text("Write the class of what happens here, then add it.")
+    page.keyboard.type("wave")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="wide.mp4").click()
+    expect(field).to_have_value("right")
+    page.get_by_role("button", name="empty.mp4").click()
+    expect(field).to_have_value("wave")
 
 
 def test_what_was_undone_is_not_done_again_on_what_somebody_else_left(site, visit):
@@ -587,13 +744,56 @@ def test_the_address_keeps_the_video_and_the_moment(site, visit):
     expect(page.locator("#lanes")).to_be_focused()
 
 
+def test_back_goes_to_the_video_before_and_loses_nothing(site, visit):
+    put(site, "after.mp4")
+    name = put(site, "first.mp4")
+    page = visit(name)
+    rows(page, 2)
+    page.locator("#segments button").nth(1).click()
+    page.wait_for_url(re.compile(r"t=3\.0$"))
+    page.route("**/corrections", lambda route: route.abort())
+    page.keyboard.press("Delete")
+    expect(page.locator("#saved")).to_contain_text("not saved:")
+    page.get_by_role("button", name="after.mp4").click()
+    expect(page.locator("#name")).to_have_text("after.mp4")
+    rows(page, 2)
+    page.wait_for_url(re.compile("#video=after.mp4"))
+    page.go_back()
+    expect(page.locator("#name")).to_have_text(name)
+    expect(page.locator("#clock")).to_have_text("0:03.0 of 0:06.0")
+    rows(page, 1)
+    page.go_forward()
+    expect(page.locator("#name")).to_have_text("after.mp4")
+    page.go_back()
+    expect(page.locator("#name")).to_have_text(name)
+    page.unroute("**/corrections")
+    save(page)
+    assert saved(site, name) == [("left", 1, 2)]
+    assert all("ERR_FAILED" in text for text in visit.said)
+    visit.said.clear()
+
+
+def test_the_skip_link_leads_to_the_open_timeline(site, visit):
+    name = put(site, "skip.mp4")
+    page = visit(name)
+    rows(page, 2)
+    page.locator("#skip").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#lanes")).to_be_focused()
+    page.evaluate("location.hash = '#lanes'")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#clock")).to_have_text("0:01.0 of 0:06.0")
+    expect(page.locator("#name")).to_have_text(name)
+    page.wait_for_url(re.compile(r"#video=skip.mp4&t=1\.0$"))
+
+
 def test_it_is_read_dark_and_on_a_phone_and_says_what_to_do_when_empty(site, visit):
     page = visit(put(site, "phone.mp4"), width=380, height=800)
     rows(page, 2)
     page.emulate_media(color_scheme="dark")
     assert page.evaluate("document.documentElement.scrollWidth") <= 380
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 28)"
-    page.route("**/api/videos", lambda route: route.fulfill(json={"videos": []}))
+    page.route("**/api/videos", lambda route: route.fulfill(json={"videos": [], "moved": {}}))
     page.goto("about:blank")
     page.goto(site.url)
     expect(page.locator("#welcome-text")).to_contain_text("There are no videos in beach yet. Drop one here")

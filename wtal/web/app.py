@@ -70,7 +70,7 @@ def _add_videos(app: FastAPI, desk: Desk) -> None:
 
     @app.get("/api/videos")
     def videos(request: Request) -> Response:
-        response = _json({"videos": desk.videos(), "moved": desk.corrections.moved})
+        response = _json({"videos": desk.videos(), "moved": desk.library.moved})
         tag = f'"{sha256(response.body).hexdigest()[:32]}"'
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers={"etag": tag})

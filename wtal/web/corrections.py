@@ -29,16 +29,12 @@ class OutdatedError(Exception):
 
 
 class Corrections:
-    """Key -> what was saved, in a folder of files. Raises DataError where one cannot be read.
-
-    `moved` tells the keys that videos have now whose corrections followed them.
-    """
+    """Key -> what was saved, in a folder of files. Raises DataError where one cannot be read."""
 
     def __init__(self, folder: Path, tags: Path) -> None:
         self._folder, self._tags = folder, tags
         self._lock, self._following = threading.Lock(), threading.Lock()
-        self._seen: frozenset[File] = frozenset()
-        self.moved: dict[str, str] = {}
+        self._seen: frozenset[File] | None = None
         self._finish_moving()
         self._saved = {path.stem: read_saved(path) for path in sorted(folder.glob("*.json"))}
         self._rows = {key: _rows(saved) for key, saved in self._saved.items()}
@@ -111,9 +107,6 @@ class Corrections:
                 del self._saved[old], self._rows[old]
             for key, saved in there.items():
                 self._saved[key], self._rows[key] = saved, _rows(saved)
-            went = {old: new for old, (new, _) in found.items()}
-            now = {old: went.get(new, new) for old, new in self.moved.items()} | went
-            self.moved = {old: new for old, new in now.items() if old != new}
             self._finish_moving()
             self._write_tags()
 

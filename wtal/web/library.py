@@ -49,7 +49,8 @@ class File:
 class Library:
     """All video files of a folder and the folders in it; hidden ones, and links that lead out, are no part of it.
 
-    Raises DataError when there is no such folder.
+    `moved` tells the keys of videos that were renamed while somebody may look at them: old -> new. Raises DataError
+    when there is no such folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,6 +59,7 @@ class Library:
         self.folder = folder.resolve()
         self._lock = threading.Lock()
         self._files: Mapping[str, File] = {}
+        self.moved: Mapping[str, str] = {}
         self._looked = -FRESH
 
     @property
@@ -69,7 +71,9 @@ class Library:
         """Key -> file, by name."""
         with self._lock:
             if time.monotonic() - self._looked >= FRESH:
-                self._files = {file.key: file for file in sorted(self._walk(self.folder), key=lambda f: f.name)}
+                files = {file.key: file for file in sorted(self._walk(self.folder), key=lambda f: f.name)}
+                self.moved = _followed(self.moved, _renamed(self._files, files))
+                self._files = files
                 self._looked = time.monotonic()
             return self._files
 
@@ -123,6 +127,19 @@ class Library:
         except (OSError, UnicodeEncodeError):
             return None
         return File(name, state.st_size, state.st_mtime_ns) if stat.S_ISREG(state.st_mode) else None
+
+
+def _renamed(before: Mapping[str, File], now: Mapping[str, File]) -> dict[str, str]:
+    """Old key -> new key: a file that is renamed keeps its length and its time to the nanosecond."""
+    new = {(file.size, file.changed): key for key, file in now.items() if key not in before}
+    gone = {key: new.get((file.size, file.changed)) for key, file in before.items() if key not in now}
+    return {old: key for old, key in gone.items() if key is not None}
+
+
+def _followed(moved: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """All renamings until now, each to where it led in the end."""
+    ends = {old: now.get(new, new) for old, new in moved.items()} | dict(now)
+    return {old: new for old, new in ends.items() if old != new}
 
 
 @lru_cache(maxsize=10_000)

@@ -44,9 +44,10 @@ const picture = ({ canvas, overview, clock, book, view }) => {
     pen.textBaseline = "middle";
     drawRuler(pen);
     for (const block of view.blocks) {
-      pen.fillStyle = muted; pen.textAlign = "left"; pen.font = wide() ? FONT : SMALL;
-      if (!wide()) pen.fillText(block.name, l + 4, block.y - 6);
-      else if (!block.names || !block.names.length) pen.fillText(block.name, 0, block.y + (block.curve ? 8 : ROW / 2 - 1));
+      const above = !wide() || (block.names && block.names.length > 0); // beside the lane stand its classes, or nothing
+      pen.fillStyle = muted; pen.textAlign = "left"; pen.font = above ? SMALL : FONT;
+      if (above) pen.fillText(block.name, wide() ? 0 : l + 4, block.y - (wide() ? 8 : 6));
+      else pen.fillText(block.name, 0, block.y + (block.curve ? 8 : ROW / 2 - 1));
       pen.font = FONT;
       if (block.names && wide()) drawNames(pen, block);
       pen.save();
@@ -109,7 +110,7 @@ const picture = ({ canvas, overview, clock, book, view }) => {
   }
 
   function drawSegments(pen, block) {
-    const tall = block.step - 3, range = view.video.surest - view.video.weakest;
+    const tall = block.step - 3, range = book.surest - book.weakest;
     for (const { segment, x, w, row } of spots(block)) {
       const y = block.y + row * block.step, colour = fill(segment.label);
       const marked = segment === view.hovered || segment === view.chosen;
@@ -120,7 +121,7 @@ const picture = ({ canvas, overview, clock, book, view }) => {
       } else {
         if (block.faint) { // the surest lies on top: what it covers must not add to its opacity
           pen.fillStyle = view.look.paper; pen.fillRect(x, y, w, tall);
-          pen.globalAlpha = 0.12 + 0.88 * (range > 0 ? (segment.score - view.video.weakest) / range : 1);
+          pen.globalAlpha = 0.12 + 0.88 * (range > 0 ? Math.min(Math.max(0, (segment.score - book.weakest) / range), 1) : 1);
         }
         pen.fillStyle = colour; pen.fillRect(x, y, w, tall);
         pen.globalAlpha = 1;

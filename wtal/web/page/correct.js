@@ -1,12 +1,11 @@
 "use strict";
-// The open video's timeline under the reader's hands: how sure is sure enough, and every way to correct it.
+// The open video's timeline under the reader's hands, and every way to correct it.
 
 const correcting = ({ $, book, timelineWith }) => {
   const NEW = 1 / 20, LEAST_NEW = 1; // a new segment's share of what is seen, and seconds
   let one = null; // the session of the open video
-  let thresholds = []; // label -> the score from which on it shows as it was chosen
-  let sure = null; // the slider, null: as it was chosen
-  let label = null; // of what is added next
+  let label = null; // of what is added next, null: not known yet
+  let picked = null; // {key, label}: the class that the reader wrote last, and in which video
   let drawn; // the list that is drawn
   let draft = null; // while an edge is dragged
 
@@ -54,12 +53,15 @@ const correcting = ({ $, book, timelineWith }) => {
 
   // ---- what is shown
 
-  const found = (video) => video.results.filter(({ label, score }) => (sure === null ? score >= thresholds[label] : score >= sure));
-  const base = () => one.now || found(lanes.video);
+  const sure = sureness({ $, book, labelOf, moved: () => {
+    compose(one.now);
+    if (one.now) $("said").textContent = "This moves the result; what you corrected stays as it is.";
+  } });
+  const base = () => one.now || sure.found();
 
   // The video's lanes around a list of corrected segments, null where there is none.
   function arrange(video, list) {
-    const result = found(video);
+    const result = sure.found();
     drawn = list;
     video.lanes = list
       ? [{ name: "corrected", segments: list, outlined: true, editable: true }, { name: "result", segments: result, aside: true }]
@@ -90,24 +92,6 @@ const correcting = ({ $, book, timelineWith }) => {
     $("lanes").setAttribute("aria-label", `Timeline of ${video.name}, ${paint.clock(video.end)} long: ${count(many, "segment")} ${how}, ${count(video.proposals.filter(lanes.shown).length, "proposal")}`);
   }
 
-  function showSure() {
-    const scores = lanes.video.results.map((segment) => segment.score), slider = $("least");
-    $("sure").hidden = !scores.length;
-    if (!scores.length) return;
-    const shows = thresholds.filter((score, label) => Number.isFinite(score) && lanes.video.classes.includes(label));
-    slider.min = scores.reduce((a, b) => Math.min(a, b)); slider.max = scores.reduce((a, b) => Math.max(a, b));
-    slider.value = sure === null ? Math.min(...shows, slider.max) : sure;
-    $("least-value").textContent = sure === null ? "as chosen" : sure.toFixed(2);
-    slider.setAttribute("aria-valuetext", $("least-value").textContent);
-    $("as-chosen").hidden = sure === null;
-  }
-  function setSure(score) {
-    sure = score;
-    compose(one.now);
-    showSure();
-    if (one.now) $("said").textContent = "This moves the result; what you corrected stays as it is.";
-  }
-
   function showChosen() {
     const segment = mine();
     rows.mark(lanes.chosen);
@@ -129,16 +113,22 @@ const correcting = ({ $, book, timelineWith }) => {
     $("conflict").hidden = !one.conflict(); $("conflict-text").textContent = one.conflict();
   }
 
-  // Show a video: what was found in it, and its session.
+  // Show a video: what was found in it, its session, and the thresholds that the server tells.
   function open(video, own, told, seconds) {
-    one = own; sure = draft = null;
-    thresholds = [];
-    // The page's scores are those of the server in fewer digits; so must be what they are held against.
-    for (const [name, score] of Object.entries(told)) thresholds[labelOf(name)] = score === null ? Infinity : Math.fround(score);
+    const again = lanes.video && lanes.video.key === video.key;
+    one = own; draft = null;
+    sure.open(video, told);
     arrange(video, one.now);
-    if (label === null && book.classes.length) label = video.classes.length ? video.classes[0] : 0;
+    label = again && picked && picked.key === video.key ? picked.label : usual(video);
     lanes.open(video, seconds);
-    showSure(); showChosen(); follow();
+    showChosen(); follow();
+  }
+
+  // The class that is added where the reader says none: that of the first segment, else of what was found, else the last he wrote.
+  function usual(video) {
+    const [first, ...others] = video.lanes[0].segments;
+    if (first) return others.reduce((least, segment) => (segment.start < least.start ? segment : least), first).label;
+    return video.classes.length ? video.classes[0] : picked && picked.label;
   }
 
   // ---- correcting
@@ -198,7 +188,9 @@ const correcting = ({ $, book, timelineWith }) => {
     const name = text.trim();
     if (!name) return;
     if (/[[\];|\r\n]/.test(name)) return lanes.say("A class may not have brackets, semicolons or bars in its name; leave them out.");
+    if (/^[\d.,:\s]+(-|to)[\d.,:\s]+$/.test(name)) return lanes.say("This reads as times; give the class a name with letters.");
     label = labelOf(name);
+    picked = { key: one.key, label };
     const segment = mine();
     if (segment && segment.label !== label) apply(edits.relabel(base(), segment, label));
     lanes.say(segment ? `now ${name}` : `added next: ${name}`);
@@ -209,10 +201,9 @@ const correcting = ({ $, book, timelineWith }) => {
 
   for (const [id, act] of Object.entries({
     add: () => add(lanes.head), split, remove, "from-here": () => setEdge("start"), "to-here": () => setEdge("end"), undo, redo, discard,
-    "as-chosen": () => setSure(null), take: () => one.take(), keep: () => one.keep(),
+    take: () => one.take(), keep: () => one.keep(),
     in: () => lanes.zoom(0.5), out: () => lanes.zoom(2), whole: () => lanes.show(0, lanes.video.end),
   })) $(id).addEventListener("click", act);
-  $("least").addEventListener("input", (event) => setSure(+event.target.value));
 
   // While it has the focus the name stands aside, so that all classes are offered.
   $("label").addEventListener("focus", (event) => { event.target.placeholder = event.target.value; event.target.value = ""; });
@@ -223,5 +214,5 @@ const correcting = ({ $, book, timelineWith }) => {
     if (event.key === "Enter" || event.key === "Escape") { event.preventDefault(); $("lanes").focus({ preventScroll: true }); }
   });
 
-  return { lanes, open, follow, labelOf, undo, redo, get session() { return one; }, get dragging() { return draft !== null; }, get sure() { return sure; } };
+  return { lanes, open, follow, labelOf, undo, redo, get session() { return one; }, get dragging() { return draft !== null; }, get sure() { return sure.value; } };
 };

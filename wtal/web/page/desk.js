@@ -6,32 +6,35 @@ server.ask("GET", "/api/desk").then((book) => {
   const player = $("player"), canvas = $("lanes");
   const sessions = new Map(); // key -> what was corrected while this page is open
   let key = null, wanted = null; // what is open, and what is being opened
-  let seen = ""; // the state in the list in which the open video was loaded
-  let hashTimer = 0;
+  let fits = null; // the revision that was made of another file than the open one, null: it is the same
+  let seen = {}; // what the list said of the open video when it was loaded, or last looked at
 
   $("folder").textContent = book.folder;
   $("run").textContent = `what happens when, as ${book.run} sees it`;
   $("operating").textContent = book.operating;
   $("file").accept = book.suffixes.join(",");
-  for (const { name, ending } of book.formats) {
-    const option = document.createElement("option");
-    option.value = name; option.textContent = `${name} (${ending})`;
-    $("format").append(option);
-  }
 
   const play = () => { if (player.paused) player.play().catch(() => {}); else player.pause(); };
   const bench = correcting({
     $, book,
     timelineWith: (on, keys) => timeline({
       canvas, overview: $("overview"), tip: $("tip"), chips: $("chips"), player, clock: $("clock"), said: $("said"), book,
-      on: { ...on, moved: remember },
+      on: { ...on, moved: () => place.moved() },
       keys: { " ": play, n: () => next(1), p: () => next(-1), "?": () => $("keys").showModal(), ...keys },
     }),
   });
   const { lanes } = bench;
-  const list = shelf({ list: $("videos"), find: $("find"), count: $("count"), open: (one) => open(one, 0, true), news });
+  const list = shelf({ list: $("videos"), find: $("find"), count: $("count"), open: (one) => step(one, true), news });
   const jobs = work({ $, list, opened: () => key, say: lanes.say });
-  const sending = uploads({ list: $("uploads"), about: () => book, arrived: (one, alone) => list.look().then(() => { if (alone) open(one, 0, true); }) });
+  const sending = uploads({
+    list: $("uploads"), about: () => book, open: (one) => step(one, true),
+    arrived: (one, alone) => list.look().then(() => { if (alone) step(one, true); }),
+  });
+  const place = address({
+    where: () => key !== null && key === wanted && { video: lanes.video.name, t: lanes.head.toFixed(1) },
+    changed: ({ name, seconds }) => { const video = named(name); if (video) open(video.key, seconds); },
+  });
+  taking({ $, formats: book.formats, session: () => sessions.get(key), sure: () => bench.sure, found: () => lanes.video.edges.length > 0 });
 
   // ---- opening a video
 
@@ -39,51 +42,91 @@ server.ask("GET", "/api/desk").then((book) => {
     edges: [], truth: [], results: [], proposals: [], attention: [], lines: [], cas: [], low: 0, high: 1, weakest: 0, surest: 1, classes: [],
   });
 
-  async function open(one, seconds = 0, focus = false) {
+  const named = (name) => list.videos.find((video) => video.name === name);
+
+  // Resolves to whether it is open now.
+  async function open(one, seconds = 0) {
     wanted = one;
     list.mark(one); list.reveal();
-    const before = sessions.get(key);
+    const before = sessions.get(key), own = sessions.get(one), revision = own && own.revision;
     if (before && one !== key) before.save();
-    const told = await server.ask("GET", `/api/videos/${one}`).catch((error) => lanes.say(`It could not be opened: ${error.message}.`));
-    if (told && wanted === one) show(told, seconds, focus);
+    try {
+      const told = await server.ask("GET", `/api/videos/${one}`);
+      if (wanted !== one) return false;
+      if (own && own.revision === revision) own.adopt(told.corrections); // else it was saved meanwhile
+      show(told, seconds);
+      return true;
+    } catch (error) {
+      if (!error.gone && !error.status) throw error;
+      lanes.say(`It could not be opened: ${error.message}.`);
+      if (wanted === one) { wanted = key; list.mark(key); }
+      return false;
+    }
   }
 
-  function show(told, seconds, focus) {
-    const own = sessionOf(told), another = told.key !== key;
-    key = told.key; seen = seenOf(list.of(key));
+  // The reader opens a video: back goes to the one before.
+  async function step(one, focus = false) {
+    const another = key !== null && one !== key;
+    if (!await open(one)) return;
+    if (another) place.step();
+    if (!focus) return;
+    canvas.focus({ preventScroll: true });
+    if ($("viewer").getBoundingClientRect().top > innerHeight / 2) $("viewer").scrollIntoView();
+  }
+
+  function show(told, seconds) {
+    const own = sessionOf(told), there = list.of(told.key) || {}, another = told.key !== key || there.size !== seen.size;
+    key = told.key; seen = there;
     $("welcome").hidden = true; $("viewer").hidden = false;
     $("name").textContent = told.name;
     document.title = `${told.name} · ${book.folder}`;
-    if (another) {
-      $("trouble").hidden = $("job").hidden = true; $("remarks").replaceChildren(); $("said").textContent = "";
-      player.hidden = false;
-      player.src = `/api/videos/${key}/file`;
-    }
+    if (another) load();
     const latest = own.now ? own.now.reduce((end, segment) => Math.max(end, segment.end), 0) : 0;
     const long = told.duration || (!another && Number.isFinite(player.duration) && player.duration) || 0;
     const video = { ...(told.packed ? paint.unpack(told.packed) : nothing()), key, name: told.name, end: Math.max(long, latest), measured: long > 0 };
     bench.open(video, own, told.thresholds, seconds);
+    fits = told.replaced ? own.revision : null;
     $("bench").hidden = !video.end;
+    if (!video.end) $("clock").textContent = "";
     lanes.resize();
-    jobs.show();
-    if (focus) {
-      canvas.focus({ preventScroll: true });
-      if ($("viewer").getBoundingClientRect().top > innerHeight / 2) $("viewer").scrollIntoView();
-    }
-    remember();
+    sending.opened(key);
+    tell();
+    place.moved();
   }
 
+  function load() {
+    $("job").hidden = true; $("remarks").replaceChildren(); $("said").textContent = "";
+    player.hidden = false;
+    player.src = `/api/videos/${key}/file`;
+  }
+
+  // What stands around the timeline besides: how far the search is, and what is wrong with the file.
+  function tell() {
+    const there = list.of(key), own = sessions.get(key);
+    if (key !== null && !own) return; // it is being opened at the place where it is now
+    const missing = key !== null && (!there || own.lost);
+    jobs.show();
+    $("replaced").hidden = fits === null || own.revision !== fits;
+    $("missing").hidden = !missing;
+    if (missing) say($("missing"), lost(own));
+    $("trouble").hidden = missing || !player.hidden;
+    if (!$("trouble").hidden) say($("trouble"), unplayable(there));
+  }
+  const say = (line, text) => { if (line.textContent !== text) line.textContent = text; };
+  const lost = (own) => `${lanes.video.name} is not in the folder any more.` + (own.dirty() ? " To keep what is not saved, put the file back." : "");
+  const unplayable = ({ state }) => "This browser cannot play the file"
+    + (!$("bench").hidden ? "; its timeline can be seen and corrected all the same." : state === "new" ? "; find what happens to see its timeline." : ".");
+
   function sessionOf(told) {
-    if (sessions.has(told.key)) sessions.get(told.key).adopt(told.corrections);
-    else {
-      sessions.set(told.key, session({
-        key: told.key, corrections: told.corrections,
-        listOf: (segments) => segments.map(({ label, start, end, score }) => ({ kind: Number.isFinite(score) ? "result" : "corrected", label: bench.labelOf(label), start, end, score })),
-        sentOf: (segments) => edits.sent(segments, book.classes),
-        changed: () => { if (bench.session && bench.session.key === told.key) bench.follow(); },
-      }));
-    }
-    return sessions.get(told.key);
+    if (sessions.has(told.key)) return sessions.get(told.key);
+    const own = session({
+      key: told.key, corrections: told.corrections,
+      listOf: (segments) => segments.map(({ label, start, end, score }) => ({ kind: Number.isFinite(score) ? "result" : "corrected", label: bench.labelOf(label), start, end, score })),
+      sentOf: (segments) => edits.sent(segments, book.classes),
+      changed: () => { if (bench.session === own) { bench.follow(); tell(); } },
+    });
+    sessions.set(told.key, own);
+    return own;
   }
 
   // A video in which nothing was looked for yet is as long as the browser says.
@@ -93,83 +136,57 @@ server.ask("GET", "/api/desk").then((book) => {
     video.end = Math.max(video.end, player.duration); video.measured = true;
     $("bench").hidden = false;
     lanes.show(0, video.end);
+    lanes.refresh();
     lanes.resize();
   });
   player.addEventListener("error", () => {
     if (player.hidden || !player.getAttribute("src")) return;
     player.hidden = true;
-    $("trouble").hidden = false;
-    $("trouble").textContent = "This browser cannot play the file; its timeline can be seen and corrected all the same.";
+    tell();
   });
 
-  const next = (by) => { const other = list.beside(key, by); if (other && other !== key) open(other); };
+  const next = (by) => { const other = list.beside(key, by); if (other && other !== key) step(other); };
 
   // ---- what others did
 
-  const seenOf = (video) => (video ? `${video.state} ${video.size}` : "");
+  const isNews = (video) => video.size !== seen.size || (video.state === "done" && seen.state !== "done");
+
+  // What was corrected here goes on at the video where it is now; whether the open video is one of these.
+  function followMoved() {
+    for (const [old, own] of sessions) {
+      const to = list.moved[old];
+      if (!to || !list.of(to) || sessions.has(to)) continue;
+      own.follow(to);
+      sessions.set(to, own); sessions.delete(old);
+    }
+    return wanted === key && !bench.dragging && sessions.has(list.moved[key]);
+  }
 
   // After each look at the list: the open video's own news, and what another page saved of it.
   async function news() {
-    jobs.show();
-    if (!list.videos.length) {
-      $("welcome").hidden = false; $("viewer").hidden = true;
-      $("welcome-text").textContent = `There are no videos in ${book.folder} yet. Drop one here, or copy it into that folder: it appears by itself.`;
-      return;
-    }
-    if (key === null && wanted === null) return start();
+    if (followMoved()) return open(list.moved[key], lanes.head);
+    tell();
+    for (const own of sessions.values()) if (own.lost && list.of(own.key)) own.save(); // it is back
+    if (wanted === null) return start();
     const video = list.of(key), own = sessions.get(key);
-    if (!video || bench.dragging) return;
+    if (!video) seen = {}; // loaded anew where it comes back
+    if (!video || wanted !== key || bench.dragging) return;
     const revision = own.revision;
-    if (video.state === "done" && seen !== seenOf(video)) return open(key, lanes.head);
-    seen = seenOf(video);
+    if (isNews(video)) return open(key, lanes.head);
+    seen = video;
     if (own.dirty() || video.revision === revision) return;
     const told = await server.ask("GET", `/api/videos/${key}`);
     if (told.key === key && own.revision === revision && !bench.dragging && own.adopt(told.corrections)) lanes.say("Somebody else changed this timeline; it is shown as it is now.");
   }
 
-  // ---- taking it along
-
-  async function take() {
-    const own = sessions.get(key), { sure } = bench;
-    // The server has the scores in more digits than the page: one that is rounded up here must not be left out there.
-    const least = !own.now && sure !== null ? `?least=${sure - 1e-7 * Math.abs(sure)}` : "";
-    if (!own.now && !bench.lanes.video.edges.length) return remark("There is nothing to download yet: find what happens, or add a segment.");
-    $("export").disabled = true;
-    try {
-      await own.save();
-      const { file, remarks, content } = await server.ask("GET", `/api/videos/${key}/export/${$("format").value}${least}`);
-      const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0)), link = document.createElement("a");
-      link.href = URL.createObjectURL(new Blob([bytes])); link.download = file;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 60000);
-      remark(`${file} is downloaded${own.dirty() ? ", without what is not saved" : ""}.`, remarks);
-    } catch (error) { remark(`Nothing was downloaded: ${error.message}.`); } finally { $("export").disabled = false; }
-  }
-  function remark(text, remarks = []) {
-    const line = document.createElement("p"), all = document.createElement("ul");
-    line.textContent = text + (remarks.length ? " What this format cannot hold:" : "");
-    all.append(...remarks.map((one) => { const item = document.createElement("li"); item.textContent = one; return item; }));
-    $("remarks").replaceChildren(line, ...(remarks.length ? [all] : []));
-  }
-  $("export").addEventListener("click", take);
-
   // ---- the page around
 
-  function remember() {
-    if (hashTimer || !key) return;
-    hashTimer = setTimeout(() => {
-      hashTimer = 0;
-      const hash = `#${new URLSearchParams({ video: lanes.video.name, t: lanes.head.toFixed(1) })}`;
-      if (location.hash !== hash) history.replaceState(null, "", hash);
-    }, 500);
-  }
   function start() {
-    const hash = new URLSearchParams(location.hash.slice(1)), { videos } = list;
-    const asked = videos.find((video) => video.name === hash.get("video"));
+    const { name, seconds } = place.read(), asked = named(name), { videos } = list;
     const first = asked || videos.find((video) => video.state === "done") || videos[0];
-    if (first) return open(first.key, asked ? Number(hash.get("t")) || 0 : 0);
+    if (first) return open(first.key, asked ? seconds : 0);
+    $("welcome-text").textContent = `There are no videos in ${book.folder} yet. Drop one here, or copy it into that folder: it appears by itself.`;
   }
-  addEventListener("hashchange", start);
 
   server.onReached((trouble) => {
     const back = !$("gone").hidden && !trouble;
@@ -194,6 +211,7 @@ server.ask("GET", "/api/desk").then((book) => {
     if (target.closest(".scroll, input") && pressed.startsWith("Arrow")) return;
     if (!$("bench").hidden) lanes.press(event);
   });
+  $("skip").addEventListener("click", (event) => { event.preventDefault(); canvas.focus(); });
   $("ask").addEventListener("click", () => $("keys").showModal());
   $("close").addEventListener("click", () => $("keys").close());
 

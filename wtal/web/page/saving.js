@@ -4,10 +4,11 @@
 
 const session = ({ key, corrections, listOf, sentOf, changed }) => {
   const PAUSE = 1000, AGAIN = 5000, MOST = 500; // ms after the last change, and after a fault; steps that can be undone
-  const place = `/api/videos/${key}/corrections`;
+  const place = () => `/api/videos/${key}/corrections`;
   const past = [], future = [];
   let revision = 0, saved = "", kept = null; // what the server has
-  let now = null, busy = null, timer = 0, fault = "", theirs; // theirs: what somebody else saved, undefined: nobody
+  let now = null, busy = null, timer = 0, fault = "", lost = false; // lost: the server has no such video any more
+  let theirs; // what somebody else saved, undefined: nobody
 
   const dirty = () => now !== kept;
   function have(told) {
@@ -40,8 +41,8 @@ const session = ({ key, corrections, listOf, sentOf, changed }) => {
   async function send(list) {
     const segments = list && sentOf(list);
     try {
-      const told = list ? await server.ask("PUT", place, { revision, segments })
-        : revision ? await server.ask("DELETE", `${place}?revision=${revision}`) : {};
+      const told = list ? await server.ask("PUT", place(), { revision, segments })
+        : revision ? await server.ask("DELETE", `${place()}?revision=${revision}`) : {};
       had(list, told);
     } catch (error) {
       const other = error.status === 409 ? error.told.corrections : undefined;
@@ -49,12 +50,16 @@ const session = ({ key, corrections, listOf, sentOf, changed }) => {
       else if (other === null && !list) had(null, {});
       else if (other !== undefined) theirs = other;
       else {
-        fault = error.message;
+        lost = error.status === 404;
+        fault = lost ? "the file is gone" : error.message;
         if (error.gone || error.status >= 500) timer = setTimeout(save, AGAIN);
       }
     }
   }
-  function had(list, told) { kept = list; revision = told.revision || 0; saved = told.saved || ""; fault = ""; }
+  function had(list, told) { kept = list; revision = told.revision || 0; saved = told.saved || ""; fault = ""; lost = false; }
+
+  // The video has another key now.
+  function follow(other) { key = other; lost = false; fault = ""; later(0); }
 
   // What the server holds as another page left it; of no matter while something here is not saved.
   function adopt(told) {
@@ -83,8 +88,8 @@ const session = ({ key, corrections, listOf, sentOf, changed }) => {
   const conflict = () => theirs === undefined ? "" : theirs ? `Somebody else saved this timeline at ${at(theirs.saved)}; yours is not saved.` : "Somebody else discarded these corrections; yours are not saved.";
 
   return {
-    key, change, undo, redo, save, adopt, take, keep, dirty, said, conflict,
-    get now() { return now; }, get revision() { return revision; }, get faulty() { return Boolean(fault); },
+    change, undo, redo, save, adopt, take, keep, dirty, said, conflict, follow, get key() { return key; },
+    get now() { return now; }, get revision() { return revision; }, get faulty() { return Boolean(fault); }, get lost() { return lost; },
     get undoable() { return past.length > 0; }, get redoable() { return future.length > 0; },
   };
 };

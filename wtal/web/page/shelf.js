@@ -4,7 +4,7 @@
 const shelf = ({ list, find, count, open, news }) => {
   const OFTEN = 1000, SELDOM = 5000, GONE = 2000; // ms between looks: while there is work, without, while nobody answers
   const rows = new Map(); // key -> {item, button, spans, text}
-  let videos = [], tag = "", timer = 0, turns = 0, current = null;
+  let videos = [], moved = {}, tag = "", timer = 0, turns = 0, current = null;
 
   // What the list says of a video.
   function state(video) {
@@ -12,10 +12,11 @@ const shelf = ({ list, find, count, open, news }) => {
     if (state === "waiting") return place > 1 ? `waits, ${place - 1} before it` : "waits, next in the queue";
     if (state === "working") return duration ? `at ${paint.clock(second, 1)} of ${paint.clock(duration, 1)}` : "is being opened";
     if (state === "failed") return `failed: ${reason}`;
+    if (state === "cancelled" && !corrected) return reason ? `cancelled: ${reason}` : "cancelled";
     const what = labels.join(", ");
     if (corrected) return `corrected: ${what || "nothing happens"}`;
     if (state === "done") return what || "nothing sure enough found";
-    return state === "cancelled" ? "cancelled" : "not looked at yet";
+    return "not looked at yet";
   }
 
   function made(video) {
@@ -72,7 +73,7 @@ const shelf = ({ list, find, count, open, news }) => {
     try {
       const answer = await server.news("/api/videos", tag);
       if (turn !== turns) return;
-      if (answer.told) { videos = answer.told.videos; tag = answer.tag; draw(); }
+      if (answer.told) { ({ videos, moved } = answer.told); tag = answer.tag; draw(); }
       pause = atWork() ? OFTEN : SELDOM;
       await news();
     } catch (error) {
@@ -85,7 +86,7 @@ const shelf = ({ list, find, count, open, news }) => {
   find.addEventListener("input", filter);
   return {
     look, mark, reveal, state,
-    get videos() { return videos; },
+    get videos() { return videos; }, get moved() { return moved; },
     of: (key) => videos.find((video) => video.key === key),
     // The video `by` places on from one among those that the search leaves.
     beside: (key, by) => {

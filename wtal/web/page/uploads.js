@@ -1,7 +1,9 @@
 "use strict";
-// Videos on their way to the server, one after another: how far each is, a button that stops it, and why it failed.
+// Videos on their way to the server, one after another: how far each is, a button that stops it, and why it failed. Of
+// several that were sent at once each stays, to be opened.
 
-const uploads = ({ list, about, arrived }) => {
+const uploads = ({ list, about, open, arrived }) => {
+  const added = new Map(); // key -> the entry of a video that is there, until it is opened
   const waiting = [];
   let busy = false;
 
@@ -23,10 +25,19 @@ const uploads = ({ list, about, arrived }) => {
     item.append(name, stop, progress, said);
     list.append(item);
     const one = { file, item, progress, request: null };
-    one.end = (why) => {
-      progress.hidden = true; said.textContent = `not added: ${why}`;
+    one.end = (text) => {
+      progress.hidden = true; said.textContent = text;
       stop.textContent = "dismiss"; stop.setAttribute("aria-label", `dismiss ${file.name}`);
       stop.onclick = () => item.remove();
+    };
+    one.fail = (why) => one.end(`not added: ${why}`);
+    one.offer = (key) => {
+      const button = document.createElement("button");
+      button.textContent = "open"; button.setAttribute("aria-label", `open ${file.name}`);
+      button.onclick = () => open(key);
+      stop.before(button);
+      added.set(key, item);
+      one.end("added");
     };
     stop.onclick = () => {
       if (waiting.includes(one)) waiting.splice(waiting.indexOf(one), 1);
@@ -42,10 +53,12 @@ const uploads = ({ list, about, arrived }) => {
       request.upload.onprogress = (event) => { if (event.lengthComputable) one.progress.value = event.loaded / event.total; };
       request.responseType = "json";
       request.onload = () => {
-        if (request.status === 201) { one.item.remove(); arrived(request.response.key, alone); }
-        else one.end((request.response && request.response.error) || `the server said ${request.status}`);
+        if (request.status !== 201) return one.fail((request.response && request.response.error) || `the server said ${request.status}`);
+        const { key } = request.response;
+        if (alone) one.item.remove(); else one.offer(key);
+        arrived(key, alone);
       };
-      request.onerror = () => one.end("the connection broke off; send it again");
+      request.onerror = () => one.fail("the connection broke off; send it again");
       request.onloadend = done;
       request.open("PUT", `/api/uploads/${encodeURIComponent(one.file.name)}`);
       request.send(one.file);
@@ -56,7 +69,7 @@ const uploads = ({ list, about, arrived }) => {
     const alone = files.length === 1;
     for (const file of files) {
       const one = entry(file), why = refusal(file);
-      if (why) one.end(why); else waiting.push(one);
+      if (why) one.fail(why); else waiting.push(one);
     }
     if (busy) return;
     busy = true;
@@ -64,5 +77,7 @@ const uploads = ({ list, about, arrived }) => {
     busy = false;
   }
 
-  return { take, get busy() { return busy; } };
+  function opened(key) { if (added.has(key)) added.get(key).remove(); added.delete(key); }
+
+  return { take, opened, get busy() { return busy; } };
 };

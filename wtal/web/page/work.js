@@ -4,20 +4,20 @@
 const work = ({ $, list, opened, say }) => {
   const fresh = () => list.videos.filter((video) => video.state === "new").map((video) => video.key);
 
-  // Ask the server to find what happens in some videos ("POST"), or not to ("DELETE").
-  async function ask(method, ...keys) {
+  // Ask the server to find what happens ("POST"), or not to ("DELETE").
+  async function ask(method, path, value) {
     try {
-      for (const key of keys) await server.ask(method, `/api/videos/${key}/job`);
+      await server.ask(method, path, value);
     } catch (error) { say(`The server refused: ${error.message}.`); }
     await list.look();
   }
 
   function sentence(video) {
     if (video.state === "failed") return `The search failed: ${video.reason}.`;
-    return {
-      new: "Nobody has looked for anything in this video yet.", waiting: `It ${list.state(video)}.`,
-      working: `What happens is being looked for: ${list.state(video)}.`, cancelled: "The search was cancelled.",
-    }[video.state];
+    if (video.state === "cancelled") return `The search was ${list.state({ ...video, corrected: false })}.`;
+    if (video.state === "waiting") return `It ${list.state(video)}.`;
+    if (video.state === "working") return video.duration ? `What happens is being looked for: ${list.state(video)}.` : "The video is being opened.";
+    return "Nobody has looked for anything in this video yet.";
   }
 
   function showOpened() {
@@ -40,8 +40,8 @@ const work = ({ $, list, opened, say }) => {
     showOpened();
   }
 
-  $("job-ask").addEventListener("click", () => ask("POST", opened()));
-  $("job-cancel").addEventListener("click", () => ask("DELETE", opened()));
-  $("ask-all").addEventListener("click", () => ask("POST", ...fresh()));
+  $("job-ask").addEventListener("click", () => ask("POST", `/api/videos/${opened()}/job`));
+  $("job-cancel").addEventListener("click", () => ask("DELETE", `/api/videos/${opened()}/job`));
+  $("ask-all").addEventListener("click", () => ask("POST", "/api/jobs", { keys: fresh() }));
   return { show };
 };
