@@ -31,7 +31,7 @@ METHODS = (
 AGAINST = ("local", "self-distillation", "random-memory")  # what tells a memory's worth
 STEPS = 200
 SETTINGS: Config = changed(Config(), ("model.width=64",))
-COLOURS = dict(zip(METHODS, (*map(ink, OKABE_ITO), "#111827"), strict=True))
+COLOURS = dict(zip(METHODS, (*(ink(colour, 3.0) for colour in OKABE_ITO), "#111827"), strict=True))
 CENTRE = SyntheticConfig(training=96, snippets=(40, 90), action_snippets=(4, 12))
 DONE = ROOT / "docs" / "study"
 

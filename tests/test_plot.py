@@ -3,11 +3,17 @@
 import json
 import re
 import warnings
+from dataclasses import replace
 from functools import partial
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.text import Text
 from typer.testing import CliRunner
 
 from wtal.analysis import analyse
@@ -17,6 +23,8 @@ from wtal.evaluate import judge
 from wtal.formats.activitynet import write_activitynet
 from wtal.formats.results import write_results
 from wtal.records import Action, Proposal, Video
+from wtal.report.analysis_plot import analysis_figure
+from wtal.report.colours import DARK, PALETTE, ink, lit
 from wtal.report.curves import read_metrics
 from wtal.report.paper_plots import (
     COLUMN,
@@ -134,6 +142,50 @@ def test_errors_have_the_numbers_of_the_analysis(drawn):
         assert kind in words and f"{100 * count / analysis.counted:.1f}" in words
     assert all(f"{100 * gain.average:+.1f}" in words for gain in analysis.gains.values())
     assert "–" in words  # where there are no instances, nothing is missed
+
+
+@pytest.mark.parametrize("make", [errors_figure, analysis_figure])
+def test_kinds_have_no_colour_of_a_class(make):
+    figure = make(analyse(FOUND, TRUTH))
+    colours = {to_hex(bar.get_facecolor()).upper() for axes in figure.findobj(Axes) for bar in axes.patches}
+    assert colours and not colours & set(PALETTE)
+
+
+@pytest.mark.parametrize("make", [errors_figure, analysis_figure])
+def test_a_trait_that_nobody_knows_says_why(make):
+    for truth, times in ((TRUTH, 0), ([replace(TRUTH[0], duration=None)], 1)):
+        said = [text.get_text() for text in make(analyse(FOUND, truth)).findobj(Text)]
+        assert said.count("durations not known") == times * (1 if make is errors_figure else 2)
+
+
+def test_the_kinds_of_the_analysis_stand_beside_its_bars():
+    figure = analysis_figure(analyse(FOUND, TRUTH))
+    figure.canvas.draw()
+    share, gain = figure.axes[:2]
+    names = [text.get_window_extent() for text in share.texts]
+    others = [label.get_window_extent() for label in gain.get_yticklabels()]
+    assert not any(name.overlaps(other) for name in names for other in others)
+
+
+def contrast(colour, paper):
+    """After WCAG 2.2."""
+
+    def light(text):
+        parts = [int(text[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        red, green, blue = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05
+
+    return max(light(colour) / light(paper), light(paper) / light(colour))
+
+
+@given(st.sampled_from(PALETTE) | st.from_regex(r"#[0-9A-F]{6}", fullmatch=True))
+def test_words_in_a_colour_can_be_read_light_and_dark(colour):
+    assert contrast(ink(colour), "#FFFFFF") >= 4.5 and contrast(lit(colour), DARK) >= 4.5
+
+
+def test_words_of_all_classes_can_be_read():
+    assert min(contrast(ink(colour), "#FFFFFF") for colour in PALETTE) >= 4.5
+    assert min(contrast(lit(colour), DARK) for colour in PALETTE) >= 4.5
 
 
 def test_the_area_below_precision_is_map(drawn):

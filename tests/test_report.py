@@ -5,6 +5,7 @@ import re
 import shutil
 from base64 import b64decode
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from wtal.localize import surest
 from wtal.records import Action, Proposal, Video
 from wtal.report.curves import mean_curve, precision_recall, read_metrics, training_charts
 from wtal.report.gather import Report, find_runs, gather, score, video_files
-from wtal.report.html import page, write_report
+from wtal.report.html import page, score_sheets, write_report
 from wtal.report.layout import Panel
 from wtal.report.packed import pack
 from wtal.report.recalled import Memory, Moment, Slot
@@ -186,6 +187,50 @@ def test_what_is_not_there_is_said():
     assert not any(f'id="{part}"' in seen for part in ("scores", "precision", "errors", "training", "memory"))
 
 
+def test_all_averages_are_over_the_same_tious():
+    found = {"a": [Proposal("run", 1, 2, 0.5)]}
+    scored = score({"m": [found]}, found, [video("a", "run")], "activitynet", (0.1, 0.3))
+    assert scored.analysis.result.tious == scored.judged.result.tious == (0.1, 0.3)
+    assert "on average over 0.1-0.3" in (text := page(report(panel(), scored=scored))) and "0.5-0.95" not in text
+
+
+def test_kinds_of_error_have_no_colour_of_a_class():
+    found = {"a": [Proposal("run", 1, 2, 0.5)]}
+    text = page(report(panel(), scored=score({"m": [found]}, found, [video("a", "run")], "activitynet")))
+    bars = re.findall(r'<svg class="bars".*?</svg>', text, re.S)
+    assert len(bars) == 2 and not any(
+        re.search(r"<(g|rect|text) [^>]*(fill|style|class=.[ck]\d)", bar) for bar in bars
+    )
+    assert "durations not known" not in text
+
+
+def test_a_trait_that_nobody_knows_says_why():
+    found = {"a": [Proposal("run", 1, 2, 0.5)]}
+    scored = score({"m": [found]}, found, [replace(video("a", "run"), duration=None)], "activitynet")
+    assert page(report(panel(), scored=scored)).count("durations not known") == 1
+
+
+@pytest.mark.parametrize("written", [None, 1234])
+def test_writes_are_told_where_they_were_counted(written):
+    memory = Memory(CLASSES, np.eye(2, dtype=np.float32), (Slot("run", 1, written, ()),))
+    text = page(report(panel(), memory=memory))
+    assert ("times written" in text and "<td>1,234</td>" in text) == bool(written)
+    assert ("learned by gradient" in text) == (not written)
+
+
+@given(st.lists(st.floats(), max_size=9))
+@hypothesis(max_examples=30, deadline=None)
+def test_all_videos_have_one_scale_of_scores(scores):
+    panels = [
+        Panel(str(n), 3.0, (), [], [Proposal("run", 0, 1, score)], np.zeros(0), np.zeros(0), np.zeros((0, 2)))
+        for n, score in enumerate([0.25, *scores])
+    ]
+    index = json.loads(Page(page(report(*panels))).scripts["index"], parse_constant=pytest.fail)
+    assert index["weakest"] <= 0.25 <= index["surest"]
+    finite = [score for score in scores if abs(score) < 1e38]
+    assert all(index["weakest"] <= score <= index["surest"] for score in finite)
+
+
 def test_the_area_under_the_mean_curve_is_map():
     draw = np.random.default_rng(1)
     truth = [video(str(i), label) for i, label in enumerate(CLASSES * 20)]
@@ -242,6 +287,8 @@ def test_a_comparison_is_reported_with_its_seeds(runs, tiny):
         assert [100 * one.average() for one in seeds] == pytest.approx(scores[method]["averages"])
     assert [panel.title for panel in told.panels] == [video.id for video in tiny.subset("testing")]
     assert told.scored.judged.result.protocol == "activitynet"
+    assert not any(trait.unknown for trait in told.scored.analysis.traits), "a video is as long as its features"
+    assert [row[0] for row in score_sheets(told.scored)[1].rows] == ["seed-0", "seed-1"]
     assert told.memory.classes == (*tiny.classes, "(background)")
     np.testing.assert_allclose(np.diag(told.memory.alike), 1, atol=1e-5)
 
@@ -419,6 +466,48 @@ def test_it_prints_and_follows_dark_and_narrow(opened):
     pixels(opened)
     assert opened.evaluate("document.documentElement.scrollWidth") <= 380
     assert opened.pdf().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("width", [1200, 380])
+def test_links_lead_to_their_headings_and_captions_fit(runs, browser, tmp_path, width):
+    write_report(tmp_path / "page.html", gather(runs, tmp_path / "page.html"))
+    for place in ("timelines", "scores", "precision", "errors", "training", "memory"):
+        page = browser.new_page(viewport={"width": width, "height": 400})
+        page.goto((tmp_path / "page.html").as_uri())
+        page.wait_for_function("document.querySelector('#lanes').height > 200")
+        page.click(f"nav a[href='#{place}']")
+        top, last = page.evaluate(TOP, place), None
+        while top != last:  # it is scrolled to smoothly
+            page.wait_for_timeout(150)
+            top, last = page.evaluate(TOP, place), top
+        head = page.evaluate("parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop)")
+        assert abs(top - head) < 2, place
+        ends = page.evaluate("[...document.querySelectorAll('caption')].map(c => c.getBoundingClientRect().right)")
+        assert max(ends) <= width
+        page.close()
+
+
+TOP = "place => document.querySelector(`#${place} h2`).getBoundingClientRect().top"
+
+
+def test_a_weak_video_is_pale_and_its_least_score_is_true(browser, tmp_path):
+    panels = [
+        Panel(str(score), 3.0, (), [], [Proposal("run", 0, 1, score), Proposal("run", 2, 3, 2 * score)],
+              np.zeros(0), np.zeros(0), np.zeros((0, 2))) for score in (0.45, 0.0011)
+    ]  # fmt: skip
+    write_report(tmp_path / "page.html", report(*panels))
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.goto((tmp_path / "page.html").as_uri())
+    strong = pixels(page)
+    assert page.locator("#least").get_attribute("aria-valuetext") == "0.45" == page.inner_text("#least-value")
+    assert not page.locator("#printed").is_visible()
+    page.locator("#lanes").focus()
+    page.keyboard.press("n")
+    assert pixels(page) != strong, "as strong in colour as a video in which something is sure"
+    assert page.locator("#least").get_attribute("aria-valuetext") == "0.0011" == page.inner_text("#least-value")
+    page.emulate_media(media="print")
+    assert page.inner_text("#printed") == "1 of 2 videos; open the page to see the others"
+    page.close()
 
 
 def test_thumos_in_full_is_fluid(thumos, browser):

@@ -28,21 +28,23 @@ def analyse(
     subset: str | None = None,
     ambiguous: Ambiguous | None = None,
     checkpoint: str = "not said",
+    tious: Sequence[float] | None = None,
 ) -> Analysis:
     """Tell the kind of every scored prediction at a tIoU, and what is lost by each kind, under a named protocol.
 
     The options and the errors are those of `wtal.evaluate.evaluate`; ConfigError also for a tIoU below 0.1,
-    where background begins. mAP is the protocol's, of all its predictions. Where it is said how many of a kind
-    there are and which instances are missed, the ten surest predictions for each instance of a class count
+    where background begins. mAP is the protocol's, of all its predictions; averages are over `tious`, by default
+    the protocol's. Where it is said how many of a kind there are and which instances are missed, the ten surest
+    predictions for each instance of a class count
     (DETAD's top-10G): proposals files end with thousands of guesses that nobody would look at.
     """
     (tiou,) = checked_tious(tiou)
     if tiou < LOWEST:
         raise ConfigError(f"the tIoU is {tiou:g}; below {LOWEST:g} all is background, use {LOWEST:g} to 1")
     rules = find_protocol(protocol)
-    result = evaluate(proposals, truth, protocol, None, subset, ambiguous, checkpoint)
+    result = evaluate(proposals, truth, protocol, tious, subset, ambiguous, checkpoint)
     layout = lay_out(proposals, truth, rules, subset, ambiguous)
-    thresholds = (tiou, *rules.tious)
+    thresholds = (tiou, *result.tious)
     taken = takers(layout.proposals, layout.actions, rules, thresholds)
     overlaps, ranks = nearest(layout), layout.ranks()
     kinds = np.array([kinds_at(hits, *overlaps, t) for hits, t in zip(taken >= 0, thresholds, strict=True)])

@@ -12,16 +12,15 @@ from matplotlib.font_manager import fontManager
 
 from wtal.analysis.records import DEPTH, KINDS, Analysis, Group
 from wtal.files import write_whole
-from wtal.report.analysis_table import LIMITS, percent, span
-from wtal.report.colours import GREY, OKABE_ITO, ink
+from wtal.report.analysis_table import LIMITS, percent, span, why_empty
+from wtal.report.colours import mix
 from wtal.report.lanes import FONTS, GRID, MUTED, NAME, SMALL, TEXT, TITLE
 from wtal.report.layout import WIDTH, spread
 from wtal.report.picture import SAVING
 
 HEIGHT = 6.0  # inches
-BLUE, ORANGE, GREEN, _, PINK, SKY, _ = OKABE_ITO
-# No class stands in this picture, so that its colours may mean kinds; each kind is named beside its colour too.
-COLOURS = dict(zip(KINDS, (BLUE, SKY, GREEN, ORANGE, PINK, GREY), strict=True))
+# Colour means class, and kinds are none: steps from dark to light, each named beside a square of its own.
+GREYS = {kind: mix(TEXT, "#FFFFFF", 0.15 * place) for place, kind in enumerate(KINDS)}
 PAPER: Any = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # under a figure that crosses a line
 APART = 1.0  # between the sizes of two traits, in sizes
 
@@ -47,7 +46,7 @@ def analysis_figure(analysis: Analysis) -> Figure:
         fontsize=TITLE, color=TEXT, va="top",
     )  # fmt: skip
     _draw_profile(
-        _axes(figure, (0.07, 0.62, 0.36, 0.28), f"predictions by kind (%), top-1G to top-{DEPTH}G"), analysis
+        _axes(figure, (0.07, 0.62, 0.32, 0.28), f"predictions by kind (%), top-1G to top-{DEPTH}G"), analysis
     )
     gained = f"gain in mAP {span(analysis)}, were the kind mended"
     _draw_gains(_axes(figure, (0.69, 0.62, 0.26, 0.28), gained), analysis)
@@ -73,15 +72,16 @@ def _draw_profile(axes: Axes, analysis: Analysis) -> None:
     """Stacked shares, named on the right where the last bar has them."""
     sums = [max(1, sum(kinds.values())) for kinds in analysis.profile]
     below, middles = [0.0] * DEPTH, []
-    for kind, colour in COLOURS.items():
+    for kind, grey in GREYS.items():
         shares = [100 * kinds[kind] / total for kinds, total in zip(analysis.profile, sums, strict=True)]
-        axes.bar(range(1, DEPTH + 1), shares, 0.9, below, color=colour, edgecolor="white", linewidth=0.4)
+        axes.bar(range(1, DEPTH + 1), shares, 0.9, below, color=grey, edgecolor="white", linewidth=0.4)
         middles.append(below[-1] + shares[-1] / 2)
         below = [base + share for base, share in zip(below, shares, strict=True)]
     places = spread([-middle for middle in middles], 7, 3)
     for (kind, count), middle in zip(analysis.kinds.items(), places, strict=True):
         text = f"{kind} {percent(count / sums[-1])}"
-        axes.text(DEPTH + 0.7, -middle, text, color=ink(COLOURS[kind], 4.5), va="center", fontsize=NAME)
+        axes.plot(DEPTH + 0.85, -middle, "s", ms=5, mew=0, color=GREYS[kind], clip_on=False)
+        axes.text(DEPTH + 1.2, -middle, text, color=TEXT, va="center", fontsize=NAME)
     axes.set(xlim=(0.4, DEPTH + 0.5), ylim=(0, 100), xticks=[1, 5, DEPTH], yticks=[0, 50, 100])
     axes.set_xticklabels(["1G", "5G", f"{DEPTH}G"])
 
@@ -89,7 +89,7 @@ def _draw_profile(axes: Axes, analysis: Analysis) -> None:
 def _draw_gains(axes: Axes, analysis: Analysis) -> None:
     values = [100 * gain.average for gain in analysis.gains.values()]
     places = range(len(values))
-    axes.barh(places, values, 0.7, color=[COLOURS[kind] for kind in analysis.gains])
+    axes.barh(places, values, 0.7, color=MUTED)
     for place, value in zip(places, values, strict=True):
         axes.annotate(f"{value:+.1f}", (value, place), (3, 0), textcoords="offset points", va="center", color=TEXT)
     axes.set(xlim=(0, max(*values, 0.1) * 1.15), ylim=(len(values) - 0.4, -0.6), xticks=[], yticks=places)
@@ -125,6 +125,9 @@ def _draw_traits(axes: Axes, analysis: Analysis, figure_of: Callable[[Group], fl
             color=MUTED,
             bbox=PAPER,
         )
+    for number, trait in enumerate(analysis.traits):
+        middle = number * (len(trait.groups) + APART) + (len(trait.groups) - 1) / 2
+        axes.text(middle, 25, why_empty(trait), ha="center", va="center", fontsize=SMALL, color=MUTED, bbox=PAPER)
     axes.set(xlim=(-0.6, last + 1.1), ylim=(0, 105), xticks=[], yticks=[0, 50, 100])
     axes.grid(axis="y", color=GRID, linewidth=0.6)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from wtal.analysis.records import BOUNDS, DEPTH, SIZES, Analysis, Group
+from wtal.analysis.records import BOUNDS, DEPTH, SIZES, Analysis, Group, Trait
 from wtal.report.say import say
 from wtal.report.sheet import Sheet, terminal
 from wtal.report.tables import counted
@@ -73,8 +73,13 @@ def trait_sheets(analysis: Analysis) -> list[Sheet]:
     ]
 
 
+def why_empty(trait: Trait) -> str:
+    """Why no size of a trait has an instance; empty where one has."""
+    return "" if any(group.instances for group in trait.groups) else "durations not known"
+
+
 def span(analysis: Analysis) -> str:
-    """The protocol's tIoUs, as 0.1-0.7."""
+    """The tIoUs that are averaged over, as 0.1-0.7."""
     tious = analysis.result.tious
     return f"{tious[0]:g}-{tious[-1]:g}"
 

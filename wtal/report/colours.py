@@ -37,8 +37,8 @@ def mix(colour: str, other: str, share: float) -> str:
     return "#" + "".join(f"{round((1 - share) * a + share * b):02X}" for a, b in pairs)
 
 
-def ink(colour: str, contrast: float = 3.0) -> str:
-    """The colour, darkened until a thin line of it on white can be seen (a WCAG contrast ratio)."""
+def ink(colour: str, contrast: float = 4.5) -> str:
+    """The colour, darkened until words of it on white can be read (a WCAG contrast ratio; 3 for a line)."""
     for step in range(20):
         darker = mix(colour, "#000000", step / 20)
         if 1.05 / (luminance(darker) + 0.05) >= contrast:
@@ -46,8 +46,8 @@ def ink(colour: str, contrast: float = 3.0) -> str:
     return "#000000"
 
 
-def lit(colour: str, contrast: float = 3.5) -> str:
-    """The colour, lightened until a thin line of it in the dark can be seen (a WCAG contrast ratio)."""
+def lit(colour: str, contrast: float = 4.5) -> str:
+    """The colour, lightened until words of it in the dark can be read (a WCAG contrast ratio)."""
     steps = (mix(colour, "#FFFFFF", step / 20) for step in range(21))
     return next(c for c in steps if (luminance(c) + 0.05) / (luminance(DARK) + 0.05) >= contrast)
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -40,6 +40,7 @@ class Scored:
     shown: Judged  # its results alone, at tIoU 0.5
     analysis: Analysis
     results: Mapping[str, Sequence[Result]]  # method -> a result for each seed; the reported run's is the first
+    seeds: tuple[str, ...] = ()  # of the first method, by the names of their folders
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def score(
     return Scored(
         judged,
         judge(results, truth, protocol, TIOU, subset, ambiguous, "last"),
-        analyse(main, truth, protocol, TIOU, subset, ambiguous, "last"),
+        analyse(main, truth, protocol, TIOU, subset, ambiguous, "last", tious),
         {
             method: [
                 judged.result if seed is main else evaluate(seed, truth, protocol, tious, subset, ambiguous, "last")
@@ -203,7 +204,10 @@ def _score(
         for method, seeds in runs.methods.items()
     }
     ambiguous = find_ambiguous(folder.path)
-    return score(methods, results, folder.videos, protocol, tious, videos[0].subset, ambiguous)
+    subset = videos[0].subset
+    truth = [folder.timed(video) if video.subset == subset else video for video in folder.videos]
+    scored = score(methods, results, truth, protocol, tious, subset, ambiguous)
+    return replace(scored, seeds=tuple(run.name for run in next(iter(runs.methods.values()))))
 
 
 def _panels(

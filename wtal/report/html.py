@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FunctionLoader, StrictUndefined
+from numpy.typing import NDArray
 
 from wtal import __version__
-from wtal.analysis.records import KINDS, Analysis
+from wtal.analysis.records import Analysis
 from wtal.files import write_text
 from wtal.operating import TIOU
-from wtal.report.analysis_plot import COLOURS as KIND_COLOURS
-from wtal.report.analysis_table import kind_sheet, span, trait_sheets, what_counts, what_is_missed
+from wtal.report.analysis_table import kind_sheet, span, trait_sheets, what_counts, what_is_missed, why_empty
 from wtal.report.colours import COLOURED, PALETTE, ink, lit
 from wtal.report.curves import precision_charts, training_charts
 from wtal.report.gather import Report, Scored
 from wtal.report.layout import Panel, clock_time, end_of_axis
-from wtal.report.packed import pack
+from wtal.report.packed import FURTHEST, pack
 from wtal.report.recalled import Memory
 from wtal.report.sheet import Sheet, mean_and_spread
 from wtal.report.tables import counted
@@ -50,15 +50,19 @@ def write_report(out: Path, report: Report) -> None:
 
 def page(report: Report) -> str:
     """The whole page as text."""
-    videos, packed = zip(*_videos(report), strict=True)
+    videos, packed, scores = zip(*_videos(report), strict=True)
+    weakest, surest = _ends(np.concatenate(scores))
     index = {
         "classes": report.classes,
         "videos": videos,
         "fills": PALETTE,
         "light": [ink(colour) for colour in PALETTE],
         "dark": [lit(colour) for colour in PALETTE],
+        "weakest": weakest,  # one scale of opacity for all videos
+        "surest": surest,
         "alike": _alike(report.memory),
     }
+    slots = _slots(report.memory) if report.memory else []
     style, script = "".join(map(_own, STYLES)) + _class_colours(), "".join(map(_own, SCRIPTS))
     return (
         _environment()
@@ -73,19 +77,23 @@ def page(report: Report) -> str:
             packed=packed,
             scores=_scores(report.scored, report.classes) if report.scored else None,
             training=training_charts(report.metrics),
-            slots=_slots(report.memory) if report.memory else [],
+            slots=slots,
+            counts_writes=any(slot["written"] for slot in slots),
         )
     )
 
 
-def score_sheets(results: Mapping[str, Sequence[Result]]) -> list[Sheet]:
+def score_sheets(scored: Scored) -> list[Sheet]:
     """mAP of each method at each tIoU and on average, mean and spread over seeds; then each seed of the first."""
-    first = next(iter(results.values()))
-    seeds = {f"run {number}": [one] for number, one in enumerate(first, start=1)}
-    return [
-        _score_sheet("method", results),
-        *([_score_sheet("in the order of the seeds", seeds)] if len(first) > 1 else []),
-    ]
+    first = next(iter(scored.results.values()))
+    runs = {name: [one] for name, one in zip(_runs(scored), first, strict=True)}
+    return [_score_sheet("method", scored.results), *([_score_sheet("run", runs)] if len(first) > 1 else [])]
+
+
+def _runs(scored: Scored) -> Sequence[str]:
+    """What the seeds of the first method are called."""
+    count = len(next(iter(scored.results.values())))
+    return scored.seeds or [f"run {number}" for number in range(1, count + 1)]
 
 
 def class_sheet(results: Sequence[Result]) -> Sheet:
@@ -120,16 +128,25 @@ def _figures(scored: Scored) -> Iterator[Figure]:
         values = [100 * one.average(TIOU, TIOU) for one in seeds]
         yield Figure(mean_and_spread(values), f"mAP (%) at tIoU {TIOU:g}{over}")
     right, counts = int(scored.shown.ranked.hits.sum()), scored.shown.result.counts
-    one = ", run 1" if len(seeds) > 1 else ""
+    one = f", {_runs(scored)[0]}" if len(seeds) > 1 else ""
     yield Figure(f"{right:,} of {counts.instances:,}", f"marked actions are in the result, tIoU {TIOU:g}{one}")
     yield Figure(f"{right:,} of {counts.proposals:,}", f"segments of the result are right{one}")
 
 
-def _videos(report: Report) -> Iterator[tuple[dict[str, Any], str]]:
-    """What the list of videos tells of each, and its packed timeline."""
+def _videos(report: Report) -> Iterator[tuple[dict[str, Any], str, NDArray[np.float64]]]:
+    """What the list of videos tells of each, its packed timeline, and its proposals' scores."""
     places = {label: place for place, label in enumerate(report.classes)}
     for panel in report.panels:
-        yield _listed(panel, places, report.files.get(panel.title)), pack(panel, report.classes)
+        scores = np.array([proposal.score for proposal in panel.proposals], np.float64)
+        yield _listed(panel, places, report.files.get(panel.title)), pack(panel, report.classes), scores
+
+
+def _ends(scores: NDArray[np.float64]) -> tuple[float, float]:
+    """The least and the highest, as numbers that JSON can hold; 0 and 1 where there are none."""
+    if not scores.size:
+        return 0.0, 1.0
+    finite = np.nan_to_num(scores).clip(-FURTHEST, FURTHEST)
+    return float(finite.min()), float(finite.max())
 
 
 def _listed(panel: Panel, places: dict[str, int], file: str | None) -> dict[str, Any]:
@@ -148,7 +165,8 @@ def _scores(scored: Scored, classes: Sequence[str]) -> dict[str, Any]:
         "result": scored.judged.result,
         "figures": list(_figures(scored)),
         "remarks": counted(scored.judged.result),
-        "sheets": score_sheets(scored.results),
+        "first": _runs(scored)[0],
+        "sheets": score_sheets(scored),
         "classes": class_sheet(next(iter(scored.results.values()))),
         "precision": [whole, *each[:FIRST]],
         "more": each[FIRST:],
@@ -159,18 +177,14 @@ def _scores(scored: Scored, classes: Sequence[str]) -> dict[str, Any]:
 def _errors(analysis: Analysis) -> dict[str, Any]:
     """The error analysis as the template draws it."""
     total = max(1, analysis.counted)
-    edge, shares = 0.0, []
-    for number, (kind, count) in enumerate(analysis.kinds.items()):
-        shares.append({"kind": kind, "style": f"k{number}", "x": edge, "width": 100 * count / total})
-        edge += 100 * count / total
+    shares = [{"kind": kind, "width": 100 * count / total} for kind, count in analysis.kinds.items()]
     most = max(*(gain.average for gain in analysis.gains.values()), 0.001)
     gains = [
-        {"kind": kind, "style": f"k{KINDS.index(kind)}", "width": 100 * max(0, gain.average) / most,
-         "text": f"{100 * gain.average:+.1f}"}
+        {"kind": kind, "width": 100 * max(0, gain.average) / most, "text": f"{100 * gain.average:+.1f}"}
         for kind, gain in analysis.gains.items()
-    ]  # fmt: skip
+    ]
     traits = [
-        {"name": trait.name, "unit": trait.unit, "groups": [(g.size, g.miss_rate) for g in trait.groups]}
+        {"of": trait, "groups": [(g.size, g.miss_rate) for g in trait.groups], "why_empty": why_empty(trait)}
         for trait in analysis.traits
     ]
     return {
@@ -201,7 +215,7 @@ def _slots(memory: Memory) -> list[dict[str, Any]]:
         own = memory.classes.index(slot.label)
         order = [place for place in np.argsort(-memory.alike[own]).tolist() if place != own][:ALIKE]
         near = ", ".join(f"{memory.classes[place]} {memory.alike[own, place]:.2f}" for place in order)
-        written = "learned" if slot.written is None else f"{slot.written:,}"
+        written = "" if slot.written is None else f"{slot.written:,}"
         rows.append(
             {"label": slot.label, "number": slot.number, "written": written, "near": near, "moments": slot.moments}
         )
@@ -220,10 +234,9 @@ def _policy(style: str, script: str) -> str:
 
 
 def _class_colours() -> str:
-    """Style sheet rules: `cN` has the colour of the class at N, `kN` that of the kind of error at N."""
+    """Style sheet rules: `cN` has the colour of the class at N."""
     named = {f"c{place}": colour for place, colour in enumerate(PALETTE)}
-    named |= {f"k{place}": KIND_COLOURS[kind] for place, kind in enumerate(KINDS)}
-    light = "".join(f".{name}{{--fill:{colour};--line:{ink(colour)}}}\n" for name, colour in named.items())
+    light = "".join(f".{name}{{--fill:{colour};--line:{ink(colour, 3.0)}}}\n" for name, colour in named.items())
     dark = "".join(f".{name}{{--line:{lit(colour)}}}\n" for name, colour in named.items())
     return f"{light}@media screen and (prefers-color-scheme:dark){{\n{dark}}}\n"
 

@@ -130,7 +130,7 @@ def _draw_segments(stage: Stage, y: float, name: str, segments: Sequence[Action 
 def _draw_segment(stage: Stage, y: float, segment: Action | Proposal) -> None:
     """Truth outlined, a result filled; with its label where that fits."""
     colour, outlined = stage.colour(segment.label), isinstance(segment, Action)
-    fill, edge, line = ("white", ink(colour), 1.0) if outlined else (colour, "white", 0.5)
+    fill, edge, line = ("white", ink(colour, 3.0), 1.0) if outlined else (colour, "white", 0.5)
     box = [_box(stage, segment, y, ROW)]
     stage.axes.add_collection(PolyCollection(box, facecolors=fill, edgecolors=edge, linewidths=line, zorder=2))
     start, end = max(0.0, segment.start), min(stage.until, segment.end)

@@ -17,12 +17,15 @@ def memory_table(model: DFE, meta: Meta, nearest: int = 3) -> Table:
     table = Table(title=f"memory of {meta.config.method}, step {meta.step}", title_justify="left")
     table.add_column("class")
     table.add_column("slots", justify="right")
-    table.add_column("written", justify="right")
-    table.add_column("nearest classes (cosine)")
     learned = isinstance(model.memory, LearnedMemory)
+    if learned:
+        table.caption, table.caption_justify = "learned by gradient, so there are no writes to count", "left"
+    else:
+        table.add_column("times written", justify="right")
+    table.add_column("nearest classes (cosine)")
     for name, row, written in zip(names, alike, model.memory.written, strict=True):
         values, places = row.topk(min(nearest, len(names) - 1))
         near = ", ".join(f"{names[i]} {v:.2f}" for v, i in zip(values.tolist(), places.tolist(), strict=True))
-        times = "learned" if learned else f"{int(written.sum()):,}"
-        table.add_row(escape(name), str(int((written > 0).sum())), times, escape(near))
+        times = () if learned else (f"{int(written.sum()):,}",)
+        table.add_row(escape(name), str(int((written > 0).sum())), *times, escape(near))
     return table

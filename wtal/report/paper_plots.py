@@ -17,11 +17,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 
-from wtal.analysis.records import SIZES, Analysis, Trait
+from wtal.analysis.records import KINDS, SIZES, Analysis, Trait
 from wtal.errors import DataError
 from wtal.evaluate import Judged
 from wtal.files import read_json, write_whole
-from wtal.report.analysis_plot import COLOURS
+from wtal.report.analysis_table import why_empty
 from wtal.report.colours import OKABE_ITO, mix
 from wtal.report.curves import Curve, mean_curve, precision_recall, thinned
 from wtal.report.lanes import FONTS, GRID, MUTED, TEXT
@@ -100,8 +100,8 @@ def errors_figure(analysis: Analysis) -> Figure:
     counted = max(1, analysis.counted)
     _bars(share, {kind: 100 * count / counted for kind, count in analysis.kinds.items()}, "{:.1f}")
     _bars(gain, {kind: 100 * worth.average for kind, worth in analysis.gains.items()}, "{:+.1f}")
-    share.set(xlabel="predictions (%)", yticks=range(len(COLOURS)), ylim=(len(COLOURS) - 0.5, -0.5))
-    share.set_yticklabels(list(COLOURS), color=TEXT)
+    share.set(xlabel="predictions (%)", yticks=range(len(KINDS)), ylim=(len(KINDS) - 0.5, -0.5))
+    share.set_yticklabels(KINDS, color=TEXT)
     gain.set(xlabel="gain in mAP (points)")
     grid = lower.subplots(2, 2, sharex=True, sharey=True)
     for axes, trait in zip(grid.flat, analysis.traits, strict=True):
@@ -210,9 +210,9 @@ def _figure(tall: float) -> Figure:
 
 
 def _bars(axes: Axes, values: Mapping[str, float], written: str) -> None:
-    """A bar a kind in its colour and its row, with its figure beside it."""
-    places = [list(COLOURS).index(kind) for kind in values]
-    axes.barh(places, list(values.values()), 0.72, color=[COLOURS[kind] for kind in values])
+    """A bar a kind in its row, with its figure beside it; colour means class, so the bars have none."""
+    places = [KINDS.index(kind) for kind in values]
+    axes.barh(places, list(values.values()), 0.72, color=MUTED)
     for place, value in zip(places, values.values(), strict=True):
         axes.annotate(
             written.format(value), (max(0, value), place), (2, 0), textcoords="offset points", va="center",
@@ -224,14 +224,11 @@ def _bars(axes: Axes, values: Mapping[str, float], written: str) -> None:
 
 
 def _draw_missed(axes: Axes, trait: Trait, whole: float | None) -> None:
-    """A bar a size; the share of all instances that are missed as a line."""
-    for place, group in enumerate(trait.groups):
-        if group.miss_rate is None:
-            axes.text(place, 3, "–", ha="center", color=MUTED, fontsize=SMALL)  # no instances, so none is missed
-        else:
-            axes.bar(place, 100 * group.miss_rate, 0.72, color=BLUE)
-    if whole is not None:
-        axes.axhline(100 * whole, color=TEXT, linewidth=0.7, linestyle=(0, (3, 2)))
+    """A bar a size, the share of all instances that are missed as a line; or why there is none."""
+    if why := why_empty(trait):
+        axes.text((len(SIZES) - 1) / 2, 25, why, ha="center", va="center", color=MUTED, fontsize=SMALL)
+    else:
+        _draw_groups(axes, trait, whole)
     axes.set(
         xlim=(-0.5, len(SIZES) - 0.5),
         ylim=(0, 100),
@@ -242,6 +239,16 @@ def _draw_missed(axes: Axes, trait: Trait, whole: float | None) -> None:
     axes.set_title(trait.name, fontsize=SMALL)
     axes.tick_params(axis="x", length=0, labelcolor=TEXT)
     axes.grid(axis="y")
+
+
+def _draw_groups(axes: Axes, trait: Trait, whole: float | None) -> None:
+    for place, group in enumerate(trait.groups):
+        if group.miss_rate is None:
+            axes.text(place, 3, "–", ha="center", color=MUTED, fontsize=SMALL)  # no instances, so none is missed
+        else:
+            axes.bar(place, 100 * group.miss_rate, 0.72, color=MUTED)
+    if whole is not None:
+        axes.axhline(100 * whole, color=TEXT, linewidth=0.7, linestyle=(0, (3, 2)))
 
 
 def _draw_lines(axes: Axes, lines: Mapping[str, tuple[Curve, str]]) -> None:

@@ -32,7 +32,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Slot:
-    """One vector of the memory; `written` is None where it was learned with the network."""
+    """One vector of the memory; `written` is None where it was learned by gradient."""
 
     label: str
     number: int  # among those of its class, from 1

@@ -18,6 +18,9 @@
     return found;
   }
 
+  const sure = (score) => (score && Math.abs(score) < 0.1 ? score.toPrecision(2) : score.toFixed(2)); // 0.0011 is not 0.00
+  function tellLeast(text) { $("least-value").textContent = text; $("least").setAttribute("aria-valuetext", text || "all scores are the same"); }
+
   const tiou = (a, b) => {
     const shared = Math.min(a.end, b.end) - Math.max(a.start, b.start);
     return shared <= 0 ? 0 : shared / (a.end - a.start + b.end - b.start - shared);
@@ -100,12 +103,13 @@
     const video = unpack(place), row = rowsOfList[place];
     row.button.setAttribute("aria-current", "true");
     const list = $("videos"), top = row.item.offsetTop - list.offsetTop;
-    if (top < list.scrollTop || top + 44 > list.scrollTop + list.clientHeight) list.scrollTop = top - list.clientHeight / 3;
+    if (top < list.scrollTop || top + 50 > list.scrollTop + list.clientHeight) list.scrollTop = top - list.clientHeight / 3;
     $("name").textContent = video.id;
+    $("printed").textContent = rowsOfList.length > 1 ? `1 of ${rowsOfList.length} videos; open the page to see the others` : "";
     const slider = $("least");
     slider.disabled = !(video.surest > video.weakest);
     slider.min = slider.disabled ? 0 : video.weakest; slider.max = slider.disabled ? 1 : video.surest; slider.value = slider.min;
-    $("least-value").textContent = slider.disabled ? "" : video.weakest.toFixed(2);
+    tellLeast(slider.disabled ? "" : sure(video.weakest));
     load(video.file);
     lanes.open(video, seconds);
   }
@@ -134,7 +138,7 @@
   $("find").addEventListener("input", filterList);
   $("least").addEventListener("input", (event) => {
     const least = +event.target.value;
-    $("least-value").textContent = least.toFixed(2);
+    tellLeast(sure(least));
     lanes.filter(least <= lanes.video.weakest ? -Infinity : least);
   });
   for (const button of document.querySelectorAll(".moment")) {
@@ -212,6 +216,7 @@
   });
   addEventListener("afterprint", () => { for (const one of closed) one.open = false; lanes.dress(false); resize(); });
 
+  lanes.dress(); // before the first video, whose chips have the theme's colours
   filterList();
   const wanted = new URLSearchParams(location.hash.slice(1)).get("video");
   open(Math.max(0, book.videos.findIndex((told) => told.id === wanted)));
