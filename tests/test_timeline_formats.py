@@ -336,6 +336,16 @@ def test_label_studio_has_the_documented_shape(tmp_path):
     assert truth["annotations"][0]["result"][0]["value"]["ranges"] == [{"start": 1, "end": 25}]
 
 
+def test_what_a_hand_has_touched_is_an_annotation(tmp_path):
+    known, path = format_named("labelstudio"), tmp_path / "tasks.json"
+    one = Timeline("v", (Segment("run", 0.0, 1.0, 0.5), Segment("run", 2.0, 3.0)))
+    known.write(path, [one, Timeline("w")], FPS)
+    mixed, empty = json.loads(path.read_text())
+    assert [region.get("score") for region in mixed["annotations"][0]["result"]] == [0.5, None]
+    assert "predictions" not in mixed and empty["annotations"] == [{"result": []}]
+    assert known.read(path, FPS).timelines[0].segments == one.segments
+
+
 # What /guide/task_format, /guide/export and /tags/timelinelabels of its documentation say of tasks.
 LABEL_STUDIO = {
     "type": "array",

@@ -153,7 +153,8 @@ def _entry(video: Video) -> dict[str, Any]:
     seen = {action.label for action in video.actions}
     annotations: list[dict[str, Any]] = [{"label": label} for label in video.labels if label not in seen]
     annotations += [{"label": a.label, "segment": [a.start, a.end]} for a in video.actions]
-    entry: dict[str, Any] = {"subset": video.subset, "annotations": annotations}
+    entry: dict[str, Any] = {"subset": video.subset} if video.subset else {}
+    entry["annotations"] = annotations
     if video.duration is not None:
         entry["duration"] = video.duration
     return entry

@@ -21,7 +21,7 @@ from wtal.formats.timelines import (
 )
 from wtal.formats.timelines.timeline import Read, file_id, one_line
 
-IN_TEXT = "written into the text as `[score 0.95]`, to four digits"
+IN_TEXT = "written into the text as [score 0.95], to four digits"
 SUBTITLES = "Players show it where it lies beside the video and has its name."
 ALL = frozenset({"empty videos", "durations", "subsets", "tags"})
 
@@ -107,7 +107,7 @@ FORMATS = (
         boris.read,
         boris.write,
         per_second=1000,
-        scores="written as comments, `[score 0.95]`, to four digits",
+        scores="written as comments, [score 0.95], to four digits",
         text=table.lines_only,
         id=table.lines_only,
         holds=frozenset({"durations"}),
@@ -134,7 +134,7 @@ FORMATS = (
         "FiftyOne",
         fiftyone.read,
         fiftyone.write,
-        hint="FiftyOne reads it as labels.json beside a folder `data` with the video.",
+        hint="FiftyOne reads it as labels.json beside a folder called data that holds the video.",
     ),
     Format(
         "activitynet",
