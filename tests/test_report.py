@@ -207,7 +207,7 @@ def test_kinds_of_error_have_no_colour_of_a_class():
 def test_a_trait_that_nobody_knows_says_why():
     found = {"a": [Proposal("run", 1, 2, 0.5)]}
     scored = score({"m": [found]}, found, [replace(video("a", "run"), duration=None)], "activitynet")
-    assert page(report(panel(), scored=scored)).count("durations not known") == 1
+    assert page(report(panel(), scored=scored)).count("durations not known") == 2
 
 
 @pytest.mark.parametrize("written", [None, 1234])

@@ -2,7 +2,7 @@
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -14,7 +14,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from wtal import __version__
-from wtal.analysis.records import Analysis
+from wtal.analysis.records import Analysis, Group
 from wtal.files import write_text
 from wtal.operating import TIOU
 from wtal.report.analysis_table import kind_sheet, span, trait_sheets, what_counts, what_is_missed, why_empty
@@ -174,6 +174,12 @@ def _scores(scored: Scored, classes: Sequence[str]) -> dict[str, Any]:
     }
 
 
+TRAIT_FIGURES: dict[str, Callable[[Group], float | None]] = {
+    "missed": lambda group: group.miss_rate,
+    "normalised mAP": lambda group: group.normalised_map,
+}
+
+
 def _errors(analysis: Analysis) -> dict[str, Any]:
     """The error analysis as the template draws it."""
     total = max(1, analysis.counted)
@@ -184,7 +190,13 @@ def _errors(analysis: Analysis) -> dict[str, Any]:
         for kind, gain in analysis.gains.items()
     ]
     traits = [
-        {"of": trait, "groups": [(g.size, g.miss_rate) for g in trait.groups], "why_empty": why_empty(trait)}
+        {
+            "of": trait,
+            "figure": name,
+            "groups": [(g.size, told(g)) for g in trait.groups],
+            "why_empty": why_empty(trait),
+        }
+        for name, told in TRAIT_FIGURES.items()
         for trait in analysis.traits
     ]
     return {
