@@ -672,6 +672,28 @@ def test_a_swap_that_is_broken_off_is_ended_by_whoever_writes_next(tmp_path, mon
     assert not (tmp_path / "corrections" / "moving.json").exists()
 
 
+@pytest.mark.parametrize("meanwhile", ["save", "discard"])
+def test_who_saves_while_videos_change_places_is_not_overwritten(tmp_path, meanwhile):
+    library, corrections = swapped(tmp_path)
+    key = key_of("a.mp4")
+    late = []
+
+    def fingerprint(file: File) -> str:
+        if not late:
+            late.append(corrections.of(key).revision)
+            if meanwhile == "save":
+                corrections.save(key, "a.mp4", [Segment("late", 0, 1, None)], late[0])
+            else:
+                corrections.discard(key, late[0])
+        return library.fingerprint(file)
+
+    corrections.follow(library.files(), fingerprint)
+    assert (corrections.of(key).segments[0].label if meanwhile == "save" else corrections.of(key)) in ("late", None)
+    corrections.follow(library.files(), library.fingerprint)
+    now = {one.segments[0].label for name in "ab" if (one := corrections.of(key_of(f"{name}.mp4")))}
+    assert now == ({"b", "late"} if meanwhile == "save" else {"b"})
+
+
 def test_a_folder_that_is_renamed_writes_the_table_once(tmp_path, monkeypatch):
     films, kept = tmp_path / "films", tmp_path / "corrections"
     kept.mkdir()

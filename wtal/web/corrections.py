@@ -78,10 +78,10 @@ class Corrections:
             seen = frozenset(files.values())
             if seen == self._seen:
                 return
-            found = moves(dict(self._saved), files, self._seen, fingerprint)
-            if found:
-                self._move({old: (new, files[new].name) for old, new in found.items()})
-            self._seen = seen
+            before = dict(self._saved)
+            found = moves(before, files, self._seen, fingerprint)
+            if self._move({old: (new, files[new].name) for old, new in found.items()}, before):
+                self._seen = seen
         finally:
             self._following.release()
 
@@ -96,9 +96,17 @@ class Corrections:
             raise OutdatedError(saved)
         return saved
 
-    def _move(self, found: Mapping[str, tuple[str, str]]) -> None:
-        """All at once, so that what changes places is not lost; broken off, the next to write ends it."""
+    def _move(self, found: Mapping[str, tuple[str, str]], before: Mapping[str, Saved]) -> bool:
+        """All at once, so that what changes places is not lost; broken off, the next to write ends it.
+
+        Returns whether it was done: not where somebody saved one of them since it was as `before`.
+        """
+        keys = {*found, *(new for new, _ in found.values())}
         with self._lock:
+            if any(self._saved.get(key) is not before.get(key) for key in keys):
+                return False
+            if not found:
+                return True
             self._finish_moving()
             there = {new: replace(self._saved[old], video=name) for old, (new, name) in found.items()}
             journal = {"from": list(found), "to": {key: saved.to_json() for key, saved in there.items()}}
@@ -109,6 +117,7 @@ class Corrections:
                 self._saved[key], self._rows[key] = saved, _rows(saved)
             self._finish_moving()
             self._write_tags()
+            return True
 
     def _finish_moving(self) -> None:
         path = self._place(MOVING)

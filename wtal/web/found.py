@@ -83,7 +83,7 @@ def read_found(path: Path, file: File, fingerprint: Callable[[File], str]) -> Fo
 
 
 def _is_of(kept: "Found | Glance", file: File, fingerprint: Callable[[File], str]) -> bool:
-    return kept.video == file.name or kept.fingerprint == fingerprint(file)
+    return kept.video == file.name or kept.fingerprint == (fingerprint(file) or None)
 
 
 @lru_cache(maxsize=KEPT)
