@@ -273,7 +273,7 @@ BY_MEDIA = pytest.mark.parametrize("known", [format_named(name) for name in ("el
 
 
 @BY_MEDIA
-@pytest.mark.parametrize("media", ["film 1.mp4", "film 1.é & <x>.MKV", "film 1", ""])
+@pytest.mark.parametrize("media", ["film 1.mp4", "film 1.é & <x>.MKV", "50%20 off.mp4", "film 1", ""])
 def test_a_tool_that_shows_videos_is_told_the_file(known, media, tmp_path):
     one = Timeline(media.rpartition(".")[0] or "film 1", (Segment("run", 1.0, 2.0, 0.5),), media=media)
     (back,) = written(known, [one], tmp_path)
@@ -307,10 +307,12 @@ def test_elan_reads_what_people_make(tmp_path):
     eaf.add_linguistic_type("note", "Symbolic_Association", timealignable=False)
     eaf.add_tier("remarks", "note", "default")
     eaf.add_ref_annotation("remarks", "default", 600, "is it?")
-    eaf.add_linked_file("file:///C:/my films/beach.mp4")
+    eaf.add_linked_file("file:///C:/my films/the%20beach.mp4")
     eaf.to_file(str(tmp_path / "v.eaf"))
     ((read,), remarks) = format_named("elan").read(tmp_path / "v.eaf")
-    assert read == Timeline("v", (Segment("a long jump", 0.5, 0.7), Segment("walk", 1.0, 2.5)), media="beach.mp4")
+    assert read == Timeline(
+        "v", (Segment("a long jump", 0.5, 0.7), Segment("walk", 1.0, 2.5)), media="the beach.mp4"
+    )
     assert remarks == [f"{tmp_path}/v.eaf: 1 annotations of other annotations, they are left out"]
 
 

@@ -694,6 +694,28 @@ def test_who_saves_while_videos_change_places_is_not_overwritten(tmp_path, meanw
     assert now == ({"b", "late"} if meanwhile == "save" else {"b"})
 
 
+@pytest.mark.parametrize(
+    "journal",
+    ['{"from": [1], "to": {}}', '{"from": [], "to": []}', '{"from": ["../a"], "to": {}}', "[]", "{", '{"from": 1}'],
+)
+def test_a_damaged_journal_is_a_sentence(tmp_path, journal):
+    (tmp_path / "moving.json").write_text(journal)
+    with pytest.raises(DataError, match="is not what the page saves; move it elsewhere to go on"):
+        Corrections(tmp_path, tmp_path / "tags.csv")
+
+
+def test_a_server_killed_in_a_move_has_the_table_right_again(tmp_path, monkeypatch):
+    library, corrections = swapped(tmp_path)
+    monkeypatch.setattr(Corrections, "_finish_moving", lambda self: False)
+    monkeypatch.setattr(Corrections, "_write_tags", lambda self: None)
+    corrections.follow(library.files(), library.fingerprint)
+    monkeypatch.undo()
+    before = (tmp_path / "tags.csv").read_text()
+    again = Corrections(tmp_path / "corrections", tmp_path / "tags.csv")
+    assert labels_at(again) == {"a": "b", "b": "a"}
+    assert (tmp_path / "tags.csv").read_text() == again.tags() != before
+
+
 def test_a_folder_that_is_renamed_writes_the_table_once(tmp_path, monkeypatch):
     films, kept = tmp_path / "films", tmp_path / "corrections"
     kept.mkdir()

@@ -17,7 +17,7 @@ LOCK = ".lock"
 
 
 def real(path: Path) -> Path:
-    """Where a path leads, links followed, whether something is there or not; never fails, as `resolve` does."""
+    """Where a path leads, links followed; unlike `Path.resolve` it takes a loop of links for what it is."""
     return Path(os.path.realpath(path))
 
 
@@ -43,7 +43,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 def write_folder_whole(folder: Path, write: Callable[[Path], object]) -> None:
     """The same for a folder: a reader finds the old one or the new one, never a mixture.
 
-    Where a link lies, the folder takes its place; what the link points to stays as it is.
+    Where a link lies, the folder takes its place; what the link points to stays as it is. Raises DataError where a
+    file lies there, or the place cannot be written.
     """
     part, old = _neighbour(folder, "part"), _neighbour(folder, "old")
     try:

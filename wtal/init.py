@@ -58,7 +58,7 @@ def init_folder(folder: Path, videos: Path, tags: Sequence[Path]) -> Initialised
 def _require_ours(folder: Path, tags: Sequence[Path]) -> None:
     if (folder / LISTING).is_file():
         return
-    table = (folder / "tags.csv").resolve()
+    table = real(folder / "tags.csv")
     given = {real(path) for path in tags}  # tables, and folders of tables
     foreign = [folder / name for name in ("annotations.json", "dataset.json") if (folder / name).exists()]
     if table.exists() and given.isdisjoint([table, *table.parents]):

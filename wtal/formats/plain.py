@@ -91,10 +91,13 @@ class Folder:
         return origin.clock
 
     def timed(self, video: Video) -> Video:
-        """The video, as long as its features where its annotations do not say. Raises DataError as `clock_of`."""
-        if video.duration is not None or not self.features_path(video.id).is_file():
+        """The video, as long as its features where its annotations do not say, and they can be read."""
+        if video.duration is not None:
             return video
-        end = self.clock_of(video.id).seconds(len(self.features(video.id)))
+        try:
+            end = self.clock_of(video.id).seconds(len(self.features(video.id)))
+        except DataError:
+            return video
         return replace(video, duration=float(end))
 
 

@@ -16,7 +16,7 @@ from wtal.records import Proposal, Proposals
 def read_results(path: Path) -> Proposals:
     """Proposals by video, times in seconds, in the order of the file; no video need have any.
 
-    Raises DataError naming file and entry for a missing key, a wrong type, a number that is not finite,
+    Raises DataError naming file and entry for a missing key, a wrong type (numbers may be text), one not finite,
     a name that no other file could hold or an end before its start.
     """
     value, repeated = load_json(path)

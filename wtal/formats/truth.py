@@ -32,7 +32,7 @@ def read_truth(path: Path) -> list[Video]:
 
 
 def read_timed_truth(path: Path) -> list[Video]:
-    """The same; in a data set folder a video that does not say how long it is, is as long as its features."""
+    """As `read_truth`; what a data set folder does not say is as long as its features. Raises DataError likewise."""
     if path.is_dir() and (path / "annotations.json").is_file():
         folder = read_folder(path)
         return [folder.timed(video) for video in folder.videos]

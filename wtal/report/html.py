@@ -78,7 +78,7 @@ def page(report: Report) -> str:
             scores=_scores(report.scored, report.classes) if report.scored else None,
             training=training_charts(report.metrics),
             slots=slots,
-            counts_writes=any(slot["written"] for slot in slots),
+            counts_writes=not slots or any(slot["written"] for slot in slots),
         )
     )
 

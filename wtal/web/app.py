@@ -26,13 +26,13 @@ from wtal.web.guard import Guard
 from wtal.web.library import UPLOADS, MissingError, key_of
 from wtal.web.saved import checked
 
-MOST_TEXT = 8 << 20  # bytes of a corrected timeline
+MOST_TEXT = 8 << 20  # bytes of what the page sends, but for videos
 AT_ONCE = 4  # uploads
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 STATUS: dict[type, int] = {upload.TooLargeError: 413, MissingError: 404}
 UNSAID = {
     "Not Found": "there is nothing at this address; open the one that the server printed",
-    "Method Not Allowed": "this address is not asked so; load the page again",
+    "Method Not Allowed": "the page is of another version than the server; load it again",
 }
 NOT_KEPT = {"cache-control": "no-store"}
 
@@ -95,7 +95,7 @@ def _add_videos(app: FastAPI, desk: Desk) -> None:
         said = await _body(request)
         keys = said.get("keys") if isinstance(said, dict) else None
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-            raise DataError("expected the keys of videos; load the page again")
+            raise DataError("what was sent is no list of videos; load the page again")
         await run_in_threadpool(desk.ask_all, keys)
         return _json({}, 202)
 
@@ -163,7 +163,7 @@ def _static() -> dict[str, Callable[[], Response]]:
 
 def _saved(desk: Desk, key: str, said: Any) -> Response:
     if not isinstance(said, dict) or type(said.get("revision")) is not int:
-        raise DataError("expected a revision and segments; load the page again")
+        raise DataError("what was sent is no timeline with its revision; load the page again")
     segments = checked(said.get("segments"))
 
     def save() -> dict[str, Any]:
@@ -197,7 +197,9 @@ async def _body(request: Request) -> Any:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MOST_TEXT:
-            raise HTTPException(413, f"a timeline may have {MOST_TEXT:,} bytes; this one has more")
+            raise HTTPException(
+                413, f"what is sent may have {MOST_TEXT:,} bytes, and this has more; make it smaller"
+            )
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -229,8 +231,8 @@ def _sentence(error: Exception) -> str:
 def _status(error: Exception) -> int:
     if isinstance(error, HTTPException):
         return error.status_code
-    if isinstance(error.__cause__, OSError):
-        return 503  # the disk: it is worth to try again
+    if type(error) not in STATUS and isinstance(error.__cause__, OSError):
+        return 503  # the disk: worth trying again
     if isinstance(error, WtalError | RequestValidationError):
         return STATUS.get(type(error), 400)
     return 500

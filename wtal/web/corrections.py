@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wtal.errors import DataError
 from wtal.files import read_json, write_json, write_text
-from wtal.formats.timelines.timeline import Segment, entry, milliseconds
+from wtal.formats.timelines.timeline import Segment, entry, items, milliseconds
 from wtal.web.library import KEY, File
 from wtal.web.moves import moves
 from wtal.web.saved import Saved, parse_saved, read_saved
@@ -35,9 +35,11 @@ class Corrections:
         self._folder, self._tags = folder, tags
         self._lock, self._following = threading.Lock(), threading.Lock()
         self._seen: frozenset[File] | None = None
-        self._finish_moving()
+        ended = self._finish_moving()
         self._saved = {path.stem: read_saved(path) for path in sorted(folder.glob("*.json"))}
         self._rows = {key: _rows(saved) for key, saved in self._saved.items()}
+        if ended:
+            self._write_tags()
 
     def of(self, key: str) -> Saved | None:
         """What was saved of a video."""
@@ -105,9 +107,10 @@ class Corrections:
         with self._lock:
             if any(self._saved.get(key) is not before.get(key) for key in keys):
                 return False
+            if self._finish_moving():
+                self._write_tags()
             if not found:
                 return True
-            self._finish_moving()
             there = {new: replace(self._saved[old], video=name) for old, (new, name) in found.items()}
             journal = {"from": list(found), "to": {key: saved.to_json() for key, saved in there.items()}}
             write_json(self._place(MOVING), journal)
@@ -119,18 +122,18 @@ class Corrections:
             self._write_tags()
             return True
 
-    def _finish_moving(self) -> None:
+    def _finish_moving(self) -> bool:
+        """Whether there was something to finish."""
         path = self._place(MOVING)
         if not path.is_file():
-            return
-        told = entry(read_json(path), str(path), ("from", "to"))
-        if not all(map(KEY.fullmatch, [*told["from"], *told["to"]])):
-            raise DataError(f"{path}: is not what `wtal serve` writes; move it elsewhere")
-        for key, saved in told["to"].items():
-            write_json(self._place(key), parse_saved(saved, str(path)).to_json())
-        for key in set(told["from"]) - set(told["to"]):
+            return False
+        old, new = _read_moving(path)
+        for key, saved in new.items():
+            write_json(self._place(key), saved.to_json())
+        for key in old - new.keys():
             self._place(key).unlink(missing_ok=True)
         path.unlink()
+        return True
 
     def _place(self, key: str) -> Path:
         return self._folder / f"{key}.json"
@@ -141,6 +144,19 @@ class Corrections:
     def _table(self) -> str:
         ordered = sorted(self._saved, key=lambda key: self._saved[key].video)
         return "video,labels\n" + "".join(self._rows[key] for key in ordered)
+
+
+def _read_moving(path: Path) -> tuple[set[str], dict[str, Saved]]:
+    """The keys that are left, and what each new one gets. Raises DataError."""
+    try:
+        told = entry(read_json(path), str(path), ("from", "to"))
+        new = {key: parse_saved(saved, str(path)) for key, saved in entry(told["to"], str(path)).items()}
+        old = items(told["from"], str(path))
+        if not all(isinstance(key, str) and KEY.fullmatch(key) for key in [*old, *new]):
+            raise DataError(f"{path}: has a key that is none")
+    except DataError as error:
+        raise DataError(f"{path}: is not what the page saves; move it elsewhere to go on without it") from error
+    return set(old), new
 
 
 def _rows(saved: Saved) -> str:

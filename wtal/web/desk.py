@@ -50,13 +50,14 @@ class Desk:
         return {
             "folder": _readable(self.library.folder.name),
             "run": _readable("/".join(real(self.run).parts[-2:])),
+            "model": self.model,
             "classes": self.meta.classes,
             "operating": self.operating.said,
             "formats": [
                 {"name": known.name, "title": known.title, "ending": known.ending, "hint": known.hint}
                 for known in FORMATS
             ],
-            "weakest": 0,
+            "weakest": 0,  # one scale of opacity for all videos, as they are not all known
             "surest": 1,
             "most": self.most,
             "suffixes": sorted(SUFFIXES),
@@ -127,7 +128,7 @@ class Desk:
         known, file = format_named(format), self.library.find(key)
         found, saved = self.found(file), self.corrections.of(key)
         if found is None and saved is None:
-            raise DataError(f"{file.name}: has no timeline yet; say `find what happens`, or add a segment first")
+            raise DataError(f"{file.name}: has no timeline yet; say “find what happens”, or add a segment first")
         segments = saved.segments if saved else _as_segments(self.operating.result(found, least) if found else ())
         id = file_id(file.name)
         timeline = Timeline(id, segments, found.duration if found else None, media=media_of(file.name))
@@ -141,7 +142,8 @@ class Desk:
 
     def _is_another(self, file: File, saved: Saved) -> bool:
         """Whether a file is not the one that was corrected, though called as it."""
-        return saved.fingerprint not in ("", self.library.fingerprint(file))
+        now = self.library.fingerprint(file)
+        return "" not in (now, saved.fingerprint) and now != saved.fingerprint
 
     def _told(self, file: File, job: Job | None, places: Mapping[str, int]) -> dict[str, Any]:
         place = place_of(self.store, file, self.model)

@@ -27,7 +27,7 @@ from wtal.web.library import File
 KEPT = 32  # videos whose findings stay in memory
 NOT_CHOSEN = (
     f"shown is what is at least {SURE:.0%} as sure as the surest segment of the video; who serves this page can "
-    "have better thresholds chosen, with `wtal calibrate`"
+    "have better thresholds chosen, with wtal calibrate"
 )
 GLANCES = 100_000  # videos of which the list's line stays in memory
 
@@ -83,7 +83,7 @@ def read_found(path: Path, file: File, fingerprint: Callable[[File], str]) -> Fo
 
 
 def _is_of(kept: "Found | Glance", file: File, fingerprint: Callable[[File], str]) -> bool:
-    return kept.video == file.name or kept.fingerprint == (fingerprint(file) or None)
+    return kept.video == file.name or (kept.fingerprint != "" and kept.fingerprint == fingerprint(file))
 
 
 @lru_cache(maxsize=KEPT)

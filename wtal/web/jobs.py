@@ -68,7 +68,8 @@ class Jobs:
             asked = [key for key in keys if key not in self._jobs or self._jobs[key].state in (FAILED, CANCELLED)]
             for key in asked:
                 self._jobs.pop(key, None)
-            self._keep(*map(Job, asked))
+            if asked:
+                self._keep(*map(Job, asked))
 
     def cancel(self, key: str) -> None:
         """Take a video out of the queue, or stop the work on it."""
@@ -76,7 +77,7 @@ class Jobs:
             job = self._jobs.get(key)
             if job and job.state in (WAITING, WORKING):
                 when = f"{datetime.now():%Y-%m-%d %H:%M}"
-                self._keep(Job(key, CANCELLED, f"somebody cancelled it on this page, {when}"))
+                self._keep(Job(key, CANCELLED, f"on this page, {when}"))
 
     def all(self) -> dict[str, Job]:
         """Key -> job; those that wait in the order of the queue."""

@@ -49,8 +49,8 @@ class File:
 class Library:
     """All video files of a folder and the folders in it; hidden ones, and links that lead out, are no part of it.
 
-    `moved` tells the keys of videos that were renamed while somebody may look at them: old -> new. Raises DataError
-    when there is no such folder.
+    `moved`: old key -> where it is now, of videos renamed since the server started. Raises DataError when there is
+    no such folder.
     """
 
     def __init__(self, folder: Path) -> None:

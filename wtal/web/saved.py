@@ -57,15 +57,16 @@ def read_saved(path: Path) -> Saved:
     try:
         return parse_saved(read_json(path), str(path))
     except DataError as error:
-        reason = str(error).partition(";")[0]
-        raise DataError(f"{reason}; move this file elsewhere to go on without what was corrected in it") from error
+        raise DataError(
+            f"{path}: is not what the page saves; move it elsewhere to go on without what was corrected in it"
+        ) from error
 
 
 def checked(values: Any) -> list[Segment]:
     """Segments as the page sends them. Raises DataError naming the first that cannot be one."""
     found = items(values, "segments")
     if len(found) > MOST:
-        raise DataError(f"{len(found):,} segments are too many; a timeline may have {MOST:,}")
+        raise DataError(f"{len(found):,} segments are too many; a timeline may have {MOST:,}, delete some")
     return [_checked(value, f"segment {number}") for number, value in enumerate(found, start=1)]
 
 
@@ -75,7 +76,7 @@ def _checked(value: Any, where: str) -> Segment:
     if one.end <= one.start:
         raise DataError(f"{where}: is 0 s long; move one of its edges")
     if len(one.label) > LONGEST:
-        raise DataError(f"{where}: {one.label[:60]!r} is long for a label; use at most {LONGEST} letters")
+        raise DataError(f"{where}: {one.label[:60]!r} is too long for a label; use at most {LONGEST} letters")
     if CONTROL.search(one.label) or parse_labels(f"{one.label}[1 to 2]", where)[0] != [one.label]:
         raise DataError(
             f"{where}: {one.label[:60]!r} cannot be a label in a table of tags; leave out brackets, semicolons, "

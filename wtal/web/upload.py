@@ -15,7 +15,7 @@ from wtal.formats.videos import SUFFIXES
 
 MOST = 16 << 30  # bytes
 SPARE = 1 << 30  # bytes that stay free on the disk
-SLOWEST = 4096  # bytes a second; a slower one takes the place of others
+SLOWEST = 4096  # bytes a second; a slower one would hold one of the few places
 SILENCE = 30.0  # seconds after which one who sends nothing is given up
 PART = ".part"
 
@@ -73,8 +73,8 @@ async def _awaited(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             yield await asyncio.wait_for(anext(coming), SILENCE)
         except StopAsyncIteration:
             return
-        except TimeoutError as error:
-            raise DataError(f"nothing came for {SILENCE:.0f} s; send it again") from error
+        except TimeoutError:
+            raise DataError(f"nothing came for {SILENCE:.0f} s; send it again") from None
 
 
 def _require_pace(there: int, seconds: float) -> None:

@@ -7,6 +7,7 @@ from heapq import heappop, heappush
 from mimetypes import guess_type
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 from xml.parsers import expat
 
 from wtal.errors import DataError, first_line
@@ -55,7 +56,7 @@ def write(path: Path, timelines: Sequence[Timeline]) -> None:
     (timeline,) = timelines
     document = _document(sorted(timeline.segments, key=_edges))
     if timeline.media:
-        place, kind = f"./{label(timeline.media)}", guess_type(timeline.media)[0]
+        place, kind = f"./{label(timeline.media).replace('%', '%25')}", guess_type(timeline.media)[0]
         document.add_linked_file(place, place, kind or "unknown")
     write_whole(path, lambda part: to_eaf(str(part.absolute()), document))
 
@@ -115,7 +116,7 @@ def _read(path: Path, document: "Eaf") -> Read:
             found.append(segment(where, text.strip() or name, start / 1000, end / 1000, scores.get(id)))
     said = ((untimed, "annotations have no times of their own"), (others, "annotations of other annotations"))
     remarks = [f"{path}: {many} {what}, they are left out" for many, what in said if many]
-    media = media_of(next((one.get("MEDIA_URL", "") for one in document.media_descriptors), ""))
+    media = media_of(unquote(next((one.get("MEDIA_URL", "") for one in document.media_descriptors), "")))
     return Read([Timeline(id_of_file(path), tuple(sorted(found, key=_edges)), media=media)], remarks)
 
 

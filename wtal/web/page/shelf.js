@@ -12,7 +12,7 @@ const shelf = ({ list, find, count, open, news }) => {
     if (state === "waiting") return place > 1 ? `waits, ${place - 1} before it` : "waits, next in the queue";
     if (state === "working") return duration ? `at ${paint.clock(second, 1)} of ${paint.clock(duration, 1)}` : "is being opened";
     if (state === "failed") return `failed: ${reason}`;
-    if (state === "cancelled" && !corrected) return reason ? `cancelled: ${reason}` : "cancelled";
+    if (state === "cancelled" && !corrected) return `cancelled ${reason}`;
     const what = labels.join(", ");
     if (corrected) return `corrected: ${what || "nothing happens"}`;
     if (state === "done") return what || "nothing sure enough found";

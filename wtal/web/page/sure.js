@@ -7,7 +7,7 @@ const sureness = ({ $, book, labelOf, moved }) => {
   let thresholds = []; // label -> the score from which on it shows by default
   let sure = null; // what the reader set, null: the default
 
-  const place = () => `how sure: ${video.key} by ${book.run}`;
+  const place = () => `how sure: ${video.key} by ${book.model}`;
   function recall() {
     try {
       const kept = localStorage.getItem(place());
