@@ -6,11 +6,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from wtal.errors import DataError
 from wtal.extract.backbones import Choice
 from wtal.web.desk import Desk, open_desk
 from wtal.web.serve import server_of
@@ -63,7 +64,10 @@ class Served:
         return answer.json
 
     def send(self, method: str, path: str, value: Any) -> Answer:
-        """A request with JSON."""
+        """A request with JSON; a timeline as of the file that is there."""
+        if path.endswith("/corrections") and "segments" in value:
+            with suppress(DataError):
+                value = {"file": self.desk.library.now(path.split("/")[-2]).state} | value
         return self.ask(method, path, json.dumps(value).encode())
 
     def videos(self) -> dict[str, dict[str, Any]]:

@@ -716,6 +716,32 @@ def test_a_server_killed_in_a_move_has_the_table_right_again(tmp_path, monkeypat
     assert (tmp_path / "tags.csv").read_text() == again.tags() != before
 
 
+def test_a_name_that_is_taken_again_leads_nowhere_else(tmp_path):
+    library = Library(tmp_path)
+
+    def renamed(old: str, new: str) -> dict[str, str]:
+        (tmp_path / f"{old}.mp4").rename(tmp_path / f"{new}.mp4")
+        library.look_again()
+        library.files()
+        return {names[key]: names[now] for key, now in library.moved.items()}
+
+    for size, name in enumerate("ab", start=1):
+        (tmp_path / f"{name}.mp4").write_bytes(b"x" * size)
+    names = {key_of(f"{name}.mp4"): name for name in "abt"}
+    library.files()
+    assert renamed("a", "t") == {"a": "t"}
+    assert renamed("b", "a") == {"b": "a"}
+    assert renamed("t", "b") == {"t": "b"}
+
+
+def test_a_fingerprint_is_of_the_state_that_it_is_asked_of(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"one")
+    library = Library(tmp_path)
+    (file,) = library.files().values()
+    (tmp_path / "a.mp4").write_bytes(b"another")
+    assert library.fingerprint(file) == "" != library.fingerprint(library.now(file.key))
+
+
 def test_a_folder_that_is_renamed_writes_the_table_once(tmp_path, monkeypatch):
     films, kept = tmp_path / "films", tmp_path / "corrections"
     kept.mkdir()
@@ -745,8 +771,10 @@ def test_what_is_saved_of_a_video_that_just_went_is_refused_and_nothing_known_is
     page.desk.library.look_again()
     path = f"/api/videos/{page.videos()['goes.mp4']['key']}/corrections"
     (films / "goes.mp4").rename(films / "away.mp4")
-    assert page.send("PUT", path, {"revision": 0, "segments": []}).status == 404
+    assert page.send("PUT", path, {"revision": 0, "segments": [], "file": "1 1"}).status == 404
     (films / "away.mp4").rename(films / "goes.mp4")
+    other = page.send("PUT", path, {"revision": 0, "segments": [], "file": "1 1"})
+    assert other.status == 404 and "is another file by now" in other.json["error"]
     saved = page.send("PUT", path, {"revision": 0, "segments": []})
     assert saved.status == 200 and page.desk.corrections.of(key_of("goes.mp4")).fingerprint
     (films / "goes.mp4").rename(films / "went.mp4")

@@ -70,8 +70,9 @@ def put(site: Served, name: str, found: Sequence[Proposal] = (LEFT, RIGHT, UNSUR
     library.look_again()
     edges = np.linspace(0, end, 13)
     curves = edges, np.linspace(0, 1, 12, dtype=np.float32), np.zeros((12, 2), np.float16)
-    place = place_of(site.desk.store, library.find(key_of(name)), site.desk.model)
-    write_found(place, Found(name, "", 10.0, ("left", "right"), tuple(found), *curves))
+    file = library.find(key_of(name))
+    place = place_of(site.desk.store, file, site.desk.model)
+    write_found(place, Found(name, library.fingerprint(file), 10.0, ("left", "right"), tuple(found), *curves))
     return name
 
 
@@ -633,6 +634,47 @@ def test_work_goes_on_where_a_video_is_renamed_while_it_is_open(site, visit):
     save(page)
     assert saved(site, "after.mp4") is None
     page.wait_for_url(re.compile(r"#video=after.mp4&"))
+    assert all("404" in text for text in visit.said)
+    visit.said.clear()
+
+
+def test_names_that_change_places_step_by_step(site, visit):
+    """As a hand swaps two names; a name that is taken again leads to the file that has it."""
+    folder, (one, other) = site.desk.library.folder, (put(site, "one.mp4"), put(site, "other.mp4", (RIGHT,)))
+    page = visit(one)
+    rows(page, 2)
+    page.locator("#segments button").first.click()
+    page.keyboard.press("Delete")
+    save(page)
+    for old, new in ((one, "between.mp4"), (other, one), ("between.mp4", other)):
+        (folder / old).rename(folder / new)
+        site.desk.library.look_again()
+        look(page)
+        expect(page.locator("#name")).to_have_text(new if old != other else "between.mp4")
+    page.keyboard.press("z")
+    save(page)
+    assert saved(site, other) is None and saved(site, one) is None
+    fresh = visit(one)
+    rows(fresh, 1)
+    fresh.locator("#segments button").first.click()
+    fresh.keyboard.press("Delete")
+    save(fresh)
+    assert saved(site, one) == [] and saved(site, other) is None
+
+
+def test_what_is_not_saved_is_not_saved_onto_another_file(site, visit):
+    name, folder = put(site, "taken.mp4"), site.desk.library.folder
+    page = visit(name)
+    rows(page, 2)
+    page.locator("#segments button").first.click()
+    page.keyboard.press("Delete")
+    (folder / name).write_bytes((folder / name).read_bytes()[:-1] + b"!")  # of the same size
+    page.keyboard.press("Control+s")
+    expect(page.locator("#saved")).to_have_text("not saved: the file is gone")
+    look(page)
+    expect(page.locator("#said")).to_contain_text("Another file has this name now")
+    kept(page)
+    assert saved(site, name) is None
     assert all("404" in text for text in visit.said)
     visit.said.clear()
 

@@ -32,7 +32,7 @@ def read_truth(path: Path) -> list[Video]:
 
 
 def read_timed_truth(path: Path) -> list[Video]:
-    """As `read_truth`; what a data set folder does not say is as long as its features. Raises DataError likewise."""
+    """As `read_truth`; a video whose duration is not told is as long as its features, where it has some."""
     if path.is_dir() and (path / "annotations.json").is_file():
         folder = read_folder(path)
         return [folder.timed(video) for video in folder.videos]

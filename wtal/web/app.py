@@ -162,12 +162,12 @@ def _static() -> dict[str, Callable[[], Response]]:
 
 
 def _saved(desk: Desk, key: str, said: Any) -> Response:
-    if not isinstance(said, dict) or type(said.get("revision")) is not int:
+    if not isinstance(said, dict) or type(said.get("revision")) is not int or "file" not in said:
         raise DataError("what was sent is no timeline with its revision; load the page again")
     segments = checked(said.get("segments"))
 
     def save() -> dict[str, Any]:
-        saved = desk.save(key, segments, said["revision"])
+        saved = desk.save(key, segments, said["revision"], said["file"])
         return {"revision": saved.revision, "saved": saved.saved}
 
     return _unless_outdated(save)

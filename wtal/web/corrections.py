@@ -5,6 +5,7 @@ import io
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,11 +36,13 @@ class Corrections:
         self._folder, self._tags = folder, tags
         self._lock, self._following = threading.Lock(), threading.Lock()
         self._seen: frozenset[File] | None = None
-        ended = self._finish_moving()
+        self._finish_moving()
         self._saved = {path.stem: read_saved(path) for path in sorted(folder.glob("*.json"))}
         self._rows = {key: _rows(saved) for key, saved in self._saved.items()}
-        if ended:
-            self._write_tags()
+        self._last = max((saved.revision for saved in self._saved.values()), default=0)
+        if self._saved:  # a server that was killed may have left an older one
+            with suppress(DataError):
+                self._write_tags()
 
     def of(self, key: str) -> Saved | None:
         """What was saved of a video."""
@@ -52,11 +55,11 @@ class Corrections:
         with self._lock:
             self._finish_moving()
             before = self._require(key, revision)
-            number = max(time.time_ns() // 1_000_000, revision + 1)  # never one that was there before a discard
+            self._last = max(time.time_ns() // 1_000_000, self._last + 1)  # none twice, after a discard too
             told = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
             ordered = tuple(sorted(segments, key=lambda s: (s.start, s.end, s.label)))
             known = fingerprint or (before.fingerprint if before else "")
-            saved = Saved(video, number, told, ordered, known)
+            saved = Saved(video, self._last, told, ordered, known)
             write_json(self._place(key), saved.to_json())
             self._saved[key], self._rows[key] = saved, _rows(saved)
             self._write_tags()

@@ -25,7 +25,7 @@ from wtal.web import upload
 from wtal.web.corrections import Corrections, Saved
 from wtal.web.found import Found, Operating, glance_at, operating_of, packed, place_of, read_found
 from wtal.web.jobs import Job, Jobs
-from wtal.web.library import File, Library
+from wtal.web.library import File, Library, MissingError
 from wtal.web.worker import Task, Worker
 
 RATE = 25.0  # frames a second, for formats that count frames, of a video that does not say
@@ -82,6 +82,7 @@ class Desk:
         return {
             "key": key,
             "name": file.name,
+            "file": file.state,
             "duration": found.duration if found else None,
             "fps": found.fps if found else None,
             "packed": packed(found, self.operating) if found else None,
@@ -94,10 +95,15 @@ class Desk:
         """What was found in a video as it is, by this model; None where it is not known yet."""
         return read_found(place_of(self.store, file, self.model), file, self.library.fingerprint)
 
-    def save(self, key: str, segments: list[Segment], revision: int) -> Saved:
-        """Keep a corrected timeline. Raises DataError, and OutdatedError where somebody else saved meanwhile."""
-        file = self.library.find(key)
-        self.library.path(file)  # it may be gone since the folder was looked at
+    def save(self, key: str, segments: list[Segment], revision: int, state: str) -> Saved:
+        """Keep a corrected timeline of a file that was seen in a state.
+
+        Raises DataError where the file is gone, or another one by now, OutdatedError where somebody else saved.
+        """
+        file = self.library.now(key)
+        if file.state != state:
+            self.library.look_again()
+            raise MissingError(f"{file.name}: is another file by now; look at it before you correct it")
         return self.corrections.save(key, file.name, segments, revision, self.library.fingerprint(file))
 
     def discard(self, key: str, revision: int) -> None:
@@ -154,6 +160,7 @@ class Desk:
             "key": file.key,
             "name": file.name,
             "size": file.size,
+            "file": file.state,
             "state": job.state if job else "done" if glance else "new",
             "second": job.second if job else 0.0,
             "duration": glance.duration if glance else job.duration if job else None,

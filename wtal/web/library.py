@@ -45,6 +45,11 @@ class File:
         """What the page calls it."""
         return key_of(self.name)
 
+    @property
+    def state(self) -> str:
+        """What tells it from a file that had, or gets, its name."""
+        return f"{self.size} {self.changed}"
+
 
 class Library:
     """All video files of a folder and the folders in it; hidden ones, and links that lead out, are no part of it.
@@ -72,7 +77,7 @@ class Library:
         with self._lock:
             if time.monotonic() - self._looked >= FRESH:
                 files = {file.key: file for file in sorted(self._walk(self.folder), key=lambda f: f.name)}
-                self.moved = _followed(self.moved, _renamed(self._files, files))
+                self.moved = _followed(self.moved, _renamed(self._files, files), files)
                 self._files = files
                 self._looked = time.monotonic()
             return self._files
@@ -88,6 +93,14 @@ class Library:
         if file is None:
             raise MissingError("there is no such video in the folder; it was moved or deleted")
         return file
+
+    def now(self, key: str) -> File:
+        """A file in the state that it is in at this moment. Raises MissingError where it is gone."""
+        file = self.find(key)
+        seen = self._seen(self.folder / file.name)
+        if seen is None:
+            raise MissingError(f"{file.name}: was moved or deleted")
+        return seen
 
     def path(self, file: File) -> Path:
         """Where a file lies, now. Raises MissingError where it is not there, or is a link that leads out."""
@@ -136,13 +149,16 @@ def _renamed(before: Mapping[str, File], now: Mapping[str, File]) -> dict[str, s
     return {old: key for old, key in gone.items() if key is not None}
 
 
-def _followed(moved: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
-    """All renamings until now, each to where it led in the end."""
+def _followed(moved: Mapping[str, str], now: Mapping[str, str], files: Mapping[str, File]) -> dict[str, str]:
+    """All renamings until now, each to where it led in the end; none of a name that is taken again."""
     ends = {old: now.get(new, new) for old, new in moved.items()} | dict(now)
-    return {old: new for old, new in ends.items() if old != new}
+    return {old: new for old, new in ends.items() if old not in files and new in files}
 
 
 @lru_cache(maxsize=10_000)
 def _fingerprint(path: Path, size: int, changed: int) -> str:
-    """Read once for each state of the file. Raises OSError."""
-    return fingerprint(path)
+    """Read once for each state of the file. Raises OSError, also where another state is read."""
+    told, state = fingerprint(path), path.stat()
+    if (state.st_size, state.st_mtime_ns) != (size, changed):
+        raise OSError(f"{path.name} is another file by now")
+    return told

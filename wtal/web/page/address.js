@@ -17,7 +17,12 @@ const address = ({ where, changed }) => {
     return { name: said.get("video"), seconds: Number(said.get("t")) || 0 };
   }
 
-  addEventListener("hashchange", () => { clearTimeout(timer); timer = 0; changed(read()); });
+  addEventListener("hashchange", () => {
+    const to = read();
+    if (to.name === null) return; // it names no video, as a link within the page
+    clearTimeout(timer); timer = 0;
+    changed(to);
+  });
   return {
     read, step: () => write("pushState"), moved: () => { if (!timer) timer = setTimeout(write, PAUSE, "replaceState"); },
   };

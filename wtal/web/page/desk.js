@@ -53,7 +53,7 @@ server.ask("GET", "/api/desk").then((book) => {
     try {
       const told = await server.ask("GET", `/api/videos/${one}`);
       if (wanted !== one) return false;
-      if (own && own.revision === revision) own.adopt(told.corrections); // else it was saved meanwhile
+      if (own && own.file === told.file && own.revision === revision) own.adopt(told.corrections); // else it was saved meanwhile
       show(told, seconds);
       return true;
     } catch (error) {
@@ -75,7 +75,8 @@ server.ask("GET", "/api/desk").then((book) => {
   }
 
   function show(told, seconds) {
-    const own = sessionOf(told), there = list.of(told.key) || {}, another = told.key !== key || there.size !== seen.size;
+    const before = sessions.get(told.key), left = before && before.file !== told.file && before.dirty();
+    const own = sessionOf(told), there = list.of(told.key) || {}, another = told.key !== key || there.file !== seen.file;
     key = told.key; seen = there;
     $("welcome").hidden = true; $("viewer").hidden = false;
     $("name").textContent = told.name;
@@ -92,6 +93,7 @@ server.ask("GET", "/api/desk").then((book) => {
     sending.opened(key);
     tell();
     place.moved();
+    if (left) lanes.say("Another file has this name now; what was not saved yet was made for the one before, and is left out.");
   }
 
   function load() {
@@ -118,9 +120,10 @@ server.ask("GET", "/api/desk").then((book) => {
     + (!$("bench").hidden ? "; its timeline can be seen and corrected all the same." : state === "new" ? "; find what happens to see its timeline." : ".");
 
   function sessionOf(told) {
-    if (sessions.has(told.key)) return sessions.get(told.key);
+    const before = sessions.get(told.key);
+    if (before && before.file === told.file) return before;
     const own = session({
-      key: told.key, corrections: told.corrections,
+      key: told.key, file: told.file, corrections: told.corrections,
       listOf: (segments) => segments.map(({ label, start, end, score }) => ({ kind: Number.isFinite(score) ? "result" : "corrected", label: bench.labelOf(label), start, end, score })),
       sentOf: (segments) => edits.sent(segments, book.classes),
       changed: () => { if (bench.session === own) { bench.follow(); tell(); } },
@@ -149,17 +152,17 @@ server.ask("GET", "/api/desk").then((book) => {
 
   // ---- what others did
 
-  const isNews = (video) => video.size !== seen.size || (video.state === "done" && seen.state !== "done");
+  const isNews = (video) => video.file !== seen.file || (video.state === "done" && seen.state !== "done");
 
   // What was corrected here goes on at the video where it is now; whether the open video is one of these.
   function followMoved() {
-    for (const [old, own] of sessions) {
+    for (const [old, own] of [...sessions]) {
       const to = list.moved[old];
       if (!to || !list.of(to) || sessions.has(to)) continue;
       own.follow(to);
       sessions.set(to, own); sessions.delete(old);
     }
-    return wanted === key && !bench.dragging && sessions.has(list.moved[key]);
+    return wanted === key && !bench.dragging && !sessions.has(key) && sessions.has(list.moved[key]);
   }
 
   // After each look at the list: the open video's own news, and what another page saved of it.

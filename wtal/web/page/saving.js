@@ -2,7 +2,7 @@
 // One video's corrections while this page is open: what was done, undone, saved. `now` is a list of segments, or null
 // where nothing is corrected. Saved by itself; what cannot be saved is kept and tried again.
 
-const session = ({ key, corrections, listOf, sentOf, changed }) => {
+const session = ({ key, file, corrections, listOf, sentOf, changed }) => {
   const PAUSE = 1000, AGAIN = 5000, MOST = 500; // ms after the last change, and after a fault; steps that can be undone
   const place = () => `/api/videos/${key}/corrections`;
   const past = [], future = [];
@@ -41,7 +41,7 @@ const session = ({ key, corrections, listOf, sentOf, changed }) => {
   async function send(list) {
     const segments = list && sentOf(list);
     try {
-      const told = list ? await server.ask("PUT", place(), { revision, segments })
+      const told = list ? await server.ask("PUT", place(), { revision, segments, file })
         : revision ? await server.ask("DELETE", `${place()}?revision=${revision}`) : {};
       had(list, told);
     } catch (error) {
@@ -88,7 +88,7 @@ const session = ({ key, corrections, listOf, sentOf, changed }) => {
   const conflict = () => theirs === undefined ? "" : theirs ? `Somebody else saved this timeline at ${at(theirs.saved)}; yours is not saved.` : "Somebody else discarded these corrections; yours are not saved.";
 
   return {
-    change, undo, redo, save, adopt, take, keep, dirty, said, conflict, follow, get key() { return key; },
+    change, undo, redo, save, adopt, take, keep, dirty, said, conflict, follow, file, get key() { return key; },
     get now() { return now; }, get revision() { return revision; }, get faulty() { return Boolean(fault); }, get lost() { return lost; },
     get undoable() { return past.length > 0; }, get redoable() { return future.length > 0; },
   };
