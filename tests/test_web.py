@@ -76,7 +76,7 @@ def test_the_timeline_is_that_of_predict(page, own_videos, films, tmp_path):
     )
     assert done.exit_code == 0
     told = page.get(f"/api/videos/{key}")
-    assert told["duration"] == pytest.approx(6) and told["fps"] == 10 and told["corrections"] is None
+    assert told["duration"] == pytest.approx(6) and told["corrections"] is None
     exported = page.get(f"/api/videos/{key}/export/results?least=-1")
     (tmp_path / "all.json").write_bytes(base64.b64decode(exported["content"]))
     tidied = read_results(tmp_path / "all.json")["film 3"]
@@ -818,7 +818,7 @@ def test_findings_are_of_one_file_and_one_model(tmp_path):
 
 
 def test_whatever_goes_wrong_with_a_video_is_laid_to_it(tmp_path):
-    task = Task(tmp_path / "a film.mp4", tmp_path / "found" / "key")
+    task = Task(tmp_path / "a film.mp4", tmp_path / "found" / "key", "a film.mp4", "")
     for place in (task.path, task.out):
 
         def find(task: Task, say: object, place: Path = place) -> None:
@@ -874,7 +874,7 @@ def queue(tmp_path: Path) -> tuple[Jobs, list[str], threading.Semaphore]:
     def task(key: str) -> Task:
         if key == "gone":
             raise DataError("gone: was moved or deleted")
-        return Task(Path(key), Path("out"))
+        return Task(Path(key), Path("out"), key, "")
 
     return Jobs(tmp_path / "jobs.json", task, lambda: Hand(seen, step)), seen, step
 

@@ -84,7 +84,6 @@ class Desk:
             "name": file.name,
             "file": file.state,
             "duration": found.duration if found else None,
-            "fps": found.fps if found else None,
             "packed": packed(found, self.operating) if found else None,
             "thresholds": self.operating.of(found) if found else {},
             "corrections": saved.to_json() if saved else None,
@@ -159,7 +158,6 @@ class Desk:
         return {
             "key": file.key,
             "name": file.name,
-            "size": file.size,
             "file": file.state,
             "state": job.state if job else "done" if glance else "new",
             "second": job.second if job else 0.0,

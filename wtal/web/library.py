@@ -14,17 +14,15 @@ from pathlib import Path
 from wtal.errors import DataError
 from wtal.formats.videos import SUFFIXES
 from wtal.provenance import fingerprint
+from wtal.web.saved import CONTROL
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # a table of tags does not hold them
+KEY = re.compile(r"[0-9a-f]{20}")
 UPLOADS = "uploads"
 FRESH = 2.0  # seconds for which a look into the folder holds
 
 
 class MissingError(DataError):
     """A video is not there, or not any more."""
-
-
-KEY = re.compile(r"[0-9a-f]{20}")
 
 
 def key_of(name: str) -> str:

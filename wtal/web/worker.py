@@ -28,8 +28,8 @@ class Task:
 
     path: Path
     out: Path
-    name: str = ""
-    fingerprint: str = ""
+    name: str
+    fingerprint: str
 
 
 @dataclass(frozen=True)
