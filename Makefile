@@ -18,12 +18,14 @@ demo: $(STAMP)
 	$(BIN)/wtal demo --out demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m benchmarks.names
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

@@ -4,7 +4,7 @@ import sys
 
 from benchmarks import evaluation, extraction, full_size, length, pages, peers, training, videos
 from benchmarks.measure import ROOT, machine
-from wtal.files import write_text
+from wtal.core.io import write_text
 
 TOPICS = {
     "evaluation": ("Evaluation and localization", evaluation.rows),

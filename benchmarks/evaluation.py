@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from benchmarks.measure import SHARED, seconds
-from wtal.config import LocalizeConfig
-from wtal.evaluate import evaluate
-from wtal.formats.results import read_results
-from wtal.formats.truth import find_ambiguous, read_truth
-from wtal.localize import SnippetScores, localize
-from wtal.records import Action, Proposal, Proposals, Video
-from wtal.timeline import SnippetClock
+from wtal.core.clock import SnippetClock
+from wtal.core.config import LocalizeConfig
+from wtal.core.structures import Proposals, Segment, Video
+from wtal.data.ground_truth import find_ambiguous, read_ground_truth
+from wtal.data.layouts.activitynet import read_proposals
+from wtal.evaluation.evaluate import evaluate
+from wtal.inference.proposals import SnippetScores, generate_proposals
 
 VIDEOS, EACH = 19_228, 100
 CLOCK, SETTINGS = SnippetClock(16 / 25), LocalizeConfig()
@@ -26,7 +26,7 @@ def rows() -> list[str]:
         return ["not measured: the THUMOS14 annotations are not beside the project"]
     bundle = folder / "Thumos14reduced-Annotations"
     start = time.perf_counter()
-    proposals, truth = read_results(folder / "pmil_base_test.json"), read_truth(folder / "acmnet_gt.json")
+    proposals, truth = read_proposals(folder / "pmil_base_test.json"), read_ground_truth(folder / "acmnet_gt.json")
     ambiguous = find_ambiguous(bundle)
     reading = time.perf_counter() - start
     lines = [
@@ -43,7 +43,7 @@ def rows() -> list[str]:
     canned = read_canned()
     classes = class_names(truth)
     took, found = localization(canned, classes)
-    keeping = seconds(lambda: [localize(scores, classes, CLOCK, SETTINGS) for scores in canned.values()])
+    keeping = seconds(lambda: [generate_proposals(scores, classes, CLOCK, SETTINGS) for scores in canned.values()])
     snippets, count = sum(len(scores.attention) for scores in canned.values()), sum(map(len, found.values()))
     return [
         *lines,
@@ -69,8 +69,8 @@ def class_names(truth: Sequence[Video]) -> list[str]:
 
 def localization(canned: Mapping[str, SnippetScores], classes: Sequence[str]) -> tuple[float, Proposals]:
     """Median seconds from given scores to proposals, and the proposals."""
-    took = seconds(lambda: sum(len(localize(scores, classes, CLOCK, SETTINGS)) for scores in canned.values()))
-    return took, {id: localize(scores, classes, CLOCK, SETTINGS) for id, scores in canned.items()}
+    took = seconds(lambda: sum(len(generate_proposals(scores, classes, CLOCK, SETTINGS)) for scores in canned.values()))
+    return took, {id: generate_proposals(scores, classes, CLOCK, SETTINGS) for id, scores in canned.items()}
 
 
 def _activitynet() -> float:
@@ -81,11 +81,11 @@ def _activitynet() -> float:
     for v in range(VIDEOS):
         label = names[v % len(names)]
         starts = rng.uniform(0, 100, 2)
-        actions = tuple(Action(label, float(s), float(s) + 20) for s in starts)
+        actions = tuple(Segment(label, float(s), float(s) + 20) for s in starts)
         truth.append(Video(f"v{v}", "validation", (label,), 130.0, actions))
         start, length, score = rng.uniform(0, 100, EACH), rng.uniform(1, 40, EACH), rng.random(EACH)
         rows = zip(start.tolist(), (start + length).tolist(), score.tolist(), strict=True)
-        proposals[f"v{v}"] = [Proposal(label, *row) for row in rows]
+        proposals[f"v{v}"] = [Segment(label, *row) for row in rows]
     began = time.perf_counter()
     evaluate(proposals, truth, "activitynet", subset="validation")
     return time.perf_counter() - began

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from benchmarks.measure import SHARED
-from wtal.errors import DataError
-from wtal.extract.i3d import HALF, I3D, class_probabilities
-from wtal.extract.inception import plain, pooled
-from wtal.extract.video import read_snippets
-from wtal.extract.weights import load
+from wtal.core.errors import DataError
+from wtal.video.backbones.i3d import I3D, PIXEL_SCALE, class_probabilities
+from wtal.video.backbones.i3d_network import plain, pooled
+from wtal.video.backbones.i3d_weights import load
+from wtal.video.reader import read_snippets
 
 CLIPS = SHARED / "videos" / "clips"
 SHOWN = {
@@ -83,7 +83,7 @@ def _speed(weights: dict[str, torch.Tensor], backbones: dict[str, I3D]) -> list[
     network = plain(weights)
 
     def as_published(chunks: np.ndarray) -> Callable[[], object]:
-        x = torch.from_numpy(chunks).permute(0, 4, 1, 2, 3).float().div(HALF).sub(1).contiguous()
+        x = torch.from_numpy(chunks).permute(0, 4, 1, 2, 3).float().div(PIXEL_SCALE).sub(1).contiguous()
         return torch.inference_mode()(lambda: pooled(network(x)))
 
     def fast(backbone: I3D) -> Callable[[], object]:

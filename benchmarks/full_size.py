@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.measure import SHARED, command
-from wtal.benchmark.spec import find_benchmark
+from wtal.experiments.benchmarks.definitions import find_benchmark
 
 THUMOS14 = SHARED / "thumos14" / "Thumos14reduced-Annotations"
 ACTIVITYNET = SHARED / "anet" / "anet_anno_action.json"

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from benchmarks.measure import ROOT
-from wtal.config import Config, parse_config
-from wtal.dataset import Batch
-from wtal.localize import SnippetScores, localize
-from wtal.model import build, build_local
-from wtal.objective import objective
-from wtal.predict import snippet_scores
-from wtal.timeline import SnippetClock
+from wtal.core.clock import SnippetClock
+from wtal.core.config import Config, parse_config
+from wtal.data.batching import Batch
+from wtal.inference.localizer import snippet_scores
+from wtal.inference.proposals import SnippetScores, generate_proposals
+from wtal.models.dfe import build, build_local
+from wtal.training.criterion import compute_loss
 
 LENGTHS = (100, 1_000, 10_000, 100_000, 1_000_000)
 WEEK = 945_000  # snippets of 16 frames at 25 a second
@@ -39,9 +39,7 @@ def rows() -> list[str]:
     for length in LENGTHS:
         for name, points in measured.items():
             points.append(_apart(name, length))
-        cells = " | ".join(
-            f"{took:.4f} | {peak:.0f}" for took, peak in (points[-1] for points in measured.values())
-        )
+        cells = " | ".join(f"{took:.4f} | {peak:.0f}" for took, peak in (points[-1] for points in measured.values()))
         lines.append(f"| {length:,} | {cells} |")
         print(lines[-1], flush=True)
     _plot(measured)
@@ -63,10 +61,8 @@ def rows() -> list[str]:
 def _training(length: int, _: Path) -> Callable[[], object]:
     torch.manual_seed(0)
     model = build(NARROW, WIDTHS, CLASSES)
-    batch = Batch(
-        torch.randn(1, length, sum(WIDTHS)), torch.ones(1, length, dtype=torch.bool), torch.eye(CLASSES)[:1]
-    )
-    return lambda: objective(model, batch, NARROW, 400)[0].backward()
+    batch = Batch(torch.randn(1, length, sum(WIDTHS)), torch.ones(1, length, dtype=torch.bool), torch.eye(CLASSES)[:1])
+    return lambda: compute_loss(model, batch, NARROW, 400)[0].backward()
 
 
 def _inference(length: int, place: Path, widths: tuple[int, int] = WIDTHS) -> Callable[[], object]:
@@ -112,7 +108,7 @@ def _scores(length: int) -> SnippetScores:
 
 def _proposals(scores: SnippetScores) -> object:
     classes = [str(c) for c in range(CLASSES)]
-    return localize(scores, classes, SnippetClock(16 / 25), Config().localize)
+    return generate_proposals(scores, classes, SnippetClock(16 / 25), Config().localize)
 
 
 def _made_up(path: Path, length: int, width: int) -> np.ndarray:

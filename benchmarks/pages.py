@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import sync_playwright
 
-from wtal.localize import surest
-from wtal.records import Action, Proposal
-from wtal.report.gather import Report
-from wtal.report.html import write_report
-from wtal.report.layout import Panel
+from wtal.core.structures import Segment
+from wtal.inference.proposals import top_non_overlapping
+from wtal.reporting.figures.layout import TimelineData
+from wtal.reporting.html.collect import ReportData
+from wtal.reporting.html.render import write_report
 
 VIDEOS, PROPOSALS, ACTIONS, CLASSES = 212, 150, 16, 20
 SNIPPET = 0.64  # seconds
@@ -30,7 +30,7 @@ def rows() -> list[str]:
         return ["not measured: there is no Chromium here"]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         place = Path(folder) / "report.html"
-        write_report(place, Report("made up", (), _names(), _panels()))
+        write_report(place, ReportData("made up", (), _names(), _panels()))
         size = place.stat().st_size
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
         opened = [_opened(browser, place) for _ in range(5)]
@@ -79,16 +79,16 @@ def _names() -> tuple[str, ...]:
     return tuple(f"class {number}" for number in range(CLASSES))
 
 
-def _panels() -> Iterator[Panel]:
+def _panels() -> Iterator[TimelineData]:
     """Videos as long as those of THUMOS14, whose testing videos have 1 to 26 minutes."""
     draw = np.random.default_rng(0)
     for number in range(VIDEOS):
         snippets = int(np.clip(draw.lognormal(5.5, 0.7), 100, 2500))
         end = snippets * SNIPPET
-        actions = tuple(Action(*_segment(draw, end)) for _ in range(ACTIONS))
-        found = [Proposal(*_segment(draw, end), draw.random() ** 3) for _ in range(PROPOSALS)]
+        actions = tuple(Segment(*_segment(draw, end)) for _ in range(ACTIONS))
+        found = [Segment(*_segment(draw, end), draw.random() ** 3) for _ in range(PROPOSALS)]
         curves = np.arange(snippets + 1) * SNIPPET, draw.random(snippets), draw.random((snippets, CLASSES))
-        yield Panel(f"video {number}", end, actions, surest(found), found, *curves)
+        yield TimelineData(f"video {number}", end, actions, top_non_overlapping(found), found, *curves)
 
 
 def _segment(draw: np.random.Generator, end: float) -> tuple[str, float, float]:

@@ -16,15 +16,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.evaluation import class_names, localization, read_canned
 from benchmarks.measure import SHARED, command, seconds
-from wtal import checkpoint
-from wtal.config import parse_config
-from wtal.dataset import TrainingSet
-from wtal.evaluate import evaluate
-from wtal.formats.plain import Folder, read_folder
-from wtal.formats.truth import read_truth
-from wtal.model.dfe import DFE
-from wtal.predict import Network, global_branch, score_videos
-from wtal.train import train
+from wtal.core.config import parse_config
+from wtal.data.batching import TrainingDataset
+from wtal.data.dataset import Dataset, load_dataset
+from wtal.data.ground_truth import read_ground_truth
+from wtal.evaluation.evaluate import evaluate
+from wtal.inference.localizer import Network, global_branch, score_videos
+from wtal.models import checkpoint
+from wtal.models.dfe import DFE
+from wtal.training.trainer import train
 
 STEPS = 40
 # Parameters in millions, batch x T of a step, its s, peak MB; s of test forward, of proposals and NMS, of mAP.
@@ -45,22 +45,22 @@ def rows() -> list[str]:
     place = Path(tempfile.mkdtemp())
     try:
         command("rehearse", str(annotations), str(place / "data"))
-        return _measured(read_folder(place / "data"), place)
+        return _measured(load_dataset(place / "data"), place)
     finally:
         shutil.rmtree(place)
 
 
-def _measured(folder: Folder, place: Path) -> list[str]:
+def _measured(folder: Dataset, place: Path) -> list[str]:
     data, out, steps = str(folder.path), str(place / "run"), f"train.steps={STEPS}"
     _, training_peak = command("train", data, "--out", out, "--set", steps, "--set", f"train.save_every={STEPS}")
     _, test_peak = command("localize", out, data)
     step = _step(folder, place / "again")
-    loading = _loading(TrainingSet(folder, 0))
+    loading = _loading(TrainingDataset(folder, 0))
     both, meta = checkpoint.load_both(place / "run")
     assert isinstance(both, DFE)
     local, _ = checkpoint.load_local(place / "run")
     alone, together = (_inference(network, folder, meta) for network in (local, global_branch(both)))
-    truth = read_truth(SHARED / "thumos14" / "acmnet_gt.json")
+    truth = read_ground_truth(SHARED / "thumos14" / "acmnet_gt.json")
     proposing, found = localization(read_canned(), class_names(truth))
     scoring = seconds(lambda: evaluate(found, truth, "thumos14-snippet"))
     lines = [
@@ -86,7 +86,7 @@ def _measured(folder: Folder, place: Path) -> list[str]:
     return lines
 
 
-def _step(folder: Folder, run: Path) -> float:
+def _step(folder: Dataset, run: Path) -> float:
     """Median seconds of a step, the first ones left out."""
     config = parse_config({"train": {"steps": STEPS, "save_every": STEPS, "batch_size": 10, "snippets": 320}})
     at: list[float] = []
@@ -94,7 +94,7 @@ def _step(folder: Folder, run: Path) -> float:
     return median(np.diff(at)[5:])
 
 
-def _loading(data: TrainingSet) -> float:
+def _loading(data: TrainingDataset) -> float:
     taken = []
     for step in range(STEPS):
         start = time.perf_counter()
@@ -103,7 +103,7 @@ def _loading(data: TrainingSet) -> float:
     return median(taken[5:])
 
 
-def _inference(network: Network, folder: Folder, meta: checkpoint.Meta) -> float:
+def _inference(network: Network, folder: Dataset, meta: checkpoint.ModelMetadata) -> float:
     """Best of three passes over the test videos: reading, the network, snippet scores."""
     taken = []
     for _ in range(3):

@@ -11,11 +11,11 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from benchmarks.measure import SHARED
-from wtal import predict
-from wtal.evaluate import evaluate
-from wtal.formats.plain import read_folder
-from wtal.localize import localize
-from wtal.protocols import TIOUS
+from wtal.data.dataset import load_dataset
+from wtal.evaluation.evaluate import evaluate
+from wtal.evaluation.protocols import TIOUS
+from wtal.inference import localizer
+from wtal.inference.proposals import generate_proposals
 
 SNIPPETS = 5
 
@@ -30,13 +30,13 @@ def main(runs: Path) -> None:
 
 
 def _scored(run: Path, data: Path) -> tuple[float, float]:
-    folder, (network, meta) = read_folder(data), predict.load_network(run, "local")
+    folder, (network, meta) = load_dataset(data), localizer.load_network(run, "local")
     videos = folder.subset("validation")
     plain, smooth = {}, {}
-    for video, scores in predict.score_videos(network, folder, videos, meta.config):
+    for video, scores in localizer.score_videos(network, folder, videos, meta.config):
         averaged = replace(scores, cas=uniform_filter1d(scores.cas, SNIPPETS, axis=0, mode="nearest"))
         for found, of in ((plain, scores), (smooth, averaged)):
-            found[video.id] = localize(of, meta.classes, folder.clock_of(video.id), meta.config.localize)
+            found[video.id] = generate_proposals(of, meta.classes, folder.clock_of(video.id), meta.config.localize)
     results = (evaluate(found, videos, tious=TIOUS, subset="validation") for found in (plain, smooth))
     first, second = (100 * result.average() for result in results)
     return first, second

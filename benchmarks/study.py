@@ -13,15 +13,15 @@ from typing import Any
 import matplotlib
 
 from benchmarks.measure import ROOT
-from wtal.compare import configured
-from wtal.config import Config, changed
-from wtal.files import write_json, write_text
-from wtal.jobs import Job, Scoring, result_of, run_jobs
-from wtal.machine import cores
-from wtal.report.colours import OKABE_ITO, ink
-from wtal.report.sheet import Sheet, markdown, mean_and_spread
-from wtal.scores import Score, paired_difference, score_of
-from wtal.synthetic import SyntheticConfig, write_synthetic
+from wtal.core.config import Config, with_overrides
+from wtal.core.hardware import available_cores
+from wtal.core.io import write_json, write_text
+from wtal.data.synthetic.features import SyntheticConfig, write_synthetic
+from wtal.experiments.compare import configured
+from wtal.experiments.runner import RunSpec, Scoring, result_of, run_specs
+from wtal.experiments.statistics import Score, paired_difference, score_of
+from wtal.reporting.figures.colors import OKABE_ITO, ink
+from wtal.reporting.tables import TableData, markdown, mean_and_spread
 
 SEEDS = 5  # each has a world of its own
 METHODS = (
@@ -30,7 +30,7 @@ METHODS = (
 )
 AGAINST = ("local", "self-distillation", "random-memory")  # what tells a memory's worth
 STEPS = 200
-SETTINGS: Config = changed(Config(), ("model.width=64",))
+SETTINGS: Config = with_overrides(Config(), ("model.width=64",))
 COLOURS = dict(zip(METHODS, (*(ink(colour, 3.0) for colour in OKABE_ITO), "#111827"), strict=True))
 CENTRE = SyntheticConfig(training=96, snippets=(40, 90), action_snippets=(4, 12))
 DONE = ROOT / "docs" / "study"
@@ -82,10 +82,8 @@ def main(runs: Path, workers: int) -> None:
         for world in trait.worlds.values()
         for method in trait.methods
     }
-    run_jobs([job for group in jobs.values() for job in group], workers, _say)
-    scores = {
-        key: score_of(group[0].name, key[1], [result_of(job) for job in group]) for key, group in jobs.items()
-    }
+    run_specs([job for group in jobs.values() for job in group], workers, _say)
+    scores = {key: score_of(group[0].name, key[1], [result_of(job) for job in group]) for key, group in jobs.items()}
     DONE.mkdir(parents=True, exist_ok=True)
     write_json(DONE / "study.json", _as_json(scores))
     write_text(DONE / "tables.md", "\n".join(_tables(scores)) + "\n")
@@ -95,13 +93,13 @@ def main(runs: Path, workers: int) -> None:
 Scores = Mapping[tuple[World, str], Score]
 
 
-def _job(runs: Path, world: World, method: str, seed: int) -> Job:
+def _job(runs: Path, world: World, method: str, seed: int) -> RunSpec:
     name = _name(world.made)
     data = runs / "worlds" / name / f"seed-{seed}"
     if not data.exists():
         write_synthetic(data, world.made, seed)
-    config = configured(changed(SETTINGS, (f"train.steps={world.steps}",)), method, seed)
-    return Job(data, name, method, config, Scoring("testing"), runs / f"runs-{world.steps}")
+    config = configured(with_overrides(SETTINGS, (f"train.steps={world.steps}",)), method, seed)
+    return RunSpec(data, name, method, config, Scoring("testing"), runs / f"runs-{world.steps}")
 
 
 def _name(world: SyntheticConfig) -> str:
@@ -139,7 +137,7 @@ def _tables(scores: Scores) -> list[str]:
             if other in trait.methods
         ]
         columns = (trait.title, *(f"{value:g}" for value in trait.worlds))
-        sheet = Sheet(columns, tuple(cells), bold=(trait.methods.index("dfe"),))
+        sheet = TableData(columns, tuple(cells), bold=(trait.methods.index("dfe"),))
         lines += ["", f"## By {trait.title}", "", *markdown(sheet)]
     return lines
 
@@ -197,4 +195,4 @@ def _leads(scores: Scores, trait: Trait) -> list[Line]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), cores())
+    main(Path(sys.argv[1]), available_cores())

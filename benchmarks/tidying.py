@@ -12,28 +12,28 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.measure import SHARED
-from wtal import operating, tidy
-from wtal.batch import localize_here
-from wtal.formats.plain import read_folder
-from wtal.operating import OperatingPoint, calibrate
-from wtal.predict import load_network
-from wtal.records import Proposal, Proposals, Video
-from wtal.tidy import Limits, by_time
+from wtal.core.structures import Proposals, Segment, Video
+from wtal.data.dataset import load_dataset
+from wtal.inference import calibration, postprocessing
+from wtal.inference.batch import localize_many
+from wtal.inference.calibration import OperatingPoint, calibrate
+from wtal.inference.localizer import load_network
+from wtal.inference.postprocessing import SegmentConstraints, sort_by_time
 
-Tidy = Callable[[Sequence[Proposal], Limits], list[Proposal]]
-Make = Callable[[OperatingPoint, Sequence[Proposal]], list[Proposal]]
-OURS = tidy.tidy
+Tidy = Callable[[Sequence[Segment], SegmentConstraints], list[Segment]]
+Make = Callable[[OperatingPoint, Sequence[Segment]], list[Segment]]
+OURS = postprocessing.remove_overlaps
 
 
-def with_rest(rest: float, proposals: Sequence[Proposal], limits: Limits) -> list[Proposal]:
+def with_rest(rest: float, proposals: Sequence[Segment], limits: SegmentConstraints) -> list[Segment]:
     """Today's way, but for how much of a proposal must be left."""
-    with patch.object(tidy, "REST", rest):
+    with patch.object(postprocessing, "REST", rest):
         return OURS(proposals, limits)
 
 
-def only_sorted(proposals: Sequence[Proposal], limits: Limits) -> list[Proposal]:
+def only_sorted(proposals: Sequence[Segment], limits: SegmentConstraints) -> list[Segment]:
     """As soft-NMS leaves them."""
-    return by_time(proposals)
+    return sort_by_time(proposals)
 
 
 def tidied_first(way: Tidy) -> tuple[Tidy, Make]:
@@ -71,11 +71,11 @@ def main(runs: Path) -> None:
 
 
 def _localized(runs: Sequence[Path], data: Path) -> tuple[Sequence[Video], Sequence[str], list[Proposals]]:
-    folder, found = read_folder(data), []
+    folder, found = load_dataset(data), []
     videos = folder.subset("validation")
     for run in runs:
         network, meta = load_network(run, "local")
-        found.append(dict(localize_here(network, meta, folder, videos)))
+        found.append(dict(localize_many(network, meta, folder, videos)))
     return videos, meta.classes, found
 
 
@@ -83,17 +83,17 @@ def _halves(way: str, found: Proposals, videos: Sequence[Video], classes: Sequen
     evidence, make = WAYS[way]
     halves, got = (videos[::2], videos[1::2]), []
     for known, unknown in (halves, halves[::-1]):
-        with patch.object(operating, "tidy", evidence):
-            point = calibrate(found, known, classes, "", "half", Limits()).at("f1")
+        with patch.object(calibration, "tidy", evidence):
+            point = calibrate(found, known, classes, "", "half", SegmentConstraints()).at("f1")
         timelines = [make(point, found.get(video.id, ())) for video in unknown]
-        reached = [e.reached(-np.inf) for e in operating.by_segments(timelines, unknown, classes).values()]
+        reached = [e.reached(-np.inf) for e in calibration.by_segments(timelines, unknown, classes).values()]
         micro = 2 * sum(r.right for r in reached) / sum(r.shown + r.there for r in reached)
         got.append((100 * micro, 100 * np.mean([r.f1 for r in reached if r.there])))
     micro, macro = np.mean(got, 0)
     return micro, macro
 
 
-def _cut(point: OperatingPoint, found: Sequence[Proposal]) -> list[Proposal]:
+def _cut(point: OperatingPoint, found: Sequence[Segment]) -> list[Segment]:
     least = {label: threshold for label, threshold in point.thresholds.items() if threshold is not None}
     return [p for p in found if p.score >= least.get(p.label, np.inf)]
 

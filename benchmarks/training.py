@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.measure import SHARED, command, seconds
-from wtal import checkpoint
-from wtal.model.dfe import DFE
+from wtal.models import checkpoint
+from wtal.models.dfe import DFE
 
 
 def rows() -> list[str]:

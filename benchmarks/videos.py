@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from wtal.init import init_folder
+from wtal.data.create import create_dataset
 
 HOUR = 3600  # seconds
 SIZE = (480, 360)
@@ -138,7 +138,7 @@ def extract(folder: Path, backbone: str) -> tuple[int, float, float, float]:
 def _list(folder: Path, videos: Path, names: list[str]) -> Path:
     tags = folder.with_suffix(".csv")
     tags.write_text("video,labels\n" + "".join(f"{name},a\n" for name in names))
-    init_folder(folder, videos, [tags])
+    create_dataset(folder, videos, [tags])
     return folder
 
 

@@ -10,19 +10,19 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from wtal.ablation import ARMS
-from wtal.benchmark.spec import BENCHMARKS
-from wtal.config import METHODS, Config
-from wtal.protocols import PROTOCOLS, Protocol
-from wtal.published import BENCHMARKS as PUBLISHED
-from wtal.published import published
-from wtal.report.fair_table import published_markdown
-from wtal.report.markdown import code, table
+from wtal.core.config import METHODS, Config
+from wtal.core.text import code, table
+from wtal.evaluation.protocols import PROTOCOLS, Protocol
+from wtal.experiments.benchmarks.definitions import BENCHMARKS
+from wtal.experiments.compare import ARMS
+from wtal.experiments.published import BENCHMARKS as PUBLISHED
+from wtal.experiments.published import published
+from wtal.reporting.benchmark_report import published_markdown
 
 DOCS = Path(__file__).parent
 BLOCK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
-# What each setting means, where wtal.config leaves it to the reader of the code.
+# What each setting means, where wtal.core.config leaves it to the reader of the code.
 MEANINGS = {
     "model.width": "H, the width of the network",
     "model.normalise": "the input: not, by the training set's mean and spread, or by each video's own mean",
@@ -33,11 +33,11 @@ MEANINGS = {
     "model.slots": "S, the memory's vectors for each class",
     "weights.mil": "the video's labels from its strongest snippets, background among them",
     "weights.mil_suppressed": "the same where attention has taken the background away",
-    "weights.exclusive": "each carried class wins snippets of its own",
-    "weights.candidates": "no snippet is of a class that its video does not carry",
-    "weights.coactivity": "videos that share a class agree in what is high in it",
+    "weights.class_competition": "each carried class wins snippets of its own",
+    "weights.partial_label": "no snippet is of a class that its video does not carry",
+    "weights.co_activity": "videos that share a class agree in what is high in it",
     "weights.sparsity": "actions are rare",
-    "weights.guide": "attention and class scores agree on background",
+    "weights.attention_background_consistency": "attention and class scores agree on background",
     "weights.mutual": "each feature group's attention follows the others'",
     "weights.prototypes": "the classifier knows each slot of the memory as its class",
     "weights.distillation_attention": "the local attention follows the teacher's",
@@ -112,8 +112,7 @@ def ablation_table() -> list[str]:
 
 TABLES: dict[str, Callable[[], list[str]]] = {
     **{
-        f"settings.{name}": lambda name=name: settings_table(name)
-        for name in ("model", "weights", "train", "localize")
+        f"settings.{name}": lambda name=name: settings_table(name) for name in ("model", "weights", "train", "localize")
     },
     **{f"published.{name}": lambda name=name: published_markdown(name) for name in PUBLISHED if published(name)},
     "methods": methods_table,

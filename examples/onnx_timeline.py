@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import onnxruntime
 
-from wtal.localize import SnippetScores, localize
-from wtal.timeline import SnippetClock
+from wtal.core.clock import SnippetClock
+from wtal.inference.proposals import SnippetScores, generate_proposals
 
 
 def timeline(model, features):
@@ -22,7 +22,7 @@ def timeline(model, features):
     attention, cas, video = session.run(["attention", "cas", "video"], batch)
     scores = SnippetScores(attention[0], cas[0], video[0])
     clock = SnippetClock(about["snippet_seconds"], about["offset_seconds"])
-    return localize(scores, about["classes"], clock, SimpleNamespace(**about["config"]["localize"]))
+    return generate_proposals(scores, about["classes"], clock, SimpleNamespace(**about["config"]["localize"]))
 
 
 if __name__ == "__main__":

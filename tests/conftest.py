@@ -6,41 +6,19 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no tes
 os.environ["COLUMNS"] = "100"  # the width of the terminal under the tests is no part of them
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 import torch
-from render import film
 from typer.testing import CliRunner
 
+from tests.helpers.data import TINY
+from tests.helpers.executor import InProcessExecutor
+from tests.helpers.video import film
 from wtal.cli import app
-from wtal.config import Config, parse_config
-from wtal.errors import WtalError
-from wtal.formats.plain import Folder, read_folder
-from wtal.synthetic import SyntheticConfig, write_synthetic
-
-TINY = SyntheticConfig(
-    classes=3,
-    training=8,
-    validation=3,
-    testing=3,
-    snippets=(24, 32),
-    modalities=(6, 4),
-    action_snippets=(3, 6),
-    without_action=0.2,  # one training sequence of the eight carries no label
-)
-
-TINIEST = SyntheticConfig(  # for the command line, where each step is a whole command
-    classes=2,
-    training=4,
-    validation=2,
-    testing=2,
-    snippets=(24, 28),
-    modalities=(3, 2),
-    action_snippets=(3, 5),
-    without_action=0,
-)
+from wtal.core.config import Config, parse_config
+from wtal.data.dataset import Dataset, load_dataset
+from wtal.data.synthetic.features import write_synthetic
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -50,11 +28,11 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """A made-up data set of 14 sequences with two modalities; read only."""
     path = tmp_path_factory.mktemp("tiny") / "set"
     write_synthetic(path, TINY, seed=0)
-    return read_folder(path)
+    return load_dataset(path)
 
 
 @pytest.fixture(scope="session")
@@ -84,34 +62,12 @@ def shared() -> Callable[..., Path]:
     return find
 
 
-class Here:
-    """Stands for a pool of processes: runs at once and in this one, so that the tests stay quick."""
-
-    def __init__(self, workers: int, *_: object, **__: object) -> None:
-        self.workers = workers
-
-    def __enter__(self) -> "Here":
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def shutdown(self, **_: object) -> None: ...
-
-    def submit(self, work, *arguments):
-        future: Future = Future()
-        try:
-            future.set_result(work(*arguments))
-        except WtalError as error:
-            future.set_exception(error)
-        return future
-
-
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that would stand side by side, one after another in this process."""
-    from wtal import jobs
+    from wtal.experiments import runner
 
-    monkeypatch.setattr(jobs, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(runner, "ProcessPoolExecutor", InProcessExecutor)
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,24 @@
-"""Weakly supervised temporal action localization: from tags to timelines."""
+"""Weakly supervised temporal action localization: train on video-level tags, predict segments."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wtal.predict import Localizer
+    from wtal.inference.localizer import Localizer
 
 __version__ = "0.1.0"
+
+# Public name -> the module that defines it. Loaded on first use, so that `import wtal` stays fast.
+_PUBLIC = {"Localizer": "wtal.inference.localizer"}
+
 __all__ = ["Localizer", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """`wtal.Localizer`, loaded when asked for: importing wtal stays quick and needs no torch."""
-    if name == "Localizer":
-        from wtal.predict import Localizer
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'wtal' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
 
-        return Localizer
-    raise AttributeError(f"module 'wtal' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -3,24 +3,10 @@
 import signal
 import sys
 
-from wtal.cli import analyse, benchmarks, calibrate, data, export, learning, plot, rehearse, report, serve, videos
+from wtal.cli import benchmark, data, deploy, report, train, video
 from wtal.cli.app import app
 
-__all__ = [
-    "analyse",
-    "app",
-    "benchmarks",
-    "calibrate",
-    "data",
-    "export",
-    "learning",
-    "main",
-    "plot",
-    "rehearse",
-    "report",
-    "serve",
-    "videos",
-]
+__all__ = ["app", "benchmark", "data", "deploy", "main", "report", "train", "video"]
 
 
 def main() -> None:

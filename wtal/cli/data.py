@@ -1,4 +1,7 @@
-"""Commands that look at a data set, or convert one."""
+"""The command that rehearses a benchmark without its features.
+
+FROM: Commands that look at a data set, or convert one.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,8 +9,8 @@ from typing import Annotated
 import typer
 
 from wtal.cli.app import Data, app, console, say
-from wtal.errors import ConfigError, DataError
-from wtal.formats.timelines.known import NAMES
+from wtal.core.errors import ConfigError, DataError
+from wtal.data.annotations.registry import NAMES
 
 PANEL = "Data sets"
 
@@ -15,13 +18,13 @@ PANEL = "Data sets"
 @app.command(rich_help_panel=PANEL)
 def check(data: Data) -> None:
     """Say what is in a data set folder, and everything that is wrong with it."""
-    from wtal.check import inspect
-    from wtal.report.folder_table import render
-    from wtal.report.progress import counting
+    from wtal.data.validation import validate_dataset
+    from wtal.reporting.tables import render_validation
+    from wtal.reporting.terminal import counting
 
     with counting("reading", console) as progress:
-        report = inspect(data, progress)
-    render(report, console)
+        report = validate_dataset(data, progress)
+    render_validation(report, console)
     if report.fatal:
         raise typer.Exit(2)
 
@@ -35,9 +38,7 @@ def convert(
             help="W-TALC bundle, BaS-Net / CoLA or OpenTAD / ActionFormer folder; or a file of timelines",
         ),
     ],
-    out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The plain data set folder, or the timelines, to write")
-    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The plain data set folder, or the timelines, to write")],
     stride: Annotated[
         int | None,
         typer.Option(metavar="FRAMES", help="OpenTAD / ActionFormer: frames from one snippet to the next"),
@@ -50,9 +51,7 @@ def convert(
     ] = None,
     to: Annotated[
         str,
-        typer.Option(
-            metavar="NAME", help=f"Timelines: the format to write, {', '.join(NAMES)}", show_default=False
-        ),
+        typer.Option(metavar="NAME", help=f"Timelines: the format to write, {', '.join(NAMES)}", show_default=False),
     ] = "",
     of: Annotated[
         str, typer.Option("--from", metavar="NAME", help="The format to read", show_default="as it looks")
@@ -75,21 +74,46 @@ def convert(
 
 
 def _convert_layout(source: Path, out: Path, stride: int | None, window: int | None, fps: float | None) -> None:
-    from wtal.formats.actionformer import Grid
-    from wtal.formats.convert import convert as convert_layout
-    from wtal.report.progress import counting
+    from wtal.data.layouts.convert import convert_layout as convert_layout
+    from wtal.data.layouts.opentad import FeatureTiming
+    from wtal.reporting.terminal import counting
 
     with counting("converting", console) as progress:
-        made = convert_layout(source, out, progress, Grid(stride, window, fps))
+        made = convert_layout(source, out, progress, FeatureTiming(stride, window, fps))
     say(f"{made.layout}: {len(made.videos)} sequences written to {made.out}")
     for remark in made.remarks:
         say(f"note: {remark}")
 
 
 def _convert_timelines(source: Path, out: Path, to: str, of: str, video: str, fps: float | None) -> None:
-    from wtal.formats.timelines.convert import convert_timelines
+    from wtal.data.annotations.convert import convert_annotations
 
-    made = convert_timelines(source, out, to, of, video, fps)
+    made = convert_annotations(source, out, to, of, video, fps)
     say(f"{made.source} to {made.made}: {made.segments:,} segments of {made.videos:,} videos written to {out}")
     for remark in made.remarks:
         say(f"note: {remark}")
+
+
+@app.command(rich_help_panel=PANEL)
+def rehearse(
+    annotations: Annotated[
+        Path, typer.Argument(metavar="ANNOTATIONS", help="ActivityNet JSON, THUMOS texts or W-TALC arrays")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write")],
+    layout: Annotated[str, typer.Option(metavar="NAME", help="plain, wtalc, basnet or actionformer")] = "plain",
+    strength: Annotated[float, typer.Option(help="Of what actions show; 0: nothing")] = 1.0,
+    context: Annotated[float, typer.Option(help="Of the scenes that classes share")] = 1.0,
+    width: Annotated[int, typer.Option(help="Of RGB, and of flow")] = 1024,
+    seed: Annotated[int, typer.Option(help="Another seed, other features")] = 0,
+    share: Annotated[float, typer.Option(metavar="SHARE", help="Share of each subset to keep")] = 1.0,
+) -> None:
+    """Make up features for real annotations, in a public layout: a benchmark's whole road before its features."""
+    from wtal.data.synthetic.rehearsal import SignalConfig, write_rehearsal
+    from wtal.reporting.terminal import counting
+
+    signal = SignalConfig(strength, context, width, seed)
+    with counting("making up", console) as progress:
+        videos = write_rehearsal(annotations, out, layout, signal, share, progress)
+    say(f"{layout}: {len(videos)} sequences with made-up features written to {out}")
+    if layout == "actionformer":
+        say("such features do not say their times: give --stride 16 --window 16 --fps 25")

@@ -1,21 +1,136 @@
-"""What people corrected: a file a video, none overwritten by one who did not see it; all of it a table of tags."""
+"""What people corrected: a file a video, none overwritten by one who did not see it; all of it a table of tags.
+
+FROM: One video's corrected timeline, as a file holds it and as the page sends it.
+FROM: Where the videos that were corrected lie now: known by their content, whatever they are called.
+"""
 
 import csv
 import io
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from wtal.errors import DataError
-from wtal.files import read_json, write_json, write_text
-from wtal.formats.timelines.timeline import Segment, entry, items, milliseconds
-from wtal.web.library import KEY, File
-from wtal.web.moves import moves
-from wtal.web.saved import Saved, parse_saved, read_saved
+from wtal.core.errors import DataError
+from wtal.core.io import read_json, write_json, write_text
+from wtal.core.text import CONTROL
+from wtal.data.annotations.base import Segment, milliseconds, parse_list, parse_name, parse_object, segment
+from wtal.data.tags import parse_labels
+from wtal.web.videos import KEY, File
+
+MAX_SEGMENTS = 20_000  # segments in a video
+MAX_TIME = 200  # letters in a label
+
+
+@dataclass(frozen=True)
+class CorrectionRecord:
+    """A video's corrected timeline; `revision` is another one after each save, 0 where there is none.
+
+    `fingerprint` knows the video again where it was moved to.
+    """
+
+    video: str
+    revision: int
+    saved: str  # when, ISO 8601 in UTC
+    segments: tuple[Segment, ...]
+    fingerprint: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for the file and for the page."""
+        return {
+            "video": self.video,
+            "fingerprint": self.fingerprint,
+            "revision": self.revision,
+            "saved": self.saved,
+            "segments": [one._asdict() for one in self.segments],
+        }
+
+
+def parse_saved(value: Any, where: str) -> CorrectionRecord:
+    """What `to_json` gave. Raises DataError naming what is wrong."""
+    told = parse_object(value, where, ("video", "revision", "saved", "segments"))
+    entries = [parse_object(one, f"{where}, segment") for one in parse_list(told["segments"], where)]
+    segments = [segment(f"{where}, segment", *(one.get(key) for key in Segment._fields)) for one in entries]
+    if type(told["revision"]) is not int or told["revision"] < 1:
+        raise DataError(f"{where}: has no revision")
+    for key in ("video", "saved"):
+        parse_name(where, told[key], key)
+    fingerprint = parse_name(where, told["fingerprint"], "fingerprint") if told.get("fingerprint") else ""
+    return CorrectionRecord(told["video"], told["revision"], told["saved"], tuple(segments), fingerprint)
+
+
+def read_saved(path: Path) -> CorrectionRecord:
+    """A file of them. Raises DataError saying what is wrong, and how to go on without it."""
+    try:
+        return parse_saved(read_json(path), str(path))
+    except DataError as error:
+        raise DataError(
+            f"{path}: is not what the page saves; move it elsewhere to go on without what was corrected in it"
+        ) from error
+
+
+def checked(values: Any) -> list[Segment]:
+    """Segments as the page sends them. Raises DataError naming the first that cannot be one."""
+    found = parse_list(values, "segments")
+    if len(found) > MAX_SEGMENTS:
+        raise DataError(f"{len(found):,} segments are too many; a timeline may have {MAX_SEGMENTS:,}, delete some")
+    return [_checked(value, f"segment {number}") for number, value in enumerate(found, start=1)]
+
+
+def _checked(value: Any, where: str) -> Segment:
+    told = parse_object(value, where, ("label", "start", "end"))
+    one = segment(where, told["label"], told["start"], told["end"], told.get("score"))
+    if one.end <= one.start:
+        raise DataError(f"{where}: is 0 s long; move one of its edges")
+    if len(one.label) > MAX_TIME:
+        raise DataError(f"{where}: {one.label[:60]!r} is too long for a label; use at most {MAX_TIME} letters")
+    if CONTROL.search(one.label) or parse_labels(f"{one.label}[1 to 2]", where)[0] != [one.label]:
+        raise DataError(
+            f"{where}: {one.label[:60]!r} cannot be a label in a table of tags; leave out brackets, semicolons, "
+            "bars and line breaks, and what reads as times"
+        )
+    return one
+
+
+def moves(
+    saved: Mapping[str, CorrectionRecord],
+    files: Mapping[str, File],
+    before: Collection[File] | None,
+    fingerprint: Callable[[File], str],
+) -> dict[str, str]:
+    """Old key -> new key of what was corrected in videos that lie elsewhere now; all to be done at once.
+
+    A file that was there `before` is another copy, and takes no place. At the first look (`before` is None) a video
+    whose name another file has by now is taken for made again. Of two corrections of one content the later goes
+    first; no place is taken whose own correction stays.
+    """
+    known = {key: one for key, one in saved.items() if one.fingerprint}
+    strays = [key for key, one in known.items() if not _is_at_home(one, files.get(key), fingerprint)]
+    if before is None:
+        strays = [key for key in strays if key not in files]
+    sizes = {known[key].fingerprint.partition(" ")[0] for key in strays}
+    settled = saved.keys() - set(strays)
+    free = defaultdict[str, list[str]](list)
+    for key, file in files.items():
+        if key not in settled and str(file.size) in sizes and file not in (before or ()):
+            free[fingerprint(file)].append(key)
+    found = {}
+    for key in sorted(strays, key=lambda key: -known[key].revision):
+        if places := free[known[key].fingerprint]:
+            found[key] = places.pop(0)
+    while blocked := {old for old, new in found.items() if new in saved and new not in found}:
+        found = {old: new for old, new in found.items() if old not in blocked}
+    return found
+
+
+def _is_at_home(one: CorrectionRecord, file: File | None, fingerprint: Callable[[File], str]) -> bool:
+    return file is not None and fingerprint(file) in ("", one.fingerprint)
+
 
 A_LINE = 500  # segments in a line of the table of tags: a longer cell is not read back
 MOVING = "moving"  # holds what is being moved, while it is
@@ -24,7 +139,7 @@ MOVING = "moving"  # holds what is being moved, while it is
 class OutdatedError(Exception):
     """Somebody else saved, or discarded, in the meantime; `now` is what holds."""
 
-    def __init__(self, now: Saved | None) -> None:
+    def __init__(self, now: CorrectionRecord | None) -> None:
         super().__init__("somebody else changed it meanwhile; take theirs, or save yours over it")
         self.now = now
 
@@ -44,13 +159,13 @@ class Corrections:
             with suppress(DataError):
                 self._write_tags()
 
-    def of(self, key: str) -> Saved | None:
+    def of(self, key: str) -> CorrectionRecord | None:
         """What was saved of a video."""
         return self._saved.get(key)
 
     def save(
         self, key: str, video: str, segments: Sequence[Segment], revision: int, fingerprint: str = ""
-    ) -> Saved:
+    ) -> CorrectionRecord:
         """Keep a timeline, by one who saw `revision`. Raises OutdatedError, DataError."""
         with self._lock:
             self._finish_moving()
@@ -59,7 +174,7 @@ class Corrections:
             told = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
             ordered = tuple(sorted(segments, key=lambda s: (s.start, s.end, s.label)))
             known = fingerprint or (before.fingerprint if before else "")
-            saved = Saved(video, self._last, told, ordered, known)
+            saved = CorrectionRecord(video, self._last, told, ordered, known)
             write_json(self._place(key), saved.to_json())
             self._saved[key], self._rows[key] = saved, _rows(saved)
             self._write_tags()
@@ -95,13 +210,13 @@ class Corrections:
         with self._lock:
             return self._table()
 
-    def _require(self, key: str, revision: int) -> Saved | None:
+    def _require(self, key: str, revision: int) -> CorrectionRecord | None:
         saved = self._saved.get(key)
         if (saved.revision if saved else 0) != revision:
             raise OutdatedError(saved)
         return saved
 
-    def _move(self, found: Mapping[str, tuple[str, str]], before: Mapping[str, Saved]) -> bool:
+    def _move(self, found: Mapping[str, tuple[str, str]], before: Mapping[str, CorrectionRecord]) -> bool:
         """All at once, so that what changes places is not lost; broken off, the next to write ends it.
 
         Returns whether it was done: not where somebody saved one of them since it was as `before`.
@@ -149,12 +264,12 @@ class Corrections:
         return "video,labels\n" + "".join(self._rows[key] for key in ordered)
 
 
-def _read_moving(path: Path) -> tuple[set[str], dict[str, Saved]]:
+def _read_moving(path: Path) -> tuple[set[str], dict[str, CorrectionRecord]]:
     """The keys that are left, and what each new one gets. Raises DataError."""
     try:
-        told = entry(read_json(path), str(path), ("from", "to"))
-        new = {key: parse_saved(saved, str(path)) for key, saved in entry(told["to"], str(path)).items()}
-        old = items(told["from"], str(path))
+        told = parse_object(read_json(path), str(path), ("from", "to"))
+        new = {key: parse_saved(saved, str(path)) for key, saved in parse_object(told["to"], str(path)).items()}
+        old = parse_list(told["from"], str(path))
         if not all(isinstance(key, str) and KEY.fullmatch(key) for key in [*old, *new]):
             raise DataError(f"{path}: has a key that is none")
     except DataError as error:
@@ -162,7 +277,7 @@ def _read_moving(path: Path) -> tuple[set[str], dict[str, Saved]]:
     return set(old), new
 
 
-def _rows(saved: Saved) -> str:
+def _rows(saved: CorrectionRecord) -> str:
     """The lines of a video in the table of tags."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")

@@ -1,17 +1,131 @@
-"""The queue: videos wait, one is worked on, and all of it is on disk, so that it goes on after a restart."""
+"""The queue: videos wait, one is worked on, and all of it is on disk, so that it goes on after a restart.
 
+FROM: The process that finds what happens in videos, one after the other: the page stays quick and survives it.
+"""
+
+import multiprocessing
 import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
-from wtal.errors import DataError
-from wtal.files import read_json, write_json
-from wtal.web.worker import Task, Told
+from wtal.core.errors import DataError, WtalError, short_message
+from wtal.core.io import read_json, write_json
+from wtal.inference.localizer import snippet_scores
+from wtal.inference.proposals import generate_proposals
+from wtal.inference.video import open_backbone_of
+from wtal.models import checkpoint
+from wtal.models.dfe import LocalBranch
+from wtal.video.backbones.base import Backbone
+from wtal.video.backbones.registry import BackboneOptions
+from wtal.video.extract_video import extract_features
+from wtal.video.reader import length_and_rate
+from wtal.web.predictions import StoredPrediction, write_prediction
+
+
+@dataclass(frozen=True)
+class Task:
+    """A video to look into: where it lies, where the findings go, and how it is called and known again."""
+
+    path: Path
+    out: Path
+    name: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class WorkerProgress:
+    """What the worker says of its task: the second reached of so many, at last that it is `done`, or why not."""
+
+    second: float = 0.0
+    duration: float | None = None
+    done: bool = False
+    reason: str = ""
+
+
+class Worker:
+    """The process as the server holds it. Raises EOFError or OSError where the process is gone."""
+
+    def __init__(self, run: Path, choice: BackboneOptions) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs, run, choice), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def give(self, task: Task) -> None:
+        """Start on a video; the worker must be free."""
+        self._pipe.send(task)
+
+    def hear(self, seconds: float) -> WorkerProgress | None:
+        """The next that it says, None where it says nothing for so long."""
+        return self._pipe.recv() if self._pipe.poll(seconds) else None
+
+    def end(self) -> int | None:
+        """Stop it at once; returns the exit code that it had ended with by itself."""
+        self._process.join(0.2)
+        code = self._process.exitcode
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+        return code
+
+
+def _work(pipe: Connection, run: Path, choice: BackboneOptions) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server says when to stop
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with suppress(EOFError, OSError):  # the server is gone
+        try:
+            network, meta = checkpoint.load_local(run)
+            find = partial(_find, network, meta, open_backbone_of(run, meta, choice))
+        except WtalError as error:  # the model went away meanwhile
+            while True:
+                pipe.recv()
+                pipe.send(WorkerProgress(reason=str(error)))
+        while True:
+            task: Task = pipe.recv()
+            pipe.send(_outcome(find, task, pipe.send))
+
+
+def _outcome(
+    find: Callable[[Task, Callable[[WorkerProgress], None]], None],
+    task: Task,
+    say: Callable[[WorkerProgress], None],
+) -> WorkerProgress:
+    """Do it, and tell how it ended: whatever goes wrong with a video is laid to it, and the next one goes on."""
+    try:
+        find(task, say)
+        return WorkerProgress(done=True)
+    except Exception as error:  # of decoders and disks, which raise what they like
+        why = str(error) if isinstance(error, WtalError) else short_message(error)
+        # Where the folders lie on this machine is nobody's business who looks at the page.
+        for path in (task.path, task.out):
+            why = why.replace(str(path), path.name)
+        return WorkerProgress(reason=why)
+
+
+def _find(
+    network: LocalBranch,
+    meta: checkpoint.ModelMetadata,
+    backbone: Backbone,
+    task: Task,
+    say: Callable[[WorkerProgress], None],
+) -> None:
+    """Write what is found in a video. Raises DataError where it cannot be read."""
+    duration, fps = length_and_rate(task.path)
+    say(WorkerProgress(0.0, duration))
+    features, origin = extract_features(task.path, backbone, lambda second: say(WorkerProgress(second, duration)))
+    scores = snippet_scores(network, features, meta.config)
+    proposals = tuple(generate_proposals(scores, meta.classes, origin.clock, meta.config.localize))
+    curves = origin.edges, scores.attention, scores.cas[:, : len(meta.classes)]
+    write_prediction(task.out, StoredPrediction(task.name, task.fingerprint, fps, meta.classes, proposals, *curves))
+
 
 WAITING, WORKING, FAILED, CANCELLED = "waiting", "working", "failed", "cancelled"
 STATES = (WAITING, WORKING, FAILED, CANCELLED)
@@ -19,7 +133,7 @@ TICK = 0.2  # seconds between looks at whether a job was cancelled
 
 
 @dataclass(frozen=True)
-class Job:
+class QueueItem:
     """One video's, until it is done; `second` of `duration` is reached, `reason` is why it failed."""
 
     key: str
@@ -29,11 +143,11 @@ class Job:
     duration: float | None = None
 
 
-class Hand(Protocol):
+class WorkerProtocol(Protocol):
     """What does the work: a `Worker`."""
 
     def give(self, task: Task) -> None: ...
-    def hear(self, seconds: float) -> Told | None: ...
+    def hear(self, seconds: float) -> WorkerProgress | None: ...
     def end(self) -> int | None: ...
 
 
@@ -44,7 +158,7 @@ class Jobs:
     dies or its job is cancelled. Raises DataError where the file of an earlier server cannot be read.
     """
 
-    def __init__(self, path: Path, task: Callable[[str], Task], hire: Callable[[], Hand]) -> None:
+    def __init__(self, path: Path, task: Callable[[str], Task], hire: Callable[[], WorkerProtocol]) -> None:
         self._path, self._task, self._hire = path, task, hire
         self._jobs = {job.key: job for job in _read(path)}
         self._changed = threading.Condition()
@@ -69,7 +183,7 @@ class Jobs:
             for key in asked:
                 self._jobs.pop(key, None)
             if asked:
-                self._keep(*map(Job, asked))
+                self._keep(*map(QueueItem, asked))
 
     def cancel(self, key: str) -> None:
         """Take a video out of the queue, or stop the work on it."""
@@ -77,15 +191,15 @@ class Jobs:
             job = self._jobs.get(key)
             if job and job.state in (WAITING, WORKING):
                 when = f"{datetime.now():%Y-%m-%d %H:%M}"
-                self._keep(Job(key, CANCELLED, f"on this page, {when}"))
+                self._keep(QueueItem(key, CANCELLED, f"on this page, {when}"))
 
-    def all(self) -> dict[str, Job]:
+    def all(self) -> dict[str, QueueItem]:
         """Key -> job; those that wait in the order of the queue."""
         with self._changed:
             return dict(self._jobs)
 
     def _run(self) -> None:
-        worker: Hand | None = None
+        worker: WorkerProtocol | None = None
         while (key := self._next()) is not None:
             try:
                 task = self._task(key)
@@ -109,7 +223,7 @@ class Jobs:
                 self._changed.wait()
             return None
 
-    def _watch(self, worker: Hand, key: str, task: Task) -> bool:
+    def _watch(self, worker: WorkerProtocol, key: str, task: Task) -> bool:
         """Have it done; returns whether the worker can take the next one."""
         try:
             worker.give(task)
@@ -130,7 +244,7 @@ class Jobs:
         with self._changed:
             return not self._closed and self._jobs[key].state == WORKING
 
-    def _reached(self, key: str, told: Told) -> None:
+    def _reached(self, key: str, told: WorkerProgress) -> None:
         with self._changed:
             job = self._jobs[key]
             if job.state == WORKING:
@@ -141,15 +255,15 @@ class Jobs:
             if self._jobs[key].state != WORKING:  # cancelled at the last moment
                 return
             del self._jobs[key]
-            self._go_on_with(*([Job(key, FAILED, reason)] if reason else []))
+            self._go_on_with(*([QueueItem(key, FAILED, reason)] if reason else []))
 
-    def _keep(self, *jobs: Job) -> None:
+    def _keep(self, *jobs: QueueItem) -> None:
         """Take these in, and write down all; the lock is held. Raises DataError where it cannot be written."""
         self._jobs |= {job.key: job for job in jobs}
         self._changed.notify_all()
         write_json(self._path, [asdict(job) for job in self._jobs.values()])
 
-    def _go_on_with(self, *jobs: Job) -> None:
+    def _go_on_with(self, *jobs: QueueItem) -> None:
         """The same, but a full disk does not stop the queue: it is written with the next change."""
         with suppress(DataError):
             self._keep(*jobs)
@@ -162,20 +276,18 @@ def _why(code: int | None) -> str:
     return f"the process that worked on it ended (exit code {code}); try again, and see what the server prints"
 
 
-def _read(path: Path) -> list[Job]:
+def _read(path: Path) -> list[QueueItem]:
     """The jobs of an earlier server: what was being worked on waits, before all that waited then."""
     if not path.is_file():
         return []
     try:
         jobs = [_job(**entry) for entry in read_json(path)]
     except TypeError as error:
-        raise DataError(
-            f"{path}: is not what `wtal serve` writes; delete it to start with an empty queue"
-        ) from error
+        raise DataError(f"{path}: is not what `wtal serve` writes; delete it to start with an empty queue") from error
     return sorted(jobs, key=lambda job: job.state != WORKING)
 
 
-def _job(key: Any, state: Any, reason: Any, **progress: Any) -> Job:
+def _job(key: Any, state: Any, reason: Any, **progress: Any) -> QueueItem:
     if not (isinstance(key, str) and state in STATES and isinstance(reason, str)):
         raise TypeError("no job")
-    return Job(key, WAITING if state == WORKING else state, reason)
+    return QueueItem(key, WAITING if state == WORKING else state, reason)

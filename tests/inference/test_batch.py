@@ -1,0 +1,127 @@
+"""On Ray the proposals file is the same byte for byte, whoever dies, and what is bad is said in the same words."""
+
+import os
+import shutil
+import signal
+from dataclasses import replace
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from wtal import cli
+from wtal.core import ray_cluster
+from wtal.core.errors import ConfigError, DataError
+from wtal.core.ray_cluster import connected, require_ray
+from wtal.experiments.pipeline import localize_run
+from wtal.inference import batch
+from wtal.inference.localizer import load_network
+from wtal.training.trainer import train
+
+pytestmark = [
+    pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # Ray warns of its own settings
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # and leaves its processes to the collector
+]
+
+SUBSET = "training"  # the largest
+
+
+@pytest.fixture(scope="module")
+def run(tiny, settings, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    train(settings(train={"steps": 4}), tiny, folder, device="cpu")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ray_started():
+    """Ray, started once for all tests as the engine starts it."""
+    require_ray(None)
+    with connected(None, 2):
+        yield
+
+
+def bytes_of(run, data, out, **options):
+    localize_run(run, data, SUBSET, out, **options)
+    return out.read_bytes()
+
+
+def deadly(video):
+    """A tally that kills the first worker that begins the video."""
+    tally = ray_cluster.attempt_counter()
+
+    def begun(id):
+        count = tally(id)
+        if id == video and count == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return count
+
+    return begun
+
+
+def test_the_file_is_the_same_byte_for_byte(ray_started, run, tiny, tmp_path, capfd):
+    here = bytes_of(run, tiny.path, tmp_path / "here.json", branch="global")
+    assert bytes_of(run, tiny.path, tmp_path / "ray.json", branch="global", engine="ray", workers=2) == here
+    assert tuple(capfd.readouterr()) == ("", "")
+
+
+def test_a_worker_that_dies_loses_nothing(ray_started, run, tiny, tmp_path, monkeypatch):
+    begun = deadly(tiny.subset(SUBSET)[2].id)
+    here = bytes_of(run, tiny.path, tmp_path / "here.json")
+    monkeypatch.setattr(ray_cluster, "attempt_counter", lambda: begun)
+    assert bytes_of(run, tiny.path, tmp_path / "ray.json", engine="ray", workers=2) == here
+    assert begun(tiny.subset(SUBSET)[2].id) == 3
+
+
+def test_a_video_that_kills_each_time_is_told(run, tiny):
+    id = tiny.subset(SUBSET)[0].id
+    for count in (batch.MAX_ATTEMPTS, batch.MAX_ATTEMPTS + 1):
+        worker = batch.Worker(run, "local", tiny, 1, lambda _, count=count: count)
+        (reason,) = worker({"id": np.array([id])})["reason"]
+        assert reason == (
+            batch.WORKER_DIED_MESSAGE.format(tiny.features_path(id)) if count > batch.MAX_ATTEMPTS else ""
+        )
+
+
+def test_bad_features_are_told_in_the_same_words(ray_started, run, tiny, tmp_path, monkeypatch):
+    data = shutil.copytree(tiny.path, tmp_path / "data")
+    ids = [video.id for video in tiny.subset(SUBSET)]
+    for id in (ids[3], ids[6]):  # the first of them is told, whichever is seen first
+        path = data / "features" / f"{id}.npy"
+        np.save(path, np.full_like(np.load(path), np.nan))
+    monkeypatch.chdir(tmp_path)
+    command = ["localize", str(run), "data", "--subset", SUBSET, "--out", "out.json"]
+    here, on_ray = (
+        CliRunner().invoke(cli.app, [*command, *engine]) for engine in ((), ("--engine", "ray", "--workers", "2"))
+    )
+    assert (on_ray.exit_code, on_ray.output) == (here.exit_code, here.output)
+    assert here.exit_code == 2 and f" data/features/{ids[3]}.npy" in f" {here.output}"
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_answers_in_any_order_come_in_their_own():
+    rows = iter([{"id": id} for id in "cabd"])
+    assert [row["id"] for row in batch._in_order("abcd", rows)] == list("abcd")
+
+
+@pytest.mark.parametrize("options, words", [({"engine": "dask"}, "local or ray"), ({"workers": 2}, "leave it out")])
+def test_an_engine_that_is_none_is_refused_before_the_work(tmp_path, options, words):
+    with pytest.raises(ConfigError, match=words):
+        localize_run(tmp_path / "none", tmp_path / "none", SUBSET, tmp_path / "out.json", **options)
+
+
+def test_a_worker_opens_the_network_once_and_tells_what_its_machine_does_not_have(run, tiny, tmp_path, monkeypatch):
+    data = shutil.copytree(tiny.path, tmp_path / "data")
+    first, second, *_ = (video.id for video in tiny.subset(SUBSET))
+    (data / "features" / f"{first}.npy").unlink()
+    opened = []
+    monkeypatch.setattr(batch, "load_network", lambda *names: opened.append(names) or load_network(*names))
+    worker = batch.Worker(run, "local", replace(tiny, path=data), 1, lambda _: 1)
+    answers = [worker({"id": np.array([id])}) for id in (first, second)]
+    with pytest.raises(DataError) as here:
+        localize_run(run, data, SUBSET, tmp_path / "out.json")
+    assert answers[0] == {"id": [first], "found": [""], "reason": [str(here.value)]}
+    assert answers[1]["id"] == [second] and answers[1]["reason"] == [""] and answers[1]["found"] != ["[]"]
+    assert opened == [(run, "local")]

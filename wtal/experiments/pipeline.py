@@ -1,0 +1,228 @@
+"""The hallway: it opens the rooms' doors in order and does nothing else.
+
+data set ─ train ─► run folder ─ localize ─► proposals.json ─ evaluate ─► results.json
+"""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from wtal.core import distributed
+from wtal.core.config import Config
+from wtal.core.errors import ConfigError, DataError
+from wtal.core.hardware import choose_device
+from wtal.core.io import directory_lock, realpath, write_json
+from wtal.core.structures import Proposals
+from wtal.data.batching import held_out_ids
+from wtal.data.dataset import Dataset, load_dataset
+from wtal.data.ground_truth import find_ambiguous, read_ground_truth
+from wtal.data.layouts.activitynet import read_proposals, write_proposals
+from wtal.data.layouts.thumos import read_ambiguous
+from wtal.data.validation import require_valid_features
+from wtal.evaluation.bootstrap import EvaluationComparison, compare_evaluations
+from wtal.evaluation.evaluate import evaluate, fitting_protocols
+from wtal.evaluation.protocols import PROTOCOLS, find_protocol
+from wtal.evaluation.results import EvaluationResult
+from wtal.experiments import model_card
+from wtal.experiments.validation import validator
+from wtal.inference import localizer
+from wtal.inference.batch import localize_many, localize_on_ray
+from wtal.models.checkpoint import latest_checkpoint, list_checkpoints
+from wtal.training.trainer import Progress, train
+
+WRITTEN = ("results.json", "evaluations.json")  # what an evaluation is called where nobody says otherwise
+
+
+def train_run(
+    data: Path,
+    run: Path,
+    config: Config,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    validate: bool = False,
+    hold_out: float = 0.0,
+    checked: bool = False,
+    compiled: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Train on a data set folder; the run folder gets checkpoints and metrics.jsonl. Returns the last checkpoint.
+
+    `validate` scores each checkpoint on the validation segments; `hold_out` keeps a share of the training
+    sequences back and scores their video-level labels instead. Nothing is chosen by these scores. `checked`
+    features were read once already. `compiled` has torch.compile compile the local branch.
+    Raises DataError for unusable data (every training feature is read once, before the first step) or a run
+    folder that cannot be written, ConfigError for an unusable option, CheckpointError for another run's folder.
+    """
+    if validate and hold_out:
+        raise ConfigError("--validate and --hold-out are two ways to score while training; choose one")
+    choose_device(device)  # before the data are read
+    folder = load_dataset(data)
+    held_out = _held_out(folder, hold_out, config.train.seed)
+    first = distributed.is_first()  # of several processes the others wait for it at training's door
+    if not checked and first:
+        require_valid_features(folder, folder.subset("training"))
+    if validate:
+        require_actions(folder, "validation")
+    score = validator(folder, config, held_out) if validate or held_out else None
+    _require_place(run, folder)
+    with directory_lock(run) if first else nullcontext():
+        last = train(
+            config,
+            folder,
+            run,
+            resume=resume,
+            device=device,
+            held_out=held_out,
+            validate=score,
+            compiled=compiled,
+            progress=progress,
+        )
+        # A finished run that was resumed may have a card with its score.
+        if first and not (last / model_card.CARD_NAME).exists():
+            model_card.write_card(run, folder)
+        return last
+
+
+def localize_run(
+    run: Path,
+    data: Path,
+    subset: str,
+    out: Path,
+    branch: str = "local",
+    *,
+    engine: str = "local",
+    workers: int | None = None,
+) -> Proposals:
+    """Proposals for every sequence of a subset by the local branch (or, to measure it, the global one).
+
+    The engine is `local`, this process, or `ray`, many machines with as many `workers`: the file is the same.
+    """
+    _require_engine(engine, workers)
+    folder = load_dataset(data)
+    network, meta = localizer.load_network(run, branch)
+    localizer.require_compatible(meta, folder)
+    videos = folder.subset(subset)
+    if engine == "ray":
+        found = localize_on_ray(run, branch, folder, videos, workers)
+    else:
+        found = localize_many(network, meta, folder, videos)
+    proposals = dict(found)
+    write_proposals(out, proposals)
+    return proposals
+
+
+def evaluate_file(
+    proposals: Path,
+    truth: Path,
+    protocol: str = "activitynet",
+    *,
+    out: Path | None = None,
+    tious: Sequence[float] | None = None,
+    subset: str | None = None,
+    ambiguous: Path | None = None,
+    checkpoint: str = "not said",
+) -> EvaluationResult:
+    """Score anybody's proposals file under a named protocol; `out` gets results.json."""
+    _require_files([proposals], out, truth, ambiguous)
+    intervals = find_ambiguous(truth) if ambiguous is None else read_ambiguous(ambiguous)
+    tious = None if tious is None else tuple(dict.fromkeys(tious))
+    result = evaluate(
+        read_proposals(proposals), read_ground_truth(truth), protocol, tious, subset, intervals, checkpoint
+    )
+    if out is not None:
+        write_json(out, result.to_json())
+    return result
+
+
+def evaluate_files(
+    files: Sequence[Path],
+    truth: Path,
+    protocol: str = "all",
+    *,
+    out: Path | None = None,
+    tious: Sequence[float] | None = None,
+    subset: str | None = None,
+    ambiguous: Path | None = None,
+    checkpoint: str = "not said",
+) -> EvaluationComparison:
+    """Score several proposals files side by side, under one protocol or `all` that the ground truth fits.
+
+    The first is compared with each of the others. `out` gets every result, interval and difference as JSON.
+    """
+    if protocol != "all":
+        find_protocol(protocol)
+    _require_files(files, out, truth, ambiguous)
+    proposals = {name: read_proposals(path) for name, path in zip(short_names(files), files, strict=True)}
+    intervals = find_ambiguous(truth) if ambiguous is None else read_ambiguous(ambiguous)
+    tious = None if tious is None else tuple(dict.fromkeys(tious))
+    videos = read_ground_truth(truth)
+    protocols = fitting_protocols(videos, subset) if protocol == "all" else [protocol]
+    found = compare_evaluations(proposals, videos, protocols, tious, subset, intervals, checkpoint)
+    if protocol == "all":
+        found = replace(found, not_fitting=tuple(name for name in PROTOCOLS if name not in protocols))
+    if out is not None:
+        paths = {name: str(path) for name, path in zip(proposals, files, strict=True)}
+        write_json(out, {"truth": str(truth), "files": paths} | found.to_json())
+    return found
+
+
+def short_names(files: Sequence[Path]) -> list[str]:
+    """The shortest endings of different paths that tell them apart: dfe/proposals.json, baseline/proposals.json."""
+    depths = range(1, 1 + max(len(path.parts) for path in files))
+    endings = (["/".join(path.parts[-depth:]) for path in files] for depth in depths)
+    return next(names for names in endings if len(set(names)) == len(names))
+
+
+def require_actions(folder: Dataset, subset: str) -> None:
+    """Raise DataError where no sequence of a subset marks when something happens."""
+    if not any(video.segments for video in folder.subset(subset)):
+        raise DataError(f"{folder.path}: nothing in {subset} has a start and an end to score against; mark some")
+
+
+def _require_engine(engine: str, workers: int | None) -> None:
+    if engine not in ("local", "ray"):
+        raise ConfigError(f"there is no engine {engine!r}; use local or ray")
+    if workers is not None and engine == "local":
+        raise ConfigError("--workers is for --engine ray, the local engine is one process; leave it out")
+
+
+def _require_files(files: Sequence[Path], out: Path | None, truth: Path, ambiguous: Path | None) -> None:
+    """Refuse a folder or the same file twice, and a place to write to that is to be read."""
+    folder = next((path for path in files if path.is_dir()), None)
+    if folder is not None:
+        raise DataError(f"{folder}: is a folder, not proposals; name files of proposals first, the ground truth last")
+    places = [realpath(path) for path in files]
+    twice = next((path for number, path in enumerate(files) if places[number] in places[:number]), None)
+    if twice is not None:
+        raise DataError(f"{twice}: is named twice; name each file of proposals once")
+    read = [*places, *(realpath(path) for path in (truth, ambiguous) if path is not None and path.is_file())]
+    if out is not None and (realpath(out) in read or _is_of(truth, out)):
+        raise DataError(f"{out}: is one of the files to be read; name another to write to with --out")
+
+
+def _is_of(truth: Path, out: Path) -> bool:
+    """Whether a file lies right in the folder of the ground truth and is not one that we wrote there."""
+    return out.is_file() and realpath(out).parent == realpath(truth) and out.name not in WRITTEN
+
+
+def _held_out(folder: Dataset, share: float, seed: int) -> frozenset[str]:
+    """The sequences to keep back. Raises ConfigError where the share leaves no sequence on one of the sides."""
+    held_out = held_out_ids(folder, share, seed)
+    training = folder.subset("training")
+    if share and not held_out:
+        raise ConfigError(f"--hold-out {share:g} of {len(training)} training sequences is none; hold out more")
+    for side, kept in (("in training", False), ("held out", True)):
+        if held_out and not any(v.labels for v in training if (v.id in held_out) is kept):
+            raise ConfigError(f"--hold-out {share:g} leaves no sequence with a label {side}; use another share")
+    return held_out
+
+
+def _require_place(run: Path, folder: Dataset) -> None:
+    """Refuse a run folder in which something else would be overwritten."""
+    if realpath(run) == realpath(folder.path):
+        raise DataError(f"{run}: is the data set itself; name another folder for the run")
+    alien = next(iter(list_checkpoints(run)), None) if latest_checkpoint(run) is None else None
+    if alien is not None:
+        raise DataError(f"{alien}: is no checkpoint of wtal and would be in the way; name another folder")
