@@ -346,7 +346,10 @@ def load_segment_filter(run: Path, aim: str) -> tuple[SegmentFilter, str]:
         return partial(apply, point), sentence(point)
     if wanted is not None:
         raise ConfigError(f"{run}: nothing says which score has that precision; run `wtal calibrate {run} DATA`")
-    said = f"operating point {F1}: not chosen, so shown is what is at least {RELATIVE_SCORE_THRESHOLD:g} as sure as the surest"
+    said = (
+        f"operating point {F1}: not chosen, so shown is what is at least {RELATIVE_SCORE_THRESHOLD:g} "
+        "as sure as the surest"
+    )
     return lambda found: sort_by_time(top_non_overlapping(found)), f"{said}; `wtal calibrate {run} DATA` chooses it"
 
 

@@ -27,7 +27,8 @@ def analysis_caption(analysis: Analysis) -> str:
     """Which predictions the kinds are told of, and the scores that a gain is added to."""
     result = analysis.result
     return (
-        f"predictions by kind at tIoU {analysis.tiou:g}, {result.protocol}: the {TOP_K_PER_INSTANCE} surest for each instance "
+        f"predictions by kind at tIoU {analysis.tiou:g}, {result.protocol}: the {TOP_K_PER_INSTANCE} surest for each "
+        f"instance "
         f"of a class (top-{TOP_K_PER_INSTANCE}G), {analysis.counted:,} of {result.counts.proposals:,}\n"
         f"gain: points of mAP, were the kind mended; now {percent(analysis.map_at_tiou)} at "
         f"{analysis.tiou:g}, {percent(result.average())} on average over {span(analysis)}"

@@ -24,7 +24,8 @@ from wtal.web.videos import File
 
 KEPT = 32  # videos whose findings stay in memory
 NOT_CHOSEN = (
-    f"shown is what is at least {RELATIVE_SCORE_THRESHOLD:.0%} as sure as the surest segment of the video; who serves this page can "
+    f"shown is what is at least {RELATIVE_SCORE_THRESHOLD:.0%} as sure as the surest segment of the video; "
+    "who serves this page can "
     "have better thresholds chosen, with wtal calibrate"
 )
 GLANCES = 100_000  # videos of which the list's line stays in memory

@@ -341,8 +341,8 @@ def browser() -> Iterator[object]:
 @pytest.fixture
 def opened(browser, tmp_path):
     """The page of three videos, from disk and without a network; nothing may stand on its console."""
-    panels = [panel("first"), panel(NASTY, NASTY, snippets=400), TimelineData("bare", 5.0, (), [], [], *[np.zeros(0)] * 2,
-              np.zeros((0, 2)))]  # fmt: skip
+    bare = TimelineData("bare", 5.0, (), [], [], *[np.zeros(0)] * 2, np.zeros((0, 2)))
+    panels = [panel("first"), panel(NASTY, NASTY, snippets=400), bare]
     memory = Memory(CLASSES, np.eye(2, dtype=np.float32), (Slot(NASTY, 1, 3, (Moment("first", 1.0, 1.5, 0.9),)),))
     write_report(tmp_path / "page.html", report(*panels, memory=memory, files={"bare": "gone.mp4"}))
     context = browser.new_context(offline=True, viewport={"width": 1200, "height": 900})

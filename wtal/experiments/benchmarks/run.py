@@ -60,8 +60,8 @@ def run_benchmark(
 ) -> Outcome:
     """Train and localize what is missing, then score each run's proposals under each protocol.
 
-    Finished runs are used again, interrupted ones go on. Raises as `wtal.experiments.runner.run_specs` does, and ConfigError
-    where `out` has runs of other data.
+    Finished runs are used again, interrupted ones go on. Raises as
+    `wtal.experiments.runner.run_specs` does, and ConfigError where `out` has runs of other data.
     """
     claim(out / "runs", prepared.data)
     main = Scoring(seen.scored, benchmark.protocols[0], benchmark.tious, prepared.truth, prepared.ambiguous)
