@@ -51,3 +51,16 @@ def printable(text: str) -> str:
 
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # no table of tags holds them
+
+
+def format_list(names: Sequence[str], limit: int = 5) -> str:
+    """The names with commas between; of more than `limit` the first ones and a count: `a, b and 3 more`."""
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def format_percent(
+    fraction: float | None, decimals: int = 1, *, sign: bool = False, unit: str = "", missing: str = ""
+) -> str:
+    """A fraction in percent: `43.0`; with `sign` `+43.0`, with the unit " %" `43.0 %`, and `missing` for None."""
+    return missing if fraction is None else f"{100 * fraction:{'+' if sign else ''}.{decimals}f}{unit}"
