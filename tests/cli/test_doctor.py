@@ -1,4 +1,4 @@
-"""The doctor says what works, and what does not: however a part fails, it is a finding with its mend."""
+"""`wtal doctor` reports the state of each part; a check that fails in any way becomes a finding with a fix."""
 
 import io
 import os
@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from wtal.cli import doctor
-from wtal.cli.doctor import NECESSARY, Finding, diagnose, healthy, render_findings
+from wtal.cli.doctor import REQUIRED, Finding, diagnose, is_healthy, render_findings
 from wtal.core import hardware
 from wtal.core.errors import short_message
 from wtal.video.backbones import i3d_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
-GROUPS = ["installed", "devices", "backbones", "extras", "surroundings"]
+GROUPS = ["installed", "devices", "backbones", "extras", "environment"]
 
 
 @pytest.fixture(scope="module")
@@ -29,70 +29,70 @@ def findings(tmp_path_factory):
         return diagnose()
 
 
-def found(findings, what):
-    (finding,) = (finding for finding in findings if finding.what == what)
+def by_name(findings, name):
+    (finding,) = (finding for finding in findings if finding.name == name)
     return finding
 
 
-def shown(findings, width=100):
+def rendered(findings, width=100):
     text = io.StringIO()
     render_findings(findings, Console(file=text, width=width, highlight=False))
     return text.getvalue()
 
 
-def only(check, what="av", mend="do something", group="installed"):
-    return doctor._look(group, what, check, mend)
+def run_check(check, name="av", hint="do something"):
+    return doctor._run_check("installed", name, check, hint)
 
 
-def test_here_it_is_healthy(findings):
-    assert healthy(findings), shown(findings)
+def test_this_machine_is_healthy(findings):
+    assert is_healthy(findings), rendered(findings)
     assert list(dict.fromkeys(finding.group for finding in findings)) == GROUPS
-    assert set(NECESSARY) <= {finding.what for finding in findings}
+    assert set(REQUIRED) <= {finding.name for finding in findings}
 
 
-def test_each_that_is_not_ok_can_be_mended_or_is_only_absent(findings):
+def test_broken_findings_have_a_hint_and_ok_findings_have_none(findings):
     for finding in findings:
         assert finding.detail
-        assert "\n" not in finding.detail + finding.mend
-        assert not (finding.state == "ok" and finding.mend)
-        assert not (finding.state == "broken" and not finding.mend)
+        assert "\n" not in finding.detail + finding.hint
+        assert not (finding.state == "ok" and finding.hint)
+        assert not (finding.state == "broken" and not finding.hint)
 
 
-def test_what_it_says_of_this_machine(findings):
+def test_details_describe_this_machine(findings):
     import av
     import torch
 
-    assert found(findings, "python").detail.startswith(sys.version.split()[0])
-    assert torch.__version__ in found(findings, "torch").detail
-    assert f"ffmpeg {av.ffmpeg_version_info}" in found(findings, "av").detail
-    assert all(codec in found(findings, "av").detail for codec in ("h264", "hevc", "vp9", "av1", "mpeg4"))
-    assert "cores" in found(findings, "CPU").detail
-    assert "GiB" in found(findings, "memory").detail
-    assert found(findings, "tiny").detail.startswith("2 snippets of ")
-    gpu = found(findings, "GPU")
+    assert by_name(findings, "python").detail.startswith(sys.version.split()[0])
+    assert torch.__version__ in by_name(findings, "torch").detail
+    assert f"ffmpeg {av.ffmpeg_version_info}" in by_name(findings, "av").detail
+    assert all(codec in by_name(findings, "av").detail for codec in ("h264", "hevc", "vp9", "av1", "mpeg4"))
+    assert "cores" in by_name(findings, "CPU").detail
+    assert "GiB" in by_name(findings, "memory").detail
+    assert by_name(findings, "tiny").detail.startswith("2 snippets of ")
+    gpu = by_name(findings, "GPU")
     assert (gpu.state == "ok") == torch.cuda.is_available()
 
 
-@pytest.mark.parametrize("module, what", [("transformers", "transformers"), ("cv2", "flow"), ("ray", "ray")])
-def test_extras_that_are_here_are_ok(findings, module, what):
+@pytest.mark.parametrize("module, name", [("transformers", "transformers"), ("cv2", "flow"), ("ray", "ray")])
+def test_installed_extras_are_ok(findings, module, name):
     if find_spec(module) is None:
         pytest.skip(f"{module} is not installed")
-    assert found(findings, what).state == "ok", found(findings, what)
+    assert by_name(findings, name).state == "ok", by_name(findings, name)
 
 
 @pytest.mark.parametrize(
-    "module, what, package",
+    "module, name, package",
     [
         ("transformers", "transformers", "transformers"),
         ("cv2", "flow", "opencv-python-headless"),
         ("ray", "ray", "ray[data]"),
     ],
 )
-def test_an_extra_that_is_not_installed_is_missing_and_named(monkeypatch, module, what, package):
+def test_missing_extra_is_reported_with_its_package(monkeypatch, module, name, package):
     monkeypatch.setitem(sys.modules, module, None)
-    finding = only(getattr(doctor, f"_{what}"), what)
+    finding = run_check(getattr(doctor, f"_{name}"), name)
     assert (finding.state, finding.detail) == ("missing", "not installed")
-    assert f"pip install '{package}'" in finding.mend
+    assert f"pip install '{package}'" in finding.hint
 
 
 @given(
@@ -100,20 +100,20 @@ def test_an_extra_that_is_not_installed_is_missing_and_named(monkeypatch, module
     message=st.text(),
     cause=st.none() | st.text(),
 )
-def test_however_a_part_fails_it_is_broken_in_one_line(kind, message, cause):
+def test_any_exception_becomes_a_one_line_finding(kind, message, cause):
     def check():
         raise kind(message) from (None if cause is None else RuntimeError(cause))
 
-    finding = only(check)
+    finding = run_check(check)
     assert finding.state == "broken"
-    assert finding.mend == "do something"
+    assert finding.hint == "do something"
     assert finding.detail.strip()
     assert len(finding.detail.splitlines()) == 1
-    assert not healthy([finding])
-    shown([finding])
+    assert not is_healthy([finding])
+    rendered([finding])
 
 
-def test_the_line_is_that_of_the_first_cause():
+def test_short_message_is_that_of_the_root_cause():
     try:
         try:
             raise RuntimeError("operator torchvision::nms does not exist\nand more")
@@ -124,7 +124,7 @@ def test_the_line_is_that_of_the_first_cause():
     assert short_message(ValueError("  \n ")) == "ValueError"
 
 
-def test_what_parts_print_and_warn_of_is_not_shown(capfd):
+def test_output_and_warnings_of_checks_are_hidden(capfd):
     def check():
         import warnings
 
@@ -133,45 +133,45 @@ def test_what_parts_print_and_warn_of_is_not_shown(capfd):
         warnings.warn("old", DeprecationWarning, stacklevel=1)
         return "fine"
 
-    assert only(check) == Finding("installed", "av", "ok", "fine")
+    assert run_check(check) == Finding("installed", "av", "ok", "fine")
     assert tuple(capfd.readouterr()) == ("", "")
 
 
-def broken_module(place: Path, name: str, code: str) -> Path:
-    """A folder to import from, where `name` is installed and fails so."""
-    about = place / f"{name}-0.1.dist-info"
-    (place / name).mkdir(parents=True)
-    about.mkdir()
-    (place / name / "__init__.py").write_text(code)
-    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1\n")
-    return place
+def broken_module(folder: Path, name: str, code: str) -> Path:
+    """Install a module that runs `code` on import into a folder."""
+    metadata = folder / f"{name}-0.1.dist-info"
+    (folder / name).mkdir(parents=True)
+    metadata.mkdir()
+    (folder / name / "__init__.py").write_text(code)
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1\n")
+    return folder
 
 
-def examined(check: str, path: Path) -> list[str]:
-    """State, detail and mend of one check in a fresh Python that finds `path` first."""
-    code = f"from wtal.cli import doctor; f = doctor._look('extras', 'x', doctor.{check}, 'mend it'); "
-    code += "print(f.state); print(f.detail); print(f.mend)"
-    said = subprocess.run(
+def run_in_subprocess(check: str, path: Path) -> list[str]:
+    """State, detail and hint of one check in a new interpreter that imports from `path` first."""
+    code = f"from wtal.cli import doctor; f = doctor._run_check('extras', 'x', doctor.{check}, 'fix it'); "
+    code += "print(f.state); print(f.detail); print(f.hint)"
+    output = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": f"{path}{os.pathsep}{Path(__file__).parents[2]}"},
         capture_output=True,
         text=True,
         check=True,
     )
-    return said.stdout.splitlines()
+    return output.stdout.splitlines()
 
 
 @pytest.mark.skipif(find_spec("transformers") is None, reason="transformers is not installed")
-def test_a_torchvision_that_does_not_fit_is_named(tmp_path):
+def test_mismatched_torchvision_is_reported(tmp_path):
     code = "raise RuntimeError('operator torchvision::nms does not exist')"
-    state, detail, mend = examined("_transformers", broken_module(tmp_path, "torchvision", code))
+    state, detail, hint = run_in_subprocess("_transformers", broken_module(tmp_path, "torchvision", code))
     assert state == "broken"
-    assert detail == "torchvision 0.1 does not fit PyTorch: operator torchvision::nms does not exist"
-    assert mend.startswith("pip uninstall torchvision")
+    assert "torchvision 0.1" in detail and "operator torchvision::nms does not exist" in detail
+    assert "pip uninstall torchvision" in hint
 
 
 @pytest.mark.parametrize(
-    "code, said",
+    "code, message",
     [
         (
             "raise OSError('libGL.so.1: cannot open shared object file')",
@@ -181,20 +181,20 @@ def test_a_torchvision_that_does_not_fit_is_named(tmp_path):
         ("def (", "invalid syntax"),
     ],
 )
-def test_a_broken_install_is_a_finding(tmp_path, code, said):
-    state, detail, mend = examined("_flow", broken_module(tmp_path, "cv2", code))
+def test_broken_installation_is_reported(tmp_path, code, message):
+    state, detail, hint = run_in_subprocess("_flow", broken_module(tmp_path, "cv2", code))
     assert state == "broken"
-    assert said in detail
-    assert mend == "mend it"
+    assert message in detail
+    assert hint == "fix it"
 
 
-def test_a_decoder_that_is_not_there_is_named(monkeypatch):
+def test_missing_decoder_is_reported(monkeypatch):
     import av
 
     monkeypatch.setattr(av, "codecs_available", av.codecs_available - {"hevc", "libdav1d"})
-    finding = only(doctor._av)
+    finding = run_check(doctor._av)
     assert finding.state == "broken"
-    assert "lacks the decoder of hevc, av1" in finding.detail
+    assert "hevc, av1" in finding.detail
 
 
 @pytest.mark.parametrize(
@@ -215,77 +215,75 @@ def test_a_decoder_that_is_not_there_is_named(monkeypatch):
         ),
     ],
 )
-def test_what_a_container_allows(tmp_path, monkeypatch, files, cores, memory):
+def test_container_limits_are_respected(tmp_path, monkeypatch, files, cores, memory):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"{text}\n")
     monkeypatch.setattr(hardware, "CGROUP_ROOT", tmp_path)
     assert hardware._quota() == cores
     monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1 << 22}.get)  # 16 GiB
-    finding = only(doctor._memory)
+    finding = run_check(doctor._memory)
     assert finding.state == "ok"
     assert (f"{memory >> 30}.0" if memory else "16.0 GiB") in finding.detail
     assert ("container" in finding.detail) == bool(memory)
 
 
-def test_a_machine_with_too_little_memory_is_told_what_still_works(tmp_path, monkeypatch):
+def test_low_memory_suggests_the_tiny_backbone(tmp_path, monkeypatch):
     monkeypatch.setattr(hardware, "CGROUP_ROOT", tmp_path)
     (tmp_path / "memory.max").write_text(str(1 << 30))
-    finding = only(doctor._memory)
+    finding = run_check(doctor._memory)
     assert (finding.state, finding.detail) == ("broken", "1.0 GiB")
-    assert "tiny" in finding.mend
+    assert "tiny" in finding.hint
 
 
-def test_a_cache_that_cannot_be_written_is_broken(tmp_path, monkeypatch):
+def test_unwritable_cache_is_broken(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("WTAL_CACHE", str(tmp_path / "file" / "wtal"))
-    assert only(doctor._cache).state == "broken"
+    assert run_check(doctor._cache).state == "broken"
     monkeypatch.setenv("WTAL_CACHE", str(tmp_path / "wtal"))
-    assert only(doctor._cache).detail == f"{tmp_path / 'wtal'} can be written"
+    assert run_check(doctor._cache).state == "ok"
     assert list((tmp_path / "wtal").iterdir()) == []
 
 
-def test_the_weights_of_i3d_are_missing_or_damaged_or_there(tmp_path, monkeypatch):
+def test_i3d_weights_are_missing_damaged_or_ok(tmp_path, monkeypatch):
     monkeypatch.setenv("WTAL_CACHE", str(tmp_path))
-    missing = only(doctor._i3d)
-    assert (missing.state, missing.detail) == ("missing", f"its weights are not in {tmp_path}")
-    assert missing.mend.startswith("run `wtal weights` once")
+    missing = run_check(doctor._i3d)
+    assert missing.state == "missing" and str(tmp_path) in missing.detail and "wtal weights" in missing.hint
     i3d_weights.cached().write_bytes(b"half of it")
-    damaged = only(doctor._i3d)
+    damaged = run_check(doctor._i3d)
     assert damaged.state == "broken"
     assert str(i3d_weights.cached()) in damaged.detail
-    assert damaged.mend not in ("", "do something"), "what the error itself says to do"
-    monkeypatch.setattr(i3d_weights, "load", lambda place: ({}, "sha256:0123456789abcdef"))
-    assert only(doctor._i3d) == Finding("installed", "av", "ok", f"weights 0123456789ab in {i3d_weights.cached()}")
+    assert damaged.hint not in ("", "do something"), "the hint of the error itself"
+    monkeypatch.setattr(i3d_weights, "load", lambda path: ({}, "sha256:0123456789abcdef"))
+    assert run_check(doctor._i3d) == Finding("installed", "av", "ok", f"weights 0123456789ab in {i3d_weights.cached()}")
 
 
 @pytest.mark.parametrize("encoding, ok", [("utf-8", True), ("ascii", False), ("cp1252", False), (None, False)])
-def test_a_terminal_that_cannot_show_timelines_is_told(encoding, ok):
-    finding = only(lambda: doctor._terminal(encoding))
+def test_terminal_encoding_is_checked(encoding, ok):
+    finding = run_check(lambda: doctor._terminal(encoding))
     assert (finding.state == "ok") == ok
 
 
-@pytest.mark.parametrize("what", NECESSARY)
+@pytest.mark.parametrize("name", REQUIRED)
 @pytest.mark.parametrize("state", ["missing", "broken"])
-def test_without_what_is_necessary_it_is_not_healthy(findings, what, state):
-    ill = [Finding(f.group, f.what, state, "gone", "mend") if f.what == what else f for f in findings]
-    assert not healthy(ill)
-    assert f"not healthy: {what} must work" in shown(ill)
+def test_required_parts_decide_health(findings, name, state):
+    failing = [Finding(f.group, f.name, state, "gone", "fix") if f.name == name else f for f in findings]
+    assert not is_healthy(failing)
+    assert name in rendered(failing).splitlines()[-1]
 
 
-def test_without_what_is_not_necessary_it_stays_healthy(findings):
-    bare = [f if f.what in NECESSARY else Finding(f.group, f.what, "broken", "gone", "mend") for f in findings]
-    assert healthy(bare)
-    assert "healthy: from videos to timelines" in shown(bare)
+def test_optional_parts_do_not_decide_health(findings):
+    optional = [f if f.name in REQUIRED else Finding(f.group, f.name, "broken", "gone", "fix") for f in findings]
+    assert is_healthy(optional)
 
 
 @pytest.mark.parametrize("width", [20, 60, 200])
-def test_the_table_shows_all_as_it_is(width):
+def test_table_shows_text_without_markup_or_wrapping(width):
     odd = [
         Finding("installed", "av", "broken", "[red]no such file[/red] [/", "run `pip install av[extra]`"),
         Finding("extras", "ray", "missing", "not installed", "pip install 'ray[data]'"),
     ]
-    lines = [line.strip() for line in shown(odd, width).splitlines()]
+    lines = [line.strip() for line in rendered(odd, width).splitlines()]
     assert lines[:3] == [
         "installed",
         "av              broken   [red]no such file[/red] [/",

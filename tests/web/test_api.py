@@ -1066,7 +1066,7 @@ def test_what_cannot_be_served_is_said_in_a_sentence(own_videos, words, said, tm
 
 
 def test_without_the_extra_it_says_what_to_install(own_videos, tmp_path, monkeypatch):
-    monkeypatch.setattr("wtal.cli.deploy.find_spec", lambda name: None)
+    monkeypatch.setattr("wtal.cli.video.find_spec", lambda name: None)
     done = CliRunner().invoke(app, ["serve", str(own_videos / "run"), "--videos", str(tmp_path)])
     assert done.exit_code == 2 and "pip install 'wtal[web]'" in done.output
 

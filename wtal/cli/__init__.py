@@ -1,18 +1,18 @@
-"""The `wtal` command: what it is asked, and what it says. Each command opens its rooms when it is called."""
+"""The `wtal` command line. Each command imports what it needs when it runs, so that help is fast."""
 
 import signal
 import sys
 
-from wtal.cli import benchmark, data, deploy, report, train, video
+from wtal.cli import benchmark, data, evaluate, report, train, video
 from wtal.cli.app import app
 
-__all__ = ["app", "benchmark", "data", "deploy", "main", "report", "train", "video"]
+__all__ = ["app", "benchmark", "data", "evaluate", "main", "report", "train", "video"]
 
 
 def main() -> None:
-    """Run the command line, where a name that the terminal cannot show is no reason to stop."""
+    """Run the command line."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be stopped politely is to be interrupted
+            stream.reconfigure(errors="replace")  # a name that the terminal cannot show must not stop a command
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a request to stop is handled as an interrupt
     app()

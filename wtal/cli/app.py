@@ -1,55 +1,120 @@
-"""The `wtal` command itself: what all commands share.
+"""The `wtal` application: the order of its commands, its error handling, and the options that commands share."""
 
-FROM: The door of the command line: a user's error is one sentence and exit code 2; never a traceback.
-"""
-
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from wtal import __version__
+from wtal.core import text
 from wtal.core.errors import WtalError
-from wtal.core.text import print_line as say_on
-from wtal.core.text import printable
+
+# The panels of `wtal --help` and the commands in each, in the order in which they are used.
+PANELS = {
+    "Your videos": ("demo", "doctor", "init", "weights", "extract", "train", "calibrate", "predict", "serve", "export"),
+    "Data sets": ("check", "convert", "rehearse"),
+    "Research": ("localize", "evaluate", "analyse", "compare", "benchmark", "report", "plot", "ablate", "memory"),
+}
+ORDER = [name for names in PANELS.values() for name in names]
 
 RESUME_HINTS = {
-    "train": "go on with --resume",
+    "train": "continue with --resume",
     "localize": "nothing was written",
-    "predict": "name the other videos to go on",
+    "predict": "run it again for the remaining videos",
     "evaluate": "nothing was written",
     "export": "nothing was written",
     "analyse": "run it again",
 }
 
 
-class ErrorHandlingGroup(TyperGroup):
-    """All commands pass here: the exit code is 2 for what the user can mend, 130 for an interrupt."""
+class Command(TyperCommand):
+    """A command whose help lists the registered methods, protocols and formats, and shows flags without a type."""
 
-    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer carries its own click
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        for parameter in self.get_params(ctx):
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+            help_text = getattr(parameter, "help", None) or ""
+            for placeholder, names in HELP_LISTS.items():
+                if placeholder in help_text:
+                    help_text = help_text.replace(placeholder, ", ".join(names()))
+                    parameter.help = help_text  # type: ignore[attr-defined]  # options and arguments both have help
+        super().format_help(ctx, formatter)
+
+
+class Group(TyperGroup):
+    """A group of commands whose help shows flags without a type."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        for parameter in self.get_params(ctx):
+            parameter.metavar = ""
+        super().format_help(ctx, formatter)
+
+
+class ErrorHandlingGroup(Group):
+    """Runs a command; the exit code is 2 for an error that the user can fix and 130 for an interrupt."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=ORDER.index)
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer has its own copy of click
         try:
             return super().invoke(ctx)
         except WtalError as error:
-            _complain("error: ", str(error))
+            _print_error("error: ", str(error))
+            raise typer.Exit(2) from error
         except KeyboardInterrupt:
-            way_on = RESUME_HINTS.get(ctx.invoked_subcommand or "", "run it again to go on")
-            _complain("", f"interrupted; what was saved stays, {way_on}")
+            hint = RESUME_HINTS.get(ctx.invoked_subcommand or "", "run it again to continue")
+            _print_error("", f"interrupted; saved results are kept, {hint}")
             raise typer.Exit(130) from None
-        except BrokenPipeError:  # `| head` has seen enough
+        except BrokenPipeError:  # the reader of a pipe, such as `head`, closed it
             raise
         except OSError as error:
-            place = f"{error.filename}: " if error.filename else ""
-            _complain("error: ", f"{place}{(error.strerror or str(error)).lower()}")
+            path = f"{error.filename}: " if error.filename else ""
+            _print_error("error: ", f"{path}{(error.strerror or str(error)).lower()}")
         raise typer.Exit(2)
 
 
-def _complain(kind: str, message: str) -> None:
-    text = Text.assemble((kind, "bold"), printable(message))
-    Console(stderr=True, highlight=False).print(text, soft_wrap=True)
+def _print_error(prefix: str, message: str) -> None:
+    line = Text.assemble((prefix, "bold"), text.printable(message))
+    Console(stderr=True, highlight=False).print(line, soft_wrap=True)
 
+
+def _methods() -> Iterable[str]:
+    from wtal.core.config import METHODS
+
+    return METHODS
+
+
+def _protocols() -> Iterable[str]:
+    from wtal.evaluation.protocols import PROTOCOLS
+
+    return PROTOCOLS
+
+
+def _benchmarks() -> Iterable[str]:
+    from wtal.experiments.benchmarks.definitions import BENCHMARKS
+
+    return BENCHMARKS
+
+
+def _annotation_formats() -> Iterable[str]:
+    from wtal.data.annotations.registry import NAMES
+
+    return NAMES
+
+
+# Replaced in help texts when help is shown, so that the names stand in one place and help stays fast elsewhere.
+HELP_LISTS: dict[str, Callable[[], Iterable[str]]] = {
+    "{methods}": _methods,
+    "{protocols}": _protocols,
+    "{benchmarks}": _benchmarks,
+    "{formats}": _annotation_formats,
+}
 
 app = typer.Typer(
     cls=ErrorHandlingGroup,
@@ -57,27 +122,68 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="From videos that carry only tags, learn to draw the timeline: what, from when to when, how sure.",
-    epilog="The usual way: init, extract, train, predict. `wtal demo` walks it on made-up videos.",
+    help="Weakly supervised temporal action localization: train on video-level tags, predict segments.",
+    epilog="Own videos: init, extract, train, predict, serve. `wtal demo` runs these steps on synthetic videos.",
 )
 console = Console(highlight=False)
 
-Data = Annotated[
+DataArgument = Annotated[
     Path,
     typer.Argument(metavar="DATA", help="Data set folder: annotations.json or tags.csv, dataset.json, features/"),
 ]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder that `wtal train` wrote")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder written by `wtal train`")]
+ProposalsArgument = Annotated[
+    Path, typer.Argument(metavar="PROPOSALS", help="Proposals file in the ActivityNet results format")
+]
+TruthArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="TRUTH", help="Ground truth: ActivityNet JSON, data set folder, THUMOS text files or W-TALC arrays"
+    ),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="TOML file with the settings that differ from the defaults"),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Override one setting, such as train.steps=1000; repeatable"),
+]
+DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda")]
+SeedsOption = Annotated[int, typer.Option(min=1, max=1000, help="Number of seeds, counted from 0")]
+MethodsOption = Annotated[
+    str, typer.Option("--methods", metavar="NAMES", help="Comma-separated names, or all: {methods}")
+]
+ProtocolOption = Annotated[str, typer.Option("--protocol", metavar="NAME", help="{protocols}")]
+SubsetOption = Annotated[
+    str | None,
+    typer.Option("--subset", metavar="NAME", help="Subset of TRUTH to score", show_default="the protocol's subset"),
+]
 
 
 @app.callback(invoke_without_command=True)
 def _version(
-    version: Annotated[bool, typer.Option("--version", help="Say which version this is")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit")] = False,
 ) -> None:
     if version:
         console.print(f"wtal {__version__}")
         raise typer.Exit
 
 
-def say(line: str) -> None:
-    """A line as it is: neither markup nor wrapped, so that paths in it can be copied."""
-    say_on(console, line)
+def command(*examples: str, group: typer.Typer = app) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function as a command; `examples` are shown below its help."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        panel = next((panel for panel, names in PANELS.items() if function.__name__ in names), None)
+        epilog = "\b\n" + "\n".join(
+            [f"Example{'s' if len(examples) > 1 else ''}:", *(f"  {line}" for line in examples)]
+        )
+        group.command(cls=Command, rich_help_panel=panel if group is app else None, epilog=epilog)(function)
+        return function
+
+    return register
+
+
+def print_line(line: str) -> None:
+    """Print a line without markup or wrapping, so that paths in it can be copied."""
+    text.print_line(console, line)

@@ -1,4 +1,4 @@
-"""The benchmarks of the field."""
+"""The command that runs a public benchmark from features to report."""
 
 import shlex
 import sys
@@ -7,54 +7,62 @@ from typing import Annotated
 
 import typer
 
-from wtal.cli.app import app, console, say
-from wtal.cli.train import METHODS, ConfigFile, Set
+from wtal.cli.app import (
+    ConfigOption,
+    DeviceOption,
+    MethodsOption,
+    SeedsOption,
+    SetOption,
+    command,
+    console,
+    print_line,
+)
 
-PANEL = "Benchmarks"
-NAMES = "thumos14, multithumos, activitynet1.2, activitynet1.3, hapt"
 
-
-@app.command(rich_help_panel=PANEL)
+@command(
+    "wtal benchmark hapt --raw hapt.zip --methods all",
+    "wtal benchmark thumos14 --features Thumos14reduced",
+    "wtal benchmark thumos14 --features Thumos14reduced --inspect",
+)
 def benchmark(
-    name: Annotated[str, typer.Argument(metavar="NAME", help=NAMES)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="{benchmarks}")],
     features: Annotated[
         Path,
         typer.Option(
             "--features",
             "--raw",
-            metavar="PLACE",
-            help="Features in a public layout: W-TALC, BaS-Net / CoLA, OpenTAD / ActionFormer or plain; "
-            "for hapt UCI's archive, as it was fetched",
+            metavar="PATH",
+            help="Features in a public layout (W-TALC, BaS-Net / CoLA, OpenTAD / ActionFormer) or a data set folder; "
+            "for hapt the original UCI archive",
         ),
     ],
     annotations: Annotated[
         Path | None,
-        typer.Option(metavar="PLACE", help="Other annotations for these features", show_default="the layout's own"),
+        typer.Option(metavar="PATH", help="Other annotations for these features", show_default="those of the layout"),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Folder for the runs and the report", show_default="runs/NAME"),
     ] = None,
-    methods: Annotated[
-        str, typer.Option(metavar="NAMES", help=f"Names with commas between, or all: {METHODS}")
-    ] = "baseline,local,dfe",
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many seeds, from 0")] = 5,
-    config: ConfigFile = None,
-    set: Set = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda")] = "auto",
+    methods: MethodsOption = "baseline,local,dfe",
+    seeds: SeedsOption = 5,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    device: DeviceOption = "auto",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Runs side by side", show_default="one a core, or one on a GPU")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Number of parallel runs", show_default="one per core, or one on a GPU"),
     ] = None,
     stride: Annotated[
-        int | None, typer.Option(metavar="FRAMES", help="OpenTAD / ActionFormer: from one snippet to the next")
+        int | None, typer.Option(metavar="FRAMES", help="OpenTAD / ActionFormer: frames from one snippet to the next")
     ] = None,
-    window: Annotated[int | None, typer.Option(metavar="FRAMES", help="Frames that one snippet saw")] = None,
-    fps: Annotated[float | None, typer.Option(metavar="RATE", help="Frames a second")] = None,
-    look: Annotated[bool, typer.Option("--look", help="Only convert, and look at what is there")] = False,
+    window: Annotated[int | None, typer.Option(metavar="FRAMES", help="Frames covered by one snippet")] = None,
+    fps: Annotated[float | None, typer.Option(metavar="RATE", help="Frames per second")] = None,
+    inspect: Annotated[bool, typer.Option("--inspect", help="Convert and summarize the data, then stop")] = False,
 ) -> None:
-    """Features in, report out: check, convert, train every method and seed, score under every protocol.
+    """Run a benchmark: check and convert the features, train each method and seed, score under each protocol.
 
-    Stopped or failed, it goes on when run again.
+    An interrupted or failed benchmark continues when it is run again.
     """
     from wtal.core.config import read_config
     from wtal.core.hardware import available_cores, choose_device
@@ -68,21 +76,23 @@ def benchmark(
     from wtal.reporting.benchmark_report import benchmark_markdown, render_outcome, render_survey
     from wtal.reporting.terminal import counting, jobs
 
-    chosen, place = find_benchmark(name), out or Path("runs") / name
-    settings, names = read_config(config or chosen.config, tuple(set or ())), methods_named(methods)
-    grid = None if (stride, window, fps) == (None, None, None) else FeatureTiming(stride, window, fps)
+    definition, folder = find_benchmark(name), out or Path("runs") / name
+    settings, names = read_config(config or definition.config, tuple(overrides or ())), methods_named(methods)
+    timing = None if (stride, window, fps) == (None, None, None) else FeatureTiming(stride, window, fps)
     machine = choose_device(device).type
-    with directory_lock(place):
+    with directory_lock(folder):
         with counting("converting", console) as progress:
-            prepared = prepare(chosen, features, place, annotations, grid, progress)
-        seen = survey(chosen, prepared)
-        render_survey(seen, console)
-        if look:
+            prepared = prepare(definition, features, folder, annotations, timing, progress)
+        survey_result = survey(definition, prepared)
+        render_survey(survey_result, console)
+        if inspect:
             return
-        beside = workers or (available_cores() if machine == "cpu" else 1)
-        with jobs(console) as done:
-            outcome = run_benchmark(chosen, prepared, seen, names, seeds, settings, place, beside, machine, done)
+        parallel_runs = workers or (available_cores() if machine == "cpu" else 1)
+        with jobs(console) as progress:
+            outcome = run_benchmark(
+                definition, prepared, survey_result, names, seeds, settings, folder, parallel_runs, machine, progress
+            )
         render_outcome(outcome, console)
-        write_json(place / "benchmark.json", outcome.to_json())
-        write_text(place / "report.md", benchmark_markdown(outcome, shlex.join(["wtal", *sys.argv[1:]])))
-    say(f"report: {place / 'report.md'}")
+        write_json(folder / "benchmark.json", outcome.to_json())
+        write_text(folder / "report.md", benchmark_markdown(outcome, shlex.join(["wtal", *sys.argv[1:]])))
+    print_line(f"report: {folder / 'report.md'}")

@@ -1,23 +1,17 @@
-"""The command that rehearses a benchmark without its features.
-
-FROM: Commands that look at a data set, or convert one.
-"""
+"""Commands that check a data set and convert between formats."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from wtal.cli.app import Data, app, console, say
+from wtal.cli.app import DataArgument, command, console, print_line
 from wtal.core.errors import ConfigError, DataError
-from wtal.data.annotations.registry import NAMES
-
-PANEL = "Data sets"
 
 
-@app.command(rich_help_panel=PANEL)
-def check(data: Data) -> None:
-    """Say what is in a data set folder, and everything that is wrong with it."""
+@command("wtal check mydata")
+def check(data: DataArgument) -> None:
+    """Summarize a data set folder and list every problem in it with its fix."""
     from wtal.data.validation import validate_dataset
     from wtal.reporting.tables import render_validation
     from wtal.reporting.terminal import counting
@@ -29,72 +23,85 @@ def check(data: Data) -> None:
         raise typer.Exit(2)
 
 
-@app.command(rich_help_panel=PANEL)
+@command(
+    "wtal convert Thumos14reduced thumos14",
+    "wtal convert i3d_features mydata --stride 4 --window 16 --fps 30",
+    "wtal convert proposals.json subtitles.srt --video v_1",
+)
 def convert(
     source: Annotated[
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="W-TALC bundle, BaS-Net / CoLA or OpenTAD / ActionFormer folder; or a file of timelines",
+            help="Folder in the W-TALC, BaS-Net / CoLA or OpenTAD / ActionFormer layout, or an annotation file",
         ),
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The plain data set folder, or the timelines, to write")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Data set folder or annotation file to write")],
     stride: Annotated[
         int | None,
         typer.Option(metavar="FRAMES", help="OpenTAD / ActionFormer: frames from one snippet to the next"),
     ] = None,
     window: Annotated[
-        int | None, typer.Option(metavar="FRAMES", help="Frames that one snippet saw", show_default="the stride")
+        int | None, typer.Option(metavar="FRAMES", help="Frames covered by one snippet", show_default="the stride")
     ] = None,
     fps: Annotated[
-        float | None, typer.Option(metavar="RATE", help="Frames a second", show_default="as the JSON says")
+        float | None, typer.Option(metavar="RATE", help="Frames per second", show_default="the rate in the JSON")
     ] = None,
     to: Annotated[
         str,
-        typer.Option(metavar="NAME", help=f"Timelines: the format to write, {', '.join(NAMES)}", show_default=False),
+        typer.Option(
+            metavar="NAME", help="Annotation format to write: {formats}", show_default="by the extension of OUT"
+        ),
     ] = "",
-    of: Annotated[
-        str, typer.Option("--from", metavar="NAME", help="The format to read", show_default="as it looks")
+    source_format: Annotated[
+        str, typer.Option("--from", metavar="NAME", help="Annotation format to read", show_default="detected")
     ] = "",
-    video: Annotated[str, typer.Option(metavar="ID", help="The one video to take", show_default="all")] = "",
+    video: Annotated[
+        str, typer.Option(metavar="ID", help="Convert the annotations of one video only", show_default="all")
+    ] = "",
 ) -> None:
-    """Convert a public layout to a plain data set folder, or timelines from one format to another.
+    """Convert a public feature layout to a data set folder, or annotations from one format to another.
 
-    A layout is a folder; stopped, its conversion goes on when run again. Timelines (proposals, annotations,
-    subtitles ...) are a file, or with --to or --from a folder of such.
+    A layout is a folder; an interrupted conversion continues when it is run again. Annotations (proposals,
+    ground truth, subtitles) are a file, or a folder of files with --to or --from.
     """
     if not source.exists():
-        raise DataError(f"{source}: there is no such file or folder")
-    if source.is_file() or to or of or video:
+        raise DataError("no such file or folder", path=source, code="file-not-found")
+    if source.is_file() or to or source_format or video:
         if (stride, window) != (None, None):
-            raise ConfigError("timelines have no snippets; leave out --stride and --window")
-        _convert_timelines(source, out, to, of, video, fps)
+            raise ConfigError(
+                "--stride and --window apply to feature layouts only", hint="leave them out", code="invalid-option"
+            )
+        _convert_annotations(source, out, to, source_format, video, fps)
     else:
         _convert_layout(source, out, stride, window, fps)
 
 
 def _convert_layout(source: Path, out: Path, stride: int | None, window: int | None, fps: float | None) -> None:
-    from wtal.data.layouts.convert import convert_layout as convert_layout
+    from wtal.data.layouts.convert import convert_layout
     from wtal.data.layouts.opentad import FeatureTiming
     from wtal.reporting.terminal import counting
 
     with counting("converting", console) as progress:
-        made = convert_layout(source, out, progress, FeatureTiming(stride, window, fps))
-    say(f"{made.layout}: {len(made.videos)} sequences written to {made.out}")
-    for remark in made.remarks:
-        say(f"note: {remark}")
+        converted = convert_layout(source, out, progress, FeatureTiming(stride, window, fps))
+    print_line(f"{converted.layout}: {len(converted.videos)} sequences written to {converted.out}")
+    for remark in converted.remarks:
+        print_line(f"note: {remark}")
 
 
-def _convert_timelines(source: Path, out: Path, to: str, of: str, video: str, fps: float | None) -> None:
+def _convert_annotations(source: Path, out: Path, to: str, source_format: str, video: str, fps: float | None) -> None:
     from wtal.data.annotations.convert import convert_annotations
 
-    made = convert_annotations(source, out, to, of, video, fps)
-    say(f"{made.source} to {made.made}: {made.segments:,} segments of {made.videos:,} videos written to {out}")
-    for remark in made.remarks:
-        say(f"note: {remark}")
+    converted = convert_annotations(source, out, to, source_format, video, fps)
+    print_line(
+        f"{converted.source} to {converted.made}: {converted.segments:,} segments of {converted.videos:,} videos "
+        f"written to {out}"
+    )
+    for remark in converted.remarks:
+        print_line(f"note: {remark}")
 
 
-@app.command(rich_help_panel=PANEL)
+@command("wtal rehearse truth.json synthetic")
 def rehearse(
     annotations: Annotated[
         Path, typer.Argument(metavar="ANNOTATIONS", help="ActivityNet JSON, THUMOS texts or W-TALC arrays")
@@ -114,6 +121,6 @@ def rehearse(
     signal = SignalConfig(strength, context, width, seed)
     with counting("making up", console) as progress:
         videos = write_rehearsal(annotations, out, layout, signal, share, progress)
-    say(f"{layout}: {len(videos)} sequences with made-up features written to {out}")
+    print_line(f"{layout}: {len(videos)} sequences with made-up features written to {out}")
     if layout == "actionformer":
-        say("such features do not say their times: give --stride 16 --window 16 --fps 25")
+        print_line("such features do not say their times: give --stride 16 --window 16 --fps 25")

@@ -1,4 +1,4 @@
-"""The whole road on made-up movies, in about a minute: render, extract, train, localize, evaluate, report."""
+"""The demo: all steps on synthetic videos, in about a minute: render, extract, train, localize, evaluate, report."""
 
 from pathlib import Path
 
@@ -24,64 +24,73 @@ from wtal.video.backbones.registry import BackboneOptions
 from wtal.video.extract_dataset import extract_dataset
 
 METHODS = ("baseline", "dfe")
-SEEDS, STEPS, VIDEOS = 2, 300, 4
+SEEDS = 2
+STEPS = 300
+VIDEOS_SHOWN = 4
 
 
 def run_demo(
     out: Path, console: Console, settings: MovieConfig | None = None, seeds: int = SEEDS, steps: int = STEPS
 ) -> bool:
-    """Run it all under `out`; True where DFE's local branch scores above the baseline on the testing subset.
+    """Run all steps below the folder `out`. Results of an earlier call are reused.
 
-    What an earlier call has finished is used again.
+    Returns:
+        Whether the mean score of DFE's local branch on the testing subset is above that of the baseline.
     """
-    print_line(console, "Movies made from a seed: they show that the road is open, not how good a method is.")
-    folder = make_data(out / "movies", settings or MovieConfig(), console)
-    runs, picture, page = out / "runs", out / "timelines.png", out / "report.html"
-    print_line(console, f"training {' and '.join(METHODS)}, each from {seeds} seeds, on tags alone")
+    print_line(console, "Synthetic videos: they show that every step works, not how good a method is.")
+    dataset = make_dataset(out / "movies", settings or MovieConfig(), console)
+    runs, figure_path, report_path = out / "runs", out / "timelines.png", out / "report.html"
+    print_line(console, f"training {' and '.join(METHODS)} with {seeds} seeds each, on tags only")
     config = parse_config({"train": {"steps": steps}})
-    with jobs(console) as done:
-        scores, differences = compare([folder.path], METHODS, seeds, "testing", config, runs, done=done)
+    with jobs(console) as progress:
+        scores, differences = compare([dataset.path], METHODS, seeds, "testing", config, runs, done=progress)
     render_comparison(scores, differences, "testing", console)
-    run = runs / folder.path.name / "dfe" / "seed-0"
-    draw_timelines(picture, panels(run, folder), folder.classes)
-    print_line(console, f"timelines of {VIDEOS} testing movies: {picture}")
-    shown = read_listing(folder.path).files[folder.subset("testing")[0].id]
-    print_line(console, f"next: wtal predict {out / 'movies' / 'videos' / shown} --model {run}")
+    run = runs / dataset.path.name / "dfe" / "seed-0"
+    draw_timelines(figure_path, collect_timelines(run, dataset), dataset.classes)
+    print_line(console, f"timelines of {VIDEOS_SHOWN} testing videos: {figure_path}")
+    video = read_listing(dataset.path).files[dataset.subset("testing")[0].id]
+    print_line(console, f"next: wtal predict {out / 'movies' / 'videos' / video} --model {run}")
     baseline, dfe = (score.mean for score in scores)
-    verdict = "ahead of" if dfe > baseline else "NOT ahead of"
-    print_line(console, f"DFE ({dfe:.1f}) is {verdict} the baseline ({baseline:.1f}) on these made-up movies")
-    write_report(page, collect_report_data(runs, page, folder.path, out / "movies" / "videos", subset="testing"))
-    print_line(console, f"report, to open in a browser: {page}")
+    verdict = "above" if dfe > baseline else "NOT above"
+    print_line(console, f"DFE ({dfe:.1f}) is {verdict} the baseline ({baseline:.1f}) on these synthetic videos")
+    data = collect_report_data(runs, report_path, dataset.path, out / "movies" / "videos", subset="testing")
+    write_report(report_path, data)
+    print_line(console, f"report: {report_path}")
     return dfe > baseline
 
 
-def make_data(movies: Path, settings: MovieConfig, console: Console) -> Dataset:
-    """Movies and their table of tags in the folder `movies`, and the data set made of them in `movies`/data.
+def make_dataset(folder: Path, settings: MovieConfig, console: Console) -> Dataset:
+    """Render videos and their table of tags into a folder, and create the data set in its subfolder `data`.
 
-    It lies with the movies so that it goes when they are replaced.
+    The data set is inside so that it is deleted when the videos are rendered again with other settings.
     """
-    with counting("movies", console) as done:
-        write_movies(movies, settings, done=done)
-    data, videos, tags = movies / "data", movies / "videos", movies / "tags.csv"
+    with counting("rendering", console) as progress:
+        write_movies(folder, settings, done=progress)
+    data, videos, tags = folder / "data", folder / "videos", folder / "tags.csv"
     print_line(console, f"wtal init {data} --videos {videos} --tags {tags}")
-    made = create_dataset(data, videos, [tags])
+    created = create_dataset(data, videos, [tags])
     print_line(console, f"wtal extract {data}")
-    with extracting(console) as heard:
-        extract_dataset(data, BackboneOptions("tiny"), heard=heard)
-    print_line(console, f"{len(made.videos)} movies of {', '.join(made.classes)}; those for training carry tags alone")
+    with extracting(console) as progress:
+        extract_dataset(data, BackboneOptions("tiny"), heard=progress)
+    print_line(
+        console,
+        f"{len(created.videos)} videos of {', '.join(created.classes)}; the training videos have tags only",
+    )
     return load_dataset(data)
 
 
-def panels(run: Path, folder: Dataset, subset: str = "testing", count: int = VIDEOS) -> list[TimelineData]:
-    """What there is to see of the sequences that carry most classes: truth, proposals, attention, CAS."""
+def collect_timelines(
+    run: Path, dataset: Dataset, subset: str = "testing", count: int = VIDEOS_SHOWN
+) -> list[TimelineData]:
+    """The data to draw for the videos with the most classes: ground truth, result, proposals, attention, CAS."""
     network, meta = checkpoint.load_local(run)
-    videos = sorted(folder.subset(subset), key=lambda video: -len(video.labels))[:count]
-    seen = []
-    for video, scores in score_videos(network, folder, videos, meta.config):
-        clock = folder.clock_of(video.id)
+    videos = sorted(dataset.subset(subset), key=lambda video: -len(video.labels))[:count]
+    timelines = []
+    for video, scores in score_videos(network, dataset, videos, meta.config):
+        clock = dataset.clock_of(video.id)
         proposals = generate_proposals(scores, meta.classes, clock, meta.config.localize)
         times = clock.seconds(range(len(scores.attention) + 1))
-        seen.append(
+        timelines.append(
             TimelineData(
                 title=video.id,
                 duration=video.duration or float(times[-1]),
@@ -93,4 +102,4 @@ def panels(run: Path, folder: Dataset, subset: str = "testing", count: int = VID
                 cas=scores.cas[:, :-1],
             )
         )
-    return seen
+    return timelines

@@ -1,4 +1,4 @@
-"""What `wtal doctor` looks at: each part is really imported or run, and what does not work says how to mend it."""
+"""The checks of `wtal doctor`. Each part is imported or run, and each failure comes with a fix."""
 
 import io
 import os
@@ -26,40 +26,42 @@ from wtal.core.errors import WtalError, short_message
 from wtal.core.hardware import available_cores, available_ram
 
 State = Literal["ok", "missing", "broken"]
-NECESSARY = ("python", "wtal", "torch", "av", "tiny")
+REQUIRED = ("python", "wtal", "torch", "av", "tiny")
 DECODERS = {"h264": "h264", "hevc": "hevc", "vp9": "vp9", "av1": "libdav1d", "mpeg4": "mpeg4"}  # codec -> decoder
-TRIAL = (25, 25, 64)  # pictures, pictures a second and pixels a side of the clip that is rendered for a trial
-SHOWN = "█·…±"  # what timelines and tables are drawn with
+TEST_CLIP = (25, 25, 64)  # frames, frames per second and side in pixels of the clip that is rendered to test `tiny`
+DRAWING_CHARACTERS = "█·…±"  # used by timelines and tables in the terminal
 GIB = 1 << 30
+STATE_COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
+NAME_WIDTH, STATE_WIDTH = 16, 9  # characters
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. `mend` says in a sentence what to do, "" where nothing needs to be done."""
+    """The result of one check. `hint` says how to fix it; it is empty if there is nothing to fix."""
 
-    group: str  # installed, devices, backbones, extras or surroundings
-    what: str
+    group: str  # installed, devices, backbones, extras or environment
+    name: str
     state: State
     detail: str
-    mend: str = ""
+    hint: str = ""
 
 
-class TroubleError(Exception):
-    """What a check finds wrong, where it knows better than the exception that it met."""
+class CheckFailedError(Exception):
+    """Raised by a check that knows the state and the fix."""
 
-    def __init__(self, state: State, detail: str, mend: str) -> None:
+    def __init__(self, state: State, detail: str, hint: str) -> None:
         super().__init__(detail)
-        self.state, self.detail, self.mend = state, detail, mend
+        self.state, self.detail, self.hint = state, detail, hint
 
 
-def healthy(findings: Sequence[Finding]) -> bool:
-    """Whether all that every user needs works: Python, wtal, PyTorch, the video decoder and `tiny`."""
-    return all(finding.state == "ok" for finding in findings if finding.what in NECESSARY)
+def is_healthy(findings: Sequence[Finding]) -> bool:
+    """Whether everything that every user needs works: Python, wtal, PyTorch, the video decoder and `tiny`."""
+    return all(finding.state == "ok" for finding in findings if finding.name in REQUIRED)
 
 
 def diagnose() -> tuple[Finding, ...]:
-    """Look at everything, which takes some seconds. Whatever fails, and however, is a finding and never raised."""
-    encoding = sys.stdout.encoding  # before the checks are made silent
+    """Run all checks, which takes a few seconds. A failure of any kind becomes a finding and is never raised."""
+    encoding = sys.stdout.encoding  # read here because the checks run with stdout redirected
     checks: tuple[tuple[str, str, Callable[[], str], str], ...] = (
         ("installed", "python", _python, ""),
         ("installed", "wtal", _wtal, "pip install --force-reinstall wtal"),
@@ -67,35 +69,40 @@ def diagnose() -> tuple[Finding, ...]:
         ("installed", "av", _av, "pip install --force-reinstall av"),
         ("devices", "CPU", _cpu, ""),
         ("devices", "memory", _memory, ""),
-        ("devices", "GPU", _gpu, "update its driver, or install a PyTorch for it; --device cpu works meanwhile"),
-        ("backbones", "tiny", _tiny, "mend what is named above; it needs nothing but torch and av"),
+        (
+            "devices",
+            "GPU",
+            _gpu,
+            "update its driver, or install a PyTorch build for it; --device cpu works in any case",
+        ),
+        ("backbones", "tiny", _tiny, "fix the problems above; it needs torch and av only"),
         ("backbones", "i3d", _i3d, "pip install --force-reinstall wtal"),
         ("backbones", "transformers", _transformers, "pip install --force-reinstall transformers"),
         ("extras", "flow", _flow, "pip install --force-reinstall opencv-python-headless"),
         ("extras", "ray", _ray, "pip install --force-reinstall 'ray[data]'"),
-        ("surroundings", "cache folder", _cache, "make it writable, or name another in WTAL_CACHE"),
-        ("surroundings", "terminal", partial(_terminal, encoding), "set PYTHONIOENCODING=utf-8"),
+        ("environment", "cache folder", _cache, "make it writable, or set WTAL_CACHE to another folder"),
+        ("environment", "terminal", partial(_terminal, encoding), "set PYTHONIOENCODING=utf-8"),
     )
-    return tuple(_look(*check) for check in checks)
+    return tuple(_run_check(*check) for check in checks)
 
 
-def _look(group: str, what: str, check: Callable[[], str], mend: str) -> Finding:
+def _run_check(group: str, name: str, check: Callable[[], str], hint: str) -> Finding:
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
-            return Finding(group, what, "ok", check())
-    except TroubleError as trouble:
-        return Finding(group, what, trouble.state, trouble.detail, trouble.mend)
+            return Finding(group, name, "ok", check())
+    except CheckFailedError as error:
+        return Finding(group, name, error.state, error.detail, error.hint)
     except WtalError as error:
-        detail, _, own = str(error).partition("; ")
-        return Finding(group, what, "broken", detail, own or mend)
-    except Exception as error:  # a broken install fails in every way that there is; to say so is what we are for
-        return Finding(group, what, "broken", short_message(error), mend)
+        detail = f"{error.path}: {error.message}" if error.path else error.message
+        return Finding(group, name, "broken", detail, error.hint or hint)
+    except Exception as error:  # a broken installation can raise anything, and this command must report it
+        return Finding(group, name, "broken", short_message(error), hint)
 
 
 def _extra(module: str, package: str) -> ModuleType:
     if find_spec(module) is None:
-        raise TroubleError("missing", "not installed", f"pip install '{package}', if you want it")
+        raise CheckFailedError("missing", "not installed", f"optional; pip install '{package}'")
     return import_module(module)
 
 
@@ -110,9 +117,9 @@ def _wtal() -> str:
 def _torch() -> str:
     import torch
 
-    found = float((torch.ones(2, 2) @ torch.ones(2, 2)).sum())
-    if found != 8:
-        raise RuntimeError(f"computes {found} where 8 is right")
+    total = float((torch.ones(2, 2) @ torch.ones(2, 2)).sum())
+    if total != 8:
+        raise RuntimeError(f"a matrix product gives {total} instead of 8")
     from wtal.video.backbones.i3d import choose_precision
 
     precision = choose_precision(torch.device("cpu"))
@@ -122,9 +129,9 @@ def _torch() -> str:
 def _av() -> str:
     import av
 
-    lacking = [codec for codec, decoder in DECODERS.items() if decoder not in av.codecs_available]
-    if lacking:
-        raise RuntimeError(f"{av.__version__} lacks the decoder of {', '.join(lacking)}")
+    missing = [codec for codec, decoder in DECODERS.items() if decoder not in av.codecs_available]
+    if missing:
+        raise RuntimeError(f"{av.__version__} has no decoder for {', '.join(missing)}")
     return f"{av.__version__} with ffmpeg {av.ffmpeg_version_info}, decodes {', '.join(DECODERS)} and others"
 
 
@@ -133,13 +140,13 @@ def _cpu() -> str:
 
 
 def _memory() -> str:
-    known = available_ram()
-    if known is None:
-        return "not known on this system; extraction needs 1.5 GiB a process"
-    total, allowed = known
-    limit = f", of which the container may use {allowed / GIB:.1f}" if allowed < total else ""
+    ram = available_ram()
+    if ram is None:
+        return "unknown on this system; extraction needs 1.5 GiB per process"
+    total, allowed = ram
+    limit = f", of which this container may use {allowed / GIB:.1f}" if allowed < total else ""
     if allowed < 2 * GIB:
-        raise TroubleError("broken", f"{allowed / GIB:.1f} GiB", "use `--workers 1` and the backbone tiny")
+        raise CheckFailedError("broken", f"{allowed / GIB:.1f} GiB", "use `--workers 1` and the backbone tiny")
     return f"{total / GIB:.1f} GiB{limit}"
 
 
@@ -147,15 +154,15 @@ def _gpu() -> str:
     import torch
 
     if torch.version.cuda is None:
-        raise TroubleError("missing", f"PyTorch {torch.__version__} is built for CPUs alone", "")
+        raise CheckFailedError("missing", f"PyTorch {torch.__version__} is built for CPUs only", "")
     if not torch.cuda.is_available():
-        raise TroubleError("missing", f"PyTorch {torch.__version__} (CUDA {torch.version.cuda}) finds none", "")
-    found = []
-    for place in range(torch.cuda.device_count()):
-        torch.ones(8, 8, device=f"cuda:{place}").sum().item()  # a GPU too old for this PyTorch fails here
-        about = torch.cuda.get_device_properties(place)
-        found.append(f"{about.name}, {about.total_memory / GIB:.0f} GiB")
-    return "; ".join(found)
+        raise CheckFailedError("missing", f"PyTorch {torch.__version__} (CUDA {torch.version.cuda}) finds no GPU", "")
+    gpus = []
+    for index in range(torch.cuda.device_count()):
+        torch.ones(8, 8, device=f"cuda:{index}").sum().item()  # fails on a GPU that this PyTorch does not support
+        properties = torch.cuda.get_device_properties(index)
+        gpus.append(f"{properties.name}, {properties.total_memory / GIB:.0f} GiB")
+    return "; ".join(gpus)
 
 
 def _tiny() -> str:
@@ -165,25 +172,26 @@ def _tiny() -> str:
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
         _render(clip)
-        began = time.perf_counter()
+        start = time.perf_counter()
         features, _ = extract_features(clip, Tiny())
-        took = time.perf_counter() - began
+        seconds = time.perf_counter() - start
     snippets, width = features.shape
-    return f"{snippets} snippets of {width} numbers from a clip of {TRIAL[0] / TRIAL[1]:g} s, in {took:.2f} s"
+    duration = TEST_CLIP[0] / TEST_CLIP[1]
+    return f"{snippets} snippets of {width} features from a clip of {duration:g} s, in {seconds:.2f} s"
 
 
 def _render(path: Path) -> None:
-    """A second of a bright square that crosses a dark picture."""
+    """Write a clip of one second: a bright square moves over a dark background."""
     import av
     import numpy as np
 
-    pictures, rate, side = TRIAL
+    frames, rate, side = TEST_CLIP
     with av.open(str(path), "w") as out:
         stream = out.add_stream("mpeg4", rate=rate, width=side, height=side, pix_fmt="yuv420p")
-        for t in range(pictures):
-            picture = np.zeros((side, side, 3), np.uint8)
-            picture[24:40, t : t + 16] = 255
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        for t in range(frames):
+            frame = np.zeros((side, side, 3), np.uint8)
+            frame[24:40, t : t + 16] = 255
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
         out.mux(stream.encode(None))
 
 
@@ -191,10 +199,10 @@ def _i3d() -> str:
     from wtal.video.backbones import i3d_weights
 
     if not i3d_weights.cached().is_file():
-        mend = "run `wtal weights` once (47 MB), or name a file with --weights"
-        raise TroubleError("missing", f"its weights are not in {i3d_weights.cached().parent}", mend)
-    _, found = i3d_weights.load(None)
-    return f"weights {found.removeprefix('sha256:')[:12]} in {i3d_weights.cached()}"
+        hint = "run `wtal weights` once (47 MB), or name a file with --weights"
+        raise CheckFailedError("missing", f"no weights in {i3d_weights.cached().parent}", hint)
+    _, digest = i3d_weights.load(None)
+    return f"weights {digest.removeprefix('sha256:')[:12]} in {i3d_weights.cached()}"
 
 
 def _transformers() -> str:
@@ -208,16 +216,16 @@ def _transformers() -> str:
 
 
 def _torchvision() -> None:
-    """transformers imports it where it is installed, and cannot load a model where it does not fit PyTorch."""
+    """transformers imports torchvision if it is installed, and fails to load models if it does not match PyTorch."""
     if find_spec("torchvision") is None:
         return
     try:
         import_module("torchvision")
-    except Exception as error:  # as in `_look`
-        raise TroubleError(
+    except Exception as error:  # as in `_run_check`
+        raise CheckFailedError(
             "broken",
-            f"torchvision {metadata.version('torchvision')} does not fit PyTorch: {short_message(error)}",
-            "pip uninstall torchvision, which nothing here needs, or install the one that belongs to your PyTorch",
+            f"torchvision {metadata.version('torchvision')} does not match PyTorch: {short_message(error)}",
+            "pip uninstall torchvision (wtal does not need it), or install the version for your PyTorch",
         ) from error
 
 
@@ -238,7 +246,7 @@ def _ray() -> str:
     require_ray(cluster)
     ray = _extra("ray", "ray[data]")
     import_module("ray.data")
-    return f"{ray.__version__}, {f'cluster at {cluster}' if cluster else 'on this machine, RAY_ADDRESS is not set'}"
+    return f"{ray.__version__}, {f'cluster at {cluster}' if cluster else 'on this machine, as RAY_ADDRESS is not set'}"
 
 
 def _cache() -> str:
@@ -248,40 +256,34 @@ def _cache() -> str:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"wtal")
-    return f"{folder} can be written"
+    return f"{folder} is writable"
 
 
 def _terminal(encoding: str | None) -> str:
     try:
-        SHOWN.encode(encoding or "ascii")
+        DRAWING_CHARACTERS.encode(encoding or "ascii")
     except (UnicodeEncodeError, LookupError) as error:
-        raise RuntimeError(f"its encoding {encoding} cannot show {SHOWN}") from error
-    return f"{encoding}, timelines can be drawn"
-
-
-COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
-
-
-WHAT, STATE = 16, 9  # columns
+        raise RuntimeError(f"the encoding {encoding} cannot show {DRAWING_CHARACTERS}") from error
+    return f"{encoding}, can show timelines"
 
 
 def render_findings(findings: Sequence[Finding], console: Console) -> None:
-    """Print the findings. What other programs say is never taken for markup, and no line is wrapped."""
-    for group, found in groupby(findings, key=lambda finding: finding.group):
+    """Print the findings without interpreting markup in them and without wrapping lines."""
+    for group, members in groupby(findings, key=lambda finding: finding.group):
         console.print(Text(group, style="bold"))
-        for finding in found:
+        for finding in members:
             console.print(_finding_line(finding), soft_wrap=True)
-    console.print(_findings_verdict(findings), soft_wrap=True)
+    console.print(_verdict(findings), soft_wrap=True)
 
 
 def _finding_line(finding: Finding) -> Text:
-    state = f"{finding.state:<{STATE}}", COLOURS[finding.state]
-    line = Text.assemble(f"  {finding.what:<{WHAT}}", state, finding.detail)
-    return line.append(f"\n{'':{2 + WHAT + STATE}}{finding.mend}") if finding.mend else line
+    state = f"{finding.state:<{STATE_WIDTH}}", STATE_COLOURS[finding.state]
+    line = Text.assemble(f"  {finding.name:<{NAME_WIDTH}}", state, finding.detail)
+    return line.append(f"\n{'':{2 + NAME_WIDTH + STATE_WIDTH}}{finding.hint}") if finding.hint else line
 
 
-def _findings_verdict(findings: Sequence[Finding]) -> Text:
-    if healthy(findings):
-        return Text("healthy: from videos to timelines works with the backbone tiny", style="green")
-    ill = [finding.what for finding in findings if finding.what in NECESSARY and finding.state != "ok"]
-    return Text(f"not healthy: {', '.join(ill)} must work before anything else does", style="red")
+def _verdict(findings: Sequence[Finding]) -> Text:
+    if is_healthy(findings):
+        return Text("ready: videos can be processed with the backbone tiny", style="green")
+    failed = [finding.name for finding in findings if finding.name in REQUIRED and finding.state != "ok"]
+    return Text(f"not ready: fix {', '.join(failed)} first", style="red")

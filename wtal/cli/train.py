@@ -1,56 +1,66 @@
-"""Commands that train, localize and score."""
+"""Commands that train a model and prepare it for use."""
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wtal.cli.app import Data, Run, app, console, say
+from wtal.cli.app import ConfigOption, DataArgument, DeviceOption, RunArgument, SetOption, command, console, print_line
 
-PANEL = "Learning and scoring"
-
-METHODS = "baseline, local, dfe, dfe-global, dfe-no-distillation, self-distillation, shuffled-memory, random-memory"
-PROTOCOLS = "activitynet, thumos14-210, thumos14-212, thumos14-snippet, wtalc, multithumos"
-
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="TOML file with what differs from the defaults")
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="One setting, as train.steps=1000; repeatable"),
-]
+if TYPE_CHECKING:
+    from wtal.core.config import Config
 
 
-@app.command(rich_help_panel=PANEL)
+@command("wtal demo", "wtal demo --out ~/demo")
+def demo(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the data, the runs and the report")] = Path(
+        "demo"
+    ),
+) -> None:
+    """Run all steps on synthetic videos: render, extract, train, localize, evaluate, report.
+
+    The exit code is 1 if DFE does not score above the baseline.
+    """
+    from wtal.cli.demo import run_demo
+
+    if not run_demo(out, console):
+        raise typer.Exit(1)
+
+
+@command(
+    "wtal train mydata --out runs/mine",
+    "wtal train mydata --out runs/mine --resume",
+    "wtal train mydata --out runs/local --method local --set train.steps=1000",
+)
 def train(
-    data: Data,
+    data: DataArgument,
     out: Annotated[Path, typer.Option(metavar="RUN", help="Run folder to write")],
-    config: ConfigFile = None,
-    set: Set = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
     method: Annotated[
-        str | None, typer.Option(metavar="NAME", help=METHODS, show_default="dfe, or as --config says")
+        str | None, typer.Option(metavar="NAME", help="{methods}", show_default="dfe, or the method in --config")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Another seed, other weights", show_default="0")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run was stopped")] = False,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda")] = "auto",
+    seed: Annotated[int | None, typer.Option(help="Random seed", show_default="0")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run")] = False,
+    device: DeviceOption = "auto",
     validate: Annotated[
-        bool, typer.Option("--validate", help="Score each checkpoint on the validation subset")
+        bool, typer.Option("--validate", help="Score each checkpoint on the segments of the validation subset")
     ] = False,
     hold_out: Annotated[
         float,
         typer.Option(
-            min=0, max=0.9, metavar="SHARE", help="Share of training sequences kept back, scored by their labels"
+            min=0, max=0.9, metavar="SHARE", help="Share of the training videos to hold out and score by their tags"
         ),
     ] = 0.0,
-    compile: Annotated[
+    compiled: Annotated[
         bool,
-        typer.Option("--compile", help="Compile the local branch by torch.compile; its dropout draws other numbers"),
+        typer.Option("--compile", help="Compile the local branch with torch.compile; changes the dropout masks"),
     ] = False,
 ) -> None:
-    """Train on sequences with video-level labels; the run folder gets checkpoints and metrics.jsonl.
+    """Train on videos with video-level labels; write checkpoints and metrics.jsonl to the run folder.
 
-    Started by torchrun, all processes train one model.
+    Under torchrun, all processes train one model.
     """
     from wtal.core import distributed
     from wtal.experiments.pipeline import train_run
@@ -58,9 +68,9 @@ def train(
 
     with distributed.group(device):
         console.quiet = not distributed.is_first()
-        settings = _config(config, set, method, seed)
+        settings = _read_settings(config, overrides, method, seed)
         with training(settings.train.steps, console) as progress:
-            last = train_run(
+            checkpoint = train_run(
                 data,
                 out,
                 settings,
@@ -68,197 +78,75 @@ def train(
                 device=device,
                 validate=validate,
                 hold_out=hold_out,
-                compiled=compile,
+                compiled=compiled,
                 progress=progress,
             )
-        say(f"{settings.method}: {settings.train.steps} steps, last checkpoint {last}")
-        say(f"next: {_next_command(out, data)}")
+        print_line(f"{settings.method}: {settings.train.steps} steps, last checkpoint {checkpoint}")
+        print_line(f"next: {_next_command(out, data)}")
 
 
-@app.command(rich_help_panel=PANEL)
-def localize(
-    run: Run,
-    data: Data,
-    subset: Annotated[str, typer.Option(metavar="NAME", help="Which sequences")] = "testing",
-    branch: Annotated[
-        str, typer.Option(metavar="NAME", help="local, or global to measure what inference leaves out")
-    ] = "local",
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Where to write", show_default="RUN/proposals.json"),
-    ] = None,
-    engine: Annotated[str, typer.Option(metavar="NAME", help="local, or ray for many machines")] = "local",
-    workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Workers of ray", show_default="one a machine")
-    ] = None,
-) -> None:
-    """Write proposals: label, start, end and score in seconds, in ActivityNet's result format."""
-    from wtal.data.layouts.activitynet import require_proposals_path
-    from wtal.experiments.pipeline import localize_run
-
-    if out is not None:
-        require_proposals_path(out)
-    place = out or run / "proposals.json"
-    proposals = localize_run(run, data, subset, place, branch, engine=engine, workers=workers)
-    count = sum(map(len, proposals.values()))
-    say(f"{count:,} proposals in {len(proposals):,} sequences of {subset}: {place}")
-
-
-@app.command(rich_help_panel=PANEL)
-def evaluate(
-    proposals: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="PROPOSALS",
-            help="Anybody's proposals in ActivityNet's result format; the first file is compared with each other",
-        ),
-    ],
-    truth: Annotated[
-        Path,
-        typer.Argument(metavar="TRUTH", help="ActivityNet JSON, data set folder, THUMOS texts or W-TALC arrays"),
-    ],
-    protocol: Annotated[str, typer.Option(metavar="NAME", help=f"{PROTOCOLS}; or all that fit TRUTH")] = "activitynet",
-    tiou: Annotated[
-        list[float] | None,
-        typer.Option(help="tIoU threshold; repeatable", show_default="the protocol's"),
-    ] = None,
+@command("wtal calibrate runs/mine mydata", "wtal calibrate runs/mine mydata --target precision=0.9 --min-duration 1")
+def calibrate(
+    run: RunArgument,
+    data: DataArgument,
     subset: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Which subset of TRUTH", show_default="the protocol's"),
-    ] = None,
-    ambiguous: Annotated[
-        Path | None,
         typer.Option(
-            metavar="FILE",
-            help="Intervals in which some protocols score nothing",
-            show_default="Ambiguous_test.txt beside TRUTH",
+            metavar="NAME",
+            help="Subset to calibrate on",
+            show_default="validation, else the held-out videos, else training",
         ),
     ] = None,
-    classes: Annotated[bool, typer.Option("--classes", help="A row for each class, of one file")] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Where to write",
-            show_default="results.json beside PROPOSALS; for several files, or all protocols, evaluations.json "
-            "beside the first",
-        ),
+    target: Annotated[
+        str, typer.Option(metavar="TARGET", help="Target of the printed table: f1 or precision=0.9")
+    ] = "f1",
+    per_minute: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Show at most N segments that start in a minute", show_default="no limit"),
+    ] = None,
+    min_duration: Annotated[float, typer.Option(metavar="SECONDS", help="Hide shorter segments")] = 0.0,
+    max_duration: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Hide longer segments", show_default="no limit")
     ] = None,
 ) -> None:
-    """Score proposals under a named protocol; say what was counted and left out. Several files: side by side."""
-    from wtal.core.errors import ConfigError
-    from wtal.experiments.pipeline import evaluate_file, evaluate_files
+    """Choose the confidence threshold of each class for `wtal predict`, from segments or from tags alone."""
+    from wtal.inference.calibration import CALIBRATION_NAME, calibrate_run, sentence, wanted_precision
+    from wtal.inference.postprocessing import SegmentConstraints
+    from wtal.reporting.tables import operating_sheet, terminal
 
-    options: Any = {"tious": tiou, "subset": subset, "ambiguous": ambiguous}
-    if len(proposals) == 1 and protocol != "all":
-        from wtal.evaluation.results import summary_lines
-        from wtal.reporting.tables import map_table
-
-        place = out or proposals[0].parent / "results.json"
-        result = evaluate_file(proposals[0], truth, protocol, out=place, **options)
-        console.print(map_table(result, classes=classes))
-        for line in summary_lines(result):
-            say(line)
-    else:
-        from wtal.reporting.benchmark_report import render_evaluations
-
-        if classes:
-            raise ConfigError("--classes is for one file under one protocol; leave it out, or name one of each")
-        place = out or proposals[0].parent / "evaluations.json"
-        render_evaluations(evaluate_files(proposals, truth, protocol, out=place, **options), console)
-    say(f"written to {place}")
-
-
-@app.command(rich_help_panel=PANEL)
-def compare(
-    data: Annotated[list[Path], typer.Argument(metavar="DATA", help="One or more data set folders")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the runs and comparison.json")],
-    methods: Annotated[
-        str, typer.Option(metavar="NAMES", help=f"Names with commas between, or all: {METHODS}")
-    ] = "baseline,local,dfe",
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many seeds, from 0")] = 5,
-    subset: Annotated[
-        str, typer.Option(metavar="NAME", help="Which sequences to score; choose on validation")
-    ] = "validation",
-    config: ConfigFile = None,
-    set: Set = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Runs side by side", show_default="one a core")] = None,
-) -> None:
-    """Train and score methods against each other; finished runs are used again, interrupted ones go on."""
-    from wtal.core.config import read_config
-    from wtal.experiments.compare import compare as compare_methods
-    from wtal.experiments.compare import methods_named
-    from wtal.reporting.tables import render_comparison
-    from wtal.reporting.terminal import jobs
-
-    names, settings = methods_named(methods), read_config(config, tuple(set or ()))
-    with jobs(console) as done:
-        scores, differences = compare_methods(data, names, seeds, subset, settings, out, workers, done)
-    render_comparison(scores, differences, subset, console)
-    say(f"written to {out / 'comparison.json'}")
-
-
-@app.command(rich_help_panel=PANEL)
-def ablate(
-    data: Annotated[list[Path], typer.Argument(metavar="DATA", help="One or more data set folders")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the runs and ablation.json")],
-    arm: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="One arm, as 'slots: 4'; repeatable", show_default="all"),
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many seeds, from 0")] = 5,
-    subset: Annotated[str, typer.Option(metavar="NAME", help="Which sequences to score")] = "validation",
-    config: ConfigFile = None,
-    set: Set = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Runs side by side", show_default="one a core")] = None,
-) -> None:
-    """Change each default of DFE by itself and say what it is worth; finished runs are used again."""
-    from wtal.core.config import read_config
-    from wtal.core.hardware import available_cores
-    from wtal.experiments.compare import ablate as ablate_defaults
-    from wtal.reporting.tables import render_comparison
-    from wtal.reporting.terminal import jobs
-
-    settings = read_config(config, tuple(set or ()))
-    with jobs(console) as done:
-        scores, differences = ablate_defaults(
-            data, tuple(arm or ()), seeds, subset, settings, out, workers or available_cores(), done
+    wanted_precision(target)  # raises before the work starts
+    calibration = calibrate_run(run, data, subset, SegmentConstraints(per_minute, min_duration, max_duration))
+    console.print(terminal(operating_sheet(calibration, target)))
+    print_line(sentence(calibration.at(target)))
+    if calibration.subset == "training":
+        print_line(
+            "note: the model was trained on these videos and scores them higher than new ones; keep a validation subset"
         )
-    render_comparison(scores, differences, subset, console)
-    say(f"written to {out / 'ablation.json'}")
+    print_line(f"written to {run / CALIBRATION_NAME}")
 
 
-@app.command(rich_help_panel=PANEL)
-def memory(run: Run) -> None:
-    """Show what a run's memory holds: slots and writes of each class, and the classes nearest to it."""
-    from wtal.models.checkpoint import load_both
-    from wtal.reporting.tables import memory_table
-
-    console.print(memory_table(*load_both(run)))
-
-
-@app.command(rich_help_panel=PANEL)
-def demo(
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the data, the runs and the picture")] = Path(
-        "demo"
-    ),
+@command("wtal export runs/mine --onnx model.onnx")
+def export(
+    run: RunArgument,
+    onnx: Annotated[Path, typer.Option(metavar="FILE", help="The .onnx file to write")],
 ) -> None:
-    """The whole road on made-up data: make, train, localize, evaluate, draw. Exit code 1 if DFE does not win."""
-    from wtal.cli.demo import run_demo
+    """Export the local branch and its settings as one ONNX file that runs without PyTorch."""
+    from wtal.inference.onnx import export_onnx
 
-    if not run_demo(out, console):
-        raise typer.Exit(1)
+    meta = export_onnx(run, onnx)
+    size = onnx.stat().st_size / 1e6
+    print_line(f"{len(meta.classes)} classes, {sum(meta.modalities)} features per snippet, {size:.2f} MB: {onnx}")
 
 
-def _config(config: Path | None, set: list[str] | None, method: str | None, seed: int | None) -> Any:
+def _read_settings(config: Path | None, overrides: list[str] | None, method: str | None, seed: int | None) -> "Config":
     from wtal.core.config import read_config
 
-    overrides = list(set or ())
+    values = list(overrides or ())
     if method is not None:
-        overrides.append(f"method={method}")
+        values.append(f"method={method}")
     if seed is not None:
-        overrides.append(f"train.seed={seed}")
-    return read_config(config, tuple(overrides))
+        values.append(f"train.seed={seed}")
+    return read_config(config, tuple(values))
 
 
 def _next_command(run: Path, data: Path) -> str:
@@ -268,5 +156,5 @@ def _next_command(run: Path, data: Path) -> str:
     if (data / LISTING_NAME).is_file():
         return shlex.join(["wtal", "predict", "VIDEO", "--model", str(run)])
     subsets = load_dataset(data).subsets
-    which = [] if "testing" in subsets else ["--subset", subsets[-1]]
-    return shlex.join(["wtal", "localize", str(run), str(data), *which])
+    options = [] if "testing" in subsets else ["--subset", subsets[-1]]
+    return shlex.join(["wtal", "localize", str(run), str(data), *options])

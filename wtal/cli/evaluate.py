@@ -1,0 +1,260 @@
+"""Commands that localize and score."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from wtal.cli.app import (
+    ConfigOption,
+    DataArgument,
+    MethodsOption,
+    ProposalsArgument,
+    ProtocolOption,
+    RunArgument,
+    SeedsOption,
+    SetOption,
+    SubsetOption,
+    TruthArgument,
+    command,
+    console,
+    print_line,
+)
+
+
+@command("wtal localize runs/mine mydata", "wtal localize runs/mine mydata --subset validation --out proposals.json")
+def localize(
+    run: RunArgument,
+    data: DataArgument,
+    subset: Annotated[str, typer.Option(metavar="NAME", help="Subset to localize")] = "testing",
+    branch: Annotated[
+        str, typer.Option(metavar="NAME", help="local, or global to measure the branch that inference leaves out")
+    ] = "local",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="File to write", show_default="RUN/proposals.json"),
+    ] = None,
+    engine: Annotated[str, typer.Option(metavar="NAME", help="local, or ray for several machines")] = "local",
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Number of Ray workers", show_default="one per machine")
+    ] = None,
+) -> None:
+    """Write proposals (label, start, end in seconds, score) for a data set, in the ActivityNet results format."""
+    from wtal.data.layouts.activitynet import require_proposals_path
+    from wtal.experiments.pipeline import localize_run
+
+    if out is not None:
+        require_proposals_path(out)
+    path = out or run / "proposals.json"
+    proposals = localize_run(run, data, subset, path, branch, engine=engine, workers=workers)
+    count = sum(map(len, proposals.values()))
+    print_line(f"{count:,} proposals in {len(proposals):,} sequences of {subset}: {path}")
+
+
+@command(
+    "wtal evaluate runs/mine/proposals.json mydata",
+    "wtal evaluate ours.json theirs.json truth.json --protocol thumos14-212",
+)
+def evaluate(
+    proposals: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PROPOSALS...",
+            help="Proposals files in the ActivityNet results format; the first is compared with each of the others",
+        ),
+    ],
+    truth: TruthArgument,
+    protocol: Annotated[str, typer.Option(metavar="NAME", help="{protocols}; or all that fit TRUTH")] = "activitynet",
+    tiou: Annotated[
+        list[float] | None,
+        typer.Option(help="tIoU threshold; repeatable", show_default="the protocol's thresholds"),
+    ] = None,
+    subset: SubsetOption = None,
+    ambiguous: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Intervals in which some protocols ignore proposals",
+            show_default="Ambiguous_test.txt beside TRUTH",
+        ),
+    ] = None,
+    classes: Annotated[bool, typer.Option("--classes", help="Show a row for each class (one file only)")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File to write",
+            show_default="results.json beside PROPOSALS; evaluations.json for several files or protocols",
+        ),
+    ] = None,
+) -> None:
+    """Score proposals under a named protocol. Several files are scored side by side with confidence intervals."""
+    from wtal.core.errors import ConfigError
+    from wtal.experiments.pipeline import evaluate_file, evaluate_files
+
+    options: Any = {"tious": tiou, "subset": subset, "ambiguous": ambiguous}
+    if len(proposals) == 1 and protocol != "all":
+        from wtal.evaluation.results import summary_lines
+        from wtal.reporting.tables import map_table
+
+        path = out or proposals[0].parent / "results.json"
+        result = evaluate_file(proposals[0], truth, protocol, out=path, **options)
+        console.print(map_table(result, classes=classes))
+        for line in summary_lines(result):
+            print_line(line)
+    else:
+        from wtal.reporting.benchmark_report import render_evaluations
+
+        if classes:
+            raise ConfigError(
+                "--classes works for one file under one protocol", hint="leave it out", code="invalid-option"
+            )
+        path = out or proposals[0].parent / "evaluations.json"
+        render_evaluations(evaluate_files(proposals, truth, protocol, out=path, **options), console)
+    print_line(f"written to {path}")
+
+
+@command("wtal analyse runs/mine/proposals.json mydata")
+def analyse(
+    proposals: ProposalsArgument,
+    truth: TruthArgument,
+    protocol: ProtocolOption = "activitynet",
+    tiou: Annotated[float, typer.Option(help="tIoU from which a prediction counts as correct")] = 0.5,
+    subset: SubsetOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder for analysis.json and analysis.png",
+            show_default="the folder of PROPOSALS",
+        ),
+    ] = None,
+) -> None:
+    """Analyse the errors of proposals: errors by kind, the mAP each kind costs, and which instances are missed."""
+    from wtal.core.io import write_json
+    from wtal.data.ground_truth import find_ambiguous, read_timed_ground_truth
+    from wtal.data.layouts.activitynet import read_proposals
+    from wtal.evaluation.error_analysis import analyse as analyse_proposals
+    from wtal.reporting.error_tables import render_analysis
+    from wtal.reporting.figures.paper import draw_analysis
+
+    folder = proposals.parent if out is None else out
+    json_path, figure_path = folder / "analysis.json", folder / "analysis.png"
+    _require_outputs(proposals, folder, (proposals, truth), (json_path, figure_path))
+    analysis = analyse_proposals(
+        read_proposals(proposals), read_timed_ground_truth(truth), protocol, tiou, subset, find_ambiguous(truth)
+    )
+    write_json(json_path, analysis.to_json())  # first: a figure without it is taken for a file of the user's
+    draw_analysis(figure_path, analysis)
+    render_analysis(analysis, console)
+    print_line(f"written to {json_path} and {figure_path}")
+
+
+@command("wtal compare mydata --methods baseline,local,dfe --out runs/compare")
+def compare(
+    data: Annotated[list[Path], typer.Argument(metavar="DATA...", help="One or more data set folders")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the runs and comparison.json")],
+    methods: MethodsOption = "baseline,local,dfe",
+    seeds: SeedsOption = 5,
+    subset: Annotated[
+        str, typer.Option(metavar="NAME", help="Subset to score; choose settings on validation")
+    ] = "validation",
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Number of parallel runs", show_default="one per core")
+    ] = None,
+) -> None:
+    """Train and score several methods and seeds. Finished runs are reused, interrupted runs continue."""
+    from wtal.core.config import read_config
+    from wtal.experiments.compare import compare as compare_methods
+    from wtal.experiments.compare import methods_named
+    from wtal.reporting.tables import render_comparison
+    from wtal.reporting.terminal import jobs
+
+    names, settings = methods_named(methods), read_config(config, tuple(overrides or ()))
+    with jobs(console) as progress:
+        scores, differences = compare_methods(data, names, seeds, subset, settings, out, workers, progress)
+    render_comparison(scores, differences, subset, console)
+    print_line(f"written to {out / 'comparison.json'}")
+
+
+@command("wtal ablate")
+def ablate(
+    data: Annotated[list[Path], typer.Argument(metavar="DATA", help="One or more data set folders")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the runs and ablation.json")],
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="One arm, as 'slots: 4'; repeatable", show_default="all"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many seeds, from 0")] = 5,
+    subset: Annotated[str, typer.Option(metavar="NAME", help="Which sequences to score")] = "validation",
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Runs side by side", show_default="one a core")] = None,
+) -> None:
+    """Change each default of DFE by itself and say what it is worth; finished runs are used again."""
+    from wtal.core.config import read_config
+    from wtal.core.hardware import available_cores
+    from wtal.experiments.compare import ablate as ablate_defaults
+    from wtal.reporting.tables import render_comparison
+    from wtal.reporting.terminal import jobs
+
+    settings = read_config(config, tuple(overrides or ()))
+    with jobs(console) as done:
+        scores, differences = ablate_defaults(
+            data, tuple(arm or ()), seeds, subset, settings, out, workers or available_cores(), done
+        )
+    render_comparison(scores, differences, subset, console)
+    print_line(f"written to {out / 'ablation.json'}")
+
+
+@command("wtal memory")
+def memory(run: RunArgument) -> None:
+    """Show what a run's memory holds: slots and writes of each class, and the classes nearest to it."""
+    from wtal.models.checkpoint import load_both
+    from wtal.reporting.tables import memory_table
+
+    console.print(memory_table(*load_both(run)))
+
+
+def _require_outputs(proposals: Path, folder: Path, inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
+    """Refuse a folder of proposals, a file as output folder, and outputs that would replace a user's file."""
+    from wtal.core.errors import DataError
+
+    json_path, figure_path = outputs
+    if proposals.is_dir():
+        raise DataError(
+            "expected a proposals file, got a folder",
+            path=proposals,
+            hint="name the proposals file first, then the ground truth",
+            code="not-a-file",
+        )
+    if folder.is_file():
+        raise DataError(
+            "expected a folder, got a file", path=folder, hint="name a folder with --out", code="not-a-directory"
+        )
+    for path in outputs:
+        if path.is_dir():
+            raise DataError(
+                "cannot write a file here, it is a folder",
+                path=path,
+                hint="name another folder with --out",
+                code="not-a-file",
+            )
+        if os.path.realpath(path) in map(os.path.realpath, inputs):
+            raise DataError(
+                "the output would overwrite an input",
+                path=path,
+                hint="name another folder with --out",
+                code="output-conflict",
+            )
+    if figure_path.exists() and not json_path.exists():
+        raise DataError(
+            "exists without analysis.json, so it may be a file of yours",
+            path=figure_path,
+            hint="name another folder with --out",
+            code="already-exists",
+        )
