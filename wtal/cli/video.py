@@ -120,6 +120,10 @@ def predict(
         str,
         typer.Option(metavar="TARGET", help="Segments to show: f1, precision=0.9 (after `wtal calibrate`), or all"),
     ] = "f1",
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Data set that lists the videos, for its video ids", show_default="none"),
+    ] = None,
     backbone: BackboneOption = "",
     weights: WeightsOption = None,
     flow_weights: FlowWeightsOption = None,
@@ -130,6 +134,7 @@ def predict(
     from wtal.core.errors import DataError
     from wtal.core.io import realpath
     from wtal.data.layouts.activitynet import require_proposals_path, write_proposals
+    from wtal.data.video_files import read_listing
     from wtal.inference.calibration import load_segment_filter
     from wtal.inference.video import predict_videos
     from wtal.reporting.terminal import render_timeline, watching
@@ -147,6 +152,7 @@ def predict(
             hint="name another file for all proposals with --out",
             code="output-conflict",
         )
+    listing = read_listing(data) if data else None
     select, description = load_segment_filter(model, operating_point)
     print_line(description)
     proposals: dict[str, list[Segment]] = {}
@@ -154,7 +160,7 @@ def predict(
     failures: list[str] = []
     try:
         with watching(len(videos), console) as progress:
-            for prediction in predict_videos(model, videos, options, progress):
+            for prediction in predict_videos(model, videos, options, progress, listing):
                 if prediction.reason:
                     failures.append(prediction.reason)
                     continue

@@ -1,15 +1,13 @@
-"""Files that are whole or not there: written under a temporary name, then renamed."""
+"""Reading and writing files: atomic writes, folder locks, checks of paths, and errors that name the path."""
 
 import errno
-import hashlib
 import json
 import os
 import shutil
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from wtal.core.errors import DataError
 
@@ -17,50 +15,141 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LOCK_NAME = ".lock"
+HINT_OTHER_PATH = "choose another path"
+LOCKS_UNSUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
+ERROR_CODES = {
+    errno.ENOENT: "file-not-found",
+    errno.EISDIR: "not-a-file",
+    errno.ENOTDIR: "not-a-directory",
+    errno.EEXIST: "already-exists",
+    errno.EACCES: "permission-denied",
+    errno.EPERM: "permission-denied",
+    errno.EROFS: "permission-denied",
+    errno.ENOSPC: "disk-full",
+    errno.EDQUOT: "disk-full",
+}
 
 
 def realpath(path: Path) -> Path:
-    """Where a path leads, links followed; unlike `Path.resolve` it takes a loop of links for what it is."""
+    """The path with links resolved. Unlike `Path.resolve` it accepts a loop of links."""
     return Path(os.path.realpath(path))
 
 
-def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary neighbour of `path`, then put it in place; nothing half written stays.
+# --- Errors and checks ------------------------------------------------------------------------------------------------
 
-    Raises DataError when the disk is full or the place cannot be written.
+
+def os_error_message(error: OSError) -> str:
+    """The reason that the operating system gives, without the path."""
+    return (error.strerror or str(error)).lower()
+
+
+def to_data_error(error: OSError, path: Path, hint: str | None = None) -> DataError:
+    """The DataError for a failed read or write of a path; `hint` replaces the usual one."""
+    parent = next((parent for parent in path.parents if os.path.lexists(parent) and not parent.is_dir()), None)
+    if parent is not None:
+        return DataError(f"{parent} is not a folder", path=path, hint=hint or HINT_OTHER_PATH, code="not-a-directory")
+    code = ERROR_CODES.get(error.errno or 0, "io-error")
+    if code == "disk-full":
+        return DataError("the disk is full", path=path, hint="free some space and run it again", code=code)
+    return DataError(os_error_message(error), path=path, hint=hint, code=code)
+
+
+def require_file(path: Path, hint: str | None = None) -> None:
+    """Raise DataError unless the path is a regular file: not a folder, device, socket or named pipe."""
+    if path.is_file():
+        return
+    if not path.exists():
+        raise DataError("no such file", path=path, hint=hint, code="file-not-found")
+    kind = "a folder, not a file" if path.is_dir() else "not a regular file"
+    raise DataError(f"is {kind}", path=path, hint=hint, code="not-a-file")
+
+
+def require_folder(path: Path, hint: str | None = None) -> None:
+    """Raise DataError unless the path is a folder."""
+    if path.is_dir():
+        return
+    if not path.exists():
+        raise DataError("no such folder", path=path, hint=hint, code="file-not-found")
+    raise DataError("is not a folder", path=path, hint=hint, code="not-a-directory")
+
+
+def require_not_input(output: Path, *inputs: Path | None, hint: str = HINT_OTHER_PATH) -> None:
+    """Raise DataError where writing `output` would overwrite one of the inputs; None is ignored."""
+    if realpath(output) in {realpath(path) for path in inputs if path is not None}:
+        raise DataError("the output would overwrite an input", path=output, hint=hint, code="output-is-input")
+
+
+def require_output_file(
+    output: Path,
+    inputs: Iterable[Path | None] = (),
+    is_replaceable: Callable[[Path], bool] | None = None,
+    hint: str = HINT_OTHER_PATH,
+) -> None:
+    """Check before long work that a file can be written and that nothing else is lost.
+
+    Args:
+        output: The file to be written.
+        inputs: Files that are read; None is ignored.
+        is_replaceable: Whether an existing file may be overwritten, usually because an earlier run wrote it.
+        hint: How to fix it.
+
+    Raises:
+        DataError: `output` is a folder, one of the inputs, a file that may not be overwritten, or cannot be written.
+    """
+    if output.exists() or output.name in ("", ".."):
+        require_file(output, hint)
+    require_not_input(output, *inputs, hint=hint)
+    parent = next(parent for parent in output.absolute().parents if os.path.lexists(parent))
+    require_folder(parent, hint)
+    if not os.access(parent, os.W_OK):
+        raise DataError(f"{parent} is not writable", path=output, hint=hint, code="permission-denied")
+    if is_replaceable is not None and output.exists() and not is_replaceable(output):
+        raise DataError("exists and was not written by wtal", path=output, hint=hint, code="already-exists")
+
+
+# --- Writing ----------------------------------------------------------------------------------------------------------
+
+
+def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file completely or not at all: `write` fills a temporary file, which then replaces `path`.
+
+    Raises:
+        DataError: The disk is full, or the path cannot be written or is not a regular file.
     """
     part = _temporary_sibling(path, "part")
     try:
-        if path.exists() and not path.is_file():
-            raise DataError(f"{path}: is no ordinary file; name another place to write to")
+        if path.exists():
+            require_file(path, HINT_OTHER_PATH)
         path.parent.mkdir(parents=True, exist_ok=True)
         write(part)
         part.replace(path)
     except OSError as error:
-        raise _to_data_error(path, error) from error
+        raise to_data_error(error, path) from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
 
 
 def atomic_write_dir(folder: Path, write: Callable[[Path], object]) -> None:
-    """The same for a folder: a reader finds the old one or the new one, never a mixture.
+    """Write a folder completely or not at all: readers see the old folder or the new one, never a mixture.
 
-    Where a link lies, the folder takes its place; what the link points to stays as it is. Raises DataError where a
-    file lies there, or the place cannot be written.
+    A symbolic link is replaced by the folder; its target is left unchanged.
+
+    Raises:
+        DataError: The disk is full, the path cannot be written, or it is a file.
     """
     part, old = _temporary_sibling(folder, "part"), _temporary_sibling(folder, "old")
     try:
-        if folder.exists() and not folder.is_dir():
-            raise DataError(f"{folder}: is no folder; name another place to write to")
-        shutil.rmtree(part, ignore_errors=True)  # of a killed process that had our id
+        if folder.exists():
+            require_folder(folder, HINT_OTHER_PATH)
+        shutil.rmtree(part, ignore_errors=True)  # left by a killed process that had the same id
         part.mkdir(parents=True)
         write(part)
         if os.path.lexists(folder):
             folder.replace(old)
         part.replace(folder)
     except OSError as error:
-        raise _to_data_error(folder, error) from error
+        raise to_data_error(error, folder) from error
     finally:
         with suppress(OSError):
             if os.path.lexists(old) and not os.path.lexists(folder):
@@ -71,144 +160,137 @@ def atomic_write_dir(folder: Path, write: Callable[[Path], object]) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def _temporary_sibling(path: Path, suffix: str) -> Path:
+    """A temporary path in the same folder. Raises DataError for paths like `.`, which nothing can be renamed to."""
+    if path.name in ("", ".."):
+        raise DataError("cannot be replaced", path=path, hint="name a file or folder inside it", code="invalid-path")
+    return path.with_name(f".{path.name}.{os.getpid()}.{suffix}")
+
+
 def write_text(path: Path, text: str) -> None:
-    """UTF-8 text, whole or not at all. Raises DataError for half a character, which no file holds."""
+    """Write UTF-8 text atomically. Raises DataError where it cannot be written or is not valid Unicode."""
     try:
         content = text.encode()
     except UnicodeEncodeError as error:
-        around = text[max(0, error.start - 20) : error.end + 20]
-        raise DataError(f"{path}: {around!a} holds half a character; write that name again") from error
+        excerpt = text[max(0, error.start - 20) : error.end + 20]
+        raise DataError(
+            f"cannot be written as UTF-8: {excerpt!a} contains an unpaired surrogate",
+            path=path,
+            hint="correct that name",
+            code="invalid-unicode",
+        ) from error
     atomic_write(path, lambda part: part.write_bytes(content))
 
 
 def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
-    """JSON, whole or not at all."""
+    """Write JSON atomically. Raises DataError where it cannot be written, ValueError for NaN and infinity."""
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def write_tensors(tensors: "dict[str, Tensor]", path: Path) -> None:
+    """Write a safetensors file. Raises OSError where it cannot be written; call it inside `atomic_write`."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:  # usually because the disk is full
+        raise OSError(f"{path.name} cannot be written ({error}); check the free disk space") from error
+
+
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a log. Raises DataError when the disk is full or the place cannot be written."""
+    """Append a line to a UTF-8 text file. Raises DataError where it cannot be written."""
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
     except OSError as error:
-        raise _to_data_error(path, error) from error
+        raise to_data_error(error, path) from error
+
+
+# --- Reading ----------------------------------------------------------------------------------------------------------
 
 
 def read_text(path: Path) -> str:
-    """UTF-8 text (a byte order mark is fine). Raises DataError naming the file and the way out."""
+    """Read UTF-8 text, with or without a byte order mark.
+
+    Raises:
+        DataError: The file is missing, cannot be read, is not a regular file, or is not UTF-8.
+    """
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            raise DataError(f"{path}: is no ordinary file; save its text in one and name that")
+        if path.exists():
+            require_file(path)
         return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: there is no such file") from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise DataError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from error
+        raise DataError(
+            "not UTF-8 text",
+            path=path,
+            location=f"line {line}",
+            hint="save the file with the encoding UTF-8",
+            code="invalid-encoding",
+        ) from error
     except OSError as error:
-        raise _to_data_error(path, error) from error
+        raise to_data_error(error, path) from error
 
 
-def read_json(path: Path, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
-    """A JSON file; `pairs` makes something else than a dict of an object's items.
+def read_json(path: Path, object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """Read a JSON file. Integers with more digits than Python converts become infinity.
 
-    Raises DataError with the line where the file breaks.
+    Args:
+        path: The file.
+        object_pairs_hook: As in `json.loads`.
+
+    Raises:
+        DataError: As `read_text`, or the file is not valid JSON (with the line).
     """
     try:
-        return json.loads(read_text(path), object_pairs_hook=pairs, parse_int=_whole_number)
+        return json.loads(read_text(path), object_pairs_hook=object_pairs_hook, parse_int=_parse_int)
     except json.JSONDecodeError as error:
         raise DataError(
-            f"{path}, line {error.lineno}: not valid JSON ({error.msg}); the file may be cut off"
+            f"not valid JSON ({error.msg})",
+            path=path,
+            location=f"line {error.lineno}",
+            hint="the file may be incomplete, export or copy it again",
+            code="invalid-json",
         ) from error
     except RecursionError as error:
-        raise DataError(f"{path}: not JSON that can be read ({error}); export it again") from error
+        raise DataError("JSON is nested too deeply", path=path, hint="export it again", code="invalid-json") from error
 
 
-def fingerprint(*places: Path) -> str:
-    """Of the names, sizes and times of change of all files in these places: another one, another state."""
-    digest = hashlib.sha256()
-    for place in places:
-        for path in sorted(path for path in [place, *place.rglob("*")] if path.is_file()):
-            state = path.stat()
-            digest.update(f"{path.relative_to(place)} {state.st_size} {state.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
-
-
-@contextmanager
-def directory_lock(folder: Path, way_out: str = "wait for it, or name another folder") -> Iterator[None]:
-    """Make the folder and hold it: no other process writes there meanwhile. A killed process holds nothing.
-
-    Raises DataError when another process holds it, or the folder cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        held = (folder / LOCK_NAME).open("w")
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be the folder to write to, {_reason(error)}; name another") from error
-    with held:
-        if not _hold(held):
-            raise DataError(f"{folder}: another process is writing there; {way_out}")
-        yield
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _hold(file: IO[str]) -> bool:
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _hold(file: IO[str]) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:  # a file system that knows no locks: better to work than to refuse
-            return True
-        return True
-
-
-def _whole_number(digits: str) -> int | float:
-    """An int, or infinity for more digits than Python reads: so the reader of the entry can say where it is."""
+def _parse_int(digits: str) -> int | float:
+    """Python refuses thousands of digits with a ValueError that has no line; infinity is rejected with the entry."""
     try:
         return int(digits)
     except ValueError:
         return float(digits)
 
 
-def _temporary_sibling(path: Path, ending: str) -> Path:
-    """A temporary name beside a path. Raises DataError for `.` and its like, which nothing can be renamed to."""
-    if path.name in ("", ".."):
-        raise DataError(f"{path}: is a folder that is in use; name a file or folder inside it")
-    return path.with_name(f".{path.name}.{os.getpid()}.{ending}")
+# --- Locking ----------------------------------------------------------------------------------------------------------
 
 
-def _to_data_error(path: Path, error: OSError) -> DataError:
-    """Why the disk refuses a path, and the way out, in a sentence."""
-    above = next((place for place in path.parents if os.path.lexists(place) and not place.is_dir()), None)
-    reason = f"cannot be there, as {above} is no folder; name another place" if above else _reason(error)
-    return DataError(f"{path}: {reason}")
+@contextmanager
+def directory_lock(folder: Path, hint: str = "wait for it, or choose another folder") -> Iterator[None]:
+    """Create a folder and lock it against other processes. The lock ends with the process, however it ends.
 
+    On file systems without locks the folder is used unlocked.
 
-def _reason(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full; free some space and run it again, this file was not changed"
-    return (error.strerror or str(error)).lower()
+    Raises:
+        DataError: Another process holds the lock, or the folder cannot be created.
+    """
+    import filelock  # here: its import takes a tenth of a second
 
-
-def write_tensors(tensors: "dict[str, Tensor]", path: Path) -> None:
-    """Write a safetensors file. Raises OSError where it cannot be written."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
+    lock = filelock.FileLock(folder / LOCK_NAME, timeout=0)
     try:
-        save_file(tensors, path)
-    except SafetensorError as error:  # its way to say that the disk is full
-        raise OSError(f"{path.name} could not be written ({error}); free some space and go on") from error
+        if folder.exists():
+            require_folder(folder, HINT_OTHER_PATH)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise DataError("another process is writing to this folder", path=folder, hint=hint, code="locked") from error
+    except OSError as error:
+        if error.errno not in LOCKS_UNSUPPORTED:
+            raise to_data_error(error, folder, HINT_OTHER_PATH) from error
+    try:
+        yield
+    finally:
+        lock.release()

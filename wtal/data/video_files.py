@@ -3,8 +3,8 @@
 import os
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from os.path import realpath
@@ -17,9 +17,10 @@ from wtal.core.io import read_json
 from wtal.data.features import is_file_name
 
 LISTING_NAME = "videos.json"
-VIDEO_SUFFIXES = {".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"}
-VIDEO_SUFFIXES |= {".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"}
-MAX_ID_BYTES = 180  # bytes; a longer one is cut
+VIDEO_SUFFIXES = frozenset(
+    ".3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm .wmv".split()
+)
+MAX_ID_BYTES = 180  # longer ids are cut and get a hash
 
 
 @dataclass(frozen=True)
@@ -158,22 +159,67 @@ class VideoFolder:
                     yield from self._walk(file, above | {here})
 
 
-def video_ids(files: Iterable[str]) -> dict[str, str]:
-    """File -> id: its path without suffix, `__` for `/`; where two would be alike, with suffix, then with a mark.
+def video_ids(files: Iterable[str], reserved: Iterable[str] = ()) -> dict[str, str]:
+    """The one rule from video files to ids: the path without video suffix, with `__` for `/`.
 
-    Each is a file name everywhere, and no two differ by capitals alone.
+    Where two ids would be equal apart from case, they keep the suffix, and otherwise get a short hash. Characters
+    that file names cannot hold everywhere become `_`. Every id is a valid file name.
+
+    Args:
+        files: Paths relative to the folder of videos, with `/` between folders.
+        reserved: Ids that are in use already.
+
+    Returns:
+        File to id.
     """
     detail = dict.fromkeys(files, 0)
+    reserved_keys = {_alike(id) for id in reserved}
     while True:
         ids = {file: _id(file, detail[file]) for file in detail}
-        sharing: dict[str, list[str]] = defaultdict(list)
-        for file, id in ids.items():
-            sharing[_alike(id)].append(file)
-        again = [file for group in sharing.values() if len(group) > 1 for file in group if detail[file] < 2]
-        if not again:
+        counts = Counter(_alike(id) for id in ids.values())
+        clashes = [
+            file
+            for file, id in ids.items()
+            if detail[file] < 2 and (counts[_alike(id)] > 1 or _alike(id) in reserved_keys)
+        ]
+        if not clashes:
             return ids
-        for file in again:
+        for file in clashes:
             detail[file] += 1
+
+
+def video_id(file: str) -> str:
+    """The id of a single video file by the rule of `video_ids`: `holiday/beach.mp4` is `holiday__beach`."""
+    return _id(file, 0)
+
+
+def ids_of_paths(paths: Sequence[Path], listing: VideoListing | None = None) -> list[str]:
+    """The ids of video files for predictions.
+
+    Args:
+        paths: The video files.
+        listing: The videos of a data set. A file in it has its id there.
+
+    Returns:
+        One id per path. Other files are named by `video_ids` relative to the folder of the data set's videos if all
+        of them lie in it, otherwise relative to their common folder.
+    """
+    listed = {realpath(listing.path(id)): id for id in listing.files} if listing else {}
+    ids = {path: listed[realpath(path)] for path in paths if realpath(path) in listed}
+    unlisted = {path: _absolute(path) for path in paths if path not in ids}
+    if unlisted:
+        root = Path(os.path.commonpath([path.parent for path in unlisted.values()]))
+        if listing and root.is_relative_to(_absolute(listing.folder)):
+            root = _absolute(listing.folder)
+        files = {path: absolute.relative_to(root).as_posix() for path, absolute in unlisted.items()}
+        by_file = video_ids(files.values(), reserved=listed.values())
+        ids |= {path: by_file[file] for path, file in files.items()}
+    return [ids[path] for path in paths]
+
+
+def is_video_name(name: str) -> bool:
+    """Whether a file name has the suffix of a video."""
+    return _without_suffix(name) != name
 
 
 class _Names:
@@ -194,12 +240,19 @@ class _Names:
 
 
 def _id(file: str, detail: int) -> str:
-    name = _composed(file if detail else _without_suffix(file)).replace("/", "__")
+    """Detail 0: without suffix; 1: with suffix; 2: with suffix and a hash of the path."""
+    text = file.encode(errors="surrogateescape").decode(errors="replace")  # names need not be valid Unicode
+    name = _composed(text if detail else _without_suffix(text)).replace("/", "__").strip()
     name = re.sub(r'[\x00-\x1f\x7f<>:"|?*\\]', "_", name)
     if detail < 2 and len(name.encode()) <= MAX_ID_BYTES and name.strip(" ."):
         return name
     cut = name.encode()[:MAX_ID_BYTES].decode(errors="ignore")
-    return f"{cut}~{sha256(file.encode()).hexdigest()[:8]}"
+    return f"{cut}~{sha256(file.encode(errors='surrogateescape')).hexdigest()[:8]}"
+
+
+def _absolute(path: Path) -> Path:
+    """An absolute path without `..`; links are kept, as their names make the ids."""
+    return Path(os.path.normpath(path.absolute()))
 
 
 def _below(path: str, root: str) -> str | None:

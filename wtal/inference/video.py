@@ -1,6 +1,5 @@
 """Video in, timeline out: from video files and a trained model to proposals, with no step between."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,6 +8,7 @@ from pathlib import Path
 from wtal.core.errors import CheckpointError, ConfigError, DataError
 from wtal.core.structures import Segment
 from wtal.data.provenance import Provenance
+from wtal.data.video_files import VideoListing, ids_of_paths
 from wtal.inference.localizer import snippet_scores
 from wtal.inference.proposals import generate_proposals
 from wtal.models import checkpoint
@@ -37,16 +37,18 @@ def predict_videos(
     videos: Sequence[Path],
     choice: BackboneOptions | None = None,
     heard: Callable[[int, float], None] = lambda done, second: None,
+    listing: VideoListing | None = None,
 ) -> Iterator[VideoPrediction]:
     """The timeline of each video file, by the local branch of a run and the backbone that it was trained with.
 
     `choice` says the device and, where they are not in their usual place, the weights or the model's folder.
     `heard` is told the videos done and the second reached in the next. A video that cannot be read has a reason.
+    Files in `listing`, the videos of a data set, get the ids that they have there; see `ids_of_paths`.
     Raises CheckpointError where the model's features come from elsewhere, or from another backbone than chosen.
     """
     network, meta = checkpoint.load_local(run)
     backbone = open_backbone_of(run, meta, choice or BackboneOptions(""))
-    for done, (id, video) in enumerate(_named(videos)):
+    for done, (id, video) in enumerate(zip(ids_of_paths(videos, listing), videos, strict=True)):
         try:
             features, origin = extract_features(video, backbone, partial(heard, done))
         except DataError as error:
@@ -81,11 +83,3 @@ def _name(run: Path, wanted: Provenance) -> str:
     if wanted.backbone in FAMILIES:
         raise ConfigError(f"{run}: was trained on {wanted}; name the folder of that model with --backbone")
     raise CheckpointError(f"{run}: was trained on {wanted}, which cannot be made here; use `wtal localize` on such")
-
-
-def _named(videos: Sequence[Path]) -> list[tuple[str, Path]]:
-    """Each video under its file name without suffix, or under its whole path where two are called alike."""
-    stems = Counter(video.stem for video in videos)
-    named = [(video.stem if stems[video.stem] == 1 else str(video), video) for video in videos]
-    # A name that is no text can be opened, but not written into a JSON file.
-    return [(name.encode(errors="surrogateescape").decode(errors="replace"), video) for name, video in named]

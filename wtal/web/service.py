@@ -11,10 +11,10 @@ from typing import Any
 from wtal.core.errors import DataError
 from wtal.core.io import directory_lock, realpath
 from wtal.core.structures import Segment
-from wtal.data.annotations.base import Annotation, file_id, media_of
+from wtal.data.annotations.base import Annotation, media_of
 from wtal.data.annotations.convert import conversion_warnings, write_annotations
 from wtal.data.annotations.registry import FORMATS, Format, find_format
-from wtal.data.video_files import VIDEO_SUFFIXES
+from wtal.data.video_files import VIDEO_SUFFIXES, video_ids
 from wtal.inference.calibration import fingerprint_of
 from wtal.inference.video import open_backbone_of
 from wtal.models import checkpoint
@@ -141,7 +141,7 @@ class AnnotationService:
         if found is None and saved is None:
             raise DataError(f"{file.name}: has no timeline yet; say “find what happens”, or add a segment first")
         segments = saved.segments if saved else _as_segments(self.operating.result(found, least) if found else ())
-        id = file_id(file.name)
+        id = video_ids([*(other.name for other in self.library.files().values()), file.name])[file.name]
         timeline = Annotation(id, segments, found.duration if found else None, media=media_of(file.name))
         rate = (found.fps if found else None) or RATE
         remarks = [loss.what for loss in conversion_warnings(known, [timeline], rate if known.frames else None)]

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from wtal import cli
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.structures import Segment
-from wtal.data.annotations.base import Annotation, frames
+from wtal.data.annotations.base import Annotation, file_id, frames
 from wtal.data.annotations.convert import conversion_warnings, convert_annotations, read_annotations
 from wtal.data.annotations.registry import FORMATS, NAMES, Format, detect_format, find_format
 from wtal.data.features import is_file_name
@@ -270,7 +270,7 @@ BY_MEDIA = pytest.mark.parametrize("known", [find_format(name) for name in ("ela
 @BY_MEDIA
 @pytest.mark.parametrize("media", ["film 1.mp4", "film 1.é & <x>.MKV", "50%20 off.mp4", "film 1", ""])
 def test_a_tool_that_shows_videos_is_told_the_file(known, media, tmp_path):
-    one = Annotation(media.rpartition(".")[0] or "film 1", (Segment("run", 1.0, 2.0, 0.5),), media=media)
+    one = Annotation(file_id(media) or "film 1", (Segment("run", 1.0, 2.0, 0.5),), media=media)
     (back,) = written(known, [one], tmp_path)
     assert back == replace(one, media="" if media == one.id else media)
 

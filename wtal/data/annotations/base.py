@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from wtal.core.errors import DataError
 from wtal.core.structures import Segment
 from wtal.data.problems import abbreviate
+from wtal.data.video_files import is_video_name, video_id
 
 LONGEST = 4_294_967.0  # seven weeks; ELAN counts milliseconds in 32 bits
 MOST_LETTERS = 100_000  # of a name; more than 131,072 are in no cell that Python reads of a CSV file
-VIDEO_ENDINGS = re.compile(r"\.(mp4|m4v|mov|mkv|avi|webm|mpe?g|wmv|flv|ogv|ts|mts)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +127,9 @@ def of_frames(where: str, first: Any, last: Any, fps: float) -> tuple[float, flo
 
 
 def file_id(name: str) -> str:
-    """The id of a video by its file: without folder and ending."""
-    return VIDEO_ENDINGS.sub("", file_name(name)).strip() or name.strip()
+    """The id of a video by the name of its file, which other tools know by another folder: see `video_id`."""
+    file = file_name(name)
+    return (video_id(file) if is_video_name(file) else file).strip() or name.strip()
 
 
 def file_name(path: str) -> str:

@@ -4,7 +4,6 @@ FROM: ActivityNet JSON: `{"database": {id: {"subset", "duration", "annotations":
 """
 
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wtal.core.errors import DataError
-from wtal.core.io import read_json, realpath, write_json
+from wtal.core.io import read_json, require_output_file, write_json
 from wtal.core.structures import SUBSETS, Proposals, Segment, Video
 from wtal.data.annotations.base import number, parse_name
 from wtal.data.problems import Problem, abbreviate, raise_first
@@ -182,15 +181,7 @@ def write_proposals(path: Path, proposals: Proposals, version: str = "wtal") -> 
 
 def require_proposals_path(path: Path, inputs: Iterable[Path] = ()) -> None:
     """Raise DataError, before the work, where results cannot be written or something else would be lost."""
-    if path.is_dir() or path.name == "..":
-        raise DataError(f"{path}: is a folder; name a file to write to")
-    if realpath(path) in map(realpath, inputs):
-        raise DataError(f"{path}: is one of the files to be read; name another to write to")
-    if path.is_file() and not _holds_results(path):
-        raise DataError(f"{path}: holds something else than results, which would be lost; name another file")
-    there = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise DataError(f"{path}: nothing can be written in {there}; name another place")
+    require_output_file(path, inputs, _holds_results)
 
 
 def _holds_results(path: Path) -> bool:

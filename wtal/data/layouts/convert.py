@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wtal.core.errors import DataError
-from wtal.core.io import fingerprint, read_json, realpath, write_json
+from wtal.core.fingerprint import stat_fingerprint
+from wtal.core.io import read_json, realpath, write_json
 from wtal.core.structures import Video
 from wtal.data.dataset import SYNTHETIC_KEY
 from wtal.data.layouts.basnet import convert_basnet
@@ -78,7 +79,7 @@ def _converted(
 
 def _claim(out: Path, *places: Path) -> None:
     """Remember what `out` is made from: good files in it are kept, and those of another source must not be."""
-    ours, known = fingerprint(*places), read_json(out / CLAIM) if (out / CLAIM).is_file() else None
+    ours, known = stat_fingerprint(*places), read_json(out / CLAIM) if (out / CLAIM).is_file() else None
     if known is None and out.is_dir() and any(out.iterdir()):
         raise DataError(f"{out}: holds something that is no conversion; name an empty folder, or a new one")
     if isinstance(known, dict) and known.get("files") != ours:

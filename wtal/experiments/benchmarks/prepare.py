@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from wtal.core.errors import ConfigError, DataError
-from wtal.core.io import fingerprint, read_json, realpath, write_json
+from wtal.core.fingerprint import stat_fingerprint
+from wtal.core.io import read_json, realpath, write_json
 from wtal.core.structures import Video
 from wtal.data.dataset import FAILED_NAME, Dataset, load_dataset, write_dataset_info
 from wtal.data.features import features_path
@@ -59,7 +60,7 @@ def prepare(
     """
     _require_apart(source, out)
     made_from = {
-        "files": fingerprint(*_places(source), *([annotations] if annotations else [])),
+        "files": stat_fingerprint(*_places(source), *([annotations] if annotations else [])),
         "grid": None if grid is None else asdict(grid),
     }
     known = _known(out, made_from, source)
