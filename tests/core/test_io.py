@@ -234,7 +234,7 @@ def test_output_file_is_checked_before_work(tmp_path):
         require_output_file(output, [output])
     with raises(DataError, code="not-a-file", path=tmp_path):
         require_output_file(tmp_path)
-    with raises(DataError, code="not-a-directory"):
+    with raises(DataError, code="not-a-directory", path=tmp_path / "a.json" / "x"):
         require_output_file(tmp_path / "a.json" / "x")
     os.mkfifo(tmp_path / "pipe")
     with raises(DataError, code="not-a-file", path=tmp_path / "pipe"):

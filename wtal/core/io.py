@@ -100,7 +100,8 @@ def require_output_file(
         require_file(output, hint)
     require_not_input(output, *inputs, hint=hint)
     parent = next(parent for parent in output.absolute().parents if os.path.lexists(parent))
-    require_folder(parent, hint)
+    if not parent.is_dir():
+        raise DataError(f"{parent} is not a folder", path=output, hint=hint, code="not-a-directory")
     if not os.access(parent, os.W_OK):
         raise DataError(f"{parent} is not writable", path=output, hint=hint, code="permission-denied")
     if is_replaceable is not None and output.exists() and not is_replaceable(output):
