@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.docs-installed
 
-.PHONY: setup demo test check bench bench-quick docs picture clean
+.PHONY: setup demo test check build bench bench-quick docs picture clean
 
 setup: $(STAMP)
 
@@ -26,6 +26,14 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m benchmarks.names
+
+# A wheel in dist/, installed into an empty environment to see that it works without the clone.
+build:
+	rm -rf dist build/smoke
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(PYTHON) -m venv build/smoke
+	build/smoke/bin/pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
+	cd build && smoke/bin/wtal --version && smoke/bin/wtal doctor && smoke/bin/python -c "import wtal; print(dir(wtal))"
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

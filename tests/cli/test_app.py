@@ -112,7 +112,7 @@ def test_interrupted_training_resumes(folder, tmp_path):
     command = ["-c", "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"]
     command[1] += "; from wtal.cli import main; main()"
     with subprocess.Popen(
-        [sys.executable, "-W", "error", *command, *arguments, *steps],
+        [sys.executable, *command, *arguments, *steps],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

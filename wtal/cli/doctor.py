@@ -79,7 +79,7 @@ def diagnose() -> tuple[Finding, ...]:
         ("backbones", "i3d", _i3d, "pip install --force-reinstall wtal"),
         ("backbones", "transformers", _transformers, "pip install --force-reinstall transformers"),
         ("extras", "flow", _flow, "pip install --force-reinstall opencv-python-headless"),
-        ("extras", "ray", _ray, "pip install --force-reinstall 'ray[data]'"),
+        ("extras", "ray", _ray, "pip install --force-reinstall 'wtal[ray]'"),
         ("environment", "cache folder", _cache, "make it writable, or set WTAL_CACHE to another folder"),
         ("environment", "terminal", partial(_terminal, encoding), "set PYTHONIOENCODING=utf-8"),
     )
@@ -100,9 +100,9 @@ def _run_check(group: str, name: str, check: Callable[[], str], hint: str) -> Fi
         return Finding(group, name, "broken", short_message(error), hint)
 
 
-def _extra(module: str, package: str) -> ModuleType:
+def _extra(module: str, extra: str) -> ModuleType:
     if find_spec(module) is None:
-        raise CheckFailedError("missing", "not installed", f"optional; pip install '{package}'")
+        raise CheckFailedError("missing", "not installed", f"optional; pip install 'wtal[{extra}]'")
     return import_module(module)
 
 
@@ -230,7 +230,7 @@ def _torchvision() -> None:
 
 
 def _flow() -> str:
-    cv2 = _extra("cv2", "opencv-python-headless")
+    cv2 = _extra("cv2", "flow")
     import numpy as np
 
     from wtal.video.backbones.optical_flow import FLOW, optical_flow
@@ -244,7 +244,7 @@ def _ray() -> str:
 
     cluster = os.environ.get("RAY_ADDRESS")
     require_ray(cluster)
-    ray = _extra("ray", "ray[data]")
+    ray = _extra("ray", "ray")
     import_module("ray.data")
     return f"{ray.__version__}, {f'cluster at {cluster}' if cluster else 'on this machine, as RAY_ADDRESS is not set'}"
 
