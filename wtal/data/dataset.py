@@ -5,6 +5,7 @@ FROM: dataset.json of a plain folder: the clock, the classes, the widths of the 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -258,6 +259,19 @@ def write_dataset_info(
     write_json(path / "dataset.json", {**(about or {}), **info})
     stripped = (v.without_segments() if v.subset == "training" else v for v in videos)
     write_activitynet(path / "annotations.json", stripped, path.name)
+
+
+def dataset_fingerprint(folder: Path) -> str:
+    """A hash of the text files of a data set and of the names and sizes of its feature files.
+
+    It is stored beside runs, so it must not change.
+    """
+    digest = sha256()
+    for path in (folder / name for name in ("annotations.json", "tags.csv", "dataset.json", "rehearsal.json")):
+        digest.update(path.read_bytes() if path.is_file() else b"-")
+    for path in sorted((folder / "features").glob("*.npy")):
+        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+    return digest.hexdigest()
 
 
 def read_failed(folder: Path) -> dict[str, str]:

@@ -1,8 +1,6 @@
 """Where features come from: `features/<id>.json` beside `<id>.npy` says the backbone and each snippet's time."""
 
-import os
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,8 +12,6 @@ from wtal import __version__
 from wtal.core.clock import SnippetClock
 from wtal.core.errors import DataError, first_validation_error
 from wtal.core.io import read_json, write_json
-
-HASH_CHUNK = 1 << 16  # bytes of a video's beginning and end that tell it from others
 
 
 @dataclass(frozen=True)
@@ -76,16 +72,6 @@ class _OriginFile(BaseModel):
 
 
 PROVENANCE = TypeAdapter(Provenance)
-
-
-def video_fingerprint(video: Path) -> str:
-    """A file's length and a hash of its beginning and end: quick, and another file has another. Raises OSError."""
-    with video.open("rb") as file:
-        length = file.seek(0, os.SEEK_END)
-        file.seek(max(0, length - HASH_CHUNK))
-        end = file.read(HASH_CHUNK)
-        file.seek(0)
-        return f"{length} {sha256(file.read(HASH_CHUNK) + end).hexdigest()[:16]}"
 
 
 def parse_provenance(values: Any, where: str) -> Provenance:

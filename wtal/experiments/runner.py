@@ -1,6 +1,5 @@
 """Runs side by side, one a core: what is missing is trained, localized and scored; what is finished stays."""
 
-import hashlib
 import multiprocessing
 import os
 import signal
@@ -17,7 +16,7 @@ import torch
 from wtal.core.config import Config, flatten
 from wtal.core.errors import ConfigError, DataError, WtalError, short_message
 from wtal.core.io import read_json, realpath, write_json
-from wtal.data.dataset import load_dataset
+from wtal.data.dataset import dataset_fingerprint, load_dataset
 from wtal.data.validation import require_valid_features
 from wtal.evaluation.protocols import TIOUS, find_protocol
 from wtal.evaluation.results import EvaluationResult
@@ -26,7 +25,6 @@ from wtal.experiments.pipeline import evaluate_file, localize_run, train_run
 from wtal.experiments.statistics import Score
 from wtal.models import checkpoint
 
-TEXTS = ("annotations.json", "tags.csv", "dataset.json", "rehearsal.json")
 Done = Callable[["RunSpec", int, int], object]
 
 
@@ -140,23 +138,13 @@ def write_cards(jobs: Sequence[RunSpec], scores: Sequence[Score]) -> None:
 
 def claim(place: Path, data: Path) -> None:
     """Remember whose runs stand at `place`; refuse those of other data, or of these before they changed."""
-    path, ours = place / "data.json", _fingerprint(data)
+    path, ours = place / "data.json", dataset_fingerprint(data)
     if not path.is_file():
         write_json(path, {"path": str(realpath(data)), "fingerprint": ours})
         return
     claimed = read_json(path)
     if not isinstance(claimed, dict) or claimed.get("fingerprint") != ours:
         raise ConfigError(f"{place}: holds runs of other data, or {data} was changed since; name another --out")
-
-
-def _fingerprint(data: Path) -> str:
-    """Of the tags, the segments, and the names and sizes of the features."""
-    digest = hashlib.sha256()
-    for path in (data / name for name in TEXTS):
-        digest.update(path.read_bytes() if path.is_file() else b"-")
-    for path in sorted((data / "features").glob("*.npy")):
-        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
-    return digest.hexdigest()
 
 
 def _error_of(future: "Future[None]") -> WtalError | None:

@@ -4,7 +4,6 @@ FROM: From raw proposals to a timeline a person would believe: thresholds, and t
 FROM: How an operating point was chosen and what it reached, as a sentence and as a table.
 """
 
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -312,7 +311,7 @@ def calibrate_run(
     require_compatible(meta, folder)
     name, videos = _chosen(folder, subset, meta.held_out)
     found = dict(localize_many(network, meta, folder, videos))
-    calibration = calibrate(found, videos, meta.classes, fingerprint_of(run), name, limits or SegmentConstraints())
+    calibration = calibrate(found, videos, meta.classes, checkpoint.weights_fingerprint(run), name, limits or SegmentConstraints())
     write_json(run / CALIBRATION_NAME, calibration.to_json(), indent=None)
     return calibration
 
@@ -326,7 +325,7 @@ def read_calibration(run: Path) -> Calibration | None:
         calibration = Calibration.from_json(read_json(path))
     except DataError as error:
         raise DataError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
-    if calibration.model != fingerprint_of(run):
+    if calibration.model != checkpoint.weights_fingerprint(run):
         raise CheckpointError(f"{path}: belongs to another checkpoint; run `wtal calibrate {run} DATA` again")
     return calibration
 
@@ -358,14 +357,3 @@ def _chosen(folder: Dataset, subset: str | None, held_out: Sequence[str]) -> tup
     videos = folder.subset(name)
     unseen = [video for video in videos if video.id in held_out]
     return ("held-out training", unseen) if unseen else (videos[0].subset, videos)
-
-
-def fingerprint_of(run: Path) -> str:
-    """The fingerprint of the weights that inference loads."""
-    folder = checkpoint.latest_checkpoint(run)
-    if folder is None:
-        raise CheckpointError(f"{run}: not a run or model folder; name the --out of train")
-    try:
-        return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    except OSError as error:
-        raise CheckpointError(f"{folder}: model.safetensors cannot be read; copy the run again") from error

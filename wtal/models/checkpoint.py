@@ -20,7 +20,8 @@ from wtal import __version__
 from wtal.core.clock import SnippetClock
 from wtal.core.config import Config, parse_config
 from wtal.core.errors import CheckpointError, DataError, first_validation_error
-from wtal.core.io import atomic_write_dir, read_json, write_json, write_tensors
+from wtal.core.fingerprint import content_fingerprint
+from wtal.core.io import atomic_write_dir, os_error_message, read_json, write_json, write_tensors
 from wtal.data.provenance import Provenance, parse_provenance, to_json
 from wtal.models.dfe import DFE, LocalBranch, build, build_local
 
@@ -155,6 +156,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: missing or cut off; copy the run again, or train again") from error
+
+
+def weights_fingerprint(run: Path) -> str:
+    """The SHA-256 of the weights that inference loads. Raises CheckpointError where there are none."""
+    path = _folder(run) / "model.safetensors"
+    try:
+        return content_fingerprint(path)
+    except OSError as error:
+        raise CheckpointError(
+            f"the weights cannot be read ({os_error_message(error)})", path=path, hint="copy the run again", code="io-error"
+        ) from error
 
 
 def _where(weights: dict[str, Tensor], inside: bool) -> dict[str, Tensor]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wtal.core.errors import ConfigError, DataError
+from wtal.core.fingerprint import sampled_fingerprint
 from wtal.core.io import directory_lock, read_json, write_json
 from wtal.data.dataset import FAILED_NAME, read_failed
 from wtal.data.features import features_path, open_features
-from wtal.data.provenance import Provenance, parse_provenance, read_origin, to_json, video_fingerprint
+from wtal.data.provenance import Provenance, parse_provenance, read_origin, to_json
 from wtal.data.video_files import read_listing
 from wtal.video.backbones.registry import BackboneOptions, open_backbone, provenance_of
 from wtal.video.local_executor import ExtractionOutcome, ExtractionTask, Heard, run_locally
@@ -93,7 +94,7 @@ def _is_up_to_date(job: ExtractionTask, provenance: Provenance) -> bool:
     if origin is None or origin.provenance != provenance or len(origin.edges) != len(features) + 1:
         return False
     try:
-        return (origin.video, origin.fingerprint) == (job.video.name, video_fingerprint(job.video))
+        return (origin.video, origin.fingerprint) == (job.video.name, sampled_fingerprint(job.video))
     except OSError:  # a video that is not at hand (moved away, to save room) has not changed
         return True
 

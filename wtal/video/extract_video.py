@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wtal.core.errors import DataError, short_message
+from wtal.core.fingerprint import sampled_fingerprint
 from wtal.data.features import write_features_in_parts
-from wtal.data.provenance import Origin, video_fingerprint, write_origin
+from wtal.data.provenance import Origin, write_origin
 from wtal.video.backbones.base import Backbone
 from wtal.video.backbones.registry import provenance_of
 from wtal.video.reader import read_snippets
@@ -67,7 +68,7 @@ def _apply(video: Path, backbone: Backbone, batch: list[Snippet]) -> NDArray[np.
 
 
 def _origin(video: Path, backbone: Backbone, edges: list[float]) -> Origin:
-    return Origin(provenance_of(backbone), np.array(edges), backbone.precision, video.name, video_fingerprint(video))
+    return Origin(provenance_of(backbone), np.array(edges), backbone.precision, video.name, sampled_fingerprint(video))
 
 
 def _batches(snippets: Iterator[Snippet], size: int) -> Iterator[list[Snippet]]:

@@ -15,7 +15,6 @@ from wtal.data.annotations.base import Annotation, media_of
 from wtal.data.annotations.convert import conversion_warnings, write_annotations
 from wtal.data.annotations.registry import FORMATS, Format, find_format
 from wtal.data.video_files import VIDEO_SUFFIXES, video_ids
-from wtal.inference.calibration import fingerprint_of
 from wtal.inference.video import open_backbone_of
 from wtal.models import checkpoint
 from wtal.reporting.figures.colors import PALETTE, ink, lit
@@ -189,7 +188,7 @@ def open_service(run: Path, videos: Path, store: Path, choice: BackboneOptions) 
     with directory_lock(store, "open the page of the `wtal serve` that runs, or name another --store"):
         _prepare(store, library.uploads)
         corrections = Corrections(store / "corrections", store / "tags.csv")
-        model = fingerprint_of(run)
+        model = checkpoint.weights_fingerprint(run)
         jobs = Jobs(store / "jobs.json", partial(_task, library, store, model), partial(Worker, run, choice))
         desk = AnnotationService(run, meta, model, library, store, corrections, load_display_thresholds(run), jobs)
         jobs.start()

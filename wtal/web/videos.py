@@ -19,9 +19,9 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from wtal.core.errors import DataError
+from wtal.core.fingerprint import sampled_fingerprint
 from wtal.core.text import CONTROL
 from wtal.data.features import is_file_name
-from wtal.data.provenance import video_fingerprint
 from wtal.data.video_files import VIDEO_SUFFIXES
 
 KEY = re.compile(r"[0-9a-f]{20}")
@@ -118,7 +118,7 @@ class Library:
     def fingerprint(self, file: File) -> str:
         """Its length and a hash, by which it is known again; "" where it is empty, or cannot be read."""
         try:
-            return _fingerprint(self.folder / file.name, file.size, file.changed) if file.size else ""
+            return _cached_fingerprint(self.folder / file.name, file.size, file.changed) if file.size else ""
         except OSError:
             return ""
 
@@ -162,9 +162,9 @@ def _followed(moved: Mapping[str, str], now: Mapping[str, str], files: Mapping[s
 
 
 @lru_cache(maxsize=10_000)
-def _fingerprint(path: Path, size: int, changed: int) -> str:
+def _cached_fingerprint(path: Path, size: int, changed: int) -> str:
     """Read once for each state of the file. Raises OSError, also where another state is read."""
-    told, state = video_fingerprint(path), path.stat()
+    told, state = sampled_fingerprint(path), path.stat()
     if (state.st_size, state.st_mtime_ns) != (size, changed):
         raise OSError(f"{path.name} is another file by now")
     return told

@@ -1,6 +1,5 @@
 """VideoMAE, V-JEPA 2, ViViT and TimeSformer of `transformers` as backbones, each from a folder on this machine."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
 
 from wtal.core.errors import ConfigError, DataError, first_validation_error, short_message
-from wtal.core.io import read_json
+from wtal.core.fingerprint import content_fingerprint
+from wtal.core.io import read_json, to_data_error
 from wtal.video.backbones.base import Sampling
 from wtal.video.backbones.i3d import choose_precision
 
@@ -151,15 +151,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 def hash_of(files: list[Path]) -> str:
     """`sha256:...` of the files one after the other. Raises DataError where one cannot be read."""
-    digest = hashlib.sha256()
-    for path in files:
-        try:
-            with path.open("rb") as file:
-                hashlib.file_digest(file, lambda: digest)
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise DataError(f"{path}: cannot be read, {reason}; download the model again") from error
-    return f"sha256:{digest.hexdigest()}"
+    try:
+        return f"sha256:{content_fingerprint(*files)}"
+    except OSError as error:
+        raise to_data_error(error, Path(error.filename or files[0]), hint="download the model again") from error
 
 
 def _load(folder: Path, family: Family) -> Any:
