@@ -311,7 +311,9 @@ def calibrate_run(
     require_compatible(meta, folder)
     name, videos = _chosen(folder, subset, meta.held_out)
     found = dict(localize_many(network, meta, folder, videos))
-    calibration = calibrate(found, videos, meta.classes, checkpoint.weights_fingerprint(run), name, limits or SegmentConstraints())
+    calibration = calibrate(
+        found, videos, meta.classes, checkpoint.weights_fingerprint(run), name, limits or SegmentConstraints()
+    )
     write_json(run / CALIBRATION_NAME, calibration.to_json(), indent=None)
     return calibration
 

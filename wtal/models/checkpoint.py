@@ -165,7 +165,10 @@ def weights_fingerprint(run: Path) -> str:
         return content_fingerprint(path)
     except OSError as error:
         raise CheckpointError(
-            f"the weights cannot be read ({os_error_message(error)})", path=path, hint="copy the run again", code="io-error"
+            f"the weights cannot be read ({os_error_message(error)})",
+            path=path,
+            hint="copy the run again",
+            code="io-error",
         ) from error
 
 
