@@ -1,61 +1,82 @@
-"""ActivityNet's result file: proposals, each with a score.
-
-FROM: ActivityNet's annotation file: actions with their durations and subsets, without scores.
-"""
+"""ActivityNet's two JSON files: ground truth (segments without scores) and results (segments with scores)."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from wtal.core.structures import Segment, Video
-from wtal.data.annotations.base import Annotation, AnnotationFile, parse_name, seconds, segment
+from wtal.data.annotations.base import Annotation, AnnotationFile, AnnotationFormat, has_keys
 from wtal.data.layouts.activitynet import read_activitynet, read_proposals, write_activitynet, write_proposals
-from wtal.data.problems import abbreviate
+from wtal.data.parsing import Location, parse_name, parse_seconds, parse_segment
 
 
-def read_ground_truth_file(path: Path) -> AnnotationFile:
-    """The actions of each video. Raises DataError with the entry that is at fault."""
-    return AnnotationFile([_timeline(video, f"{path}, {abbreviate(video.id)}") for video in read_activitynet(path)], [])
+def read_ground_truth(path: Path) -> AnnotationFile:
+    """Read the segments, tags, duration and subset of each video. Raises DataError with the invalid entry."""
+    return AnnotationFile([_from_video(video, Location(path).child(video.id)) for video in read_activitynet(path)], [])
 
 
-def write_ground_truth_file(path: Path, timelines: Sequence[Annotation]) -> None:
-    """Actions; a label that has no segment is written without one."""
-    write_activitynet(path, [_video(timeline) for timeline in timelines])
+def write_ground_truth(path: Path, annotations: Sequence[Annotation]) -> None:
+    """Write segments without scores; a tag is written as a label without a segment."""
+    write_activitynet(path, map(_to_video, annotations))
 
 
-def _timeline(video: Video, where: str) -> Annotation:
-    segments = tuple(segment(where, action.label, action.start, action.end) for action in video.segments)
-    timed = {one.label for one in segments}
-    tags = tuple(tag for label in video.labels if (tag := parse_name(where, label, "label")) not in timed)
-    duration = None if video.duration is None else seconds(where, video.duration, "duration")
-    subset = parse_name(where, video.subset, "subset") if video.subset else ""
-    return Annotation(parse_name(where, video.id, "id"), segments, duration, subset, tags)
-
-
-def _video(timeline: Annotation) -> Video:
-    actions = tuple(Segment(one.label, one.start, one.end) for one in timeline.segments)
-    labels = sorted({*timeline.tags, *(action.label for action in actions)})
-    return Video(timeline.id, timeline.subset, tuple(labels), timeline.duration, actions)
-
-
-def read_predictions_file(path: Path) -> AnnotationFile:
-    """The proposals of each video. Raises DataError with the entry that is at fault."""
-    found = [
-        Annotation(
-            parse_name(str(path), id, "id"), tuple(segment(f"{path}, {abbreviate(id)}", *one) for one in proposals)
+def read_results(path: Path) -> AnnotationFile:
+    """Read the scored segments of each video. Raises DataError with the invalid entry."""
+    annotations = []
+    for id, segments in read_proposals(path).items():
+        location = Location(path).child(id)
+        annotations.append(
+            Annotation(
+                parse_name(Location(path), id, "id"), tuple(parse_segment(location, *segment) for segment in segments)
+            )
         )
-        for id, proposals in read_proposals(path).items()
-    ]
-    return AnnotationFile(found, [])
+    return AnnotationFile(annotations, [])
 
 
-def write_predictions_file(path: Path, timelines: Sequence[Annotation]) -> None:
-    """Proposals; a segment without a score is as sure as can be."""
+def write_results(path: Path, annotations: Sequence[Annotation]) -> None:
+    """Write scored segments; a segment without a score gets 1.0."""
     write_proposals(
         path,
         {
-            timeline.id: [
-                Segment(s.label, s.start, s.end, 1.0 if s.score is None else s.score) for s in timeline.segments
-            ]
-            for timeline in timelines
+            annotation.id: [segment._replace(score=segment.confidence) for segment in annotation.segments]
+            for annotation in annotations
         },
     )
+
+
+def _from_video(video: Video, location: Location) -> Annotation:
+    segments = tuple(parse_segment(location, *segment) for segment in video.segments)
+    labels = {segment.label for segment in segments}
+    tags = (parse_name(location, label, "label") for label in video.labels)
+    return Annotation(
+        parse_name(location, video.id, "id"),
+        segments,
+        None if video.duration is None else parse_seconds(location, video.duration, "duration"),
+        parse_name(location, video.subset, "subset") if video.subset else "",
+        tuple(tag for tag in tags if tag not in labels),
+    )
+
+
+def _to_video(annotation: Annotation) -> Video:
+    segments = tuple(Segment(segment.label, segment.start, segment.end) for segment in annotation.segments)
+    labels = sorted({*annotation.tags, *(segment.label for segment in segments)})
+    return Video(annotation.id, annotation.subset, tuple(labels), annotation.duration, segments)
+
+
+GROUND_TRUTH = AnnotationFormat(
+    name="activitynet",
+    title="ActivityNet annotations",
+    extension=".json",
+    read=read_ground_truth,
+    write=write_ground_truth,
+    detect=has_keys("database"),
+    keeps=frozenset({"empty videos", "durations", "subsets", "tags"}),
+)
+RESULTS = AnnotationFormat(
+    name="results",
+    title="ActivityNet results",
+    extension=".json",
+    read=read_results,
+    write=write_results,
+    detect=has_keys("results"),
+    requires_scores=True,
+)

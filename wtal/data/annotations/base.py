@@ -1,26 +1,32 @@
-"""What all timeline formats carry: segments of a video, and the words, times and scores that they share."""
+"""Data structures of all annotation formats, and the conversions of times, scores and file names that they share."""
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from wtal.core.errors import DataError
 from wtal.core.structures import Segment
+from wtal.data.parsing import Location, parse_name, parse_number
 from wtal.data.problems import abbreviate
 from wtal.data.video_files import is_video_name, video_id
 
-LONGEST = 4_294_967.0  # seven weeks; ELAN counts milliseconds in 32 bits
-MOST_LETTERS = 100_000  # of a name; more than 131,072 are in no cell that Python reads of a CSV file
+Content = Literal["scores", "empty videos", "durations", "subsets", "tags"]
 
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One video: its segments, the labels that have none (`tags`), and what else is known of it.
+    """The annotation, or the prediction, of one video.
 
-    `media` is the name of its file without folders, where that says more than the id.
+    Attributes:
+        id: Video id.
+        segments: Labelled segments, times in seconds.
+        duration: Seconds; None if unknown.
+        subset: `training`, `validation`, `testing`, or "" if unknown.
+        tags: Labels of the video that have no segment.
+        file_name: Name of the video file without folders; "" if it is the id.
     """
 
     id: str
@@ -28,164 +34,185 @@ class Annotation:
     duration: float | None = None
     subset: str = ""
     tags: tuple[str, ...] = ()
-    media: str = ""
+    file_name: str = ""
+
+    @classmethod
+    def from_media(
+        cls, path: str, segments: Iterable[Segment] = (), duration: float | None = None, id: str = ""
+    ) -> "Annotation":
+        """The annotation of the video file at this path or URL; the id is taken from its name unless it is given."""
+        file_name = base_name(path)
+        name_id = media_id(path)
+        return cls(id or name_id, tuple(segments), duration, file_name="" if file_name == name_id else file_name)
 
     @property
-    def file(self) -> str:
-        """What a tool that knows videos by their files is told: a name that is read back as the id."""
-        return self.media if self.media and file_id(self.media) == self.id else self.id
+    def media_name(self) -> str:
+        """The name for formats that identify videos by file: the file name if its id is `id`, else `id`."""
+        return self.file_name if self.file_name and media_id(self.file_name) == self.id else self.id
+
+
+class ConversionWarning(NamedTuple):
+    """Content that is lost or changed when a file is read or written.
+
+    Attributes:
+        message: What happens, such as `scores are removed`.
+        count: How many segments, videos or names are affected.
+        source: The file that was read, or the name of the format that is written.
+    """
+
+    message: str
+    count: int
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.message} ({self.count:,})"
 
 
 class AnnotationFile(NamedTuple):
-    """What a file holds, and what of it had to be left out, a sentence each."""
+    """The content of a file: one annotation per video, and warnings on what was ignored."""
 
-    timelines: list[Annotation]
-    remarks: list[str]
-
-
-def segment(where: str, label: Any, start: Any, end: Any, score: Any = None) -> Segment:
-    """A checked segment, spaces around its label taken off. Raises DataError saying what is wrong with it."""
-    label = parse_name(where, label, "label")
-    start, end = seconds(where, start, "start"), seconds(where, end, "end")
-    if end < start:
-        raise DataError(f"{where}: ends at {end} s before it starts at {start} s; swap the two times")
-    return Segment(label, start, end, None if score is None else number(where, score, "score"))
+    annotations: list[Annotation]
+    warnings: list[ConversionWarning]
 
 
-def parse_name(where: str, value: Any, name: str) -> str:
-    """A label or an id without the spaces around it. Raises DataError for what is no text, or cannot be written."""
-    if not isinstance(value, str) or not value.strip():
-        raise DataError(f"{where}: {name} is {abbreviate(repr(value))}; write a name there")
-    if len(value) > MOST_LETTERS:
-        raise DataError(f"{where}: {name} {abbreviate(repr(value))} has {len(value):,} letters; shorten it")
-    if not value.isascii() and any("\ud800" <= mark <= "\udfff" for mark in value):
-        raise DataError(f"{where}: {name} {abbreviate(ascii(value))} holds half a character; write it again")
-    return value.strip()
+@dataclass(frozen=True)
+class AnnotationFormat:
+    """A file format: how to detect, read and write it, and what it can store.
+
+    Attributes:
+        name: Identifier, as in `wtal convert --to NAME`.
+        title: Name shown to users.
+        extension: File extension in lower case, with the dot.
+        read: `read(path)` returns an `AnnotationFile`; called as `read(path, fps)` if `needs_fps`.
+        write: `write(path, annotations)`; called as `write(path, annotations, fps)` if `needs_fps`.
+        detect: Whether a file has this format, by its parsed JSON or, for any other text, by its first line in
+            lower case. Not needed if no other format has this extension.
+        default_for_extension: Whether files with this extension are written in this format, although other
+            formats have the same extension.
+        single_video: A file holds one video; its name is the video id.
+        needs_fps: Times are stored as frame numbers.
+        ticks_per_second: Times are rounded to multiples of `1 / ticks_per_second` s; 0 if they are stored exactly.
+        allows_zero_length: Otherwise a segment has at least one tick or frame.
+        keeps: What is stored besides labels and times.
+        score_note: How stored scores are changed; "" if they are stored exactly.
+        requires_scores: Segments without a score are stored with a score of 1.0.
+        normalize_label: The label that is read back after a label was written.
+        normalize_id: The id that is read back after an id was written.
+        usage_hint: How to open a file in the annotation tool.
+    """
+
+    name: str
+    title: str
+    extension: str
+    read: Callable[..., AnnotationFile]
+    write: Callable[..., None]
+    detect: Callable[[Any], bool] = lambda content: False
+    default_for_extension: bool = False
+    single_video: bool = False
+    needs_fps: bool = False
+    ticks_per_second: float = 0
+    allows_zero_length: bool = True
+    keeps: frozenset[Content] = frozenset({"scores", "empty videos"})
+    score_note: str = ""
+    requires_scores: bool = False
+    normalize_label: Callable[[str], str] = str
+    normalize_id: Callable[[str], str] = str
+    usage_hint: str = ""
 
 
-def id_of_file(path: Path) -> str:
-    """The id of the one video that a file is of. Raises DataError for a name that cannot be written elsewhere."""
-    return parse_name(str(path), path.stem, "file name")
+def has_keys(*keys: str) -> Callable[[Any], bool]:
+    """A `detect` function for JSON objects with these keys."""
+    return lambda content: isinstance(content, dict) and set(keys) <= content.keys()
 
 
-def seconds(where: str, value: Any, name: str) -> float:
-    """A time in seconds. Raises DataError for what cannot be one."""
-    time = number(where, value, name)
-    if not 0 <= time <= LONGEST:
-        raise DataError(f"{where}: {name} is {time} s; use seconds from 0 to {LONGEST:.0f}")
-    return time
+def count_warnings(source: object, counts: Mapping[str, int]) -> list[ConversionWarning]:
+    """A warning for each message whose count is not 0."""
+    return [ConversionWarning(message, count, str(source)) for message, count in counts.items() if count]
 
 
-def number(where: str, value: Any, name: str) -> float:
-    """A finite number, also one written as text. Raises DataError for anything else."""
-    if type(value) is float and math.isfinite(value):  # of millions, nearly all
-        return value + 0.0  # no minus zero
-    try:
-        found = math.nan if isinstance(value, bool) or not isinstance(value, int | float | str) else float(value)
-    except (ValueError, OverflowError):
-        found = math.nan
-    if not math.isfinite(found) or (isinstance(value, str) and "_" in value):  # Python takes 1_0 for 10
-        raise DataError(f"{where}: {name} is {abbreviate(repr(value))}; use a finite number")
-    return found + 0.0
-
-
-def group_by_video(found: Iterable[tuple[str, Segment | None]]) -> list[Annotation]:
-    """Segments with the files of their videos -> one timeline a video; None is for a video that has no segment."""
-    of_file: dict[str, list[Segment]] = {}
-    for file, one in found:
-        of_file.setdefault(file, []).extend([] if one is None else [one])
-    return [Annotation(file_id(file), tuple(segments), media=media_of(file)) for file, segments in of_file.items()]
-
-
-def require_unique(ids: Sequence[str], where: str) -> None:
-    """Raise DataError where two videos have one name, so that their segments would mix."""
+def check_unique_ids(ids: Iterable[str], path: Path) -> None:
+    """Raise DataError if two videos have the same id."""
     seen: set[str] = set()
     for id in ids:
         if id in seen:
-            raise DataError(f"{where}: {abbreviate(repr(id))} is there twice; give each video its own name")
+            raise DataError(
+                f"two videos have the id {abbreviate(repr(id))}",
+                path=path,
+                hint="give each video a unique name",
+                code="duplicate-id",
+            )
         seen.add(id)
 
 
-def milliseconds(one: Segment, least: int = 0) -> tuple[int, int]:
-    """Start and end as whole milliseconds, at least so many apart."""
-    start = round(one.start * 1000)
-    return start, max(round(one.end * 1000), start + least)
+# File names
 
 
-def frames(one: Segment, fps: float) -> tuple[int, int]:
-    """First and last frame of a segment, counted from 1, both included; it has at least one."""
-    first = round(one.start * fps) + 1
-    return first, max(first, round(one.end * fps))
+def id_from_file(path: Path) -> str:
+    """The id of the video that a file of a `single_video` format annotates: its name without extension."""
+    return parse_name(Location(path), path.stem, "file name")
 
 
-def of_frames(where: str, first: Any, last: Any, fps: float) -> tuple[float, float]:
-    """Start and end in seconds of frames counted from 1, both included. Raises DataError where they are none."""
-    for name, value in (("first frame", first), ("last frame", last)):
-        if number(where, value, name) < 1:
-            raise DataError(f"{where}: {name} is {abbreviate(repr(value))}; frames are counted from 1")
-    return (float(first) - 1) / fps, float(last) / fps
+def media_id(path: str) -> str:
+    """The id of a video by its path or URL: `video_id` of the last part if that is a video file, else the last part."""
+    name = base_name(path)
+    return (video_id(name) if is_video_name(name) else name).strip() or path.strip()
 
 
-def file_id(name: str) -> str:
-    """The id of a video by the name of its file, which other tools know by another folder: see `video_id`."""
-    file = file_name(name)
-    return (video_id(file) if is_video_name(file) else file).strip() or name.strip()
-
-
-def file_name(path: str) -> str:
-    """The last part of a path or an address, as any system writes them."""
+def base_name(path: str) -> str:
+    """The last part of a URL or a path of any operating system."""
     return re.split(r"[/\\]", path.rstrip("/\\"))[-1].strip()
 
 
-def media_of(path: str) -> str:
-    """The name of a video's file; "" where it is no more than the id."""
-    name = file_name(path)
-    return "" if name == file_id(path) else name
+# Times
 
 
-def one_line(label: str) -> str:
-    """A label as a line of text can hold it."""
-    line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", lambda run: " " if run[0].isspace() else "\ufffd", label)
-    return unscored(line.strip())
+def to_milliseconds(segment: Segment, min_length: int = 0) -> tuple[int, int]:
+    """Start and end in whole milliseconds, at least `min_length` apart."""
+    start = round(segment.start * 1000)
+    return start, max(round(segment.end * 1000), start + min_length)
 
 
-def unscored(label: str) -> str:
-    """A label out of which no score is read."""
-    plain, score = without_score(label)
-    return label if score is None else f"{plain} ({label[:-1].rpartition('[')[2]})"
+def to_frames(segment: Segment, fps: float) -> tuple[int, int]:
+    """First and last frame, both inclusive, counted from 1; at least one frame."""
+    first = round(segment.start * fps) + 1
+    return first, max(first, round(segment.end * fps))
 
 
-def with_score(label: str, score: float | None) -> str:
-    """`jump [score 0.95]`, or the label alone."""
+def from_frames(location: Location, first: Any, last: Any, fps: float) -> tuple[float, float]:
+    """Start and end in seconds of the first and last frame, both inclusive, counted from 1."""
+    for field, value in (("first frame", first), ("last frame", last)):
+        if parse_number(location, value, field) < 1:
+            raise location.error(f"{field} is {abbreviate(repr(value))}", "count frames from 1")
+    return (float(first) - 1) / fps, float(last) / fps
+
+
+# Labels and scores as text
+
+
+def single_line(label: str) -> str:
+    """A label as formats store it that have one line per label."""
+    line = re.sub(
+        r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", lambda match: " " if match[0].isspace() else "\ufffd", label
+    )
+    return escape_score(line.strip())
+
+
+def append_score(label: str, score: float | None) -> str:
+    """`jump [score 0.95]`; the label alone if there is no score."""
     return label if score is None else f"{label} [score {score:.4g}]"
 
 
-def without_score(text: str) -> tuple[str, float | None]:
-    """What `with_score` wrote: label and score; text of anybody else is a label."""
-    label, _, said = text.strip().removesuffix("]").rpartition("[score ")
+def split_score(text: str) -> tuple[str, float | None]:
+    """Label and score of a text that `append_score` wrote; of any other text, the text and None."""
+    label, _, number = text.strip().removesuffix("]").rpartition("[score ")
     try:
-        score = float(said) if text.rstrip().endswith("]") else math.nan
+        score = float(number) if text.rstrip().endswith("]") else math.nan
     except ValueError:
         score = math.nan
     return (label.rstrip(), score) if label.strip() and math.isfinite(score) else (text, None)
 
 
-def parse_object(value: Any, where: str, keys: Sequence[str] = ()) -> dict[str, Any]:
-    """A JSON object that has these keys. Raises DataError naming the first that it lacks."""
-    if not isinstance(value, dict):
-        raise DataError(f"{where}: is {_seen(value)} where an object should be; export the file again")
-    for key in keys:
-        if key not in value:
-            raise DataError(f'{where}: has no "{key}"; export the file again')
-    return value
-
-
-def parse_list(value: Any, where: str) -> list[Any]:
-    """A JSON list. Raises DataError for anything else."""
-    if not isinstance(value, list):
-        raise DataError(f"{where}: is {_seen(value)} where a list should be; export the file again")
-    return value
-
-
-def _seen(value: Any) -> str:
-    return "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else abbreviate(repr(value))
+def escape_score(label: str) -> str:
+    """The label, changed if `split_score` would find a score in it."""
+    plain, score = split_score(label)
+    return label if score is None else f"{plain} ({label[:-1].rpartition('[')[2]})"

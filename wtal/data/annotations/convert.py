@@ -1,217 +1,263 @@
-"""From one format of timelines to another: recognise, read, say what is lost, write.
-
-FROM: What a format cannot hold of some timelines, in a sentence each: nothing is lost in silence.
-"""
+"""Conversion of annotation files from one format to another, with warnings on what the new format cannot store."""
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.io import atomic_write_dir
-from wtal.data.annotations.base import Annotation, AnnotationFile, Segment, require_unique
-from wtal.data.annotations.registry import (
-    FORMATS,
-    OWN_ENDINGS,
-    Format,
-    detect_format,
-    find_format,
-    format_for_output,
+from wtal.data.annotations.base import (
+    Annotation,
+    AnnotationFile,
+    AnnotationFormat,
+    Content,
+    ConversionWarning,
+    check_unique_ids,
+    count_warnings,
 )
+from wtal.data.annotations.registry import FORMATS, detect_format, find_format, format_for_output
 from wtal.data.features import is_file_name
 from wtal.data.problems import abbreviate
 
-FORMULA = re.compile(r"[=+\-@\t]")
-
-
-class ConversionWarning(NamedTuple):
-    """What is lost, in a sentence, and of how many videos, segments or names."""
-
-    what: str
-    many: int
-
-
-def conversion_warnings(
-    known: Format, timelines: Sequence[Annotation], fps: float | None = None
-) -> list[ConversionWarning]:
-    """Each thing that is not read back from this format as it was, or is run by a spreadsheet."""
-    segments = [one for timeline in timelines for one in timeline.segments]
-    found = [*_of_videos(known, timelines), *_of_scores(known, segments), *_of_times(known, segments, fps)]
-    words = {one.label for one in segments} | {tag for timeline in timelines for tag in timeline.tags}
-    if changed := sum(known.text(word) != word for word in words):
-        found.append(
-            ConversionWarning("labels with line breaks or other marks that it cannot hold are changed", changed)
-        )
-    names = words | {timeline.id for timeline in timelines}
-    if known.ending == ".csv" and (formulas := sum(FORMULA.match(name) is not None for name in names)):
-        found.append(ConversionWarning("a spreadsheet takes names that begin with =, +, - or @ for formulas", formulas))
-    return found
-
-
-def _of_videos(known: Format, timelines: Sequence[Annotation]) -> Iterator[ConversionWarning]:
-    kinds: tuple[tuple[str, str, Callable[[Annotation], bool]], ...] = (
-        ("empty videos", "videos without segments are left out", lambda t: not t.segments),
-        ("durations", "lengths of videos are left out", lambda t: t.duration is not None),
-        ("subsets", "subsets of videos are left out", lambda t: bool(t.subset)),
-        ("tags", "labels without times are left out, of some videos", lambda t: bool(t.tags)),
-    )
-    for name, sentence, has in kinds:
-        many = sum(map(has, timelines))
-        if many and name not in known.holds:
-            yield ConversionWarning(sentence, many)
-    changed = [(timeline.id, new) for timeline in timelines if (new := known.id(timeline.id)) != timeline.id]
-    if changed:
-        old, new = changed[0]
-        said = f"names of videos are read back otherwise, {abbreviate(repr(old))} as {abbreviate(repr(new))}"
-        yield ConversionWarning(said, len(changed))
-
-
-def _of_scores(known: Format, segments: Sequence[Segment]) -> Iterator[ConversionWarning]:
-    scored = sum(one.score is not None for one in segments)
-    if scored and known.scores:
-        yield ConversionWarning(f"scores are {known.scores}", scored)
-    if scored < len(segments) and known.name == "results":
-        yield ConversionWarning("segments without a score get 1.0, as each must have one", len(segments) - scored)
-
-
-def _of_times(known: Format, segments: Sequence[Segment], fps: float | None) -> Iterator[ConversionWarning]:
-    each = fps if known.frames and fps else known.per_second
-    if not each:
-        return
-    rounded = [(one, round(one.start * each), round(one.end * each)) for one in segments]
-    off = sum(abs(a / each - one.start) > 1e-9 or abs(b / each - one.end) > 1e-9 for one, a, b in rounded)
-    if off:
-        yield ConversionWarning(f"times are rounded to {'frames' if known.frames else 'steps'} of 1/{each:.9g} s", off)
-    if points := sum(a == b for _, a, b in rounded) if known.no_points else 0:
-        yield ConversionWarning(f"nothing is shorter than 1/{each:.9g} s, and what was is that long", points)
-
-
-FASTEST = 1_000_000  # frames a second
+MAX_FPS = 1_000_000
+FORMULA_START = re.compile(r"[=+\-@\t]")  # what spreadsheets take as the start of a formula
 
 
 @dataclass(frozen=True)
-class ConvertedAnnotations:
-    """What was read and written: the two formats, how much, and what was lost on the way, a sentence each."""
+class ConversionResult:
+    """Summary of a conversion.
 
-    source: str
-    made: str
+    Attributes:
+        source_format: Name of the format that was read.
+        target_format: Name of the format that was written.
+        videos: Number of videos.
+        segments: Number of segments.
+        warnings: What was ignored, lost or changed.
+    """
+
+    source_format: str
+    target_format: str
     videos: int
     segments: int
-    remarks: tuple[str, ...]
+    warnings: tuple[ConversionWarning, ...]
 
 
 def convert_annotations(
-    source: Path, out: Path, to: str = "", of: str = "", video: str = "", fps: float | None = None
-) -> ConvertedAnnotations:
-    """Write the timelines of `source` to `out`; `to` and `of` name the formats where the places do not say them.
+    source: Path,
+    out: Path,
+    *,
+    source_format: str = "",
+    target_format: str = "",
+    video_id: str = "",
+    fps: float | None = None,
+) -> ConversionResult:
+    """Convert annotations from one format to another.
 
-    A format that holds one video a file is written as a folder of files, unless `out` is called as such a file;
-    `video` takes one of them. `fps` is for formats that count frames. Raises DataError and ConfigError.
+    Args:
+        source: A file, or a folder with files of one format.
+        out: The file to write; for a format with one video per file also a folder. It must not exist.
+        source_format: Name of the format of `source`; detected if it is "".
+        target_format: Name of the format of `out`; taken from its extension if it is "".
+        video_id: The only video to convert; all if it is "".
+        fps: Frames per second, for formats that store frame numbers.
+
+    Raises:
+        ConfigError: If a format is unknown or ambiguous, or `fps` is missing, unused or out of range.
+        DataError: If `source` cannot be read or `out` cannot be written.
     """
-    made = find_format(to) if to else format_for_output(out)
-    found, was = read_annotations(source, of, fps)
-    timelines = _chosen(found.timelines, video, source)
-    if fps is not None and not (made.frames or was.frames):
-        raise ConfigError(f"neither {was.name} nor {made.name} counts frames; leave out --fps")
-    if made.frames:
-        _require_rate(made, fps)
-    _require_place(out, source)
-    lost = [f"{made.name}: {what} ({many:,})" for what, many in conversion_warnings(made, timelines, fps)]
-    remarks = [*found.remarks, *lost]
-    require_unique([made.id(timeline.id) for timeline in timelines], f"{source} as {made.name}")
-    if made.one_video and out.suffix.lower() not in {known.ending for known in FORMATS}:
-        atomic_write_dir(out, partial(_write_each, made, timelines))
+    target = find_format(target_format) if target_format else format_for_output(out)
+    file, origin = read_annotations(source, source_format, fps)
+    annotations = _select_video(file.annotations, video_id, source)
+    if fps is not None and not (target.needs_fps or origin.needs_fps):
+        raise ConfigError(
+            f"neither {origin.name} nor {target.name} stores frame numbers", hint="omit --fps", code="unused-option"
+        )
+    if target.needs_fps:
+        _require_fps(target, fps)
+    _check_output(out, source)
+    warnings = [*file.warnings, *conversion_warnings(target, annotations, fps)]
+    check_unique_ids((target.normalize_id(annotation.id) for annotation in annotations), source)
+    if target.single_video and out.suffix.lower() not in {format.extension for format in FORMATS.values()}:
+        atomic_write_dir(out, partial(_write_folder, target, annotations, fps))
     else:
-        remarks += _require_one(made, timelines, source, out)
-        write_annotations(made, out, timelines, fps)
-    return ConvertedAnnotations(
-        was.name, made.name, len(timelines), sum(len(t.segments) for t in timelines), tuple(remarks)
-    )
+        if target.single_video:
+            _check_single_video(target, annotations, source)
+            name_differs = {f"the video id is read back as {abbreviate(out.stem)}": int(annotations[0].id != out.stem)}
+            warnings += count_warnings(target.name, name_differs)
+        write_annotations(target, out, annotations, fps)
+    segments = sum(len(annotation.segments) for annotation in annotations)
+    return ConversionResult(origin.name, target.name, len(annotations), segments, tuple(warnings))
 
 
-def read_annotations(source: Path, of: str = "", fps: float | None = None) -> tuple[AnnotationFile, Format]:
-    """The timelines of a file, or of a folder of files of one format, and that format.
+def read_annotations(
+    source: Path, format: str = "", fps: float | None = None
+) -> tuple[AnnotationFile, AnnotationFormat]:
+    """Read a file, or a folder with files of one format.
 
-    Raises DataError naming file and line, and where it cannot be told what the files are.
+    Args:
+        source: The file or folder.
+        format: Name of the format; detected if it is "".
+        fps: Frames per second, for formats that store frame numbers.
+
+    Returns:
+        The content of all files, and their format.
+
+    Raises:
+        ConfigError: If the format is unknown, or `fps` is missing.
+        DataError: If a file cannot be read, its format cannot be detected, or a video appears twice.
     """
-    files = _files(source, of) if source.is_dir() else [source]
-    formats = {find_format(of) if of else detect_format(path) for path in files}
-    if len(formats) > 1:
-        names = ", ".join(sorted(known.name for known in formats))
-        raise DataError(f"{source}: holds timelines of several formats; say which with --from, one of {names}")
-    (known,) = formats
-    reads = [_read(known, path, fps) for path in files]
-    timelines = [timeline for read in reads for timeline in read.timelines]
-    require_unique([timeline.id for timeline in timelines], str(source))
-    return AnnotationFile(timelines, [remark for read in reads for remark in read.remarks]), known
+    paths = _find_files(source, format) if source.is_dir() else [source]
+    formats = {path: find_format(format) if format else detect_format(path) for path in paths}
+    names = sorted({format.name for format in formats.values()})
+    if len(names) > 1:
+        raise DataError(
+            "the folder has files of several annotation formats",
+            path=source,
+            hint=f"choose one with --from, {' or '.join(names)}",
+            code="ambiguous-format",
+        )
+    file_format = formats[paths[0]]
+    fps_argument = [_require_fps(file_format, fps)] if file_format.needs_fps else []
+    files = [file_format.read(path, *fps_argument) for path in paths]
+    annotations = [annotation for file in files for annotation in file.annotations]
+    check_unique_ids((annotation.id for annotation in annotations), source)
+    return AnnotationFile(annotations, [warning for file in files for warning in file.warnings]), file_format
 
 
-def _files(folder: Path, of: str) -> list[Path]:
-    endings = [find_format(of).ending] if of else list(OWN_ENDINGS)
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in endings and path.is_file())
-    if not found:
-        raise DataError(f"{folder}: has no file ending in {' or '.join(endings)}; name the file of a timeline")
-    return found
+def write_annotations(
+    format: AnnotationFormat, path: Path, annotations: Sequence[Annotation], fps: float | None = None
+) -> None:
+    """Write one file.
+
+    Args:
+        format: The format to write.
+        path: The file.
+        annotations: One annotation per video; exactly one if `format.single_video`.
+        fps: Frames per second; required if `format.needs_fps`.
+    """
+    format.write(path, annotations, *([_require_fps(format, fps)] if format.needs_fps else []))
 
 
-def _read(known: Format, path: Path, fps: float | None) -> AnnotationFile:
-    if not known.frames:
-        return known.read(path)
-    return known.read(path, _require_rate(known, fps))
+def conversion_warnings(
+    format: AnnotationFormat, annotations: Sequence[Annotation], fps: float | None = None
+) -> list[ConversionWarning]:
+    """What a file of this format loses or changes, compared with these annotations.
+
+    Args:
+        format: The format to write.
+        annotations: What is to be written.
+        fps: Frames per second, for formats that store frame numbers.
+    """
+    segments = [segment for annotation in annotations for segment in annotation.segments]
+    labels = {segment.label for segment in segments} | {tag for annotation in annotations for tag in annotation.tags}
+    counts: dict[str, int] = {}
+
+    content: dict[Content, tuple[str, int]] = {
+        "empty videos": ("videos without segments are removed", sum(not a.segments for a in annotations)),
+        "durations": ("video durations are removed", sum(a.duration is not None for a in annotations)),
+        "subsets": ("video subsets are removed", sum(bool(a.subset) for a in annotations)),
+        "tags": ("tags of videos are removed", sum(bool(a.tags) for a in annotations)),
+        "scores": ("scores are removed", sum(s.score is not None for s in segments)),
+    }
+    counts.update(message_and_count for kind, message_and_count in content.items() if kind not in format.keeps)
+    if format.score_note:
+        counts[format.score_note] = content["scores"][1]
+    if format.requires_scores:
+        counts["segments without a score get the score 1.0"] = sum(s.score is None for s in segments)
+
+    renamed = [annotation.id for annotation in annotations if format.normalize_id(annotation.id) != annotation.id]
+    if renamed:
+        old, new = (abbreviate(repr(id)) for id in (renamed[0], format.normalize_id(renamed[0])))
+        counts[f"video ids are changed, such as {old} to {new}"] = len(renamed)
+
+    ticks_per_second = fps if format.needs_fps else format.ticks_per_second
+    if ticks_per_second:
+        ticks = [(round(s.start * ticks_per_second), round(s.end * ticks_per_second)) for s in segments]
+        unit = f"{'frames' if format.needs_fps else 'multiples'} of 1/{ticks_per_second:.9g} s"
+        counts[f"times are rounded to {unit}"] = sum(
+            abs(start / ticks_per_second - segment.start) > 1e-9 or abs(end / ticks_per_second - segment.end) > 1e-9
+            for segment, (start, end) in zip(segments, ticks, strict=True)
+        )
+        if not format.allows_zero_length:
+            zero_length = sum(start == end for start, end in ticks)
+            counts[f"shorter segments are extended to 1/{ticks_per_second:.9g} s"] = zero_length
+
+    changed = sum(format.normalize_label(label) != label for label in labels)
+    counts["labels with line breaks or other unsupported characters are changed"] = changed
+    if format.extension == ".csv":
+        names = labels | {annotation.id for annotation in annotations}
+        formulas = sum(FORMULA_START.match(name) is not None for name in names)
+        counts["spreadsheets read names that begin with =, +, - or @ as formulas"] = formulas
+    return count_warnings(format.name, counts)
 
 
-def write_annotations(known: Format, path: Path, timelines: Sequence[Annotation], fps: float | None) -> None:
-    known.write(path, timelines, fps) if known.frames else known.write(path, timelines)
+def _find_files(folder: Path, format: str) -> list[Path]:
+    """The files of a folder with the extension of a format, or of any format with one video per file."""
+    formats = [find_format(format)] if format else [known for known in FORMATS.values() if known.single_video]
+    extensions = [format.extension for format in formats]
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in extensions and path.is_file())
+    if not paths:
+        raise DataError(
+            f"the folder has no {' or '.join(extensions)} file",
+            path=folder,
+            hint="name an annotation file",
+            code="no-files",
+        )
+    return paths
 
 
-def _write_each(known: Format, timelines: Sequence[Annotation], folder: Path) -> None:
-    for timeline in timelines:
-        if not is_file_name(timeline.id):
-            said = abbreviate(repr(timeline.id))
-            raise DataError(f"{said}: cannot be the name of a file; take it with --video, and name the file")
-        known.write(folder / f"{timeline.id}{known.ending}", [timeline])
+def _write_folder(
+    format: AnnotationFormat, annotations: Sequence[Annotation], fps: float | None, folder: Path
+) -> None:
+    for annotation in annotations:
+        if not is_file_name(annotation.id):
+            raise DataError(
+                f"the video id {abbreviate(repr(annotation.id))} is not a valid file name",
+                hint="select the video with --video and name the file to write",
+                code="invalid-file-name",
+            )
+        write_annotations(format, folder / f"{annotation.id}{format.extension}", [annotation], fps)
 
 
-def _chosen(timelines: list[Annotation], video: str, source: Path) -> list[Annotation]:
-    chosen = [timeline for timeline in timelines if not video or timeline.id == video]
-    if chosen:
-        return chosen
-    if not timelines:
-        raise DataError(f"{source}: has no video")
-    some = ", ".join(abbreviate(timeline.id) for timeline in timelines[:5])
-    raise DataError(f"{source}: has no video {abbreviate(repr(video))}; it has {some}")
+def _select_video(annotations: list[Annotation], video_id: str, source: Path) -> list[Annotation]:
+    if not annotations:
+        raise DataError("the file has no videos", path=source, code="no-videos")
+    selected = [annotation for annotation in annotations if not video_id or annotation.id == video_id]
+    if not selected:
+        examples = ", ".join(abbreviate(annotation.id) for annotation in annotations[:5])
+        raise DataError(
+            f"no video with id {abbreviate(repr(video_id))}",
+            path=source,
+            hint=f"the ids begin with {examples}" if len(annotations) > 5 else f"the ids are {examples}",
+            code="unknown-video",
+        )
+    return selected
 
 
-def _require_rate(known: Format, fps: float | None) -> float:
-    if fps is None or not 0 < fps <= FASTEST:
-        raise ConfigError(f"{known.name} counts frames; say how many there are in a second, as --fps 25")
+def _require_fps(format: AnnotationFormat, fps: float | None) -> float:
+    if fps is None or not 0 < fps <= MAX_FPS:
+        message = f"{format.name} stores frame numbers and needs the frames per second"
+        raise ConfigError(message, hint="add an option such as --fps 25", code="invalid-fps")
     return fps
 
 
-def _require_place(out: Path, source: Path) -> None:
-    place = os.path.realpath(out)
-    if place == os.path.realpath(source):
-        raise DataError(f"{out}: is the source itself; name another place to write to")
-    if place == os.path.realpath("."):
-        raise DataError(f"{out}: is the folder that you are in; name one in it to write to")
+def _check_output(out: Path, source: Path) -> None:
+    real_out = os.path.realpath(out)
+    if real_out in (os.path.realpath(source), os.path.realpath(".")):
+        message = "the output is the current folder" if real_out == os.path.realpath(".") else "the output is the input"
+        raise DataError(message, path=out, hint="choose another output path", code="output-is-input")
     if out.is_symlink() or out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise DataError(f"{out}: is there already; name another place to write to")
+        raise DataError("the output exists already", path=out, hint="choose another path", code="already-exists")
 
 
-def _require_one(known: Format, timelines: Sequence[Annotation], source: Path, out: Path) -> list[str]:
-    """Where one file is for one video, that there is no more; a remark where it is not named after it."""
-    if not known.one_video:
-        return []
-    if len(timelines) > 1:
+def _check_single_video(format: AnnotationFormat, annotations: Sequence[Annotation], source: Path) -> None:
+    if len(annotations) > 1:
         raise DataError(
-            f"{source}: holds {len(timelines)} videos, and a file of {known.name} one; take one with --video, "
-            f"or name a folder and --to {known.name}"
+            f"holds {len(annotations)} videos, but a {format.name} file holds one",
+            path=source,
+            hint=f"select one with --video, or name an output folder and --to {format.name}",
+            code="several-videos",
         )
-    id = timelines[0].id
-    if out.stem == id:
-        return []
-    return [f"{known.name}: the video is not named; read back it is {out.stem}, not {abbreviate(id)}"]

@@ -1,4 +1,4 @@
-"""ELAN (.eaf): a tier a label, a tier below it for its scores; milliseconds, one video a file."""
+"""ELAN documents (.eaf): a tier per label, a dependent tier for its scores; milliseconds, one video per file."""
 
 import re
 from collections import Counter
@@ -12,160 +12,201 @@ from xml.parsers import expat
 
 from wtal.core.errors import DataError, short_message
 from wtal.core.io import atomic_write
+from wtal.core.structures import Segment
 from wtal.data.annotations.base import (
     Annotation,
     AnnotationFile,
-    Segment,
-    id_of_file,
-    media_of,
-    milliseconds,
-    one_line,
-    segment,
+    AnnotationFormat,
+    count_warnings,
+    id_from_file,
+    single_line,
+    to_milliseconds,
 )
+from wtal.data.parsing import Location, parse_segment
 from wtal.data.problems import abbreviate
 
 if TYPE_CHECKING:
     from pympi.Elan import Eaf
 
-MOST = 100_000_000  # bytes; a day of densely annotated video has a hundredth of it
-SCORE = "score"  # the linguistic type of the tiers that hold one
-IDS = ("TIER_ID", "ANNOTATION_ID", "TIME_SLOT_ID")
-NO_XML = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+MAX_FILE_BYTES = 100_000_000  # a densely annotated day of video needs about 1 % of it
+SCORE_TYPE = "score"  # linguistic type of the tiers that hold scores
+ID_ATTRIBUTES = ("TIER_ID", "ANNOTATION_ID", "TIME_SLOT_ID")
+INVALID_XML_CHARACTER = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def read(path: Path) -> AnnotationFile:
-    """The annotations of all tiers that have times; one without text is called as its tier.
+    """Read the time-aligned annotations of all tiers; an annotation without text is labelled with its tier.
 
-    Raises DataError where the file is not XML, declares entities, has an id twice, or is not what ELAN writes.
+    Raises:
+        DataError: If the file is not XML, has a DOCTYPE, has an id twice, or is not an ELAN document.
     """
-    _require_sound_xml(path)
+    _validate_xml(path)
     from pympi.Elan import Eaf
 
     try:
-        return _read(path, Eaf(str(path.absolute()), suppress_version_warning=True))
+        return _read_document(path, Eaf(str(path.absolute()), suppress_version_warning=True))
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise DataError(
-            f"{path}: not a file as ELAN writes it ({short_message(error)}); save it in ELAN again"
+            f"not an ELAN document ({short_message(error)})",
+            path=path,
+            hint="save it in ELAN again",
+            code="invalid-elan",
         ) from error
 
 
-def write(path: Path, timelines: Sequence[Annotation]) -> None:
-    """One timeline. Annotations of a tier never overlap, so a label that does has several tiers."""
+def write(path: Path, annotations: Sequence[Annotation]) -> None:
+    """Write the annotation of one video; a label with overlapping segments gets several tiers."""
     from pympi.Elan import to_eaf
 
-    (timeline,) = timelines
-    document = _document(sorted(timeline.segments, key=_edges))
-    if timeline.media:
-        place, kind = f"./{label(timeline.media).replace('%', '%25')}", guess_type(timeline.media)[0]
-        document.add_linked_file(place, place, kind or "unknown")
+    (annotation,) = annotations
+    document = _create_document(sorted(annotation.segments, key=_interval))
+    if annotation.file_name:
+        url = f"./{_xml_text(annotation.file_name).replace('%', '%25')}"
+        document.add_linked_file(url, url, guess_type(annotation.file_name)[0] or "unknown")
     atomic_write(path, lambda part: to_eaf(str(part.absolute()), document))
 
 
-def label(text: str) -> str:
-    """A label as XML can hold it."""
-    return NO_XML.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+def _xml_text(text: str) -> str:
+    """Text as XML stores it."""
+    return INVALID_XML_CHARACTER.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def _require_sound_xml(path: Path) -> None:
-    """No entities: a few of them, one within the other, fill any memory. No id twice: pympi keeps only the last."""
+def _validate_xml(path: Path) -> None:
+    """Reject what pympi would read wrongly or without limit.
+
+    A DOCTYPE can declare nested entities that expand to any size. Of two elements with one id, pympi keeps the last.
+    """
     seen: set[tuple[str, str]] = set()
 
-    def look(_: str, about: dict[str, str]) -> None:
-        for name in IDS:
-            if name not in about:
+    def check_ids(_: str, attributes: dict[str, str]) -> None:
+        for name in ID_ATTRIBUTES:
+            if name not in attributes:
                 continue
-            if (name, about[name]) in seen:
-                where = f"{path}, line {parser.CurrentLineNumber}"
-                raise DataError(f"{where}: {name} {abbreviate(repr(about[name]))} is there twice; give each its own")
-            seen.add((name, about[name]))
+            if (name, attributes[name]) in seen:
+                raise Location(path, f"line {parser.CurrentLineNumber}").error(
+                    f"{name} {abbreviate(repr(attributes[name]))} appears twice", "make it unique", "duplicate-id"
+                )
+            seen.add((name, attributes[name]))
 
-    def refuse(*declared: object) -> None:
-        raise DataError(f"{path}: has a DOCTYPE, which ELAN never writes; save it in ELAN again")
+    def reject_doctype(*_: object) -> None:
+        raise DataError(
+            "has a DOCTYPE, which ELAN never writes", path=path, hint="save it in ELAN again", code="xml-doctype"
+        )
 
     try:
-        data = path.read_bytes() if path.stat().st_size <= MOST else None
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise DataError(
+                f"larger than {MAX_FILE_BYTES // 1_000_000} MB",
+                path=path,
+                hint="split it in ELAN",
+                code="file-too-large",
+            )
+        data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-    if data is None:
-        raise DataError(f"{path}: is larger than {MOST // 1_000_000} MB; split it in ELAN")
+        code = "file-not-found" if isinstance(error, FileNotFoundError) else "unreadable-file"
+        raise DataError((error.strerror or str(error)).lower(), path=path, code=code) from error
     parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler = look
+    parser.StartDoctypeDeclHandler = reject_doctype
+    parser.StartElementHandler = check_ids
     try:
         parser.Parse(data, True)
     except expat.ExpatError as error:
-        why = expat.ErrorString(error.code)
-        raise DataError(f"{path}, line {error.lineno}: not XML ({why}); the file may be cut off") from error
+        raise Location(path, f"line {error.lineno}").error(
+            f"invalid XML ({expat.ErrorString(error.code)})", "the file may be truncated", "invalid-xml"
+        ) from error
     except (LookupError, ValueError) as error:
-        raise DataError(f"{path}: in an encoding that cannot be read ({error}); save it as UTF-8") from error
+        raise DataError(
+            f"unsupported encoding ({error})", path=path, hint="save it as UTF-8", code="invalid-encoding"
+        ) from error
 
 
-def _read(path: Path, document: "Eaf") -> AnnotationFile:
-    tiers = [(name, aligned, refs, about) for name, (aligned, refs, about, _) in document.tiers.items()]
-    scoring = [refs for _, _, refs, about in tiers if about.get("LINGUISTIC_TYPE_REF") == SCORE]
-    scores = {made[0]: made[1] for refs in scoring for made in refs.values()}
-    others = sum(len(refs) for _, _, refs, _ in tiers) - len(scores)
-    found, untimed = [], 0
-    for name, aligned, _, _ in tiers:
-        for id, (first, last, text, _) in aligned.items():
-            start, end = document.timeslots[first], document.timeslots[last]
+def _read_document(path: Path, document: "Eaf") -> AnnotationFile:
+    tiers = document.tiers.items()  # name: (aligned annotations, reference annotations, attributes, ordinal)
+    score_tiers = [refs for _, (_, refs, attributes, _) in tiers if attributes.get("LINGUISTIC_TYPE_REF") == SCORE_TYPE]
+    scores = {parent: value for refs in score_tiers for parent, value, *_ in refs.values()}
+    other_references = sum(len(refs) for _, (_, refs, _, _) in tiers) - len(scores)
+    segments, untimed = [], 0
+    for tier, (aligned, _, _, _) in tiers:
+        for id, (start_slot, end_slot, text, _) in aligned.items():
+            start, end = document.timeslots[start_slot], document.timeslots[end_slot]
             if start is None or end is None:
                 untimed += 1
                 continue
-            where = f"{path}, tier {abbreviate(name)}, {abbreviate(id)}"
-            found.append(segment(where, text.strip() or name, start / 1000, end / 1000, scores.get(id)))
-    said = ((untimed, "annotations have no times of their own"), (others, "annotations of other annotations"))
-    remarks = [f"{path}: {many} {what}, they are left out" for many, what in said if many]
-    media = media_of(unquote(next((one.get("MEDIA_URL", "") for one in document.media_descriptors), "")))
-    return AnnotationFile([Annotation(id_of_file(path), tuple(sorted(found, key=_edges)), media=media)], remarks)
+            location = Location(path).child(f"tier {tier}").child(id)
+            segments.append(parse_segment(location, text.strip() or tier, start / 1000, end / 1000, scores.get(id)))
+    media_url = next((media.get("MEDIA_URL", "") for media in document.media_descriptors), "")
+    annotation = Annotation.from_media(unquote(media_url), sorted(segments, key=_interval), id=id_from_file(path))
+    warnings = {
+        "annotations without times of their own are ignored": untimed,
+        "annotations of other annotations are ignored": other_references,
+    }
+    return AnnotationFile([annotation], count_warnings(path, warnings))
 
 
-def _document(segments: Sequence[Segment]) -> "Eaf":
-    """Segments in order of time -> a document with time slots in order of time, as ELAN wants them."""
+def _create_document(segments: Sequence[Segment]) -> "Eaf":
+    """A document of segments that are sorted by time. Its time slots are sorted by time, as ELAN requires."""
     from pympi.Elan import Eaf
 
     document = Eaf(author="wtal")
-    document.add_linguistic_type(SCORE, "Symbolic_Association", timealignable=False)
+    document.add_linguistic_type(SCORE_TYPE, "Symbolic_Association", timealignable=False)
     if segments:
         document.remove_tier("default")
-    edges = sorted((time, n, side) for n, one in enumerate(segments) for side, time in enumerate(_edges(one)))
-    slots = {(n, side): document.generate_ts_id(time) for time, n, side in edges}
-    tiers: dict[tuple[str, int], str] = {}
-    below: dict[str, str] = {}
-    taken = Counter[str]()
-    for n, (one, lane) in enumerate(zip(segments, _lanes(segments), strict=True)):
-        tier = tiers.get((one.label, lane)) or _new_tier(document, NO_XML.sub("\ufffd", one_line(one.label)), taken)
-        tiers[one.label, lane] = tier
+    times = sorted((time, n, side) for n, segment in enumerate(segments) for side, time in enumerate(_interval(segment)))
+    slots = {(n, side): document.generate_ts_id(time) for time, n, side in times}
+    tiers: dict[tuple[str, int], str] = {}  # by label and lane
+    score_tiers: dict[str, str] = {}  # by tier
+    name_counts = Counter[str]()
+    for n, (segment, lane) in enumerate(zip(segments, _assign_lanes(segments), strict=True)):
+        if (segment.label, lane) not in tiers:
+            name = INVALID_XML_CHARACTER.sub("\ufffd", single_line(segment.label))
+            tiers[segment.label, lane] = _add_tier(document, name, name_counts)
+        tier = tiers[segment.label, lane]
         id = document.generate_annotation_id()
-        document.tiers[tier][0][id] = (slots[n, 0], slots[n, 1], label(one.label), None)
-        if one.score is not None:
-            if tier not in below:
-                below[tier] = _new_tier(document, f"{tier} {SCORE}", taken, tier)
-            document.tiers[below[tier]][1][document.generate_annotation_id()] = (id, repr(one.score), None, None)
+        document.tiers[tier][0][id] = (slots[n, 0], slots[n, 1], _xml_text(segment.label), None)
+        if segment.score is not None:
+            if tier not in score_tiers:
+                score_tiers[tier] = _add_tier(document, f"{tier} {SCORE_TYPE}", name_counts, parent=tier)
+            score_id = document.generate_annotation_id()
+            document.tiers[score_tiers[tier]][1][score_id] = (id, repr(segment.score), None, None)
     return document
 
 
-def _new_tier(document: "Eaf", name: str, taken: Counter[str], parent: str | None = None) -> str:
-    """Add a tier under this name, or with the next number behind it; `taken` counts how often names were."""
-    free = name
-    while free in document.tiers:
-        taken[name] += 1
-        free = f"{name} {taken[name] + 1}"
-    document.add_tier(free, SCORE if parent else "default-lt", parent)
-    return free
+def _add_tier(document: "Eaf", name: str, name_counts: Counter[str], parent: str | None = None) -> str:
+    """Add a tier with this name, numbered if it is in use. `name_counts` avoids counting from 1 every time."""
+    unique_name = name
+    while unique_name in document.tiers:
+        name_counts[name] += 1
+        unique_name = f"{name} {name_counts[name] + 1}"
+    document.add_tier(unique_name, SCORE_TYPE if parent else "default-lt", parent)
+    return unique_name
 
 
-def _lanes(segments: Sequence[Segment]) -> Iterator[int]:
-    """For each segment the first of its label's lanes that is free by then."""
-    ends: dict[str, list[tuple[int, int]]] = {}
-    for one in segments:
-        start, end = _edges(one)
-        lanes = ends.setdefault(one.label, [])
+def _assign_lanes(segments: Sequence[Segment]) -> Iterator[int]:
+    """For each segment, the number of a tier of its label in which it overlaps no earlier segment."""
+    lanes_by_label: dict[str, list[tuple[int, int]]] = {}  # heaps of (end of the last segment, lane)
+    for segment in segments:
+        start, end = _interval(segment)
+        lanes = lanes_by_label.setdefault(segment.label, [])
         lane = heappop(lanes)[1] if lanes and lanes[0][0] <= start else len(lanes)
         heappush(lanes, (end, lane))
         yield lane
 
 
-def _edges(one: Segment) -> tuple[int, int]:
-    """Milliseconds; ELAN knows no annotation without length."""
-    return milliseconds(one, least=1)
+def _interval(segment: Segment) -> tuple[int, int]:
+    """Start and end in milliseconds; ELAN has no annotations of zero length."""
+    return to_milliseconds(segment, min_length=1)
+
+
+FORMAT = AnnotationFormat(
+    name="elan",
+    title="ELAN",
+    extension=".eaf",
+    read=read,
+    write=write,
+    detect=lambda content: str(content).startswith("<?xml"),
+    single_video=True,
+    ticks_per_second=1000,
+    allows_zero_length=False,
+    normalize_label=_xml_text,
+    usage_hint="Put it into the folder of the video and open it in ELAN.",
+)

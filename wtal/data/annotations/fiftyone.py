@@ -1,4 +1,4 @@
-"""FiftyOne: the labels.json of temporal detections, in frames counted from 1, first and last included."""
+"""FiftyOne temporal detections (labels.json): frames counted from 1, first and last inclusive."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,69 +6,83 @@ from typing import Any
 
 from wtal.core.errors import DataError
 from wtal.core.io import write_json
+from wtal.core.structures import Segment
 from wtal.data.annotations.base import (
     Annotation,
     AnnotationFile,
-    Segment,
-    frames,
-    of_frames,
-    parse_list,
-    parse_name,
-    parse_object,
-    segment,
+    AnnotationFormat,
+    count_warnings,
+    from_frames,
+    has_keys,
+    to_frames,
 )
 from wtal.data.layouts.activitynet import load_json
+from wtal.data.parsing import Location, parse_list, parse_name, parse_object, parse_segment
 from wtal.data.problems import abbreviate
 
 
 def read(path: Path, fps: float) -> AnnotationFile:
-    """The detections of each video. Raises DataError with the detection that is at fault."""
-    value, repeated = load_json(path)
-    if repeated:
-        raise DataError(f'{path}: "{repeated[0]}" appears twice, one would be lost; join the two entries')
-    labels = parse_object(parse_object(value, str(path), ["labels"])["labels"], f"{path}, labels")
-    classes = value.get("classes")
-    found, attributes = [], 0
-    for id, detections in labels.items():
-        where = f"{path}, {abbreviate(id)}"
-        listed = [
-            parse_object(detection, f"{where}, detection {number}", ["label"])
-            for number, detection in enumerate(parse_list([] if detections is None else detections, where), start=1)
-        ]
-        attributes += sum(bool(detection.get("attributes")) for detection in listed)
-        segments = tuple(
-            _segment(detection, f"{where}, detection {number}", classes, fps)
-            for number, detection in enumerate(listed, start=1)
+    """Read the detections of each video. Raises DataError with the invalid detection."""
+    value, duplicate_keys = load_json(path)
+    if duplicate_keys:
+        raise DataError(
+            f"the key {abbreviate(repr(duplicate_keys[0]))} appears twice",
+            path=path,
+            hint="merge the two entries",
+            code="duplicate-key",
         )
-        found.append(Annotation(parse_name(str(path), id, "id"), segments))
-    return AnnotationFile(
-        found, [f"{path}: the attributes of {attributes} detections are left out"] if attributes else []
-    )
+    file = Location(path)
+    value = parse_object(file, value, ["labels"])
+    classes = None if value.get("classes") is None else parse_list(file.child("classes"), value["classes"])
+    annotations, with_attributes = [], 0
+    for id, detections in parse_object(file.child("labels"), value["labels"]).items():
+        segments = []
+        for number, entry in enumerate(parse_list(file.child(id), [] if detections is None else detections), start=1):
+            location = file.child(id).child(f"detection {number}")
+            detection = parse_object(location, entry, ["label"])
+            with_attributes += bool(detection.get("attributes"))
+            segments.append(_segment(location, detection, classes, fps))
+        annotations.append(Annotation(parse_name(file, id, "id"), tuple(segments)))
+    return AnnotationFile(annotations, count_warnings(path, {"attributes of detections are ignored": with_attributes}))
 
 
-def write(path: Path, timelines: Sequence[Annotation], fps: float) -> None:
-    """Detections by video, their labels as names."""
-    write_json(path, {"labels": {t.id: [_detection(one, fps) for one in t.segments] for t in timelines}})
+def write(path: Path, annotations: Sequence[Annotation], fps: float) -> None:
+    """Write the detections of each video, with labels as strings."""
+    labels = {
+        annotation.id: [_detection(segment, fps) for segment in annotation.segments] for annotation in annotations
+    }
+    write_json(path, {"labels": labels})
 
 
-def _segment(detection: dict[str, Any], where: str, classes: Any, fps: float) -> Segment:
+def _segment(location: Location, detection: dict[str, Any], classes: list[Any] | None, fps: float) -> Segment:
     label = detection["label"]
-    if classes is not None:
-        label = _named(label, parse_list(classes, f"{where}, classes"), where)
+    if classes is not None:  # labels are indices
+        if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < len(classes):
+            raise location.error(
+                f"label is {abbreviate(repr(label))}", 'use an index of the list "classes", counted from 0'
+            )
+        label = classes[label]
     support = detection.get("support")
-    edges = detection.get("timestamps") if support is None else support
-    if not isinstance(edges, list) or len(edges) != 2:
-        raise DataError(f'{where}: has no "support" of two frames; use {{"label", "support": [first, last]}}')
-    start, end = edges if support is None else of_frames(where, edges[0], edges[1], fps)
-    return segment(where, label, start, end, detection.get("confidence"))
+    times = detection.get("timestamps") if support is None else support
+    if not isinstance(times, list) or len(times) != 2:
+        raise location.error('"support" must be a list of two frames', 'use {"label", "support": [first, last]}')
+    start, end = times if support is None else from_frames(location, *support, fps)
+    return parse_segment(location, label, start, end, detection.get("confidence"))
 
 
-def _named(label: Any, classes: list[Any], where: str) -> Any:
-    if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < len(classes):
-        raise DataError(f'{where}: label is {abbreviate(repr(label))}; use the place of a class in "classes", from 0')
-    return classes[label]
+def _detection(segment: Segment, fps: float) -> dict[str, Any]:
+    detection: dict[str, Any] = {"label": segment.label, "support": list(to_frames(segment, fps))}
+    return detection if segment.score is None else {**detection, "confidence": segment.score}
 
 
-def _detection(one: Segment, fps: float) -> dict[str, Any]:
-    found: dict[str, Any] = {"label": one.label, "support": list(frames(one, fps))}
-    return found if one.score is None else {**found, "confidence": one.score}
+FORMAT = AnnotationFormat(
+    name="fiftyone",
+    title="FiftyOne",
+    extension=".json",
+    read=read,
+    write=write,
+    detect=has_keys("labels"),
+    needs_fps=True,
+    allows_zero_length=False,
+    usage_hint="FiftyOne imports it as labels.json beside a folder named data that contains the video.",
+)

@@ -1,122 +1,165 @@
-"""Subtitles, WebVTT and SRT: a cue a segment, milliseconds, one video a file."""
+"""Subtitles in WebVTT and SRT: one cue per segment, times in milliseconds; one video per file."""
 
 import html
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from wtal.core.errors import DataError
 from wtal.core.io import read_text, write_text
+from wtal.core.structures import Segment
 from wtal.data.annotations.base import (
     Annotation,
     AnnotationFile,
-    Segment,
-    id_of_file,
-    milliseconds,
-    one_line,
-    segment,
-    unscored,
-    with_score,
-    without_score,
+    AnnotationFormat,
+    append_score,
+    escape_score,
+    id_from_file,
+    single_line,
+    split_score,
+    to_milliseconds,
 )
+from wtal.data.parsing import Location, parse_segment
 from wtal.data.problems import abbreviate
 
 TIME = r"(?:([0-9]{1,6}):)?([0-5]?[0-9]):([0-5]?[0-9])[.,]([0-9]{3})"
-TIMES = re.compile(rf"\s*{TIME}\s+-->\s+{TIME}(?:\s.*)?")
-TOO_LONG = re.compile(r"&#[0-9]{8,};?")  # for a mark; Python refuses to read a few thousand digits
+TIMING_LINE = re.compile(rf"\s*{TIME}\s+-->\s+{TIME}(?:\s.*)?")
+LONG_CHARACTER_REFERENCE = re.compile(r"&#[0-9]{8,};?")  # html.unescape fails on thousands of digits
 TAG = re.compile(r"<[^<>]*>")
-ASIDE = re.compile(r"(NOTE|STYLE|REGION)(\s|$)")
+NON_CUE_BLOCK = re.compile(r"(NOTE|STYLE|REGION)(\s|$)")
+
+Block = tuple[int, list[str]]  # the number of its first line, and its lines
 
 
 def read_srt(path: Path) -> AnnotationFile:
-    """The cues of an SRT file. Raises DataError with the line that is at fault."""
-    return _read(path, _blocks(read_text(path).split("\n"), 1), str)
+    """Read the cues of an SRT file. Raises DataError with the invalid line."""
+    return _read_cues(path, _blocks(read_text(path).split("\n"), first_number=1), decode=str)
 
 
 def read_vtt(path: Path) -> AnnotationFile:
-    """The cues of a WebVTT file. Raises DataError with the line that is at fault."""
+    """Read the cues of a WebVTT file. Raises DataError with the invalid line."""
     lines = read_text(path).split("\n")
     if not re.match(r"WEBVTT(\s|$)", lines[0]):
-        raise DataError(f"{path}, line 1: is `{abbreviate(lines[0])}`; a WebVTT file begins with WEBVTT")
-    body = next((n for n, line in enumerate(lines) if "-->" in line or not line.strip()), len(lines))
-    blocks = ((at, block) for at, block in _blocks(lines[body:], body + 1) if not _is_aside(block))
-    return _read(path, blocks, _plain_text)
+        raise Location(path, "line 1").error(
+            f"expected `WEBVTT`, not `{abbreviate(lines[0])}`", "begin the file with WEBVTT", "invalid-header"
+        )
+    header_end = next((n for n, line in enumerate(lines) if "-->" in line or not line.strip()), len(lines))
+    blocks = _blocks(lines[header_end:], first_number=header_end + 1)
+    return _read_cues(path, (block for block in blocks if _is_cue(block[1])), decode=_decode_vtt)
 
 
-def write_srt(path: Path, timelines: Sequence[Annotation]) -> None:
-    """One timeline as SRT, numbered in order of time."""
-    cues = enumerate(_in_order(timelines), start=1)
+def write_srt(path: Path, annotations: Sequence[Annotation]) -> None:
+    """Write the annotation of one video as SRT, in order of time."""
     write_text(
         path,
-        "".join(f"{n}\n{_times(one, ',')}\n{with_score(one_line(one.label), one.score)}\n\n" for n, one in cues),
+        "".join(
+            f"{number}\n{_timing(segment, ',')}\n{append_score(single_line(segment.label), segment.score)}\n\n"
+            for number, segment in enumerate(_sorted_segments(annotations), start=1)
+        ),
     )
 
 
-def write_vtt(path: Path, timelines: Sequence[Annotation]) -> None:
-    """One timeline as WebVTT, in order of time."""
-    write_text(path, "WEBVTT\n\n" + "".join(f"{_times(s, '.')}\n{_vtt_text(s)}\n\n" for s in _in_order(timelines)))
+def write_vtt(path: Path, annotations: Sequence[Annotation]) -> None:
+    """Write the annotation of one video as WebVTT, in order of time."""
+    cues = (f"{_timing(segment, '.')}\n{_encode_vtt(segment)}\n\n" for segment in _sorted_segments(annotations))
+    write_text(path, "WEBVTT\n\n" + "".join(cues))
 
 
-def vtt_label(label: str) -> str:
-    """A label as WebVTT can hold it."""
-    return unscored(label.replace("\0", "\ufffd"))
+def _sorted_segments(annotations: Sequence[Annotation]) -> list[Segment]:
+    (annotation,) = annotations
+    return sorted(annotation.segments, key=lambda segment: (segment.start, segment.end))
 
 
-def _plain_text(text: str) -> str:
-    """What WebVTT shows of a text."""
-    return html.unescape(TOO_LONG.sub("\ufffd", TAG.sub("", text)))
+def _timing(segment: Segment, decimal_point: str) -> str:
+    """The line above the text of a cue; a cue has at least one millisecond."""
+    return " --> ".join(_format_time(time, decimal_point) for time in to_milliseconds(segment, min_length=1))
 
 
-def _vtt_text(one: Segment) -> str:
-    text = html.escape(with_score(vtt_label(one.label), one.score), quote=False)
-    return re.sub(r"[\n\r]", lambda mark: f"&#{ord(mark[0])};", text)
+def _format_time(milliseconds: int, decimal_point: str) -> str:
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}{decimal_point}{rest % 1000:03}"
 
 
-def _in_order(timelines: Sequence[Annotation]) -> list[Segment]:
-    (timeline,) = timelines
-    return sorted(timeline.segments, key=lambda one: (one.start, one.end))
+def _parse_time(parts: Sequence[str | None]) -> float:
+    hours, minutes, seconds, milliseconds = (int(part or 0) for part in parts)
+    return (((hours * 60 + minutes) * 60 + seconds) * 1000 + milliseconds) / 1000
 
 
-def _times(one: Segment, point: str) -> str:
-    """The line above a cue; no cue is without length."""
-    return " --> ".join(_time(time, point) for time in milliseconds(one, least=1))
+def _vtt_label(label: str) -> str:
+    """A label as WebVTT stores it."""
+    return escape_score(label.replace("\0", "\ufffd"))
 
 
-def _time(time: int, point: str) -> str:
-    minutes, rest = divmod(time, 60_000)
-    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}{point}{rest % 1000:03}"
+def _encode_vtt(segment: Segment) -> str:
+    text = html.escape(append_score(_vtt_label(segment.label), segment.score), quote=False)
+    return re.sub(r"[\n\r]", lambda match: f"&#{ord(match[0])};", text)
 
 
-def _is_aside(block: list[str]) -> bool:
-    """Whether a block of WebVTT is a comment or a style, and no cue."""
-    return ASIDE.match(block[0]) is not None and not any("-->" in line for line in block[:2])
+def _decode_vtt(text: str) -> str:
+    """Cue text without tags and with character references resolved."""
+    return html.unescape(LONG_CHARACTER_REFERENCE.sub("\ufffd", TAG.sub("", text)))
 
 
-def _read(path: Path, blocks: Iterable[tuple[int, list[str]]], plain: Callable[[str], str]) -> AnnotationFile:
-    found = []
-    for at, block in blocks:
-        times = next((n for n, line in enumerate(block[:2]) if "-->" in line), None)
-        if times is None:
-            raise DataError(f"{path}, line {at}: `{abbreviate(block[0])}` begins no cue; write `start --> end` there")
-        where, match = f"{path}, line {at + times}", TIMES.fullmatch(block[times])
-        if match is None:
-            raise DataError(f"{where}: `{abbreviate(block[times])}` is no time; write `00:00:01.500 --> 00:00:02.000`")
-        label, score = without_score(plain("\n".join(block[times + 1 :])))
-        found.append(segment(where, label, _seconds(match.groups()[:4]), _seconds(match.groups()[4:]), score))
-    return AnnotationFile([Annotation(id_of_file(path), tuple(found))], [])
+def _is_cue(block: list[str]) -> bool:
+    return NON_CUE_BLOCK.match(block[0]) is None or any("-->" in line for line in block[:2])
 
 
-def _blocks(lines: list[str], number: int) -> Iterator[tuple[int, list[str]]]:
-    """(number of its first line, lines) of what stands between blank lines."""
+def _blocks(lines: list[str], first_number: int) -> Iterator[Block]:
+    """The blocks of lines between blank lines."""
     block: list[str] = []
-    for at, line in enumerate([*lines, ""], start=number):
+    for number, line in enumerate([*lines, ""], start=first_number):
         if line.strip():
             block.append(line)
         elif block:
-            yield at - len(block), block
+            yield number - len(block), block
             block = []
 
 
-def _seconds(parts: Sequence[str | None]) -> float:
-    hours, minutes, seconds, thousandths = (int(part or 0) for part in parts)
-    return (((hours * 60 + minutes) * 60 + seconds) * 1000 + thousandths) / 1000
+def _read_cues(path: Path, blocks: Iterable[Block], decode: Callable[[str], str]) -> AnnotationFile:
+    segments = []
+    for number, block in blocks:
+        index = next((index for index, line in enumerate(block[:2]) if "-->" in line), None)
+        if index is None:
+            raise Location(path, f"line {number}").error(
+                f"a cue cannot begin with `{abbreviate(block[0])}`", "write `start --> end` there", "invalid-cue"
+            )
+        location = Location(path, f"line {number + index}")
+        match = TIMING_LINE.fullmatch(block[index])
+        if match is None:
+            raise location.error(
+                f"invalid times `{abbreviate(block[index])}`", "write `00:00:01.500 --> 00:00:02.000`", "invalid-cue"
+            )
+        label, score = split_score(decode("\n".join(block[index + 1 :])))
+        start, end = _parse_time(match.groups()[:4]), _parse_time(match.groups()[4:])
+        segments.append(parse_segment(location, label, start, end, score))
+    return AnnotationFile([Annotation(id_from_file(path), tuple(segments))], [])
+
+
+SCORE_NOTE = "scores are appended to the text as [score 0.95] with four significant digits"
+USAGE_HINT = "Video players show it if it has the name of the video and is in the same folder."
+VTT = AnnotationFormat(
+    name="vtt",
+    title="WebVTT subtitles",
+    extension=".vtt",
+    read=read_vtt,
+    write=write_vtt,
+    detect=lambda content: str(content).startswith("webvtt"),
+    single_video=True,
+    ticks_per_second=1000,
+    allows_zero_length=False,
+    score_note=SCORE_NOTE,
+    normalize_label=_vtt_label,
+    usage_hint=USAGE_HINT,
+)
+SRT = AnnotationFormat(
+    name="srt",
+    title="SRT subtitles",
+    extension=".srt",
+    read=read_srt,
+    write=write_srt,
+    single_video=True,
+    ticks_per_second=1000,
+    allows_zero_length=False,
+    score_note=SCORE_NOTE,
+    normalize_label=single_line,
+    usage_hint=USAGE_HINT,
+)

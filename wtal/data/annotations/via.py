@@ -1,121 +1,148 @@
-"""VIA 3: a project of the video annotator, seconds; a second attribute has the scores."""
+"""VIA 3 projects (VGG Image Annotator for video): times in seconds; a second attribute stores the scores."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from wtal.core.errors import DataError
 from wtal.core.io import read_json, write_json
+from wtal.core.structures import Segment
 from wtal.data.annotations.base import (
     Annotation,
     AnnotationFile,
-    Segment,
-    file_id,
-    group_by_video,
-    parse_name,
-    parse_object,
-    require_unique,
-    segment,
+    AnnotationFormat,
+    check_unique_ids,
+    count_warnings,
+    has_keys,
+    media_id,
 )
+from wtal.data.parsing import Location, parse_name, parse_object, parse_segment
 
-SEGMENT = "FILE1_Z2_XY0"  # an attribute of a stretch of time in one file
-TEXT, VIDEO, LOCAL = 1, 4, 1  # how VIA counts kinds of attributes, files and places
+TEMPORAL_SEGMENT = "FILE1_Z2_XY0"  # anchor of attributes of a time range in one file
+TEXT_ATTRIBUTE = 1
+VIDEO_FILE = 4
+LOCAL_FILE = 1
+SECTIONS = ("attribute", "file", "view", "metadata")
 
 
 def read(path: Path) -> AnnotationFile:
-    """The segments of each file, labelled by the project's first attribute of time that is no score.
+    """Read the temporal segments of each file.
 
-    Raises DataError with the entry that is at fault.
+    The label is the first attribute of temporal segments that is not named "score".
+
+    Raises:
+        DataError: With the invalid entry.
     """
-    project = parse_object(read_json(path), str(path), ["attribute", "file", "view", "metadata"])
-    parts = {name: parse_object(project[name], f"{path}, {name}") for name in ("attribute", "file", "view", "metadata")}
-    label, score = _attributes(parts["attribute"], str(path))
-    files = {id: _file_of(parts, view, f"{path}, view {id}") for id, view in parts["view"].items()}
-    require_unique([file_id(file) for file in files.values()], str(path))
-    found: list[tuple[str, Segment | None]] = [(file, None) for file in files.values()]
-    others = more = 0
-    for key, made in parts["metadata"].items():
-        where = f"{path}, metadata {key}"
-        times, said = parse_object(made, where, ["vid", "z", "av"])["z"], parse_object(made["av"], where)
-        if not isinstance(times, list) or str(made["vid"]) not in files:
-            raise DataError(f"{where}: has no list of times, or is of a view that is not there; save it in VIA again")
-        if len(times) != 2 or made.get("xy"):
-            others += 1  # a place in the picture
+    project = parse_object(Location(path), read_json(path), SECTIONS)
+    attributes, files, views, metadata = (parse_object(Location(path, name), project[name]) for name in SECTIONS)
+    label_key, score_key = _attribute_keys(Location(path), attributes)
+    media = {id: _media(Location(path, "view").child(id), view, files) for id, view in views.items()}
+    check_unique_ids(map(media_id, media.values()), path)
+    segments: dict[str, list[Segment]] = {view: [] for view in media}
+    other_regions = other_attributes = 0
+    for key, entry in metadata.items():
+        location = Location(path, "metadata").child(key)
+        region = parse_object(location, entry, ["vid", "z", "av"])
+        times, view, values = region["z"], str(region["vid"]), parse_object(location, region["av"])
+        if not isinstance(times, list) or view not in media:
+            raise location.error('"z" is not a list, or "vid" is not a view', "save the project in VIA again")
+        if len(times) != 2 or region.get("xy"):
+            other_regions += 1  # a region of a frame
             continue
-        name = _option(parts["attribute"][label], said.get(label)) if label else None
-        more += any(value for key, value in said.items() if key not in (label, score))
-        found.append(
-            (
-                files[str(made["vid"])],
-                segment(where, name, times[0], times[1], None if said.get(score) == "" else said.get(score)),
-            )
-        )
-    what = (
-        (others, "marks that are no stretch of time are left out"),
-        (more, "segments have other attributes than a label and a score, which are left out"),
-    )
-    return AnnotationFile(group_by_video(found), [f"{path}: {many} {lost}" for many, lost in what if many])
+        label = _attribute_value(attributes[label_key], values.get(label_key)) if label_key else None
+        score = None if values.get(score_key) == "" else values.get(score_key)
+        other_attributes += any(value for key, value in values.items() if key not in (label_key, score_key))
+        segments[view].append(parse_segment(location, label, times[0], times[1], score))
+    annotations = [Annotation.from_media(media[view], segments[view]) for view in media]
+    warnings = {
+        "regions that are not temporal segments are ignored": other_regions,
+        "segments have attributes other than a label and a score, which are ignored": other_attributes,
+    }
+    return AnnotationFile(annotations, count_warnings(path, warnings))
 
 
-def write(path: Path, timelines: Sequence[Annotation]) -> None:
-    """A project with a file a video, all labels as text."""
-    videos = list(enumerate(timelines, start=1))
+def write(path: Path, annotations: Sequence[Annotation]) -> None:
+    """Write a project with one file per video and the labels as text attributes."""
+    videos = {str(number): annotation for number, annotation in enumerate(annotations, start=1)}
     attributes = {"1": _attribute("label")}
-    if any(one.score is not None for timeline in timelines for one in timeline.segments):
+    if any(segment.score is not None for annotation in annotations for segment in annotation.segments):
         attributes["2"] = _attribute("score")
     project = {
-        "pid": "__VIA_PROJECT_ID__",
-        "rev": "__VIA_PROJECT_REV_ID__",
-        "rev_timestamp": "__VIA_PROJECT_REV_TIMESTAMP__",
-        "pname": "wtal",
-        "data_format_version": "3.1.1",
-        "creator": "wtal",
-        "created": 0,
-        "vid_list": [str(n) for n, _ in videos],
+        "project": {
+            "pid": "__VIA_PROJECT_ID__",
+            "rev": "__VIA_PROJECT_REV_ID__",
+            "rev_timestamp": "__VIA_PROJECT_REV_TIMESTAMP__",
+            "pname": "wtal",
+            "data_format_version": "3.1.1",
+            "creator": "wtal",
+            "created": 0,
+            "vid_list": list(videos),
+        },
+        "config": {"file": {"loc_prefix": {"1": "", "2": "", "3": "", "4": ""}}, "ui": {}},
+        "attribute": attributes,
+        "file": {id: _file(id, annotation.media_name) for id, annotation in videos.items()},
+        "view": {id: {"fid_list": [id]} for id in videos},
+        "metadata": {
+            f"{id}_{number}": _region(id, segment)
+            for id, annotation in videos.items()
+            for number, segment in enumerate(annotation.segments, start=1)
+        },
     }
-    config = {"file": {"loc_prefix": {"1": "", "2": "", "3": "", "4": ""}}, "ui": {}}
-    files = {str(n): _file(n, timeline.file) for n, timeline in videos}
-    views = {str(n): {"fid_list": [str(n)]} for n, _ in videos}
-    metadata = dict(_metadata(videos))
-    parts = {"attribute": attributes, "file": files, "view": views, "metadata": metadata}
-    write_json(path, {"project": project, "config": config, **parts})
+    write_json(path, project)
 
 
-def _attributes(attributes: dict[str, Any], where: str) -> tuple[str, str]:
-    """The keys of label and score, "" where there is none."""
+def _attribute_keys(location: Location, attributes: dict[str, Any]) -> tuple[str, str]:
+    """The keys of the attributes that hold the label and the score; "" if there is none."""
     names = {
-        key: str(parse_object(value, f"{where}, attribute {key}", ["aname"])["aname"]).lower()
+        key: str(parse_object(location.child(f"attribute {key}"), value, ["aname"])["aname"]).lower()
         for key, value in attributes.items()
-        if isinstance(value, dict) and value.get("anchor_id", SEGMENT) == SEGMENT
+        if isinstance(value, dict) and value.get("anchor_id", TEMPORAL_SEGMENT) == TEMPORAL_SEGMENT
     }
-    score = next((key for key, name in names.items() if name == "score"), "")
-    return next((key for key in names if key != score), ""), score
+    score_key = next((key for key, name in names.items() if name == "score"), "")
+    return next((key for key in names if key != score_key), ""), score_key
 
 
-def _file_of(parts: dict[str, Any], view: Any, where: str) -> str:
-    listed = parse_object(view, where, ["fid_list"])["fid_list"]
-    file = parts["file"].get(str(listed[0])) if isinstance(listed, list) and listed else None
-    name = parse_name(where, parse_object(file, where, ["fname"])["fname"], "fname")
-    parse_name(where, file_id(name), "fname")
+def _attribute_value(attribute: dict[str, Any], value: Any) -> Any:
+    """The text of an option that was selected, or the value that was entered."""
+    options = attribute.get("options")
+    return options.get(value, value) if isinstance(options, dict) and isinstance(value, str) else value
+
+
+def _media(location: Location, view: Any, files: dict[str, Any]) -> str:
+    """The name of the first file of a view."""
+    file_ids = parse_object(location, view, ["fid_list"])["fid_list"]
+    file = files.get(str(file_ids[0])) if isinstance(file_ids, list) and file_ids else None
+    name = parse_name(location, parse_object(location, file, ["fname"])["fname"], "fname")
+    parse_name(location, media_id(name), "fname")
     return name
 
 
-def _option(attribute: dict[str, Any], said: Any) -> Any:
-    """What was chosen from a list, or written."""
-    options = attribute.get("options")
-    return options.get(said, said) if isinstance(options, dict) and isinstance(said, str) else said
-
-
 def _attribute(name: str) -> dict[str, Any]:
-    return {"aname": name, "anchor_id": SEGMENT, "type": TEXT, "desc": "", "options": {}, "default_option_id": ""}
+    return {
+        "aname": name,
+        "anchor_id": TEMPORAL_SEGMENT,
+        "type": TEXT_ATTRIBUTE,
+        "desc": "",
+        "options": {},
+        "default_option_id": "",
+    }
 
 
-def _file(number: int, name: str) -> dict[str, Any]:
-    return {"fid": str(number), "fname": name, "type": VIDEO, "loc": LOCAL, "src": name}
+def _file(id: str, name: str) -> dict[str, Any]:
+    return {"fid": id, "fname": name, "type": VIDEO_FILE, "loc": LOCAL_FILE, "src": name}
 
 
-def _metadata(videos: Sequence[tuple[int, Annotation]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for n, timeline in videos:
-        for m, one in enumerate(timeline.segments, start=1):
-            said = {"1": one.label} if one.score is None else {"1": one.label, "2": repr(one.score)}
-            yield f"{n}_{m}", {"vid": str(n), "flg": 0, "z": [one.start, one.end], "xy": [], "av": said}
+def _region(view: str, segment: Segment) -> dict[str, Any]:
+    values = {"1": segment.label} if segment.score is None else {"1": segment.label, "2": repr(segment.score)}
+    return {"vid": view, "flg": 0, "z": [segment.start, segment.end], "xy": [], "av": values}
+
+
+FORMAT = AnnotationFormat(
+    name="via",
+    title="VIA 3",
+    extension=".json",
+    read=read,
+    write=write,
+    detect=has_keys("metadata", "attribute"),
+    normalize_id=media_id,
+    usage_hint="Load it in VIA 3 as a project and select the video file there.",
+)

@@ -13,7 +13,7 @@ from typing import Any
 from wtal.core.errors import DataError
 from wtal.core.io import read_json, require_output_file, write_json
 from wtal.core.structures import SUBSETS, Proposals, Segment, Video
-from wtal.data.annotations.base import number, parse_name
+from wtal.data.parsing import Location, parse_name, parse_number
 from wtal.data.problems import Problem, abbreviate, raise_first
 
 
@@ -167,10 +167,10 @@ def read_proposals(path: Path) -> Proposals:
     if not isinstance(results, dict):
         raise DataError(f'{path}: has no "results" of videos; use {{"results": {{id: [{{...}}]}}}}')
     for id in results:
-        parse_name(str(path), id, "id")
+        parse_name(Location(path), id, "id")
     if repeated:
         raise DataError(f'{path}: "{abbreviate(repeated[0])}" appears twice, one would be lost; join the two entries')
-    return {id: _read_video(entries, f"{path}, {abbreviate(id)}") for id, entries in results.items()}
+    return {id: _read_video(entries, Location(path).child(id)) for id, entries in results.items()}
 
 
 def write_proposals(path: Path, proposals: Proposals, version: str = "wtal") -> None:
@@ -198,24 +198,25 @@ def _proposal_entry(proposal: Segment) -> dict[str, Any]:
     }
 
 
-def _read_video(entries: Any, where: str) -> list[Segment]:
+def _read_video(entries: Any, location: Location) -> list[Segment]:
     if not isinstance(entries, list):
-        raise DataError(f"{where}: is not a list of proposals; use [] for a video that has none")
-    return [_proposal(entry, f"{where}, proposal {place}") for place, entry in enumerate(entries, start=1)]
+        raise location.error("expected a list of proposals", "use [] for a video without proposals", "invalid-type")
+    return [_proposal(entry, location.child(f"proposal {number}")) for number, entry in enumerate(entries, start=1)]
 
 
-def _proposal(entry: Any, where: str) -> Segment:
-    """The proposal of an entry, its label as it is. Raises DataError saying what is wrong with it."""
+def _proposal(entry: Any, location: Location) -> Segment:
+    """The proposal of an entry; its label is not stripped."""
+    hint = 'use {"label", "score", "segment"}'
     if not isinstance(entry, dict):
-        raise DataError(f'{where}: is {abbreviate(repr(entry))}; use {{"label", "score", "segment"}}')
-    missing = next((key for key in ("label", "score", "segment") if key not in entry), None)
-    if missing is not None:
-        raise DataError(f'{where}: has no "{missing}"; use {{"label", "score", "segment"}}')
+        raise location.error(f"expected an object, not {abbreviate(repr(entry))}", hint, "invalid-type")
+    for key in ("label", "score", "segment"):
+        if key not in entry:
+            raise location.error(f'"{key}" is missing', hint, "missing-key")
     label, segment = entry["label"], entry["segment"]
     if not isinstance(segment, list) or len(segment) != 2:
-        raise DataError(f"{where}: segment is {abbreviate(repr(segment))}; use [start, end] in seconds")
-    parse_name(where, label, "label")
-    start, end = number(where, segment[0], "start"), number(where, segment[1], "end")
+        raise location.error(f"segment is {abbreviate(repr(segment))}", "use [start, end] in seconds")
+    parse_name(location, label, "label")
+    start, end = parse_number(location, segment[0], "start"), parse_number(location, segment[1], "end")
     if end < start:
-        raise DataError(f"{where}: ends at {end} s before it starts at {start} s; swap the two times")
-    return Segment(label, start, end, number(where, entry["score"], "score"))
+        raise location.error(f"end {end} s is before start {start} s", "swap the two times")
+    return Segment(label, start, end, parse_number(location, entry["score"], "score"))
