@@ -92,7 +92,7 @@ def test_the_list_names_what_is_in_the_folder_and_changes_its_tag_only_when_it_c
     assert again.status == 304 and not again.body
 
 
-@pytest.mark.parametrize("known", FORMATS, ids=lambda known: known.name)
+@pytest.mark.parametrize("known", FORMATS.values(), ids=FORMATS)
 def test_every_format_is_taken_along_and_read_back(page, tmp_path, known):
     key = page.found(FILM)
     segments = [
@@ -107,14 +107,14 @@ def test_every_format_is_taken_along_and_read_back(page, tmp_path, known):
     )
     assert saved.status == 200
     told = page.get(f"/api/videos/{key}/export/{known.name}")
-    assert told["file"] == f"film 3{'' if known.one_video else f' {known.name}'}{known.ending}"
+    assert told["file"] == f"film 3{'' if known.single_video else f' {known.name}'}{known.extension}"
     (tmp_path / told["file"]).write_bytes(base64.b64decode(told["content"]))
-    read, found = read_annotations(tmp_path / told["file"], known.name, 10.0 if known.frames else None)
+    read, found = read_annotations(tmp_path / told["file"], known.name, 10.0 if known.needs_fps else None)
     assert found is known
-    (timeline,) = read.timelines
+    (timeline,) = read.annotations
     assert [(s.label, s.start, s.end) for s in timeline.segments] == [("left", 1.0, 2.5), ("größer", 3.2, 4.0)]
-    assert timeline.media == (FILM if known.name in ("elan", "via", "labelstudio") else "")
-    expected = {"activitynet": ["scores are left out"], "elan": ["lengths of videos are left out"]}
+    assert timeline.file_name == (FILM if known.name in ("elan", "via", "labelstudio") else "")
+    expected = {"activitynet": ["scores are removed"], "elan": ["video durations are removed"]}
     assert told["remarks"] == expected.get(known.name, told["remarks"])
     page.ask("DELETE", f"/api/videos/{key}/corrections?revision={saved.json['revision']}")
     assert page.get(f"/api/videos/{key}")["corrections"] is None

@@ -440,7 +440,7 @@ def test_it_is_taken_along(site, visit, tmp_path, format, ending, lost, hint):
     file = f"along {format}{ending}"
     assert coming.value.suggested_filename == file
     coming.value.save_as(tmp_path / file)
-    (timeline,) = read_annotations(tmp_path / file)[0].timelines
+    (timeline,) = read_annotations(tmp_path / file)[0].annotations
     assert sorted((s.start, s.end, s.label) for s in timeline.segments) == [
         (1, 2, "left"),
         (3, 4, "right"),

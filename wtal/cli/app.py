@@ -103,9 +103,9 @@ def _benchmarks() -> Iterable[str]:
 
 
 def _annotation_formats() -> Iterable[str]:
-    from wtal.data.annotations.registry import NAMES
+    from wtal.data.annotations.registry import FORMATS
 
-    return NAMES
+    return FORMATS
 
 
 # Replaced in help texts when help is shown, so that the names stand in one place and help stays fast elsewhere.

@@ -18,8 +18,10 @@ from typing import Any
 
 from wtal.core.errors import DataError
 from wtal.core.io import read_json, write_json, write_text
+from wtal.core.structures import Segment
 from wtal.core.text import CONTROL
-from wtal.data.annotations.base import Segment, milliseconds, parse_list, parse_name, parse_object, segment
+from wtal.data.annotations.base import to_milliseconds
+from wtal.data.parsing import Location, parse_list, parse_name, parse_object, parse_segment
 from wtal.data.tags import parse_labels
 from wtal.web.videos import KEY, File
 
@@ -51,23 +53,26 @@ class CorrectionRecord:
         }
 
 
-def parse_saved(value: Any, where: str) -> CorrectionRecord:
+def parse_saved(value: Any, location: Location) -> CorrectionRecord:
     """What `to_json` gave. Raises DataError naming what is wrong."""
-    told = parse_object(value, where, ("video", "revision", "saved", "segments"))
-    entries = [parse_object(one, f"{where}, segment") for one in parse_list(told["segments"], where)]
-    segments = [segment(f"{where}, segment", *(one.get(key) for key in Segment._fields)) for one in entries]
+    told = parse_object(location, value, ("video", "revision", "saved", "segments"))
+    segments = []
+    for number, entry in enumerate(parse_list(location, told["segments"]), start=1):
+        segment_location = location.child(f"segment {number}")
+        values = parse_object(segment_location, entry)
+        segments.append(parse_segment(segment_location, *(values.get(key) for key in Segment._fields)))
     if type(told["revision"]) is not int or told["revision"] < 1:
-        raise DataError(f"{where}: has no revision")
+        raise location.error("revision must be a positive integer", "delete the file")
     for key in ("video", "saved"):
-        parse_name(where, told[key], key)
-    fingerprint = parse_name(where, told["fingerprint"], "fingerprint") if told.get("fingerprint") else ""
+        parse_name(location, told[key], key)
+    fingerprint = parse_name(location, told["fingerprint"], "fingerprint") if told.get("fingerprint") else ""
     return CorrectionRecord(told["video"], told["revision"], told["saved"], tuple(segments), fingerprint)
 
 
 def read_saved(path: Path) -> CorrectionRecord:
     """A file of them. Raises DataError saying what is wrong, and how to go on without it."""
     try:
-        return parse_saved(read_json(path), str(path))
+        return parse_saved(read_json(path), Location(path))
     except DataError as error:
         raise DataError(
             f"{path}: is not what the page saves; move it elsewhere to go on without what was corrected in it"
@@ -76,23 +81,23 @@ def read_saved(path: Path) -> CorrectionRecord:
 
 def checked(values: Any) -> list[Segment]:
     """Segments as the page sends them. Raises DataError naming the first that cannot be one."""
-    found = parse_list(values, "segments")
+    found = parse_list(Location(None, "segments"), values)
     if len(found) > MAX_SEGMENTS:
         raise DataError(f"{len(found):,} segments are too many; a timeline may have {MAX_SEGMENTS:,}, delete some")
-    return [_checked(value, f"segment {number}") for number, value in enumerate(found, start=1)]
+    return [_checked(value, Location(None, f"segment {number}")) for number, value in enumerate(found, start=1)]
 
 
-def _checked(value: Any, where: str) -> Segment:
-    told = parse_object(value, where, ("label", "start", "end"))
-    one = segment(where, told["label"], told["start"], told["end"], told.get("score"))
+def _checked(value: Any, where: Location) -> Segment:
+    told = parse_object(where, value, ("label", "start", "end"))
+    one = parse_segment(where, told["label"], told["start"], told["end"], told.get("score"))
     if one.end <= one.start:
-        raise DataError(f"{where}: is 0 s long; move one of its edges")
+        raise where.error("is 0 s long", "move one of its edges")
     if len(one.label) > MAX_TIME:
-        raise DataError(f"{where}: {one.label[:60]!r} is too long for a label; use at most {MAX_TIME} letters")
-    if CONTROL.search(one.label) or parse_labels(f"{one.label}[1 to 2]", where)[0] != [one.label]:
-        raise DataError(
-            f"{where}: {one.label[:60]!r} cannot be a label in a table of tags; leave out brackets, semicolons, "
-            "bars and line breaks, and what reads as times"
+        raise where.error(f"{one.label[:60]!r} is too long for a label", f"use at most {MAX_TIME} letters")
+    if CONTROL.search(one.label) or parse_labels(f"{one.label}[1 to 2]", where.part)[0] != [one.label]:
+        raise where.error(
+            f"{one.label[:60]!r} cannot be a label in a table of tags",
+            "leave out brackets, semicolons, bars and line breaks, and what reads as times",
         )
     return one
 
@@ -267,9 +272,12 @@ class Corrections:
 def _read_moving(path: Path) -> tuple[set[str], dict[str, CorrectionRecord]]:
     """The keys that are left, and what each new one gets. Raises DataError."""
     try:
-        told = parse_object(read_json(path), str(path), ("from", "to"))
-        new = {key: parse_saved(saved, str(path)) for key, saved in parse_object(told["to"], str(path)).items()}
-        old = parse_list(told["from"], str(path))
+        told = parse_object(Location(path), read_json(path), ("from", "to"))
+        new = {
+            key: parse_saved(saved, Location(path))
+            for key, saved in parse_object(Location(path), told["to"]).items()
+        }
+        old = parse_list(Location(path), told["from"])
         if not all(isinstance(key, str) and KEY.fullmatch(key) for key in [*old, *new]):
             raise DataError(f"{path}: has a key that is none")
     except DataError as error:
@@ -288,5 +296,5 @@ def _rows(saved: CorrectionRecord) -> str:
 
 
 def _tag(one: Segment) -> str:
-    start, end = milliseconds(one, least=1)
+    start, end = to_milliseconds(one, min_length=1)
     return f"{one.label}[{start / 1000:.3f} to {end / 1000:.3f}]"

@@ -11,9 +11,9 @@ from typing import Any
 from wtal.core.errors import DataError
 from wtal.core.io import directory_lock, realpath
 from wtal.core.structures import Segment
-from wtal.data.annotations.base import Annotation, media_of
+from wtal.data.annotations.base import Annotation, AnnotationFormat
 from wtal.data.annotations.convert import conversion_warnings, write_annotations
-from wtal.data.annotations.registry import FORMATS, Format, find_format
+from wtal.data.annotations.registry import FORMATS, find_format
 from wtal.data.video_files import VIDEO_SUFFIXES, video_ids
 from wtal.inference.video import open_backbone_of
 from wtal.models import checkpoint
@@ -59,8 +59,13 @@ class AnnotationService:
             "classes": self.meta.classes,
             "operating": self.operating.said,
             "formats": [
-                {"name": known.name, "title": known.title, "ending": known.ending, "hint": known.hint}
-                for known in FORMATS
+                {
+                    "name": format.name,
+                    "title": format.title,
+                    "ending": format.extension,
+                    "hint": format.usage_hint,
+                }
+                for format in FORMATS.values()
             ],
             "weakest": 0,  # one scale of opacity for all videos, as they are not all known
             "surest": 1,
@@ -135,20 +140,20 @@ class AnnotationService:
 
         Raises ConfigError where there is no such format, DataError where there is no timeline.
         """
-        known, file = find_format(format), self.library.find(key)
+        target, file = find_format(format), self.library.find(key)
         found, saved = self.found(file), self.corrections.of(key)
         if found is None and saved is None:
             raise DataError(f"{file.name}: has no timeline yet; say “find what happens”, or add a segment first")
         segments = saved.segments if saved else _as_segments(self.operating.result(found, least) if found else ())
         id = video_ids([*(other.name for other in self.library.files().values()), file.name])[file.name]
-        timeline = Annotation(id, segments, found.duration if found else None, media=media_of(file.name))
+        annotation = Annotation.from_media(file.name, segments, found.duration if found else None, id)
         rate = (found.fps if found else None) or RATE
-        remarks = [loss.what for loss in conversion_warnings(known, [timeline], rate if known.frames else None)]
-        if known.frames and not (found and found.fps):
+        remarks = [warning.message for warning in conversion_warnings(target, [annotation], rate)]
+        if target.needs_fps and not (found and found.fps):
             remarks.append(f"how many frames a second the video has is not known; taken as {RATE:g}")
         # A file of one video is read back as the video that it is called after.
-        name = id if known.one_video else f"{id} {known.name}"
-        return f"{name}{known.ending}", remarks, _written(known, timeline, rate)
+        name = annotation.id if target.single_video else f"{annotation.id} {target.name}"
+        return f"{name}{target.extension}", remarks, _written(target, annotation, rate)
 
     def _is_another(self, file: File, saved: CorrectionRecord) -> bool:
         """Whether a file is not the one that was corrected, though called as it."""
@@ -225,8 +230,8 @@ def _as_segments(proposals: Iterable[Segment]) -> tuple[Segment, ...]:
     return tuple(Segment(p.label, round(p.start, 6), round(p.end, 6), p.score) for p in proposals)
 
 
-def _written(known: Format, timeline: Annotation, fps: float) -> bytes:
+def _written(format: AnnotationFormat, annotation: Annotation, fps: float) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"timeline{known.ending}"
-        write_annotations(known, path, [timeline], fps)
+        path = Path(folder) / f"annotation{format.extension}"
+        write_annotations(format, path, [annotation], fps)
         return path.read_bytes()

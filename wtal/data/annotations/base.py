@@ -51,7 +51,8 @@ class Annotation:
         return self.file_name if self.file_name and media_id(self.file_name) == self.id else self.id
 
 
-class ConversionWarning(NamedTuple):
+@dataclass(frozen=True)
+class ConversionWarning:
     """Content that is lost or changed when a file is read or written.
 
     Attributes:

@@ -66,7 +66,7 @@ def _segment(location: Location, detection: dict[str, Any], classes: list[Any] |
     times = detection.get("timestamps") if support is None else support
     if not isinstance(times, list) or len(times) != 2:
         raise location.error('"support" must be a list of two frames', 'use {"label", "support": [first, last]}')
-    start, end = times if support is None else from_frames(location, *support, fps)
+    start, end = times if support is None else from_frames(location, times[0], times[1], fps)
     return parse_segment(location, label, start, end, detection.get("confidence"))
 
 
