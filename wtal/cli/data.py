@@ -92,9 +92,7 @@ def _convert_layout(source: Path, out: Path, stride: int | None, window: int | N
 def _convert_annotations(source: Path, out: Path, to: str, source_format: str, video: str, fps: float | None) -> None:
     from wtal.data.annotations.convert import convert_annotations
 
-    converted = convert_annotations(
-        source, out, source_format=source_format, target_format=to, video_id=video, fps=fps
-    )
+    converted = convert_annotations(source, out, source_format=source_format, target_format=to, video_id=video, fps=fps)
     print_line(
         f"{converted.source_format} to {converted.target_format}: {converted.segments:,} segments of "
         f"{converted.videos:,} videos written to {out}"

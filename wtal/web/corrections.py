@@ -274,8 +274,7 @@ def _read_moving(path: Path) -> tuple[set[str], dict[str, CorrectionRecord]]:
     try:
         told = parse_object(Location(path), read_json(path), ("from", "to"))
         new = {
-            key: parse_saved(saved, Location(path))
-            for key, saved in parse_object(Location(path), told["to"]).items()
+            key: parse_saved(saved, Location(path)) for key, saved in parse_object(Location(path), told["to"]).items()
         }
         old = parse_list(Location(path), told["from"])
         if not all(isinstance(key, str) and KEY.fullmatch(key) for key in [*old, *new]):

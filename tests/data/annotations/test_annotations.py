@@ -23,14 +23,16 @@ from typer.testing import CliRunner
 from wtal import cli
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.structures import Segment
-from wtal.data.annotations.base import Annotation, file_id, frames
+from wtal.data.annotations.base import Annotation, AnnotationFormat
+from wtal.data.annotations.base import media_id as file_id
+from wtal.data.annotations.base import to_frames as frames
 from wtal.data.annotations.convert import conversion_warnings, convert_annotations, read_annotations
-from wtal.data.annotations.registry import FORMATS, NAMES, Format, detect_format, find_format
+from wtal.data.annotations.registry import FORMATS, detect_format, find_format
 from wtal.data.features import is_file_name
 from wtal.data.layouts.activitynet import read_proposals, write_proposals
 
 FPS = 25.0
-BY_NAME = pytest.mark.parametrize("known", FORMATS, ids=NAMES)
+BY_NAME = pytest.mark.parametrize("known", FORMATS.values(), ids=FORMATS)
 
 NASTY = [
     "a\nb",
@@ -87,34 +89,34 @@ timelines = st.lists(
 )
 
 
-def written(known: Format, found: list[Annotation], folder: Path) -> list[Annotation]:
+def written(known: AnnotationFormat, found: list[Annotation], folder: Path) -> list[Annotation]:
     """Through files of a format and back."""
-    rate = [FPS] if known.frames else []
-    if known.one_video:
+    rate = [FPS] if known.needs_fps else []
+    if known.single_video:
         for timeline in found:
-            known.write(folder / f"{timeline.id}{known.ending}", [timeline], *rate)
+            known.write(folder / f"{timeline.id}{known.extension}", [timeline], *rate)
     else:
-        known.write(folder / f"all{known.ending}", found, *rate)
+        known.write(folder / f"all{known.extension}", found, *rate)
     read = [known.read(path, *rate) for path in sorted(folder.iterdir())]
     assert not any(remarks for _, remarks in read)
     return [timeline for back, _ in read for timeline in back]
 
 
-def expected(known: Format, one: Segment) -> Segment:
+def expected(known: AnnotationFormat, one: Segment) -> Segment:
     """A segment as a format holds it, by the facts that it states of itself."""
-    each = FPS if known.frames else known.per_second
+    each = FPS if known.needs_fps else known.ticks_per_second
     start, end = one.start, one.end
     if each:
         first, last = round(start * each), round(end * each)
-        start, end = first / each, max(last, first + known.no_points) / each
+        start, end = first / each, max(last, first + (not known.allows_zero_length)) / each
     score = one.score
-    if known.scores == "left out":
+    if "scores" not in known.keeps:
         score = None
-    elif known.scores and score is not None:
+    elif known.score_note and score is not None:
         score = float(f"{score:.4g}")
     elif known.name == "results" and score is None:
         score = 1.0
-    return Segment(known.text(one.label).strip(), start, end, score)
+    return Segment(known.normalize_label(one.label).strip(), start, end, score)
 
 
 def as_set(found: list[Annotation]) -> dict[str, Counter[Segment]]:
@@ -127,9 +129,9 @@ def as_set(found: list[Annotation]) -> dict[str, Counter[Segment]]:
 def test_what_is_written_is_read_back_up_to_the_resolution(known, found):
     with tempfile.TemporaryDirectory() as folder:
         back = written(known, found, Path(folder))
-    kept = [t for t in found if t.segments or "empty videos" in known.holds]
+    kept = [t for t in found if t.segments or "empty videos" in known.keeps]
     assert as_set(back) == as_set(
-        [Annotation(known.id(t.id), tuple(expected(known, s) for s in t.segments)) for t in kept]
+        [Annotation(known.normalize_id(t.id), tuple(expected(known, s) for s in t.segments)) for t in kept]
     )
     if not conversion_warnings(known, found, FPS):
         ordered = sorted(found, key=lambda t: t.id)
@@ -142,7 +144,7 @@ def test_what_is_written_is_read_back_up_to_the_resolution(known, found):
 @BY_NAME
 def test_empty_timelines(known, tmp_path):
     back = written(known, [Annotation("nothing.here"), Annotation("one", (Segment("run", 1.0, 2.0, 0.5),))], tmp_path)
-    assert [t.id for t in back if not t.segments] == (["nothing.here"] if "empty videos" in known.holds else [])
+    assert [t.id for t in back if not t.segments] == (["nothing.here"] if "empty videos" in known.keeps else [])
 
 
 @BY_NAME
@@ -158,21 +160,21 @@ def test_ten_thousand_segments(known, tmp_path):
 @pytest.mark.parametrize("mark", ["\ufeff", "\r"], ids=["BOM", "CRLF"])
 def test_byte_order_mark_and_carriage_returns_are_fine(known, mark, tmp_path):
     one = Annotation("v", (Segment("run", 1.0, 2.0, 0.5), Segment("jump", 1.0, 3.0, 0.25)))
-    rate = [FPS] if known.frames else []
-    path = tmp_path / f"v{known.ending}"
+    rate = [FPS] if known.needs_fps else []
+    path = tmp_path / f"v{known.extension}"
     known.write(path, [one], *rate)
     text = path.read_text(encoding="utf-8")
     path.write_bytes((text.replace("\n", "\r\n") if mark == "\r" else mark + text).encode())
-    back = known.read(path, *rate).timelines
+    back = known.read(path, *rate).annotations
     assert as_set(back) == as_set([Annotation("v", tuple(expected(known, s) for s in one.segments))])
 
 
 @BY_NAME
 def test_every_format_is_recognised(known, tmp_path):
-    path = tmp_path / f"v{known.ending}"
-    known.write(path, [Annotation("v", (Segment("run", 1.0, 2.0, 0.5),))], *([FPS] if known.frames else []))
+    path = tmp_path / f"v{known.extension}"
+    known.write(path, [Annotation("v", (Segment("run", 1.0, 2.0, 0.5),))], *([FPS] if known.needs_fps else []))
     assert detect_format(path) is known
-    if known.ending not in (".srt", ".txt", ".json"):
+    if known.extension not in (".srt", ".txt", ".json"):
         assert detect_format(path.rename(tmp_path / "v")) is known
 
 
@@ -184,7 +186,7 @@ def test_every_format_is_recognised(known, tmp_path):
 def test_elan_files_are_what_pympi_and_the_schema_want(found):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "v.eaf"
-        find_format("elan").write(path, [Annotation("v", tuple(found), media="v.mp4")])
+        find_format("elan").write(path, [Annotation("v", tuple(found), file_name="v.mp4")])
         eaf, root = Eaf(str(path)), ElementTree.parse(path).getroot()
     assert sum(len(eaf.get_annotation_data_for_tier(tier)) for tier in parents(eaf)) == len(found)
     for tier in parents(eaf):
@@ -210,7 +212,7 @@ def test_elan_files_are_what_pympi_and_the_schema_want(found):
 def test_elan_files_are_written_again_by_pympi_as_they_are(found):
     with tempfile.TemporaryDirectory() as folder:
         first, again = Path(folder) / "v.eaf", Path(folder) / "again" / "v.eaf"
-        find_format("elan").write(first, [Annotation("v", tuple(found), media="v.mp4")])
+        find_format("elan").write(first, [Annotation("v", tuple(found), file_name="v.mp4")])
         again.parent.mkdir()
         to_eaf(str(again), Eaf(str(first)))
         assert ElementTree.canonicalize(from_file=str(first)) == ElementTree.canonicalize(from_file=str(again))
@@ -270,22 +272,22 @@ BY_MEDIA = pytest.mark.parametrize("known", [find_format(name) for name in ("ela
 @BY_MEDIA
 @pytest.mark.parametrize("media", ["film 1.mp4", "film 1.é & <x>.MKV", "50%20 off.mp4", "film 1", ""])
 def test_a_tool_that_shows_videos_is_told_the_file(known, media, tmp_path):
-    one = Annotation(file_id(media) or "film 1", (Segment("run", 1.0, 2.0, 0.5),), media=media)
+    one = Annotation(file_id(media) or "film 1", (Segment("run", 1.0, 2.0, 0.5),), file_name=media)
     (back,) = written(known, [one], tmp_path)
-    assert back == replace(one, media="" if media == one.id else media)
+    assert back == replace(one, file_name="" if media == one.id else media)
 
 
 @BY_MEDIA
 def test_a_file_that_is_called_otherwise_gives_the_video_no_other_name(known, tmp_path):
-    one = Annotation("corrected", (Segment("run", 1.0, 2.0, 0.5),), media="film.mp4")
+    one = Annotation("corrected", (Segment("run", 1.0, 2.0, 0.5),), file_name="film.mp4")
     (back,) = written(known, [one], tmp_path)
     assert back.id == "corrected"
-    assert back.media == ("film.mp4" if known.name == "elan" else "")
+    assert back.file_name == ("film.mp4" if known.name == "elan" else "")
 
 
 def test_elan_finds_the_video_beside_its_file(tmp_path):
     """As ELAN looks for it: where it says, then in the folder of the .eaf, by its name."""
-    find_format("elan").write(tmp_path / "film 1.eaf", [Annotation("film 1", media="film 1.mp4")])
+    find_format("elan").write(tmp_path / "film 1.eaf", [Annotation("film 1", file_name="film 1.mp4")])
     (linked,) = Eaf(str(tmp_path / "film 1.eaf")).media_descriptors
     assert linked == {
         "MEDIA_URL": "./film 1.mp4",
@@ -305,7 +307,8 @@ def test_elan_reads_what_people_make(tmp_path):
     eaf.add_linked_file("file:///C:/my films/the%20beach.mp4")
     eaf.to_file(str(tmp_path / "v.eaf"))
     ((read,), remarks) = find_format("elan").read(tmp_path / "v.eaf")
-    assert read == Annotation("v", (Segment("a long jump", 0.5, 0.7), Segment("walk", 1.0, 2.5)), media="the beach.mp4")
+    found = (Segment("a long jump", 0.5, 0.7), Segment("walk", 1.0, 2.5))
+    assert read == Annotation("v", found, file_name="the beach.mp4")
     assert remarks == [f"{tmp_path}/v.eaf: 1 annotations of other annotations, they are left out"]
 
 
@@ -338,7 +341,7 @@ def test_what_a_hand_has_touched_is_an_annotation(tmp_path):
     mixed, empty = json.loads(path.read_text())
     assert [region.get("score") for region in mixed["annotations"][0]["result"]] == [0.5, None]
     assert "predictions" not in mixed and empty["annotations"] == [{"result": []}]
-    assert known.read(path, FPS).timelines[0].segments == one.segments
+    assert known.read(path, FPS).annotations[0].segments == one.segments
 
 
 # What /guide/task_format, /guide/export and /tags/timelinelabels of its documentation say of tasks.
@@ -445,7 +448,7 @@ def test_label_studio_reads_what_it_exports(tmp_path):
     path.write_text(json.dumps([{**task, "predictions": [{"result": "not looked at"}], "meta": {}}]))
     ((read,), remarks) = find_format("labelstudio").read(path, FPS)
     found = (Segment("run", 0.08, 0.2), Segment("jump", 0.08, 0.2))
-    assert read == Annotation("4f-beach.v2", found, media="4f-beach.v2.mp4")
+    assert read == Annotation("4f-beach.v2", found, file_name="4f-beach.v2.mp4")
     assert remarks == [f"{path}: 1 results of other kinds are left out"]
     given_up = {"result": result, "was_cancelled": True}
     path.write_text(json.dumps([{**task, "annotations": [given_up, {"result": result[:1]}, {"result": result[:1]}]}]))
@@ -471,7 +474,7 @@ def test_via_reads_what_it_saves(tmp_path):
     path = tmp_path / "via.json"
     path.write_text(json.dumps(project))
     read, remarks = find_format("via").read(path)
-    assert read == [Annotation("a.b", (Segment("run", 7.295, 35.045),), media="a.b.mp4"), Annotation("c")]
+    assert read == [Annotation("a.b", (Segment("run", 7.295, 35.045),), file_name="a.b.mp4"), Annotation("c")]
     assert remarks == [f"{path}: 1 marks that are no stretch of time are left out"]
     project["attribute"]["2"] = {**attribute, "aname": "Who", "options": {}}
     project["metadata"]["1_x"]["av"]["2"] = "Ann"
@@ -502,7 +505,7 @@ def test_fiftyone_frames_are_counted_from_one_and_both_included(tmp_path):
     ]
     detections = [{"label": 1, "support": [1, 5]}, {"label": 0, "timestamps": [0.5, 1.5]}]
     path.write_text(json.dumps({"classes": ["a", "b"], "labels": {"v": detections, "w": None}}))
-    v, w = known.read(path, FPS).timelines
+    v, w = known.read(path, FPS).annotations
     assert v.segments == (Segment("b", 0.0, 0.2), Segment("a", 0.5, 1.5)) and w == Annotation("w")
 
 
@@ -520,7 +523,7 @@ def test_subtitles_of_other_hands(tmp_path):
     ((read,), _) = find_format("vtt").read(path)
     assert read.segments == (Segment("Tom & Jerry\nrun", 1.0, 3602.5),)
     path.write_text("WEBVTT\n00:01.000 --> 00:02.000\nat once\n")
-    assert find_format("vtt").read(path).timelines[0].segments == (Segment("at once", 1.0, 2.0),)
+    assert find_format("vtt").read(path).annotations[0].segments == (Segment("at once", 1.0, 2.0),)
     path.with_suffix(".srt").write_text(
         "\n\n1\n00:00:01,000  -->  00:00:02,500  X1:1\nrun\n   \n00:00:03.000 --> 00:00:04.000\n- a\n"
     )
@@ -548,12 +551,12 @@ def proposals(tmp_path: Path) -> Path:
 
 @BY_NAME
 def test_to_every_format_and_back(known, proposals, tmp_path):
-    out = tmp_path / ("out" if known.one_video else f"out{known.ending}")
-    rate = ["--fps", 4] if known.frames else []
+    out = tmp_path / ("out" if known.single_video else f"out{known.extension}")
+    rate = ["--fps", 4] if known.needs_fps else []
     said = wtal(proposals, out, "--to", known.name, *rate)
     assert f"results to {known.name}: 2 segments of 2 videos written to {out}" in said
     wtal(out, tmp_path / "back.json", "--to", "results", *rate)
-    scored = known.scores != "left out"
+    scored = "scores" in known.keeps
     kept = {id: found for id, found in read_proposals(proposals).items() if found or known.name != "boris"}
     assert {
         id: sorted((p.label, p.start, p.end, p.score) for p in found)
@@ -595,8 +598,8 @@ def test_truth_says_what_each_format_cannot_hold(tmp_path):
         "labels": "labels with line breaks or other marks that it cannot hold are changed (1)",
         "empty": "videos without segments are left out (1)",
     }
-    for known in FORMATS:
-        rate = ["--fps", 25] if known.frames else []
+    for known in FORMATS.values():
+        rate = ["--fps", 25] if known.needs_fps else []
         said = wtal(path, tmp_path / f"out-{known.name}", "--to", known.name, *rate)
         told = [word for word, sentence in words.items() if f"note: {known.name}: {sentence}" in said]
         assert sorted(told) == sorted(lost[known.name].split()), said
@@ -690,7 +693,7 @@ def test_a_folder_of_two_formats_wants_a_word(tmp_path):
         find_format(name).write(tmp_path / f"v.{name}", [Annotation("v")])
     with pytest.raises(DataError, match="holds timelines of several formats; say which with --from, one of srt, vtt"):
         read_annotations(tmp_path)
-    assert read_annotations(tmp_path, "vtt")[0].timelines == [Annotation("v")]
+    assert read_annotations(tmp_path, "vtt")[0].annotations == [Annotation("v")]
 
 
 # bad files
@@ -729,11 +732,11 @@ WRONG: dict[str, Callable[[object, object], str]] = {
 }
 
 
-def refused(known: Format, text: str | bytes, folder: Path) -> str:
+def refused(known: AnnotationFormat, text: str | bytes, folder: Path) -> str:
     """The one sentence; nothing is written."""
-    path = folder / f"bad{known.ending}"
+    path = folder / f"bad{known.extension}"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    rate = ["--fps", "25"] if known.frames else []
+    rate = ["--fps", "25"] if known.needs_fps else []
     said = wtal(path, folder / "out.csv", "--to", "csv", "--from", known.name, *rate, code=2)
     assert [p.name for p in folder.iterdir()] == [path.name]
     assert said.startswith(f"error: {path}")
@@ -744,7 +747,7 @@ def refused(known: Format, text: str | bytes, folder: Path) -> str:
 @pytest.mark.parametrize("name", WRONG)
 def test_times_that_cannot_be(name, fault, tmp_path):
     known = find_format(name)
-    bad = BAD_FRAMES if known.frames else TIMES
+    bad = BAD_FRAMES if known.needs_fps else TIMES
     if fault in bad:
         refused(known, WRONG[name](*bad[fault]), tmp_path)
 
@@ -762,9 +765,9 @@ def test_bad_subtitles_name_the_line(times, more, tmp_path):
 
 @BY_NAME
 def test_other_encodings_and_files_cut_off(known, tmp_path):
-    path = tmp_path / f"v{known.ending}"
+    path = tmp_path / f"v{known.extension}"
     one = Annotation("v", (Segment("Stoß über", 1.0, 2.0, 0.5), Segment("jump", 2.0, 3.0, 0.5)))
-    known.write(path, [one], *([FPS] if known.frames else []))
+    known.write(path, [one], *([FPS] if known.needs_fps else []))
     text = path.read_text(encoding="utf-8")
     path.unlink()
     latin = text.replace(r"\u00df", "ß").encode("latin-1")
@@ -843,11 +846,11 @@ def replaced(value: object, way: tuple, junk: object) -> object:
 @given(data=st.data())
 def test_whatever_is_wrong_is_said(known, data):
     """A damaged file is read, or refused with a DataError; nothing else comes out of it."""
-    rate = [FPS] if known.frames else []
+    rate = [FPS] if known.needs_fps else []
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"v{known.ending}"
+        path = Path(folder) / f"v{known.extension}"
         known.write(path, [Annotation("v", (Segment("run", 1.0, 2.0, 0.5), Segment("hop", 2.0, 3.0, 0.5)))], *rate)
-        if known.ending == ".json" and data.draw(st.booleans()):
+        if known.extension == ".json" and data.draw(st.booleans()):
             value = json.loads(path.read_text())
             way, junk = data.draw(st.sampled_from(nodes(value))), data.draw(st.sampled_from(JUNK))
             path.write_text(json.dumps(replaced(value, way, junk)))
@@ -860,7 +863,7 @@ def test_whatever_is_wrong_is_said(known, data):
         except DataError as error:
             assert str(error).startswith(str(path)) and "\n" not in str(error)
         else:
-            assert all(0 <= one.start <= one.end for timeline in read.timelines for one in timeline.segments)
+            assert all(0 <= one.start <= one.end for timeline in read.annotations for one in timeline.segments)
 
 
 def test_entities_are_never_expanded(tmp_path):
@@ -908,22 +911,22 @@ def test_labels_that_elan_cannot_tell_apart_are_written_at_once(tmp_path):
     alike = [f"a{a}b{b}c{c}d{d}" for a in marks for b in marks for c in marks for d in marks]
     begun = time.process_time()
     find_format("elan").write(tmp_path / "v.eaf", [Annotation("v", tuple(Segment(x, 1.0, 2.0) for x in alike))])
-    assert len(find_format("elan").read(tmp_path / "v.eaf").timelines[0].segments) == len(alike)
+    assert len(find_format("elan").read(tmp_path / "v.eaf").annotations[0].segments) == len(alike)
     assert time.process_time() - begun < 3
 
 
 def test_a_mark_of_too_many_digits_is_none(tmp_path):
     path = tmp_path / "v.vtt"
     path.write_text(f"WEBVTT\n\n00:01.000 --> 00:02.000\n&#{'9' * 5000}; &#x41; &#65;\n")
-    assert find_format("vtt").read(path).timelines[0].segments == (Segment("\ufffd A A", 1.0, 2.0),)
+    assert find_format("vtt").read(path).annotations[0].segments == (Segment("\ufffd A A", 1.0, 2.0),)
 
 
 @pytest.mark.parametrize("name", ["srt", "vtt", "audacity", "elan"])
 def test_a_file_whose_name_cannot_be_written_is_refused(name, tmp_path):
-    known, path = find_format(name), tmp_path / f"v{find_format(name).ending}"
+    known, path = find_format(name), tmp_path / f"v{find_format(name).extension}"
     known.write(path, [Annotation("v", (Segment("run", 1.0, 2.0),))])
     try:
-        strange = path.rename(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff" + known.ending.encode())))
+        strange = path.rename(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff" + known.extension.encode())))
     except OSError:
         pytest.skip("this file system takes no such name")
     assert "holds half a character" in wtal(strange, tmp_path / "o.csv", "--to", "csv", code=2)

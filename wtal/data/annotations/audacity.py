@@ -40,7 +40,9 @@ def read(path: Path) -> AnnotationFile:
 def write(path: Path, annotations: Sequence[Annotation]) -> None:
     """Write the annotation of one video as a label track."""
     (annotation,) = annotations
-    lines = [f"{s.start:.6f}\t{s.end:.6f}\t{append_score(single_line(s.label), s.score)}\n" for s in annotation.segments]
+    lines = [
+        f"{s.start:.6f}\t{s.end:.6f}\t{append_score(single_line(s.label), s.score)}\n" for s in annotation.segments
+    ]
     write_text(path, "".join(lines))
 
 

@@ -192,9 +192,7 @@ def from_frames(location: Location, first: Any, last: Any, fps: float) -> tuple[
 
 def single_line(label: str) -> str:
     """A label as formats store it that have one line per label."""
-    line = re.sub(
-        r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", lambda match: " " if match[0].isspace() else "\ufffd", label
-    )
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", lambda match: " " if match[0].isspace() else "\ufffd", label)
     return escape_score(line.strip())
 
 

@@ -209,9 +209,7 @@ def _find_files(folder: Path, format: str) -> list[Path]:
     return paths
 
 
-def _write_folder(
-    format: AnnotationFormat, annotations: Sequence[Annotation], fps: float | None, folder: Path
-) -> None:
+def _write_folder(format: AnnotationFormat, annotations: Sequence[Annotation], fps: float | None, folder: Path) -> None:
     for annotation in annotations:
         if not is_file_name(annotation.id):
             raise DataError(

@@ -151,7 +151,9 @@ def _create_document(segments: Sequence[Segment]) -> "Eaf":
     document.add_linguistic_type(SCORE_TYPE, "Symbolic_Association", timealignable=False)
     if segments:
         document.remove_tier("default")
-    times = sorted((time, n, side) for n, segment in enumerate(segments) for side, time in enumerate(_interval(segment)))
+    times = sorted(
+        (time, n, side) for n, segment in enumerate(segments) for side, time in enumerate(_interval(segment))
+    )
     slots = {(n, side): document.generate_ts_id(time) for time, n, side in times}
     tiers: dict[tuple[str, int], str] = {}  # by label and lane
     score_tiers: dict[str, str] = {}  # by tier
