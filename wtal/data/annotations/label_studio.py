@@ -90,12 +90,12 @@ def _results(location: Location, task: dict[str, Any]) -> list[Any]:
 def _segments(location: Location, region: dict[str, Any], fps: float) -> list[Segment]:
     """One segment for each range and label of a region."""
     value = parse_object(location, region["value"], ["ranges", REGION_TYPE])
-    segments = []
+    segments: list[Segment] = []
     for entry in parse_list(location, value["ranges"]):
         frames = parse_object(location, entry, ["start", "end"])
         start, end = from_frames(location, frames["start"], frames["end"], fps)
-        for label in parse_list(location, value[REGION_TYPE]):
-            segments.append(parse_segment(location, label, start, end, region.get("score")))
+        labels = parse_list(location, value[REGION_TYPE])
+        segments += [parse_segment(location, label, start, end, region.get("score")) for label in labels]
     return segments
 
 
