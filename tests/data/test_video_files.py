@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wtal.data.annotations.base import file_id
+from wtal.data.annotations.base import media_id
 from wtal.data.create import create_dataset
 from wtal.data.features import is_file_name
 from wtal.data.video_files import (
@@ -86,7 +86,7 @@ def test_undecodable_file_name_gets_writable_id():
 
 @given(FILES.filter(lambda file: "/" not in file and is_video_name(file)))
 def test_annotation_file_names_video_as_data_set_does(file):
-    assert file_id(f"C:\\elsewhere\\{file}") == file_id(f"/elsewhere/{file}") == video_id(file)
+    assert media_id(f"C:\\elsewhere\\{file}") == media_id(f"/elsewhere/{file}") == video_id(file)
 
 
 def test_data_set_prediction_and_rule_agree(tmp_path):

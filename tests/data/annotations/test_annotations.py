@@ -23,8 +23,7 @@ from typer.testing import CliRunner
 from wtal import cli
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.structures import Segment
-from wtal.data.annotations.base import Annotation, AnnotationFormat
-from wtal.data.annotations.base import media_id as file_id
+from wtal.data.annotations.base import Annotation, AnnotationFormat, media_id
 from wtal.data.annotations.base import to_frames as frames
 from wtal.data.annotations.convert import conversion_warnings, convert_annotations, read_annotations
 from wtal.data.annotations.registry import FORMATS, detect_format, find_format
@@ -272,7 +271,7 @@ BY_MEDIA = pytest.mark.parametrize("known", [find_format(name) for name in ("ela
 @BY_MEDIA
 @pytest.mark.parametrize("media", ["film 1.mp4", "film 1.é & <x>.MKV", "50%20 off.mp4", "film 1", ""])
 def test_a_tool_that_shows_videos_is_told_the_file(known, media, tmp_path):
-    one = Annotation(file_id(media) or "film 1", (Segment("run", 1.0, 2.0, 0.5),), file_name=media)
+    one = Annotation(media_id(media) or "film 1", (Segment("run", 1.0, 2.0, 0.5),), file_name=media)
     (back,) = written(known, [one], tmp_path)
     assert back == replace(one, file_name="" if media == one.id else media)
 
