@@ -1,7 +1,5 @@
 """Commands that localize and score."""
 
-import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -133,7 +131,7 @@ def analyse(
     ] = None,
 ) -> None:
     """Analyse the errors of proposals: errors by kind, the mAP each kind costs, and which instances are missed."""
-    from wtal.core.io import write_json
+    from wtal.core.io import require_file, require_output_file, write_json
     from wtal.data.ground_truth import find_ambiguous, read_timed_ground_truth
     from wtal.data.layouts.activitynet import read_proposals
     from wtal.evaluation.error_analysis import analyse as analyse_proposals
@@ -142,7 +140,10 @@ def analyse(
 
     folder = proposals.parent if out is None else out
     json_path, figure_path = folder / "analysis.json", folder / "analysis.png"
-    _require_outputs(proposals, folder, (proposals, truth), (json_path, figure_path))
+    require_file(proposals, "name the proposals file first, then the ground truth")
+    hint = "name another folder with --out"
+    require_output_file(json_path, (proposals, truth), _is_analysis, hint)
+    require_output_file(figure_path, (proposals, truth), lambda _: json_path.exists(), hint)
     analysis = analyse_proposals(
         read_proposals(proposals), read_timed_ground_truth(truth), protocol, tiou, subset, find_ambiguous(truth)
     )
@@ -220,41 +221,13 @@ def memory(run: RunArgument) -> None:
     console.print(memory_table(*load_both(run)))
 
 
-def _require_outputs(proposals: Path, folder: Path, inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
-    """Refuse a folder of proposals, a file as output folder, and outputs that would replace a user's file."""
+def _is_analysis(path: Path) -> bool:
+    """Whether a file was written by `wtal analyse`."""
     from wtal.core.errors import DataError
+    from wtal.core.io import read_json
 
-    json_path, figure_path = outputs
-    if proposals.is_dir():
-        raise DataError(
-            "expected a proposals file, got a folder",
-            path=proposals,
-            hint="name the proposals file first, then the ground truth",
-            code="not-a-file",
-        )
-    if folder.is_file():
-        raise DataError(
-            "expected a folder, got a file", path=folder, hint="name a folder with --out", code="not-a-directory"
-        )
-    for path in outputs:
-        if path.is_dir():
-            raise DataError(
-                "cannot write a file here, it is a folder",
-                path=path,
-                hint="name another folder with --out",
-                code="not-a-file",
-            )
-        if os.path.realpath(path) in map(os.path.realpath, inputs):
-            raise DataError(
-                "the output would overwrite an input",
-                path=path,
-                hint="name another folder with --out",
-                code="output-conflict",
-            )
-    if figure_path.exists() and not json_path.exists():
-        raise DataError(
-            "exists without analysis.json, so it may be a file of yours",
-            path=figure_path,
-            hint="name another folder with --out",
-            code="already-exists",
-        )
+    try:
+        value = read_json(path)
+    except DataError:
+        return False
+    return isinstance(value, dict) and "lowest_tiou" in value

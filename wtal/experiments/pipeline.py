@@ -12,7 +12,7 @@ from wtal.core import distributed
 from wtal.core.config import Config
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.hardware import choose_device
-from wtal.core.io import directory_lock, realpath, write_json
+from wtal.core.io import directory_lock, realpath, require_file, require_not_input, write_json
 from wtal.core.structures import Proposals
 from wtal.data.batching import held_out_ids
 from wtal.data.dataset import Dataset, load_dataset
@@ -189,17 +189,16 @@ def _require_engine(engine: str, workers: int | None) -> None:
 
 
 def _require_files(files: Sequence[Path], out: Path | None, truth: Path, ambiguous: Path | None) -> None:
-    """Refuse a folder or the same file twice, and a place to write to that is to be read."""
-    folder = next((path for path in files if path.is_dir()), None)
-    if folder is not None:
-        raise DataError(f"{folder}: is a folder, not proposals; name files of proposals first, the ground truth last")
-    places = [realpath(path) for path in files]
-    twice = next((path for number, path in enumerate(files) if places[number] in places[:number]), None)
-    if twice is not None:
-        raise DataError(f"{twice}: is named twice; name each file of proposals once")
-    read = [*places, *(realpath(path) for path in (truth, ambiguous) if path is not None and path.is_file())]
-    if out is not None and (realpath(out) in read or _is_of(truth, out)):
-        raise DataError(f"{out}: is one of the files to be read; name another to write to with --out")
+    """Raise DataError for a folder, for the same file twice, and for an output that would overwrite an input."""
+    seen: set[Path] = set()
+    for path in files:
+        require_file(path, "name files of proposals first, the ground truth last")
+        if realpath(path) in seen:
+            raise DataError("is given twice", path=path, hint="name each file of proposals once", code="duplicate")
+        seen.add(realpath(path))
+    if out is not None:
+        inputs = [*files, ambiguous, out if _is_of(truth, out) else truth]
+        require_not_input(out, *inputs, hint="choose another path with --out")
 
 
 def _is_of(truth: Path, out: Path) -> bool:
@@ -221,8 +220,7 @@ def _held_out(folder: Dataset, share: float, seed: int) -> frozenset[str]:
 
 def _require_place(run: Path, folder: Dataset) -> None:
     """Refuse a run folder in which something else would be overwritten."""
-    if realpath(run) == realpath(folder.path):
-        raise DataError(f"{run}: is the data set itself; name another folder for the run")
+    require_not_input(run, folder.path, hint="choose another folder for the run")
     alien = next(iter(list_checkpoints(run)), None) if latest_checkpoint(run) is None else None
     if alien is not None:
         raise DataError(f"{alien}: is no checkpoint of wtal and would be in the way; name another folder")

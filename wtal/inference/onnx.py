@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.onnx import ONNXProgram
 
 from wtal.core.config import Config
-from wtal.core.errors import ConfigError, DataError
-from wtal.core.io import atomic_write
+from wtal.core.errors import ConfigError
+from wtal.core.io import atomic_write, require_output_file
 from wtal.inference.localizer import probabilities
 from wtal.models import checkpoint
 from wtal.models.dfe import LocalBranch
@@ -48,7 +48,7 @@ def export_onnx(run: Path, out: Path) -> checkpoint.ModelMetadata:
         import_module("onnxscript")
     except ImportError as error:
         raise ConfigError("export needs the ONNX packages; pip install 'wtal[onnx]'") from error
-    _require_place(out)
+    require_output_file(out, is_replaceable=_is_export)
     network, meta = checkpoint.load_local(run)
 
     def write(part: Path) -> None:
@@ -62,21 +62,15 @@ def export_onnx(run: Path, out: Path) -> checkpoint.ModelMetadata:
     return meta
 
 
-def _require_place(out: Path) -> None:
-    """Refuse to write over anything but an earlier export. Raises DataError."""
+def _is_export(path: Path) -> bool:
+    """Whether a file was written by `export_onnx`."""
     import onnx
     from google.protobuf.message import DecodeError  # what onnx reads with
 
-    if out.is_dir():
-        raise DataError(f"{out}: is a folder; name a file to write to")
-    if not out.exists():
-        return
     try:
-        known = {entry.key for entry in onnx.load(out, load_external_data=False).metadata_props}
+        return any(entry.key == "snippet_seconds" for entry in onnx.load(path, load_external_data=False).metadata_props)
     except DecodeError:
-        known = set()
-    if "snippet_seconds" not in known:
-        raise DataError(f"{out}: holds something else than an export of ours, which would be lost; name another file")
+        return False
 
 
 def _program(scorer: SnippetScorer, width: int) -> ONNXProgram:

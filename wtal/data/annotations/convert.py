@@ -1,6 +1,5 @@
 """Conversion of annotation files from one format to another, with warnings on what the new format cannot store."""
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from wtal.core.errors import ConfigError, DataError
-from wtal.core.io import atomic_write_dir
+from wtal.core.io import atomic_write_dir, require_not_input
 from wtal.data.annotations.base import (
     Annotation,
     AnnotationFile,
@@ -243,10 +242,7 @@ def _require_fps(format: AnnotationFormat, fps: float | None) -> float:
 
 
 def _check_output(out: Path, source: Path) -> None:
-    real_out = os.path.realpath(out)
-    if real_out in (os.path.realpath(source), os.path.realpath(".")):
-        message = "the output is the current folder" if real_out == os.path.realpath(".") else "the output is the input"
-        raise DataError(message, path=out, hint="choose another output path", code="output-is-input")
+    require_not_input(out, source, Path())
     if out.is_symlink() or out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise DataError("the output exists already", path=out, hint="choose another path", code="already-exists")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wtal.core.errors import DataError
 from wtal.core.fingerprint import stat_fingerprint
-from wtal.core.io import read_json, realpath, write_json
+from wtal.core.io import read_json, require_not_input, write_json
 from wtal.core.structures import Video
 from wtal.data.dataset import SYNTHETIC_KEY
 from wtal.data.layouts.basnet import convert_basnet
@@ -45,8 +45,7 @@ def convert_layout(
     """
     if not source.is_dir():
         raise DataError(f"{source}: there is no such folder; name the folder of the data set")
-    if realpath(out) == realpath(source):
-        raise DataError(f"{out}: is the source itself; give another folder to write to")
+    require_not_input(out, source, hint="choose another folder")
     try:
         made = _converted(source, out, progress, grid)
     except DataError:

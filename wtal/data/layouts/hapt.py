@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from wtal.core.clock import SnippetClock
 from wtal.core.errors import DataError, short_message
-from wtal.core.io import realpath
+from wtal.core.io import require_not_input
 from wtal.core.structures import Segment, Video
 from wtal.data.dataset import write_dataset_info
 from wtal.data.features import features_path, write_features
@@ -151,8 +151,7 @@ def convert_hapt(archive: Path, out: Path, progress: Callable[[int, int], object
     Returns the sequences, each a whole minute; `progress` hears (done, total) recordings.
     Raises DataError where the archive is not this one, is damaged, or out of all proportion.
     """
-    if realpath(out) == realpath(archive):
-        raise DataError(f"{out}: is the source itself; give another folder to write to")
+    require_not_input(out, archive, hint="choose another folder")
     videos: list[Video] = []
     features: list[NDArray[np.float32]] = []
     with raw_files(archive) as files:

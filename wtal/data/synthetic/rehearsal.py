@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from wtal.core.clock import SnippetClock
 from wtal.core.errors import ConfigError, DataError
-from wtal.core.io import atomic_write_dir, realpath, write_json
+from wtal.core.io import atomic_write_dir, realpath, require_not_input, write_json
 from wtal.core.structures import Segment, Video
 from wtal.data.dataset import unusable_ids
 from wtal.data.ground_truth import AMBIGUOUS, read_ground_truth
@@ -253,8 +253,7 @@ def write_rehearsal(
     if not 0 < share <= 1:
         raise ConfigError(f"--share is {share:g}; use a number above 0, at most 1")
     _require_replaceable(out)
-    if realpath(out) in (realpath(annotations), *realpath(annotations).parents):
-        raise DataError(f"{out}: holds the annotations themselves; name another folder")
+    require_not_input(out, annotations, *realpath(annotations).parents, hint="choose another folder")
     signal = signal or SignalConfig()
     known = read_rehearsed(annotations, signal.seed)
     world = make_world(sorted({label for video in known for label in _named(video)}), signal)

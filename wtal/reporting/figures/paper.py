@@ -6,7 +6,6 @@ FROM: An error analysis as a picture: predictions by kind, what mending is worth
 """
 
 import math
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 
 from wtal.core.errors import DataError
-from wtal.core.io import atomic_write, read_json
+from wtal.core.io import atomic_write, read_json, require_output_file
 from wtal.evaluation.error_analysis import KINDS, SIZES, TOP_K_PER_INSTANCE, Analysis, Group, Trait
 from wtal.evaluation.evaluate import EvaluationWithMatches
 from wtal.experiments.statistics import Score
@@ -218,12 +217,7 @@ def require_place(out: Path, *inputs: Path) -> None:
     """DataError unless `out` is a .png, .svg or .pdf that is not there yet, or one that was drawn here before."""
     if out.suffix.lower().removeprefix(".") not in MADE_BY:
         raise DataError(f"{out}: pictures are written as .png, .svg or .pdf; choose one of these names")
-    if out.is_dir():
-        raise DataError(f"{out}: is a folder; name a file in it")
-    if os.path.realpath(out) in map(os.path.realpath, inputs):
-        raise DataError(f"{out}: is to be read, not to be written over; name another file")
-    if out.is_file() and OURS.encode() not in out.read_bytes():
-        raise DataError(f"{out}: is there and was not drawn by `{OURS}`; name another file, or move it away")
+    require_output_file(out, inputs, lambda path: OURS.encode() in path.read_bytes(), "choose another path, or move it")
 
 
 def draw(out: Path, make: Callable[[], Figure]) -> None:
