@@ -12,6 +12,7 @@ from wtal.core.structures import Proposals, Segment, Video
 from wtal.data.ground_truth import find_ambiguous, read_ground_truth
 from wtal.data.layouts.activitynet import read_proposals
 from wtal.evaluation.evaluate import evaluate
+from wtal.evaluation.protocols import EvaluationOptions
 from wtal.inference.proposals import SnippetScores, generate_proposals
 
 VIDEOS, EACH = 19_228, 100
@@ -36,8 +37,8 @@ def rows() -> list[str]:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name in PROTOCOLS:
-        result = evaluate(proposals, truth, name, ambiguous=ambiguous)
-        took = seconds(lambda name=name: evaluate(proposals, truth, name, ambiguous=ambiguous))
+        result = evaluate(proposals, truth, EvaluationOptions(name, ambiguous=ambiguous))
+        took = seconds(lambda name=name: evaluate(proposals, truth, EvaluationOptions(name, ambiguous=ambiguous)))
         values = " | ".join(f"{100 * value:.2f}" for value in result.map)
         lines.append(f"| {name} | {values} | {100 * result.average():.2f} | {took:.3f} |")
     canned = read_canned()
@@ -87,7 +88,7 @@ def _activitynet() -> float:
         rows = zip(start.tolist(), (start + length).tolist(), score.tolist(), strict=True)
         proposals[f"v{v}"] = [Segment(label, *row) for row in rows]
     began = time.perf_counter()
-    evaluate(proposals, truth, "activitynet", subset="validation")
+    evaluate(proposals, truth, EvaluationOptions(subset="validation"))
     return time.perf_counter() - began
 
 

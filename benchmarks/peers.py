@@ -21,6 +21,7 @@ from wtal.data.batching import TrainingDataset
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.ground_truth import read_ground_truth
 from wtal.evaluation.evaluate import evaluate
+from wtal.evaluation.protocols import EvaluationOptions
 from wtal.inference.localizer import Network, global_branch, score_videos
 from wtal.models import checkpoint
 from wtal.models.dfe import DFE
@@ -62,7 +63,7 @@ def _measured(folder: Dataset, place: Path) -> list[str]:
     alone, together = (_inference(network, folder, meta) for network in (local, global_branch(both)))
     truth = read_ground_truth(SHARED / "thumos14" / "acmnet_gt.json")
     proposing, found = localization(read_canned(), class_names(truth))
-    scoring = seconds(lambda: evaluate(found, truth, "thumos14-snippet"))
+    scoring = seconds(lambda: evaluate(found, truth, EvaluationOptions("thumos14-snippet")))
     lines = [
         "| | parameters, M | batch x T | s a step | peak MB | test forward, s | proposals and NMS, s | mAP, s |",
         "|---|---|---|---|---|---|---|---|",

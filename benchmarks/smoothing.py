@@ -13,7 +13,7 @@ from scipy.ndimage import uniform_filter1d
 from benchmarks.measure import SHARED
 from wtal.data.dataset import load_dataset
 from wtal.evaluation.evaluate import evaluate
-from wtal.evaluation.protocols import TIOUS
+from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions
 from wtal.inference import localizer
 from wtal.inference.proposals import generate_proposals
 
@@ -37,7 +37,10 @@ def _scored(run: Path, data: Path) -> tuple[float, float]:
         averaged = replace(scores, cas=uniform_filter1d(scores.cas, SNIPPETS, axis=0, mode="nearest"))
         for found, of in ((plain, scores), (smooth, averaged)):
             found[video.id] = generate_proposals(of, meta.classes, folder.clock_of(video.id), meta.config.localize)
-    results = (evaluate(found, videos, tious=TIOUS, subset="validation") for found in (plain, smooth))
+    results = (
+        evaluate(found, videos, EvaluationOptions(tious=COMPARISON_TIOUS, subset="validation"))
+        for found in (plain, smooth)
+    )
     first, second = (100 * result.average() for result in results)
     return first, second
 

@@ -18,7 +18,7 @@ from wtal.core.hardware import available_cores
 from wtal.core.io import write_json, write_text
 from wtal.data.synthetic.features import SyntheticConfig, write_synthetic
 from wtal.experiments.compare import configured
-from wtal.experiments.runner import RunSpec, Scoring, result_of, run_specs
+from wtal.experiments.runner import RunSpec, comparison_options, result_of, run_specs
 from wtal.experiments.statistics import Score, paired_difference, score_of
 from wtal.reporting.figures.colors import OKABE_ITO, ink
 from wtal.reporting.tables import TableData, markdown, mean_and_spread
@@ -99,7 +99,7 @@ def _job(runs: Path, world: World, method: str, seed: int) -> RunSpec:
     if not data.exists():
         write_synthetic(data, world.made, seed)
     config = configured(with_overrides(SETTINGS, (f"train.steps={world.steps}",)), method, seed)
-    return RunSpec(data, name, method, config, Scoring("testing"), runs / f"runs-{world.steps}")
+    return RunSpec(data, name, method, config, comparison_options("testing"), runs / f"runs-{world.steps}")
 
 
 def _name(world: SyntheticConfig) -> str:

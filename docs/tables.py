@@ -133,17 +133,17 @@ def pages() -> Iterator[Path]:
 
 
 def _protocol_row(rules: Protocol) -> tuple[str, ...]:
-    rounded = "truth and proposals" if rules.truncated else "truth" if rules.snippet_rate else "nothing"
+    rounded = "truth and proposals" if rules.truncates_proposals else "truth" if rules.snippet_rate else "nothing"
     return (
         code(rules.name),
         "seconds" if rules.snippet_rate is None else "snippets",
         rounded,
         f"{rules.tious[0]:g} to {rules.tious[-1]:g}",
-        f"{len(rules.without)} videos" if rules.without else "nothing",
-        "best free" if rules.best_first else "first in file",
+        f"{len(rules.excluded_videos)} videos" if rules.excluded_videos else "nothing",
+        "best free" if rules.prefers_best else "first in file",
         "envelope" if rules.interpolated else "at each hit",
-        "removed" if rules.ambiguous else "not used",
-        ", ".join(f"{count:,} {what}" for what, count in rules.promise.items()) or "nothing",
+        "removed" if rules.removes_ambiguous else "not used",
+        ", ".join(f"{count:,} {what}" for what, count in rules.expected_counts.items()) or "nothing",
     )
 
 

@@ -18,7 +18,7 @@ from wtal.core.config import METHODS, Config
 from wtal.core.errors import CheckpointError
 from wtal.data.dataset import Dataset
 from wtal.data.provenance import Provenance
-from wtal.evaluation.protocols import TIOUS
+from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions
 from wtal.evaluation.results import EvaluationCounts, EvaluationResult
 from wtal.experiments.model_card import Card, TrainingData, card_text, training_data, write_card
 from wtal.experiments.pipeline import evaluate_file, localize_run, train_run
@@ -31,7 +31,7 @@ DATA = TrainingData("hapt", 249, 6, {"feature": "statistics", "licence": "CC BY 
 RESULT = EvaluationResult(
     protocol="activitynet",
     subset="testing",
-    tious=TIOUS,
+    tious=COMPARISON_TIOUS,
     map=(0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1),
     averages=((0.1, 0.5), (0.1, 0.7)),
     per_class={"jump": (0.4,) * 7},
@@ -226,7 +226,9 @@ def test_a_run_is_the_same_with_its_card(tiny: Dataset, tmp_path, settings):
 
 def evaluate_run(run: Path, folder: Dataset, proposals: Path) -> EvaluationResult:
     localize_run(run, folder.path, "testing", proposals)
-    return evaluate_file(proposals, folder.path, tious=TIOUS, subset="testing", checkpoint="last")
+    return evaluate_file(
+        proposals, folder.path, EvaluationOptions(tious=COMPARISON_TIOUS, subset="testing", checkpoint="last")
+    )
 
 
 def test_a_card_of_an_older_checkpoint_goes_with_it(tiny, tmp_path, settings):

@@ -8,7 +8,7 @@ from rich.console import Console
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.structures import Segment, Video
 from wtal.evaluation.evaluate import evaluate
-from wtal.evaluation.protocols import PROTOCOLS
+from wtal.evaluation.protocols import PROTOCOLS, EvaluationOptions
 from wtal.evaluation.results import between
 from wtal.experiments.published import BENCHMARKS, DATA, Published, ours, published, read_published
 from wtal.reporting.benchmark_report import published_markdown, published_table
@@ -117,8 +117,10 @@ def test_where_nothing_is_published_ours_alone():
 def test_our_results_become_an_entry():
     truth = [Video("v", "testing", ("x",), 100.0, (Segment("x", 0.0, 10.0),))]
     found = [{"v": [Segment("x", 0.0, end, 1.0)]} for end in (10.0, 4.5)]  # found at all tIoUs, and up to 0.4
-    entry = ours("dfe", "thumos14", [evaluate(f, truth, "thumos14-212", checkpoint="last") for f in found])
+    entry = ours(
+        "dfe", "thumos14", [evaluate(f, truth, EvaluationOptions("thumos14-212", checkpoint="last")) for f in found]
+    )
     assert (entry.protocol, entry.checkpoint, entry.seeds) == ("thumos14-212", "last", 2)
     assert entry.averages == pytest.approx({"0.1:0.5": 90, "0.3:0.7": 70, "0.1:0.7": 100 * 11 / 14})
     assert entry.tious["0.5"] == 50 and entry.spread == pytest.approx(100 * 3 / 7 / 2**0.5)
-    assert ours("dfe", "thumos14", [evaluate(found[0], truth, "thumos14-212")]).spread is None
+    assert ours("dfe", "thumos14", [evaluate(found[0], truth, EvaluationOptions("thumos14-212"))]).spread is None

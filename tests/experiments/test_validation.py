@@ -9,6 +9,7 @@ import torch
 
 from wtal.core.structures import Segment, Video
 from wtal.data.batching import held_out_ids
+from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions
 from wtal.experiments import validation
 from wtal.experiments.pipeline import evaluate_file, localize_run, train_run
 from wtal.experiments.validation import segment_map, validator, video_map
@@ -60,7 +61,7 @@ def test_the_last_score_is_what_localize_and_evaluate_say_of_the_checkpoint(sett
     run, proposals = tmp_path / "run", tmp_path / "proposals.json"
     train_run(tiny.path, run, settings(), device="cpu", validate=True)
     localize_run(run, tiny.path, "validation", proposals)
-    result = evaluate_file(proposals, tiny.path, tious=validation.TIOUS, subset="validation")
+    result = evaluate_file(proposals, tiny.path, EvaluationOptions(tious=COMPARISON_TIOUS, subset="validation"))
     logged = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     assert logged["validation_map"] == pytest.approx(result.average())
     network, meta = load_local(run)

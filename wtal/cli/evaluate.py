@@ -1,7 +1,7 @@
 """Commands that localize and score."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -90,15 +90,25 @@ def evaluate(
 ) -> None:
     """Score proposals under a named protocol. Several files are scored side by side with confidence intervals."""
     from wtal.core.errors import ConfigError
+    from wtal.core.io import require_not_input
+    from wtal.data.layouts.thumos import read_ambiguous
+    from wtal.evaluation.protocols import DEFAULT_PROTOCOL, EvaluationOptions
     from wtal.experiments.pipeline import evaluate_file, evaluate_files
 
-    options: Any = {"tious": tiou, "subset": subset, "ambiguous": ambiguous}
-    if len(proposals) == 1 and protocol != "all":
+    all_protocols = protocol == "all"
+    options = EvaluationOptions(
+        protocol=DEFAULT_PROTOCOL if all_protocols else protocol,
+        tious=tiou,
+        subset=subset,
+        ambiguous=None if ambiguous is None else read_ambiguous(ambiguous),
+    )
+    if len(proposals) == 1 and not all_protocols:
         from wtal.evaluation.results import summary_lines
         from wtal.reporting.tables import map_table
 
         path = out or proposals[0].parent / "results.json"
-        result = evaluate_file(proposals[0], truth, protocol, out=path, **options)
+        require_not_input(path, ambiguous)
+        result = evaluate_file(proposals[0], truth, options, out=path)
         console.print(map_table(result, classes=classes))
         for line in summary_lines(result):
             print_line(line)
@@ -110,7 +120,9 @@ def evaluate(
                 "--classes works for one file under one protocol", hint="leave it out", code="invalid-option"
             )
         path = out or proposals[0].parent / "evaluations.json"
-        render_evaluations(evaluate_files(proposals, truth, protocol, out=path, **options), console)
+        require_not_input(path, ambiguous)
+        comparison = evaluate_files(proposals, truth, options, all_protocols=all_protocols, out=path)
+        render_evaluations(comparison, console)
     print_line(f"written to {path}")
 
 
@@ -135,6 +147,7 @@ def analyse(
     from wtal.data.ground_truth import find_ambiguous, read_timed_ground_truth
     from wtal.data.layouts.activitynet import read_proposals
     from wtal.evaluation.error_analysis import analyse as analyse_proposals
+    from wtal.evaluation.protocols import EvaluationOptions
     from wtal.reporting.error_tables import render_analysis
     from wtal.reporting.figures.paper import draw_analysis
 
@@ -144,10 +157,9 @@ def analyse(
     hint = "name another folder with --out"
     require_output_file(json_path, (proposals, truth), _is_analysis, hint)
     require_output_file(figure_path, (proposals, truth), lambda _: json_path.exists(), hint)
-    analysis = analyse_proposals(
-        read_proposals(proposals), read_timed_ground_truth(truth), protocol, tiou, subset, find_ambiguous(truth)
-    )
-    write_json(json_path, analysis.to_json())  # first: a figure without it is taken for a file of the user's
+    options = EvaluationOptions(protocol, subset=subset, ambiguous=find_ambiguous(truth))
+    analysis = analyse_proposals(read_proposals(proposals), read_timed_ground_truth(truth), options, tiou)
+    write_json(json_path, analysis.to_json())
     draw_analysis(figure_path, analysis)
     render_analysis(analysis, console)
     print_line(f"written to {json_path} and {figure_path}")

@@ -78,13 +78,15 @@ def errors(
     """Errors by kind, the mAP each kind costs, and which instances are missed."""
     from wtal.data.ground_truth import find_ambiguous, read_timed_ground_truth
     from wtal.data.layouts.activitynet import read_proposals
-    from wtal.evaluation.error_analysis import SIZES, analyse
+    from wtal.evaluation.error_analysis import analyse
+    from wtal.evaluation.protocols import EvaluationOptions
+    from wtal.evaluation.sensitivity import SIZES
     from wtal.reporting.error_tables import LIMITS, analysis_caption
     from wtal.reporting.figures.paper import draw, errors_figure, require_place
 
     require_place(out, proposals, truth)
-    ambiguous = find_ambiguous(truth)
-    analysis = analyse(read_proposals(proposals), read_timed_ground_truth(truth), protocol, tiou, subset, ambiguous)
+    options = EvaluationOptions(protocol, subset=subset, ambiguous=find_ambiguous(truth))
+    analysis = analyse(read_proposals(proposals), read_timed_ground_truth(truth), options, tiou)
     draw(out, partial(errors_figure, analysis))
     print_line(analysis_caption(analysis))
     sizes = ", ".join(map(" ".join, zip(SIZES, LIMITS, strict=True)))
@@ -105,12 +107,12 @@ def precision(
     from wtal.data.ground_truth import find_ambiguous, read_ground_truth
     from wtal.data.layouts.activitynet import read_proposals
     from wtal.evaluation.evaluate import evaluate_with_matches
+    from wtal.evaluation.protocols import EvaluationOptions
     from wtal.reporting.figures.paper import draw, precision_figure, require_place
 
     require_place(out, proposals, truth)
-    evaluation = evaluate_with_matches(
-        read_proposals(proposals), read_ground_truth(truth), protocol, None, subset, find_ambiguous(truth)
-    )
+    options = EvaluationOptions(protocol, subset=subset, ambiguous=find_ambiguous(truth))
+    evaluation = evaluate_with_matches(read_proposals(proposals), read_ground_truth(truth), options)
     draw(out, partial(precision_figure, evaluation))
     result = evaluation.result
     print_line(

@@ -1,296 +1,283 @@
-"""Scores anybody's proposals against ground truth under a named protocol, and hands on a Result.
+"""Mean average precision of proposals under a named protocol.
 
-One algorithm: per class, the proposals of all videos by falling score; each takes a free action of its video
-that it overlaps enough, else it is a false positive; the mean over classes of the average precision.
+For each class, the proposals of all videos are sorted by descending score. Each is matched with a free ground-truth
+segment of its video that it overlaps enough; otherwise it is a false positive. mAP is the mean over the classes of the
+average precision.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from wtal.core.errors import DataError
 from wtal.core.structures import SUBSETS, Proposals, Segment, Video
-from wtal.evaluation.matching import Bools, Intervals, MatchedProposals, average_precision, match_proposals
-from wtal.evaluation.protocols import PROTOCOLS, Protocol, checked_tious, find_protocol
-from wtal.evaluation.results import EvaluationCounts, EvaluationResult, comparison_notes, named, subset_notes
+from wtal.evaluation.average_precision import Bools, average_precision
+from wtal.evaluation.matching import Intervals, MatchedProposals, match_proposals, sort_by_score
+from wtal.evaluation.protocols import DEFAULT_OPTIONS, PROTOCOLS, AmbiguousIntervals, EvaluationOptions, Protocol
+from wtal.evaluation.results import EvaluationCounts, EvaluationResult, comparison_notes, quote_subset, subset_notes
 
-Ambiguous = Mapping[str, Sequence[tuple[float, float]]]  # video id -> (start, end) in seconds
+# Index of a video that is not scored: unknown or excluded by the protocol, or of another subset.
+NOT_SCORED, OTHER_SUBSET = -1, -2
 
-# Where a proposal's video is, if not among the scored ones: unknown or left out, or of another subset.
-ELSEWHERE, OTHER_SUBSET = -1, -2
-
-MAX_MAGNITUDE = 1e100  # of a time or a score: what is worked out of them stays finite
+MAX_MAGNITUDE = 1e100  # of a time or a score; sums and products of such numbers are finite
 
 
 @dataclass(frozen=True)
 class EvaluationWithMatches:
-    """A file under one protocol: its result, and the matches that the result was counted from."""
+    """The result of an evaluation, and the matches from which it was computed."""
 
     result: EvaluationResult
-    ranked: MatchedProposals
+    matches: MatchedProposals
 
 
 @dataclass(frozen=True)
 class ScoringInputs:
-    """What is scored under a protocol, as columns in the order given, and what is not."""
+    """What a protocol scores.
+
+    Attributes:
+        subset: The scored subset.
+        videos: Its videos, without those that the protocol excludes.
+        classes: Labels of their ground truth, sorted.
+        ground_truth: Their segments, in file order.
+        proposals: The scored proposals, by class and descending score.
+        counts: Number of scored and excluded videos, segments and proposals.
+        num_renamed: Number of videos whose ids differ by a leading `v_`.
+    """
 
     subset: str
-    of_subset: list[Video]
-    scored: list[Video]  # those of the subset that the protocol scores
+    videos: list[Video]
     classes: list[str]
-    places: dict[str, int]  # video id -> its place among the scored ones, or why it has none
-    by_id: Proposals  # under the ids of the truth
-    renamed: int
-    actions: Intervals
+    ground_truth: Intervals
     proposals: Intervals
-    removed: dict[str, Bools]  # reason -> of all proposals, which are not scored
+    counts: EvaluationCounts
+    num_renamed: int
 
 
 def evaluate(
-    proposals: Proposals,
-    truth: Sequence[Video],
-    protocol: str = "activitynet",
-    tious: ArrayLike | None = None,
-    subset: str | None = None,
-    ambiguous: Ambiguous | None = None,
-    checkpoint: str = "not said",
+    proposals: Proposals, ground_truth: Sequence[Video], options: EvaluationOptions = DEFAULT_OPTIONS
 ) -> EvaluationResult:
-    """Mean average precision of proposals (seconds) against the actions of one subset of `truth`.
+    """Compute the mean average precision of proposals on one subset of the ground truth.
 
-    `protocol` is a name in `wtal.evaluation.protocols.PROTOCOLS`; `tious` replaces its thresholds, `subset` its choice
-    of subset; `ambiguous` holds intervals (seconds) in which some protocols score nothing; `checkpoint` is
-    handed on. Equal scores keep the order given. Raises ConfigError for an unknown protocol or a bad
-    threshold, DataError when there is nothing to score against or a proposal is not finite.
+    Proposals of equal score keep their order.
+
+    Args:
+        proposals: Segments with scores by video id; times in seconds.
+        ground_truth: Annotated videos.
+        options: Protocol, thresholds, subset and ambiguous intervals.
+
+    Returns:
+        mAP, average precision of each class, counts and notes.
+
+    Raises:
+        DataError: If the subset has no annotated segments, or a time or score is not finite.
+
     Source: the public evaluators of ActivityNet (seconds), CO2-Net (snippets) and W-TALC.
     """
-    return evaluate_with_matches(proposals, truth, protocol, tious, subset, ambiguous, checkpoint).result
+    return evaluate_with_matches(proposals, ground_truth, options).result
 
 
 def evaluate_with_matches(
-    proposals: Proposals,
-    truth: Sequence[Video],
-    protocol: str = "activitynet",
-    tious: ArrayLike | None = None,
-    subset: str | None = None,
-    ambiguous: Ambiguous | None = None,
-    checkpoint: str = "not said",
+    proposals: Proposals, ground_truth: Sequence[Video], options: EvaluationOptions = DEFAULT_OPTIONS
 ) -> EvaluationWithMatches:
-    """What `evaluate` finds, with the matches beside it: they do not depend on which other videos are counted."""
-    rules = find_protocol(protocol)
-    thresholds = checked_tious(rules.tious if tious is None else tious)
-    told = prepare_scoring(proposals, truth, rules, subset, ambiguous)
-    classes, actions, kept = told.classes, told.actions, told.proposals
-    ranked = match_proposals(kept, actions, rules, thresholds, (len(classes), len(told.scored)))
-    per_class = _score(ranked, classes)
-
-    counts = replace(
-        _count(told.of_subset, told.scored, actions, kept, told.removed),
-        videos_without_proposals=sum(not told.by_id.get(video.id) for video in told.scored),
-        labels_without_truth=_other_labels(told.by_id, told.places, classes),
+    """As `evaluate`, with the matches. A match does not depend on which other videos are counted."""
+    protocol, thresholds = options.rules, options.thresholds
+    inputs = prepare_scoring(proposals, ground_truth, options)
+    matches = match_proposals(
+        inputs.proposals, inputs.ground_truth, protocol, thresholds, len(inputs.classes), len(inputs.videos)
     )
-    seen = set(kept.label.tolist())
-    silent = [label for number, label in enumerate(classes) if number not in seen]
-    notes = []
-    if subset is None:
-        notes += subset_notes(told.subset, {_subset(video) for video in truth})
-    if told.renamed:
-        notes.append(f"{told.renamed:,} videos have v_ before their id on one side only; taken as the same")
-    notes += comparison_notes(rules, counts, len(classes), ambiguous is not None, silent)
+    instances = matches.instances.sum(1)
+    per_class = {
+        label: tuple(average_precision(matches.hits[:, rows], count, protocol.interpolated).tolist())
+        for label, rows, count in zip(inputs.classes, matches.class_slices, instances, strict=True)
+    }
     result = EvaluationResult(
-        protocol=rules.name,
-        subset=told.subset,
+        protocol=protocol.name,
+        subset=inputs.subset,
         tious=thresholds,
         map=tuple(np.mean(list(per_class.values()), axis=0).tolist()),
-        averages=rules.averages if tious is None else ((min(thresholds), max(thresholds)),),
+        averages=options.averages,
         per_class=per_class,
-        instances_per_class=dict(zip(classes, np.bincount(actions.label).tolist(), strict=True)),
-        counts=counts,
-        notes=tuple(notes),
-        checkpoint=checkpoint,
+        instances_per_class=dict(zip(inputs.classes, instances.tolist(), strict=True)),
+        counts=inputs.counts,
+        notes=tuple(_notes(inputs, ground_truth, options)),
+        checkpoint=options.checkpoint,
     )
-    return EvaluationWithMatches(result, ranked)
+    return EvaluationWithMatches(result, matches)
 
 
 def prepare_scoring(
-    proposals: Proposals,
-    truth: Sequence[Video],
-    rules: Protocol,
-    subset: str | None = None,
-    ambiguous: Ambiguous | None = None,
+    proposals: Proposals, ground_truth: Sequence[Video], options: EvaluationOptions = DEFAULT_OPTIONS
 ) -> ScoringInputs:
-    """What a protocol scores of a file, before anything is matched; options and errors as in `evaluate`."""
-    chosen, of_subset, scored = _scored(truth, rules, subset)
-    classes = _labels(scored)
+    """Select what a protocol scores, in the protocol's unit; arguments and errors as in `evaluate`."""
+    protocol = options.rules
+    subset = _choose_subset(ground_truth, protocol, options.subset)
+    subset_videos, videos = _split_videos(ground_truth, protocol, subset)
+    classes = _labels(videos)
     if not classes:
-        raise DataError(f"{rules.name} leaves out every video that has actions; use another protocol")
-    by_id, renamed = _match_ids(proposals, truth)
-    places = _places(truth, of_subset, scored)
-    actions = _columns({video.id: video.segments for video in scored}, places, classes)
-    actions = replace(actions, start=rules.truth_times(actions.start), end=rules.truth_times(actions.end))
-    found = _columns(by_id, places, classes)
-    removed = _removed(found, scored, rules, ambiguous)
-    kept = found[~np.any(list(removed.values()), axis=0)]
-    kept = replace(kept, start=rules.proposal_times(kept.start), end=rules.proposal_times(kept.end))
-    return ScoringInputs(chosen, of_subset, scored, classes, places, by_id, renamed, actions, kept, removed)
+        raise DataError(
+            f"{protocol.name} excludes every video that has segments", hint="use another protocol", code="no-segments"
+        )
+    by_id, num_renamed = _match_ids(proposals, ground_truth)
+    video_index = {video.id: OTHER_SUBSET for video in ground_truth}
+    video_index |= {video.id: NOT_SCORED for video in subset_videos}
+    video_index |= {video.id: index for index, video in enumerate(videos)}
+    segments = _to_columns({video.id: video.segments for video in videos}, video_index, classes)
+    segments = replace(
+        segments,
+        start=protocol.ground_truth_times(segments.start),
+        end=protocol.ground_truth_times(segments.end),
+    )
+    rows = _to_columns(by_id, video_index, classes)
+    other_subset = rows.video == OTHER_SUBSET
+    other_label = ~other_subset & (rows.label < 0)
+    ambiguous = ~other_label & _overlaps_ambiguous(rows, videos, protocol, options.ambiguous)
+    scored = sort_by_score(rows[~(other_subset | other_label | ambiguous)])
+    scored = replace(scored, start=protocol.proposal_times(scored.start), end=protocol.proposal_times(scored.end))
+    excluded_videos = [video for video in subset_videos if video_index[video.id] == NOT_SCORED]
+    counts = EvaluationCounts(
+        videos=len(videos),
+        instances=len(segments),
+        proposals=len(scored),
+        videos_left_out=tuple(video.id for video in excluded_videos),
+        instances_left_out=sum(len(video.segments) for video in excluded_videos),
+        instances_of_no_length=int((segments.end <= segments.start).sum()),
+        videos_without_proposals=sum(not by_id.get(video.id) for video in videos),
+        proposals_elsewhere=int((scored.video == NOT_SCORED).sum()),
+        proposals_of_no_length=int((scored.end <= scored.start).sum()),
+        proposals_of_other_subsets=int(other_subset.sum()),
+        proposals_of_other_labels=int(other_label.sum()),
+        proposals_ambiguous=int(ambiguous.sum()),
+        labels_without_truth=_labels_without_ground_truth(by_id, video_index, classes),
+    )
+    return ScoringInputs(subset, videos, classes, segments, scored, counts, num_renamed)
 
 
-def fitting_protocols(truth: Sequence[Video], subset: str | None = None) -> list[str]:
-    """The protocols whose promise of videos, instances and classes the ground truth keeps."""
-    return [name for name, rules in PROTOCOLS.items() if not rules.promise or _keeps(truth, rules, subset)]
+def fitting_protocols(ground_truth: Sequence[Video], subset: str | None = None) -> list[str]:
+    """Names of the protocols whose expected number of videos, instances and classes the ground truth has."""
+    return [name for name, protocol in PROTOCOLS.items() if _fits(ground_truth, protocol, subset)]
 
 
-def _keeps(truth: Sequence[Video], rules: Protocol, subset: str | None) -> bool:
+def _fits(ground_truth: Sequence[Video], protocol: Protocol, subset: str | None) -> bool:
+    if not protocol.expected_counts:
+        return True
     try:
-        scored = _scored(truth, rules, subset)[2]
+        chosen = _choose_subset(ground_truth, protocol, subset)
     except DataError:  # it has none of the protocol's subsets
         return False
-    instances = sum(len(video.segments) for video in scored)
-    there = {"videos": len(scored), "instances": instances, "classes": len(_labels(scored))}
-    return rules.promise.items() <= there.items()
+    _, videos = _split_videos(ground_truth, protocol, chosen)
+    instances = sum(len(video.segments) for video in videos)
+    counts = {"videos": len(videos), "instances": instances, "classes": len(_labels(videos))}
+    return protocol.expected_counts.items() <= counts.items()
 
 
-def _score(ranked: MatchedProposals, classes: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    """Label -> average precision at each threshold."""
-    return {
-        label: tuple(average_precision(ranked.hits[:, rows], count, ranked.interpolated).tolist())
-        for label, rows, count in zip(classes, ranked.classes, ranked.instances.sum(1), strict=True)
-    }
-
-
-def _count(
-    of_subset: Sequence[Video],
-    scored: Sequence[Video],
-    actions: Intervals,
-    kept: Intervals,
-    removed: Mapping[str, Bools],
-) -> EvaluationCounts:
-    scored_ids = {video.id for video in scored}
-    left_out = [video for video in of_subset if video.id not in scored_ids]
-    return EvaluationCounts(
-        videos=len(scored),
-        instances=len(actions),
-        proposals=len(kept),
-        videos_left_out=tuple(video.id for video in left_out),
-        instances_left_out=sum(len(video.segments) for video in left_out),
-        instances_of_no_length=int((actions.end <= actions.start).sum()),
-        proposals_elsewhere=int((kept.video == ELSEWHERE).sum()),
-        proposals_of_no_length=int((kept.end <= kept.start).sum()),
-        proposals_of_other_subsets=int(removed["other subset"].sum()),
-        proposals_of_other_labels=int(removed["other label"].sum()),
-        proposals_ambiguous=int(removed["ambiguous"].sum()),
-    )
-
-
-def _scored(truth: Sequence[Video], rules: Protocol, subset: str | None) -> tuple[str, list[Video], list[Video]]:
-    """The subset's name, its videos, and those of them that the protocol scores."""
-    chosen = _choose_subset(truth, rules, subset)
-    of_subset = [video for video in truth if _subset(video) == chosen]
-    return chosen, of_subset, [video for video in of_subset if video.id not in rules.without]
-
-
-def _labels(videos: Sequence[Video]) -> list[str]:
-    return sorted({action.label for video in videos for action in video.segments})
-
-
-def _choose_subset(truth: Sequence[Video], rules: Protocol, subset: str | None) -> str:
-    """The subset asked for, else the first of the protocol's that has actions."""
-    if len({video.id for video in truth}) < len(truth):
-        raise DataError("the ground truth holds a video twice; keep one entry of each")
-    with_actions = {_subset(video) for video in truth if video.segments}
-    wanted = rules.subsets if subset is None else (SUBSETS.get(subset.lower(), subset),)
-    for name in wanted:
-        if name in with_actions:
+def _choose_subset(ground_truth: Sequence[Video], protocol: Protocol, subset: str | None) -> str:
+    """The requested subset, or the first of the protocol's that has segments."""
+    if len({video.id for video in ground_truth}) < len(ground_truth):
+        raise DataError(
+            "the ground truth contains a video twice", hint="keep one entry per video", code="duplicate-video"
+        )
+    annotated = {_subset(video) for video in ground_truth if video.segments}
+    candidates = protocol.subsets if subset is None else (SUBSETS.get(subset.lower(), subset),)
+    for name in candidates:
+        if name in annotated:
             return name
-    there = " and ".join(sorted(named(name) for name in with_actions))
-    way_out = f"but in {there}; name such a subset or" if there else "nor anywhere else;"
+    available = " and ".join(sorted(map(quote_subset, annotated)))
     raise DataError(
-        f"the ground truth marks no start and end in {' or '.join(map(named, wanted))}, "
-        f"{way_out} give other ground truth"
+        f"the ground truth has no segments in {' or '.join(map(quote_subset, candidates))}",
+        hint=f"choose a subset that has segments: {available}" if available else "use other ground truth",
+        code="no-segments",
     )
+
+
+def _split_videos(ground_truth: Sequence[Video], protocol: Protocol, subset: str) -> tuple[list[Video], list[Video]]:
+    """The videos of a subset, and those of them that the protocol scores."""
+    subset_videos = [video for video in ground_truth if _subset(video) == subset]
+    return subset_videos, [video for video in subset_videos if video.id not in protocol.excluded_videos]
 
 
 def _subset(video: Video) -> str:
     return SUBSETS.get(video.subset.lower(), video.subset)
 
 
-def _match_ids(proposals: Proposals, truth: Sequence[Video]) -> tuple[Proposals, int]:
-    """The proposals under the ids of the truth: ActivityNet's files write a video with and without `v_`."""
-    known = {video.id for video in truth}
-    other = {id.removeprefix("v_") if id.startswith("v_") else f"v_{id}": id for id in known}
-    renames = {id: other[id] for id in proposals if id not in known and id in other}
+def _labels(videos: Sequence[Video]) -> list[str]:
+    return sorted({segment.label for video in videos for segment in video.segments})
+
+
+def _match_ids(proposals: Proposals, ground_truth: Sequence[Video]) -> tuple[Proposals, int]:
+    """Rename videos as in the ground truth: some ActivityNet files write ids with a leading `v_`, some without."""
+    ids = {video.id for video in ground_truth}
+    alternatives = {id.removeprefix("v_") if id.startswith("v_") else f"v_{id}": id for id in ids}
+    renames = {id: alternatives[id] for id in proposals if id not in ids and id in alternatives}
     renames = {id: name for id, name in renames.items() if name not in proposals}
-    return {renames.get(id, id): found for id, found in proposals.items()}, len(renames)
+    return {renames.get(id, id): segments for id, segments in proposals.items()}, len(renames)
 
 
-def _places(truth: Sequence[Video], of_subset: Sequence[Video], scored: Sequence[Video]) -> dict[str, int]:
-    """Where each video of the truth is among the scored ones, or why it is not."""
-    places = {video.id: OTHER_SUBSET for video in truth}
-    places |= {video.id: ELSEWHERE for video in of_subset}
-    return places | {video.id: place for place, video in enumerate(scored)}
-
-
-def _columns(
-    lists: Mapping[str, Sequence[Segment] | Sequence[Segment]],
-    places: Mapping[str, int],
-    classes: Sequence[str],
+def _to_columns(
+    segments_by_id: Mapping[str, Sequence[Segment]], video_index: Mapping[str, int], classes: Sequence[str]
 ) -> Intervals:
-    """Actions or proposals as columns, in the order given. Raises DataError for a number beyond MOST."""
-    number = {label: place for place, label in enumerate(classes)}
-    videos = np.array([places.get(id, ELSEWHERE) for id in lists], dtype=np.int64)
-    flat = [item for items in lists.values() for item in items]
-    table = Intervals(
-        np.repeat(videos, [len(items) for items in lists.values()]),
-        np.array([number.get(item.label, -1) for item in flat], dtype=np.int64),
-        np.array([item.start for item in flat], dtype=np.float64),
-        np.array([item.end for item in flat], dtype=np.float64),
-        np.array([0.0 if item.score is None else item.score for item in flat], dtype=np.float64),
+    """Segments as columns, in the same order. Raises DataError for a number that is not finite or too large."""
+    label_index = {label: index for index, label in enumerate(classes)}
+    videos = np.array([video_index.get(id, NOT_SCORED) for id in segments_by_id], dtype=np.int64)
+    segments = [segment for group in segments_by_id.values() for segment in group]
+    columns = Intervals(
+        np.repeat(videos, [len(group) for group in segments_by_id.values()]),
+        np.array([label_index.get(segment.label, -1) for segment in segments], dtype=np.int64),
+        np.array([segment.start for segment in segments], dtype=np.float64),
+        np.array([segment.end for segment in segments], dtype=np.float64),
+        np.array([0.0 if segment.score is None else segment.score for segment in segments], dtype=np.float64),
     )
-    wrong = np.flatnonzero(~(np.abs([table.start, table.end, table.score]).max(0) <= MAX_MAGNITUDE))  # nan is not below
-    if len(wrong):
-        ids = [id for id, items in lists.items() for _ in items]
+    magnitudes = np.abs([columns.start, columns.end, columns.score]).max(0)
+    invalid = np.flatnonzero(~(magnitudes <= MAX_MAGNITUDE))  # not `>`, so that nan is invalid too
+    if len(invalid):
+        ids = [id for id, group in segments_by_id.items() for _ in group]
         raise DataError(
-            f"{ids[wrong[0]]}: {flat[wrong[0]]} is not all finite numbers up to {MAX_MAGNITUDE:g}; make it again"
+            f"{tuple(segments[invalid[0]])} contains a number that is not finite or exceeds {MAX_MAGNITUDE:g}",
+            location=f"video {ids[invalid[0]]}",
+            hint="fix or recreate the file",
+            code="invalid-value",
         )
-    return table
+    return columns
 
 
-def _removed(
-    found: Intervals, scored: Sequence[Video], rules: Protocol, ambiguous: Ambiguous | None
-) -> dict[str, Bools]:
-    """Why proposals are not scored: reason -> N, each proposal under one reason at most."""
-    other_subset = found.video == OTHER_SUBSET
-    other_label = ~other_subset & (found.label < 0)
-    overlapping = np.zeros(len(found), bool)
-    if rules.ambiguous and ambiguous:
-        overlapping = _overlapping(found, scored, rules, ambiguous) & ~other_label
-    return {
-        "other subset": other_subset,
-        "other label": other_label,
-        "ambiguous": overlapping,
-    }
-
-
-def _overlapping(found: Intervals, scored: Sequence[Video], rules: Protocol, ambiguous: Ambiguous) -> Bools:
-    """Proposals that share a whole snippet with an ambiguous interval of their video, as W-TALC has it. N."""
-    start, end = np.trunc(rules.snippets(found.start)), np.trunc(rules.snippets(found.end))
-    overlapping = np.zeros(len(found), bool)
-    for place, video in enumerate(scored):
+def _overlaps_ambiguous(
+    proposals: Intervals, videos: Sequence[Video], protocol: Protocol, ambiguous: AmbiguousIntervals | None
+) -> Bools:
+    """Which proposals the protocol removes: they share a whole snippet with an ambiguous interval (W-TALC). N."""
+    overlaps = np.zeros(len(proposals), bool)
+    if not protocol.removes_ambiguous or not ambiguous:
+        return overlaps
+    start, end = np.trunc(protocol.to_units(proposals.start)), np.trunc(protocol.to_units(proposals.end))
+    for index, video in enumerate(videos):
         if video.id not in ambiguous:
             continue
-        rows = np.flatnonzero(found.video == place)
-        for low, high in rules.truth_times(ambiguous[video.id]):
-            overlapping[rows] |= np.minimum(end[rows], high) > np.maximum(start[rows], low)
-    return overlapping
+        rows = np.flatnonzero(proposals.video == index)
+        for low, high in protocol.ground_truth_times(ambiguous[video.id]):
+            overlaps[rows] |= np.minimum(end[rows], high) > np.maximum(start[rows], low)
+    return overlaps
 
 
-def _other_labels(proposals: Proposals, places: Mapping[str, int], classes: Sequence[str]) -> tuple[str, ...]:
-    """Labels that were proposed for the scored subset, and that no action has."""
-    proposed = {
-        proposal.label
-        for id, found in proposals.items()
-        if places.get(id, ELSEWHERE) != OTHER_SUBSET
-        for proposal in found
+def _labels_without_ground_truth(
+    proposals: Proposals, video_index: Mapping[str, int], classes: Sequence[str]
+) -> tuple[str, ...]:
+    """Labels proposed for the scored subset that no ground-truth segment has."""
+    labels = {
+        segment.label
+        for id, segments in proposals.items()
+        if video_index.get(id, NOT_SCORED) != OTHER_SUBSET
+        for segment in segments
     }
-    return tuple(sorted(proposed - set(classes)))
+    return tuple(sorted(labels - set(classes)))
+
+
+def _notes(inputs: ScoringInputs, ground_truth: Sequence[Video], options: EvaluationOptions) -> list[str]:
+    notes = []
+    if options.subset is None:
+        notes += subset_notes(inputs.subset, {_subset(video) for video in ground_truth})
+    if inputs.num_renamed:
+        notes.append(f"{inputs.num_renamed:,} video ids have a leading v_ in one of the files; matched without it")
+    proposed = set(inputs.proposals.label.tolist())
+    classes_without_proposals = [label for index, label in enumerate(inputs.classes) if index not in proposed]
+    return notes + comparison_notes(
+        options.rules, inputs.counts, len(inputs.classes), options.ambiguous is not None, classes_without_proposals
+    )

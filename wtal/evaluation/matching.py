@@ -1,7 +1,4 @@
-"""Which proposals find an action, and the average precision that follows: arrays in, arrays out.
-
-`evaluate` sorts, selects and explains; the rules of a protocol come from `wtal.evaluation.protocols`.
-"""
+"""Matching of proposals with ground-truth segments. Works on arrays; `evaluate` prepares them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,27 +6,23 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wtal.core.clock import tiou
+from wtal.evaluation.average_precision import Bools, Floats, Ints
 from wtal.evaluation.protocols import Protocol
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-
-VECTORIZE_THRESHOLD = 0.9  # of the pairs left by a round: it is not worth another
+VECTORIZE_THRESHOLD = 0.9  # share of pairs left after a round of array operations above which a plain loop is faster
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """Proposals or actions as columns of N, in the unit that the protocol compares in."""
+    """Proposals or ground-truth segments as columns of length N, in the protocol's unit."""
 
-    video: Ints  # position in the list of scored videos; below 0: not among them
-    label: Ints  # position in the list of classes; below 0: not among them
+    video: Ints  # index into the scored videos; negative: not one of them
+    label: Ints  # index into the classes; negative: not one of them
     start: Floats
     end: Floats
-    score: Floats  # all 0 for actions
+    score: Floats  # 0 for ground truth
 
     def __getitem__(self, rows: Any) -> "Intervals":
         return Intervals(self.video[rows], self.label[rows], self.start[rows], self.end[rows], self.score[rows])
@@ -40,118 +33,142 @@ class Intervals:
 
 @dataclass(frozen=True)
 class MatchedProposals:
-    """A file as it is counted: its N proposals by class, surest first in each, and how many actions there are."""
+    """N proposals sorted by class and descending score, and which of them are true positives."""
 
-    video: Ints  # N    position in the list of scored videos; below 0: not among them
-    edges: Ints  # C+1  where each class begins
+    video: Ints  # N: index into the scored videos; negative: not one of them
+    class_offsets: Ints  # C + 1: row at which each class begins
     hits: Bools  # tIoUs x N
-    instances: Ints  # C x videos
+    instances: Ints  # C x videos: number of ground-truth segments
     interpolated: bool
 
     @property
-    def classes(self) -> Iterator[slice]:
-        """Each class's proposals."""
-        return (slice(first, last) for first, last in pairwise(self.edges.tolist()))
+    def class_slices(self) -> Iterator[slice]:
+        """The rows of each class."""
+        return (slice(first, last) for first, last in pairwise(self.class_offsets.tolist()))
 
 
 def match_proposals(
-    proposals: Intervals, actions: Intervals, rules: Protocol, thresholds: tuple[float, ...], size: tuple[int, int]
+    proposals: Intervals,
+    ground_truth: Intervals,
+    protocol: Protocol,
+    thresholds: tuple[float, ...],
+    num_classes: int,
+    num_videos: int,
 ) -> MatchedProposals:
-    """Sort the proposals and match them, once; `size` counts the classes and the scored videos."""
-    proposals = proposals[np.lexsort((-proposals.score, proposals.label))]
-    cells = np.bincount(actions.label * size[1] + actions.video, minlength=size[0] * size[1])
+    """Match the proposals at each threshold; they are sorted as by `sort_by_score`."""
+    cells = np.bincount(ground_truth.label * num_videos + ground_truth.video, minlength=num_classes * num_videos)
     return MatchedProposals(
         proposals.video,
-        np.searchsorted(proposals.label, np.arange(size[0] + 1)),
-        find_hits(proposals, actions, rules, thresholds),
-        cells.reshape(size),
-        rules.interpolated,
+        np.searchsorted(proposals.label, np.arange(num_classes + 1)),
+        find_hits(proposals, ground_truth, protocol, thresholds),
+        cells.reshape(num_classes, num_videos),
+        protocol.interpolated,
     )
 
 
-def find_hits(proposals: Intervals, actions: Intervals, rules: Protocol, thresholds: tuple[float, ...]) -> Bools:
-    """Which proposals, given surest first within each class, are true positives. tIoUs x N."""
-    return matched_segment(proposals, actions, rules, thresholds) >= 0
+def sort_by_score(proposals: Intervals) -> Intervals:
+    """Sort by class and descending score. Equal scores keep their order."""
+    return proposals[np.lexsort((-proposals.score, proposals.label))]
 
 
-def matched_segment(proposals: Intervals, actions: Intervals, rules: Protocol, thresholds: tuple[float, ...]) -> Ints:
-    """The row of the action that each proposal takes, -1 for a false positive; order as above. tIoUs x N."""
-    lists = list(_candidate_pairs(proposals, actions, rules, min(thresholds)))
-    if not lists:
+def find_hits(
+    proposals: Intervals, ground_truth: Intervals, protocol: Protocol, thresholds: tuple[float, ...]
+) -> Bools:
+    """Which proposals are true positives; arguments as for `matched_segment`. tIoUs x N."""
+    return matched_segment(proposals, ground_truth, protocol, thresholds) >= 0
+
+
+def matched_segment(
+    proposals: Intervals, ground_truth: Intervals, protocol: Protocol, thresholds: tuple[float, ...]
+) -> Ints:
+    """Row of the ground-truth segment that each proposal is matched with, -1 for a false positive.
+
+    Args:
+        proposals: N proposals; those of a class by descending score.
+        ground_truth: Ground-truth segments.
+        protocol: Decides which free segment a proposal prefers.
+        thresholds: tIoU thresholds.
+
+    Returns:
+        tIoUs x N.
+    """
+    columns = list(_candidate_pairs(proposals, ground_truth, protocol, min(thresholds)))
+    if not columns:
         return np.full((len(thresholds), len(proposals)), -1)
-    wishing, wished, shared = (np.concatenate(column) for column in zip(*lists, strict=True))
-    size = len(proposals), len(actions)
-    return np.array([greedy_match(wishing[shared >= t], wished[shared >= t], size) for t in thresholds])
+    rows, segments, overlaps = (np.concatenate(column) for column in zip(*columns, strict=True))
+    size = len(proposals), len(ground_truth)
+    return np.array([greedy_match(rows[overlaps >= t], segments[overlaps >= t], size) for t in thresholds])
 
 
-def greedy_match(proposals: Ints, actions: Ints, size: tuple[int, int]) -> Ints:
-    """What each proposal gets when each in its turn takes the first action on its list that is free; -1: none.
+def greedy_match(proposals: Ints, segments: Ints, size: tuple[int, int]) -> Ints:
+    """Match each proposal in turn with the first free segment on its list.
 
-    The lists are pairs (proposal, action), by proposal and then by liking; `size` counts both sides. A round
-    settles every proposal that no earlier one can disappoint: rounds are few, and each is whole-array work. Where
-    they are not, as all like the same ones, the rest is settled one by one.
+    The result is that of the loop at the end of the function over all pairs. As it is slow for millions of pairs,
+    rounds of array operations come first. A round matches every proposal that is the first of all remaining ones to
+    list its own first choice: no other proposal can take that segment before it. Few rounds match nearly everything,
+    unless many proposals list the same segments in the same order.
+
+    Args:
+        proposals: Proposal of each candidate pair. The pairs are sorted by proposal, then by its preference.
+        segments: Segment of each candidate pair.
+        size: Number of proposals and of segments.
+
+    Returns:
+        The segment of each proposal, -1 if none was free.
     """
-    got, taken = np.full(size[0], -1), np.zeros(size[1], bool)
-    earliest = np.empty(size[1], np.int64)
-    before = len(proposals) + 1.0
-    while len(proposals) < before:
-        before = VECTORIZE_THRESHOLD * len(proposals)
-        earliest[actions[::-1]] = proposals[::-1]  # the last write stays: the earliest to want each action
-        favourite = np.r_[True, proposals[1:] != proposals[:-1]]
-        settled = favourite & (earliest[actions] == proposals)
-        got[proposals[settled]] = actions[settled]
-        taken[actions[settled]] = True
-        waiting = (got[proposals] < 0) & ~taken[actions]
-        proposals, actions = proposals[waiting], actions[waiting]
-    begins = np.flatnonzero(np.r_[True, proposals[1:] != proposals[:-1]])
-    for first, last in pairwise([*begins.tolist(), len(proposals)]):
-        free = np.flatnonzero(~taken[actions[first:last]])
-        if len(free):
-            got[proposals[first]] = actions[first + free[0]]
-            taken[actions[first + free[0]]] = True
-    return got
+    matched, is_free = np.full(size[0], -1), np.ones(size[1], bool)
+    first_proposal = np.empty(size[1], np.int64)  # of all that list a segment
+    max_pairs = len(proposals) + 1.0
+    while len(proposals) < max_pairs:
+        max_pairs = VECTORIZE_THRESHOLD * len(proposals)
+        first_proposal[segments[::-1]] = proposals[::-1]  # the last assignment to an index wins
+        is_first_choice = np.r_[True, proposals[1:] != proposals[:-1]]
+        settled = is_first_choice & (first_proposal[segments] == proposals)
+        matched[proposals[settled]] = segments[settled]
+        is_free[segments[settled]] = False
+        remaining = (matched[proposals] < 0) & is_free[segments]
+        proposals, segments = proposals[remaining], segments[remaining]
+    for proposal, segment in zip(proposals.tolist(), segments.tolist(), strict=True):
+        if matched[proposal] < 0 and is_free[segment]:
+            matched[proposal] = segment
+            is_free[segment] = False
+    return matched
 
 
-def average_precision(hits: Bools, instances: int, interpolated: bool = True) -> Floats:
-    """The precision at each hit, summed, over the number of instances. tIoUs x N by falling score -> tIoUs.
-
-    `interpolated` takes the best precision at this recall or a higher one (the envelope of VOC 2011).
-    """
-    precision = hits.cumsum(1) / np.arange(1, hits.shape[1] + 1)
-    if interpolated:
-        precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    total: Floats = (precision * hits).sum(1) / instances
-    return total
+def preference_order(overlaps: Floats, prefers_best: bool) -> Ints:
+    """Column order in which each proposal prefers segments: by descending tIoU, or file order. P x S -> P x S."""
+    if not prefers_best:
+        return np.broadcast_to(np.arange(overlaps.shape[1]), overlaps.shape)
+    # In whole snippets equal tIoUs are common. Reversing numpy's default sort breaks ties as the public evaluators do;
+    # a stable order would change thumos14-snippet by 0.03 points.
+    return np.argsort(overlaps, axis=1)[:, ::-1]
 
 
 def _candidate_pairs(
-    proposals: Intervals, actions: Intervals, rules: Protocol, lowest: float
+    proposals: Intervals, ground_truth: Intervals, protocol: Protocol, min_tiou: float
 ) -> Iterator[tuple[Ints, Ints, Floats]]:
-    """Per video and class: proposal rows, action rows by falling liking, tIoU; the pairs from `lowest` on."""
-    classes = actions.label.max(initial=0) + 1
-    proposal_keys = np.where(proposals.video >= 0, proposals.video * classes + proposals.label, -1)
-    by_key = np.argsort(proposal_keys, kind="stable")
-    action_keys = actions.video * classes + actions.label
-    by_action_key = np.argsort(action_keys, kind="stable")
-    groups, begins = np.unique(action_keys[by_action_key], return_index=True)
-    firsts, lasts = (np.searchsorted(proposal_keys[by_key], groups, side) for side in ("left", "right"))
-    for first, last, wanted in zip(firsts, lasts, np.split(by_action_key, begins[1:]), strict=True):
+    """For each video and class: proposal row, segment row and tIoU of the pairs that reach `min_tiou`.
+
+    Pairs are sorted by proposal, then by its preference.
+    """
+    num_classes = ground_truth.label.max(initial=0) + 1
+    proposal_keys = np.where(proposals.video >= 0, proposals.video * num_classes + proposals.label, -1)
+    segment_keys = ground_truth.video * num_classes + ground_truth.label
+    proposal_order = np.argsort(proposal_keys, kind="stable")
+    segment_order = np.argsort(segment_keys, kind="stable")
+    keys, offsets = np.unique(segment_keys[segment_order], return_index=True)
+    firsts, lasts = (np.searchsorted(proposal_keys[proposal_order], keys, side) for side in ("left", "right"))
+    for first, last, segments in zip(firsts, lasts, np.split(segment_order, offsets[1:]), strict=True):
         if first == last:
             continue
-        rows = by_key[first:last]
-        shared = tiou(
-            proposals.start[rows, None], proposals.end[rows, None], actions.start[wanted], actions.end[wanted]
+        rows = proposal_order[first:last]
+        overlaps = tiou(
+            proposals.start[rows, None],
+            proposals.end[rows, None],
+            ground_truth.start[segments],
+            ground_truth.end[segments],
         )
-        order = preference_order(shared, rules.best_first)
-        ranked = np.take_along_axis(shared, order, axis=1)
-        row, place = np.nonzero(ranked >= lowest)
-        yield rows[row], wanted[order[row, place]], ranked[row, place]
-
-
-def preference_order(shared: Floats, best_first: bool) -> Ints:
-    """Each proposal's order of actions: by falling tIoU, or as in the file. tIoUs P x A -> places P x A."""
-    if not best_first:
-        return np.broadcast_to(np.arange(shared.shape[1]), shared.shape)
-    # Whole snippets tie often. numpy's default sort, reversed, breaks ties as the public evaluators do;
-    # a rule of our own would move thumos14-snippet by 0.03 points.
-    return np.argsort(shared, axis=1)[:, ::-1]
+        order = preference_order(overlaps, protocol.prefers_best)
+        sorted_overlaps = np.take_along_axis(overlaps, order, axis=1)
+        row, rank = np.nonzero(sorted_overlaps >= min_tiou)
+        yield rows[row], segments[order[row, rank]], sorted_overlaps[row, rank]

@@ -1,111 +1,179 @@
-"""The named evaluation protocols: the few facts in which public evaluators differ, as data."""
+"""Named evaluation protocols, and the options of an evaluation.
 
-from dataclasses import dataclass
+The algorithm is the same for all protocols. A `Protocol` holds the details in which public evaluators differ.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wtal.core.errors import ConfigError
 
-FAMILY_RATE = 25 / 16  # snippets per second in the W-TALC family: 16 frames at 25 fps, whatever the video
+AmbiguousIntervals = Mapping[str, Sequence[tuple[float, float]]]  # video id -> (start, end) in seconds
+
+WTALC_SNIPPET_RATE = 25 / 16  # snippets per second of the W-TALC features: 16 frames at 25 fps for every video
+THUMOS14_TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+ACTIVITYNET_TIOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+COMPARISON_TIOUS = THUMOS14_TIOUS  # of comparisons between methods: most WTAL papers average over this range
+UNKNOWN_CHECKPOINT = "not said"
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How one public evaluator differs from the plain algorithm, which is ActivityNet's."""
+    """How one public evaluator scores.
+
+    Attributes:
+        name: Name of the protocol.
+        tious: tIoU thresholds, in ascending order.
+        averages: (lowest, highest) tIoU of each reported average. The last one is the main average.
+        subsets: Candidate subsets. The first one that has annotated segments is scored.
+        excluded_videos: Videos that are left out of the ground truth.
+        expected_counts: Number of videos, instances or classes of the ground truth that the protocol is defined for.
+        snippet_rate: Snippets per second if times are compared in snippets; None if they are compared in seconds.
+        truncates_proposals: Whether proposal times are truncated to whole snippets.
+        prefers_best: Whether a proposal matches the free segment of highest tIoU, otherwise the first in file order.
+        interpolated: Whether precision is interpolated (VOC 2011 envelope).
+        removes_ambiguous: Whether proposals that overlap an ambiguous interval are removed.
+    """
 
     name: str
     tious: tuple[float, ...]
-    averages: tuple[tuple[float, float], ...]  # (lowest, highest) tIoU of each average that is reported
-    subsets: tuple[str, ...] = ("testing", "")  # the first of these that has actions is scored
-    without: frozenset[str] = frozenset()  # videos whose ground truth is left out
-    videos: int | None = None  # how many the name promises
-    instances: int | None = None
-    classes: int | None = None
-    snippet_rate: float | None = None  # snippets per second; None compares in seconds
-    truncated: bool = False  # proposals cut to whole snippets
-    best_first: bool = True  # a proposal takes the best free action, else the first in file order
-    interpolated: bool = True  # precision under the VOC 2011 envelope
-    ambiguous: bool = False  # proposals that overlap an ambiguous interval are removed
+    averages: tuple[tuple[float, float], ...]
+    subsets: tuple[str, ...] = ("testing", "")
+    excluded_videos: frozenset[str] = frozenset()
+    expected_counts: Mapping[str, int] = field(default_factory=dict)
+    snippet_rate: float | None = None
+    truncates_proposals: bool = False
+    prefers_best: bool = True
+    interpolated: bool = True
+    removes_ambiguous: bool = False
 
-    @property
-    def promise(self) -> dict[str, int]:
-        """What the name promises of the ground truth, as {"videos": 212, ...}; empty where it fits any."""
-        counts = {"videos": self.videos, "instances": self.instances, "classes": self.classes}
-        return {what: count for what, count in counts.items() if count is not None}
+    def to_units(self, seconds: ArrayLike) -> NDArray[np.float64]:
+        """Convert seconds to the unit of comparison: fractional snippets or seconds."""
+        times = np.asarray(seconds, dtype=np.float64)
+        return times if self.snippet_rate is None else times * self.snippet_rate
 
-    def snippets(self, seconds: ArrayLike) -> NDArray[np.float64]:
-        """Seconds to the unit of comparison: fractional snippets, or seconds still."""
-        seconds = np.asarray(seconds, dtype=np.float64)
-        return seconds if self.snippet_rate is None else seconds * self.snippet_rate
-
-    def truth_times(self, seconds: ArrayLike) -> NDArray[np.float64]:
-        """Times of actions as they are compared: in snippets, rounded (half to even, as Python's round)."""
-        times = self.snippets(seconds)
+    def ground_truth_times(self, seconds: ArrayLike) -> NDArray[np.float64]:
+        """Convert times of ground truth to the unit of comparison; snippets are rounded half to even."""
+        times = self.to_units(seconds)
         return times if self.snippet_rate is None else np.rint(times)
 
     def proposal_times(self, seconds: ArrayLike) -> NDArray[np.float64]:
-        """Times of proposals as they are compared."""
-        # No mending of 29.999999999999996 snippets to 30: the published numbers were made without,
-        # and on one system's file it is worth 0.15 points of wtalc's average.
-        times = self.snippets(seconds)
-        return np.trunc(times) if self.truncated else times
+        """Convert times of proposals to the unit of comparison."""
+        # 29.999999999999996 snippets are deliberately not corrected to 30. The public evaluators truncate them to 29,
+        # which changes the average of wtalc by up to 0.15 points.
+        times = self.to_units(seconds)
+        return np.trunc(times) if self.truncates_proposals else times
 
 
-TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # of the THUMOS14 family, and of our own comparisons
-_THUMOS_AVERAGES = ((0.1, 0.5), (0.3, 0.7), (0.1, 0.7))
-_MULTITHUMOS_TIOUS = (*TIOUS, 0.8, 0.9)
-_ACTIVITYNET_TIOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+_THUMOS14_AVERAGES = ((0.1, 0.5), (0.3, 0.7), (0.1, 0.7))
+_THUMOS14_COUNTS = {"videos": 212, "instances": 3358}
 
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        Protocol("activitynet", _ACTIVITYNET_TIOUS, ((0.5, 0.95),), subsets=("testing", "validation", "")),
+        Protocol("activitynet", ACTIVITYNET_TIOUS, ((0.5, 0.95),), subsets=("testing", "validation", "")),
         Protocol(
             "thumos14-210",
-            TIOUS,
-            _THUMOS_AVERAGES,
-            without=frozenset({"video_test_0000270", "video_test_0001496"}),
-            videos=210,
-            instances=3311,
+            THUMOS14_TIOUS,
+            _THUMOS14_AVERAGES,
+            excluded_videos=frozenset({"video_test_0000270", "video_test_0001496"}),
+            expected_counts={"videos": 210, "instances": 3311},
         ),
-        Protocol("thumos14-212", TIOUS, _THUMOS_AVERAGES, videos=212, instances=3358),
+        Protocol("thumos14-212", THUMOS14_TIOUS, _THUMOS14_AVERAGES, expected_counts=_THUMOS14_COUNTS),
         Protocol(
             "thumos14-snippet",
-            TIOUS,
-            _THUMOS_AVERAGES,
-            videos=212,
-            instances=3358,
-            snippet_rate=FAMILY_RATE,
-            ambiguous=True,
+            THUMOS14_TIOUS,
+            _THUMOS14_AVERAGES,
+            expected_counts=_THUMOS14_COUNTS,
+            snippet_rate=WTALC_SNIPPET_RATE,
+            removes_ambiguous=True,
         ),
         Protocol(
             "wtalc",
-            TIOUS,
-            _THUMOS_AVERAGES,
-            videos=212,
-            instances=3358,
-            snippet_rate=FAMILY_RATE,
-            truncated=True,
-            best_first=False,
+            THUMOS14_TIOUS,
+            _THUMOS14_AVERAGES,
+            expected_counts=_THUMOS14_COUNTS,
+            snippet_rate=WTALC_SNIPPET_RATE,
+            truncates_proposals=True,
+            prefers_best=False,
             interpolated=False,
-            ambiguous=True,
+            removes_ambiguous=True,
         ),
-        Protocol("multithumos", _MULTITHUMOS_TIOUS, ((0.1, 0.9),), classes=65),
+        Protocol("multithumos", (*THUMOS14_TIOUS, 0.8, 0.9), ((0.1, 0.9),), expected_counts={"classes": 65}),
     )
 }
+DEFAULT_PROTOCOL = "activitynet"
 
 
 def find_protocol(name: str) -> Protocol:
-    """The protocol of that name. Raises ConfigError naming the known ones."""
+    """Return the protocol of that name.
+
+    Raises:
+        ConfigError: If the name is unknown.
+    """
     if name not in PROTOCOLS:
-        raise ConfigError(f'protocol "{name}" is not known; use one of {", ".join(PROTOCOLS)}')
+        raise ConfigError(f"unknown protocol {name!r}", hint=f"use one of {', '.join(PROTOCOLS)}", code="unknown-name")
     return PROTOCOLS[name]
 
 
-def checked_tious(tious: ArrayLike) -> tuple[float, ...]:
-    """Thresholds as plain numbers, 0.30000000000000004 as 0.3. Raises ConfigError unless 0 < tIoU <= 1."""
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """How proposals are scored.
+
+    Args:
+        protocol: Name of a protocol in `PROTOCOLS`.
+        tious: tIoU thresholds in (0, 1] that replace those of the protocol. Repeated values count once.
+        subset: Subset of the ground truth. By default the first of the protocol's subsets with annotated segments.
+        ambiguous: Ambiguous intervals in seconds, (start, end) by video id. Some protocols remove proposals that
+            overlap one. None if there is no such list.
+        checkpoint: Which checkpoint made the proposals, such as "last" or "best on test". Copied to the result.
+
+    Raises:
+        ConfigError: If the protocol is unknown or a threshold is out of range.
+    """
+
+    protocol: str = DEFAULT_PROTOCOL
+    tious: Sequence[float] | None = None
+    subset: str | None = None
+    ambiguous: AmbiguousIntervals | None = None
+    checkpoint: str = UNKNOWN_CHECKPOINT
+
+    def __post_init__(self) -> None:
+        find_protocol(self.protocol)
+        if self.tious is not None:
+            object.__setattr__(self, "tious", check_tious(self.tious))
+
+    @property
+    def rules(self) -> Protocol:
+        """The protocol."""
+        return PROTOCOLS[self.protocol]
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The tIoU thresholds: `tious`, or those of the protocol."""
+        return self.rules.tious if self.tious is None else tuple(self.tious)
+
+    @property
+    def averages(self) -> tuple[tuple[float, float], ...]:
+        """(lowest, highest) tIoU of each reported average: the protocol's, or the whole range of `tious`."""
+        return self.rules.averages if self.tious is None else ((min(self.tious), max(self.tious)),)
+
+
+DEFAULT_OPTIONS = EvaluationOptions()
+
+
+def check_tious(tious: ArrayLike) -> tuple[float, ...]:
+    """Return distinct thresholds as plain numbers, 0.30000000000000004 as 0.3.
+
+    Raises:
+        ConfigError: Unless there is at least one and all are in (0, 1].
+    """
     values = np.atleast_1d(np.asarray(tious, dtype=np.float64)).round(9)
     if values.size == 0 or not np.all((values > 0) & (values <= 1)):
-        raise ConfigError(f"tIoU thresholds are {values.tolist()}; use at least one, each above 0 and up to 1")
-    return tuple(values.tolist())
+        raise ConfigError(
+            f"invalid tIoU thresholds {values.tolist()}", hint="use at least one value in (0, 1]", code="invalid-value"
+        )
+    return tuple(dict.fromkeys(values.tolist()))

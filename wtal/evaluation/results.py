@@ -1,16 +1,20 @@
-"""What an evaluation hands on: the numbers, what was counted, and what to know before comparing them."""
+"""Results of an evaluation: mAP, what was counted, and notes on how far the numbers can be compared."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from wtal.core.errors import ConfigError, DataError
-from wtal.evaluation.protocols import Protocol
+from wtal.core.io import read_json
+from wtal.evaluation.protocols import UNKNOWN_CHECKPOINT, Protocol
+
+MAX_LISTED_NAMES = 5  # in a note
 
 
 @dataclass(frozen=True)
 class EvaluationCounts:
-    """What was scored; what was not, and why."""
+    """What was scored, and what was not."""
 
     videos: int
     instances: int
@@ -19,48 +23,99 @@ class EvaluationCounts:
     instances_left_out: int = 0  # in those videos
     instances_of_no_length: int = 0  # scored, but nothing can match them
     videos_without_proposals: int = 0
-    proposals_elsewhere: int = 0  # scored, as false positives: their video is left out or unknown
-    proposals_of_no_length: int = 0  # scored, as false positives
+    proposals_elsewhere: int = 0  # in excluded or unknown videos; scored as false positives
+    proposals_of_no_length: int = 0  # scored as false positives
     proposals_of_other_subsets: int = 0  # not scored
-    proposals_of_other_labels: int = 0  # not scored: no action has their label
+    proposals_of_other_labels: int = 0  # not scored: no ground-truth segment has their label
     proposals_ambiguous: int = 0  # not scored
     labels_without_truth: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """mAP under a named protocol, as fractions, with what is needed to judge the number."""
+    """mAP under a named protocol, as fractions, with what is needed to interpret it.
+
+    Attributes:
+        protocol: Name of the protocol.
+        subset: The scored subset.
+        tious: tIoU thresholds.
+        map: mAP at each threshold.
+        averages: (lowest, highest) tIoU of each reported average. The last one is the main average.
+        per_class: Average precision at each threshold, by label.
+        instances_per_class: Number of ground-truth segments, by label.
+        counts: What was scored, and what was not.
+        notes: What to know before comparing the result with others.
+        checkpoint: Which checkpoint made the proposals, such as "last" or "best on test".
+    """
 
     protocol: str
     subset: str
     tious: tuple[float, ...]
     map: tuple[float, ...]
-    averages: tuple[tuple[float, float], ...]  # (low, high) of the averages that the protocol reports
-    per_class: dict[str, tuple[float, ...]]  # label -> average precision at each tIoU
+    averages: tuple[tuple[float, float], ...]
+    per_class: dict[str, tuple[float, ...]]
     instances_per_class: dict[str, int]
     counts: EvaluationCounts
     notes: tuple[str, ...] = ()
-    checkpoint: str = "not said"  # whose proposals these are: "last", or "best on test"
+    checkpoint: str = UNKNOWN_CHECKPOINT
+
+    @property
+    def tiou_range(self) -> str:
+        """Range of the tIoU thresholds, such as `0.1:0.7`: what `average()` is over."""
+        return format_range(self.tious[0], self.tious[-1])
+
+    @property
+    def main_average(self) -> float:
+        """The last average that the protocol reports, over its whole tIoU range."""
+        return self.average(*self.averages[-1])
 
     def average(self, low: float = 0.0, high: float = 1.0) -> float:
-        """Mean mAP over the tIoUs from low to high, both included. Raises ConfigError if none lies there."""
-        chosen = [value for value, inside in zip(self.map, between(self.tious, low, high), strict=True) if inside]
-        if not chosen:
-            raise ConfigError(f"no tIoU between {low} and {high} was scored, only {self.tious}")
-        return sum(chosen) / len(chosen)
+        """Mean of the mAP at the thresholds from low to high, both included.
+
+        Raises:
+            ConfigError: If no threshold is in this range.
+        """
+        values = [value for value, inside in zip(self.map, between(self.tious, low, high), strict=True) if inside]
+        if not values:
+            raise ConfigError(
+                f"no tIoU from {low:g} to {high:g} was scored",
+                hint=f"choose from {', '.join(f'{tiou:g}' for tiou in self.tious)}",
+                code="invalid-value",
+            )
+        return sum(values) / len(values)
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dict, fractions at full precision, for `results.json`."""
+        """A plain dict for `results.json`; fractions at full precision."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "EvaluationResult":
-        """What `to_json` gave, back from disk. Raises DataError when it is something else."""
+    def from_json(cls, value: Mapping[str, Any], path: Path | None = None) -> "EvaluationResult":
+        """The inverse of `to_json`; `path` is named in the error.
+
+        Raises:
+            DataError: If the value is something else.
+        """
         try:
-            fields = {name: _tuples(item) for name, item in value.items()}
+            fields = {name: _to_tuples(item) for name, item in value.items()}
             return cls(**fields | {"counts": EvaluationCounts(**fields["counts"])})
         except (AttributeError, KeyError, TypeError) as error:
-            raise DataError(f"these are not evaluation results of wtal ({error}); evaluate again") from error
+            raise DataError(
+                f"not an evaluation result of wtal ({error})", path=path, hint="evaluate again", code="invalid-results"
+            ) from error
+
+
+def read_result(path: Path) -> EvaluationResult:
+    """Read `results.json`.
+
+    Raises:
+        DataError: If the file cannot be read or holds something else.
+    """
+    return EvaluationResult.from_json(read_json(path), path)
+
+
+def format_range(low: float, high: float) -> str:
+    """A tIoU range as in papers: `0.1:0.7`."""
+    return f"{low:g}:{high:g}"
 
 
 def between(tious: Sequence[float], low: float, high: float) -> list[bool]:
@@ -68,69 +123,71 @@ def between(tious: Sequence[float], low: float, high: float) -> list[bool]:
     return [low - 1e-9 <= tiou <= high + 1e-9 for tiou in tious]
 
 
-def subset_notes(chosen: str, there: Collection[str]) -> list[str]:
-    """Which subset was scored, where nobody said which and there was a choice."""
-    if len(there) < 2:
+def subset_notes(scored: str, available: Collection[str]) -> list[str]:
+    """Note which subset was scored if several were available and none was requested."""
+    if len(available) < 2:
         return []
-    return [f"scored {named(chosen)}, one of {', '.join(map(named, sorted(there)))}; none was asked for"]
+    names = ", ".join(map(quote_subset, sorted(available)))
+    return [f"scored {quote_subset(scored)} by default; the ground truth contains {names}"]
 
 
 def comparison_notes(
-    rules: Protocol, counts: EvaluationCounts, classes: int, ambiguous_given: bool, silent: Sequence[str]
+    protocol: Protocol,
+    counts: EvaluationCounts,
+    num_classes: int,
+    has_ambiguous: bool,
+    classes_without_proposals: Sequence[str],
 ) -> list[str]:
-    """What a reader must know before comparing the number with another, a sentence each."""
+    """Notes that a reader needs before comparing the result with others, one sentence each."""
     notes = []
-    there = {"videos": counts.videos, "instances": counts.instances, "classes": classes}
-    if any(there[what] != count for what, count in rules.promise.items()):
-        promised = " and ".join(f"{count:,} {what}" for what, count in rules.promise.items())
-        found = " and ".join(f"{there[what]:,}" for what in rules.promise)
-        notes.append(f"NOT COMPARABLE: {rules.name} means {promised}, this ground truth gives {found}")
-    if rules.ambiguous and not ambiguous_given:
-        notes.append(f"NO AMBIGUOUS LIST given, scoring all proposals; {rules.name} removes some where there is one")
-    if not rules.ambiguous and ambiguous_given:
-        notes.append(f"{rules.name} has no use for the ambiguous list; scoring all proposals")
+    expected = protocol.expected_counts
+    actual = {"videos": counts.videos, "instances": counts.instances, "classes": num_classes}
+    if any(actual[name] != count for name, count in expected.items()):
+        expected_text = " and ".join(f"{count:,} {name}" for name, count in expected.items())
+        actual_text = " and ".join(f"{actual[name]:,}" for name in expected)
+        notes.append(
+            f"NOT COMPARABLE: {protocol.name} is defined for {expected_text}; this ground truth has {actual_text}"
+        )
+    if protocol.removes_ambiguous and not has_ambiguous:
+        notes.append(
+            f"NO AMBIGUOUS LIST: all proposals are scored; {protocol.name} removes those that overlap an ambiguous "
+            "interval"
+        )
+    if not protocol.removes_ambiguous and has_ambiguous:
+        notes.append(f"{protocol.name} does not use the list of ambiguous intervals; all proposals are scored")
     if counts.proposals_elsewhere:
         notes.append(
-            f"{counts.proposals_elsewhere:,} proposals are in videos that are left out or not in the ground "
-            "truth; they count as false positives, as in the public evaluators"
+            f"{counts.proposals_elsewhere:,} proposals are in videos that are excluded or not in the ground truth; "
+            "they count as false positives, as in the public evaluators"
         )
     if counts.proposals_of_other_subsets:
-        notes.append(f"{counts.proposals_of_other_subsets:,} proposals in videos of other subsets are left out")
+        notes.append(f"{counts.proposals_of_other_subsets:,} proposals in videos of other subsets are not scored")
     if counts.proposals_of_other_labels:
         notes.append(
-            f"{counts.proposals_of_other_labels:,} proposals are left out, no action has their label: "
-            f"{_some(counts.labels_without_truth)}"
+            f"{counts.proposals_of_other_labels:,} proposals are not scored because the ground truth lacks their "
+            f"label: {_format_list(counts.labels_without_truth)}"
         )
     if counts.proposals_ambiguous:
-        notes.append(f"{counts.proposals_ambiguous:,} proposals overlap an ambiguous interval and are left out")
+        notes.append(f"{counts.proposals_ambiguous:,} proposals overlap an ambiguous interval and are not scored")
     if counts.instances_of_no_length:
-        notes.append(f"{counts.instances_of_no_length:,} instances have no length as compared; nothing can match them")
+        notes.append(
+            f"{counts.instances_of_no_length:,} instances have zero length under this protocol and cannot be matched"
+        )
     if counts.videos_without_proposals:
-        notes.append(f"{counts.videos_without_proposals:,} videos have no proposal")
-    if silent:
-        original = "; the original W-TALC code would return 0 for everything" if not rules.best_first else ""
-        notes.append(f"no proposal at all for {_some(silent)}, scored 0 each{original}")
+        notes.append(f"{counts.videos_without_proposals:,} videos have no proposals")
+    if classes_without_proposals:
+        original = "" if protocol.prefers_best else "; the original W-TALC code would return 0 for all classes"
+        notes.append(f"no proposals for {_format_list(classes_without_proposals)}: average precision 0{original}")
     return notes
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
-
-
-def named(subset: str) -> str:
-    """A subset as a message says it."""
+def quote_subset(subset: str) -> str:
+    """The name of a subset in a message."""
     return f'"{subset}"' if subset else "videos without a subset"
 
 
-def _tuples(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
-
-
 def summary_lines(result: EvaluationResult) -> list[str]:
-    """What was scored, and the notes of the evaluation, a line each."""
+    """What was scored, and the notes of the result, one line each."""
     counts = result.counts
     lines = [
         f"{counts.videos:,} videos, {counts.instances:,} instances of {len(result.per_class)} classes, "
@@ -138,7 +195,18 @@ def summary_lines(result: EvaluationResult) -> list[str]:
     ]
     if counts.videos_left_out:
         lines.append(
-            f"left out by {result.protocol}: {', '.join(counts.videos_left_out)} "
+            f"excluded by {result.protocol}: {', '.join(counts.videos_left_out)} "
             f"with {counts.instances_left_out:,} instances"
         )
-    return lines + list(result.notes)
+    return [*lines, *result.notes]
+
+
+def _format_list(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_LISTED_NAMES} more" if len(names) > MAX_LISTED_NAMES else ""
+    return ", ".join(names[:MAX_LISTED_NAMES]) + more
+
+
+def _to_tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _to_tuples(item) for key, item in value.items()}
+    return tuple(map(_to_tuples, value)) if isinstance(value, list | tuple) else value

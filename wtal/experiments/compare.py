@@ -13,7 +13,7 @@ from wtal.core.hardware import available_cores
 from wtal.core.io import realpath, write_json
 from wtal.data.dataset import load_dataset
 from wtal.experiments.pipeline import require_actions
-from wtal.experiments.runner import Done, RunSpec, Scoring, claim, result_of, run_specs, write_cards
+from wtal.experiments.runner import Done, RunSpec, claim, comparison_options, result_of, run_specs, write_cards
 from wtal.experiments.statistics import Difference, Score, comparison_json, differences_of, score_of
 
 
@@ -38,7 +38,7 @@ def compare(
         require_actions(load_dataset(data), subset)
         claim(out / name, data)
     jobs = [
-        RunSpec(data, name, method, configured(config, method, seed), Scoring(subset), out)
+        RunSpec(data, name, method, configured(config, method, seed), comparison_options(subset), out)
         for data, name in names.items()
         for method in methods
         for seed in range(seeds)
@@ -152,7 +152,7 @@ def ablate(
 
 def _job(data: Path, name: str, arm: str, seed: int, subset: str, config: Config, out: Path) -> RunSpec:
     settings = with_overrides(config, (*ARMS[arm], f"train.seed={seed}"))
-    return RunSpec(data, name, settings.method, settings, Scoring(subset), out / "runs" / _file_name(arm))
+    return RunSpec(data, name, settings.method, settings, comparison_options(subset), out / "runs" / _file_name(arm))
 
 
 def _known(arms: Sequence[str]) -> list[str]:

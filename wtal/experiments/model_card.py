@@ -13,7 +13,7 @@ from wtal.core.io import read_json, write_text
 from wtal.core.text import code, plain, table, yaml_string
 from wtal.data.dataset import Dataset
 from wtal.data.problems import abbreviate
-from wtal.evaluation.results import EvaluationResult, named, summary_lines
+from wtal.evaluation.results import EvaluationResult, quote_subset, summary_lines
 from wtal.experiments.statistics import Score
 from wtal.models.checkpoint import ModelMetadata, latest_checkpoint, read_meta
 
@@ -183,7 +183,7 @@ def _scored(card: Card) -> Iterator[str]:
     for result in card.results:
         averages = [result.average(low, high) for low, high in result.averages]
         spans = [f"{low:g} to {high:g}" for low, high in result.averages]
-        what = f"subset {plain(named(result.subset))}, checkpoint {plain(result.checkpoint)}"
+        what = f"subset {plain(quote_subset(result.subset))}, checkpoint {plain(result.checkpoint)}"
         yield f"Mean average precision (mAP) in percent, protocol {code(result.protocol)}, {what}:"
         yield ""
         percent = [f"{100 * value:.1f}" for value in [*result.map, *averages]]

@@ -18,11 +18,10 @@ from wtal.data.batching import held_out_ids
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.ground_truth import find_ambiguous, read_ground_truth
 from wtal.data.layouts.activitynet import read_proposals, write_proposals
-from wtal.data.layouts.thumos import read_ambiguous
 from wtal.data.validation import require_valid_features
 from wtal.evaluation.bootstrap import EvaluationComparison, compare_evaluations
 from wtal.evaluation.evaluate import evaluate, fitting_protocols
-from wtal.evaluation.protocols import PROTOCOLS, find_protocol
+from wtal.evaluation.protocols import DEFAULT_OPTIONS, PROTOCOLS, EvaluationOptions
 from wtal.evaluation.results import EvaluationResult
 from wtal.experiments import model_card
 from wtal.experiments.validation import validator
@@ -31,7 +30,7 @@ from wtal.inference.batch import localize_many, localize_on_ray
 from wtal.models.checkpoint import latest_checkpoint, list_checkpoints
 from wtal.training.trainer import Progress, train
 
-WRITTEN = ("results.json", "evaluations.json")  # what an evaluation is called where nobody says otherwise
+OUTPUT_NAMES = ("results.json", "evaluations.json")  # default names; such a file may be replaced
 
 
 def train_run(
@@ -114,22 +113,12 @@ def localize_run(
 
 
 def evaluate_file(
-    proposals: Path,
-    truth: Path,
-    protocol: str = "activitynet",
-    *,
-    out: Path | None = None,
-    tious: Sequence[float] | None = None,
-    subset: str | None = None,
-    ambiguous: Path | None = None,
-    checkpoint: str = "not said",
+    proposals: Path, ground_truth: Path, options: EvaluationOptions = DEFAULT_OPTIONS, *, out: Path | None = None
 ) -> EvaluationResult:
-    """Score anybody's proposals file under a named protocol; `out` gets results.json."""
-    _require_files([proposals], out, truth, ambiguous)
-    intervals = find_ambiguous(truth) if ambiguous is None else read_ambiguous(ambiguous)
-    tious = None if tious is None else tuple(dict.fromkeys(tious))
+    """Score a proposals file under a named protocol; `out` gets results.json."""
+    _require_files([proposals], out, ground_truth)
     result = evaluate(
-        read_proposals(proposals), read_ground_truth(truth), protocol, tious, subset, intervals, checkpoint
+        read_proposals(proposals), read_ground_truth(ground_truth), _with_ambiguous(options, ground_truth)
     )
     if out is not None:
         write_json(out, result.to_json())
@@ -138,34 +127,32 @@ def evaluate_file(
 
 def evaluate_files(
     files: Sequence[Path],
-    truth: Path,
-    protocol: str = "all",
+    ground_truth: Path,
+    options: EvaluationOptions = DEFAULT_OPTIONS,
     *,
+    all_protocols: bool = False,
     out: Path | None = None,
-    tious: Sequence[float] | None = None,
-    subset: str | None = None,
-    ambiguous: Path | None = None,
-    checkpoint: str = "not said",
 ) -> EvaluationComparison:
-    """Score several proposals files side by side, under one protocol or `all` that the ground truth fits.
+    """Score several proposals files side by side, under one protocol or all that the ground truth fits.
 
     The first is compared with each of the others. `out` gets every result, interval and difference as JSON.
     """
-    if protocol != "all":
-        find_protocol(protocol)
-    _require_files(files, out, truth, ambiguous)
+    _require_files(files, out, ground_truth)
     proposals = {name: read_proposals(path) for name, path in zip(short_names(files), files, strict=True)}
-    intervals = find_ambiguous(truth) if ambiguous is None else read_ambiguous(ambiguous)
-    tious = None if tious is None else tuple(dict.fromkeys(tious))
-    videos = read_ground_truth(truth)
-    protocols = fitting_protocols(videos, subset) if protocol == "all" else [protocol]
-    found = compare_evaluations(proposals, videos, protocols, tious, subset, intervals, checkpoint)
-    if protocol == "all":
-        found = replace(found, not_fitting=tuple(name for name in PROTOCOLS if name not in protocols))
+    videos = read_ground_truth(ground_truth)
+    protocols = fitting_protocols(videos, options.subset) if all_protocols else [options.protocol]
+    comparison = compare_evaluations(proposals, videos, _with_ambiguous(options, ground_truth), protocols)
+    if all_protocols:
+        comparison = replace(comparison, not_fitting=tuple(name for name in PROTOCOLS if name not in protocols))
     if out is not None:
         paths = {name: str(path) for name, path in zip(proposals, files, strict=True)}
-        write_json(out, {"truth": str(truth), "files": paths} | found.to_json())
-    return found
+        write_json(out, {"truth": str(ground_truth), "files": paths} | comparison.to_json())
+    return comparison
+
+
+def _with_ambiguous(options: EvaluationOptions, ground_truth: Path) -> EvaluationOptions:
+    """The options with the list of ambiguous intervals beside the ground truth, unless they have one."""
+    return options if options.ambiguous is not None else replace(options, ambiguous=find_ambiguous(ground_truth))
 
 
 def short_names(files: Sequence[Path]) -> list[str]:
@@ -188,7 +175,7 @@ def _require_engine(engine: str, workers: int | None) -> None:
         raise ConfigError("--workers is for --engine ray, the local engine is one process; leave it out")
 
 
-def _require_files(files: Sequence[Path], out: Path | None, truth: Path, ambiguous: Path | None) -> None:
+def _require_files(files: Sequence[Path], out: Path | None, ground_truth: Path) -> None:
     """Raise DataError for a folder, for the same file twice, and for an output that would overwrite an input."""
     seen: set[Path] = set()
     for path in files:
@@ -197,13 +184,13 @@ def _require_files(files: Sequence[Path], out: Path | None, truth: Path, ambiguo
             raise DataError("is given twice", path=path, hint="name each file of proposals once", code="duplicate")
         seen.add(realpath(path))
     if out is not None:
-        inputs = [*files, ambiguous, out if _is_of(truth, out) else truth]
+        inputs = [*files, out if _is_of(ground_truth, out) else ground_truth]
         require_not_input(out, *inputs, hint="choose another path with --out")
 
 
-def _is_of(truth: Path, out: Path) -> bool:
-    """Whether a file lies right in the folder of the ground truth and is not one that we wrote there."""
-    return out.is_file() and realpath(out).parent == realpath(truth) and out.name not in WRITTEN
+def _is_of(ground_truth: Path, out: Path) -> bool:
+    """Whether a file lies directly in the folder of the ground truth and is not an earlier output."""
+    return out.is_file() and realpath(out).parent == realpath(ground_truth) and out.name not in OUTPUT_NAMES
 
 
 def _held_out(folder: Dataset, share: float, seed: int) -> frozenset[str]:

@@ -18,7 +18,7 @@ from wtal.core.errors import ConfigError, DataError, WtalError, short_message
 from wtal.core.io import read_json, realpath, write_json
 from wtal.data.dataset import dataset_fingerprint, load_dataset
 from wtal.data.validation import require_valid_features
-from wtal.evaluation.protocols import TIOUS, find_protocol
+from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions
 from wtal.evaluation.results import EvaluationResult
 from wtal.experiments.model_card import write_card
 from wtal.experiments.pipeline import evaluate_file, localize_run, train_run
@@ -29,17 +29,6 @@ Done = Callable[["RunSpec", int, int], object]
 
 
 @dataclass(frozen=True)
-class Scoring:
-    """How a run's proposals are scored."""
-
-    subset: str
-    protocol: str = "activitynet"
-    tious: tuple[float, ...] | None = TIOUS  # None: the protocol's own
-    truth: Path | None = None  # None: the data set folder
-    ambiguous: Path | None = None
-
-
-@dataclass(frozen=True)
 class RunSpec:
     """One run: a data set, a method, a seed."""
 
@@ -47,9 +36,16 @@ class RunSpec:
     name: str  # of the data set, unlike any other in the comparison
     method: str
     config: Config  # with the method and the seed in it
-    scoring: Scoring
+    options: EvaluationOptions  # with the subset that is localized and scored
     out: Path  # the folder for all runs
     device: str = "cpu"
+    ground_truth: Path | None = None  # None: the data set folder
+
+    @property
+    def subset(self) -> str:
+        """The subset that is localized and scored."""
+        assert self.options.subset is not None
+        return self.options.subset
 
     @property
     def run(self) -> Path:
@@ -59,17 +55,17 @@ class RunSpec:
     @property
     def proposals(self) -> Path:
         """Where this job's proposals stand."""
-        return self.run / f"proposals-{self.method}-{self.scoring.subset}.json"
+        return self.run / f"proposals-{self.method}-{self.subset}.json"
 
     @property
     def results(self) -> Path:
         """Where this job's score stands."""
-        return self.results_under(self.scoring.protocol)
+        return self.results_under(self.options.protocol)
 
     def results_under(self, protocol: str) -> Path:
         """Where its score under a protocol stands; `activitynet` is the one that goes without saying."""
         known = "" if protocol == "activitynet" else f"-{protocol}"
-        return self.run / f"results-{self.method}-{self.scoring.subset}{known}.json"
+        return self.run / f"results-{self.method}-{self.subset}{known}.json"
 
     def __str__(self) -> str:
         return f"{self.name} {self.method} seed {self.config.train.seed}"
@@ -117,6 +113,11 @@ def run_specs(jobs: Sequence[RunSpec], workers: int, done: Done | None = None) -
             raise
     if failed:
         raise _summary(failed, len(jobs))
+
+
+def comparison_options(subset: str) -> EvaluationOptions:
+    """How the runs of a comparison are scored."""
+    return EvaluationOptions(tious=COMPARISON_TIOUS, subset=subset, checkpoint="last")
 
 
 def result_of(job: RunSpec) -> EvaluationResult:
@@ -193,18 +194,8 @@ def _run(job: RunSpec) -> None:
     except torch.OutOfMemoryError as error:
         raise WtalError(f"the device has too little memory ({short_message(error)}); lower train.batch_size") from error
     branch = "global" if job.method == "dfe-global" else "local"
-    scoring = job.scoring
-    localize_run(job.run, job.data, scoring.subset, job.proposals, branch)
-    evaluate_file(
-        job.proposals,
-        scoring.truth or job.data,
-        scoring.protocol,
-        tious=scoring.tious,
-        subset=scoring.subset,
-        ambiguous=scoring.ambiguous,
-        out=job.results,
-        checkpoint="last",
-    )
+    localize_run(job.run, job.data, job.subset, job.proposals, branch)
+    evaluate_file(job.proposals, job.ground_truth or job.data, job.options, out=job.results)
 
 
 def _is_scored(job: RunSpec) -> bool:
@@ -216,5 +207,5 @@ def _is_scored(job: RunSpec) -> bool:
         other = [name for name, value in flatten(before).items() if value != flatten(job.config)[name]]
         raise ConfigError(f"{job.run}: was made with another {', '.join(other)}; name another --out for this")
     result = result_of(job)
-    tious = job.scoring.tious or find_protocol(job.scoring.protocol).tious
-    return (result.protocol, result.subset, result.tious) == (job.scoring.protocol, job.scoring.subset, tious)
+    options = job.options
+    return (result.protocol, result.subset, result.tious) == (options.protocol, options.subset, options.thresholds)

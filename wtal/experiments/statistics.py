@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from wtal.evaluation.protocols import TIOUS
+from wtal.evaluation.protocols import COMPARISON_TIOUS
 from wtal.evaluation.results import EvaluationResult
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def comparison_json(
     means = overall(scores)
     return {
         "subset": subset,
-        "tious": TIOUS,
+        "tious": COMPARISON_TIOUS,
         "checkpoint": "last",
         "seeds": seeds,
         "scores": [asdict(s) | {"mean": s.mean, "spread": s.spread} for s in scores],

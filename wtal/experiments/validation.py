@@ -8,9 +8,9 @@ import numpy as np
 from wtal.core.structures import Video
 from wtal.data.batching import multi_hot
 from wtal.data.dataset import Dataset
+from wtal.evaluation.average_precision import average_precision
 from wtal.evaluation.evaluate import evaluate
-from wtal.evaluation.matching import average_precision
-from wtal.evaluation.protocols import TIOUS
+from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions
 from wtal.inference.localizer import score_videos
 from wtal.inference.proposals import generate_proposals
 from wtal.models.dfe import LocalBranch
@@ -37,7 +37,7 @@ def segment_map(network: LocalBranch, config: "Config", folder: Dataset, videos:
         video.id: generate_proposals(scores, folder.classes, folder.clock_of(video.id), config.localize)
         for video, scores in score_videos(network, folder, videos, config)
     }
-    return evaluate(proposals, videos, tious=TIOUS, subset=videos[0].subset).average()
+    return evaluate(proposals, videos, EvaluationOptions(tious=COMPARISON_TIOUS, subset=videos[0].subset)).average()
 
 
 def video_map(network: LocalBranch, config: "Config", folder: Dataset, videos: list[Video]) -> float:

@@ -59,15 +59,17 @@ def protocol_tables(protocols: Sequence[Protocol], width: int) -> Iterator[Table
 
 
 def _facts(rules: Protocol) -> dict[str, str]:
-    promised = {what: f"{rules.promise[what]:,}" if what in rules.promise else "all" for what in COUNTED}
+    promised = {
+        what: f"{rules.expected_counts[what]:,}" if what in rules.expected_counts else "all" for what in COUNTED
+    }
     return {
         "unit": "seconds" if rules.snippet_rate is None else "snippets",
         **promised,
-        "left out": f"{len(rules.without)} videos" if rules.without else "nothing",
-        "a proposal takes": "best free action" if rules.best_first else "first in file",
+        "left out": f"{len(rules.excluded_videos)} videos" if rules.excluded_videos else "nothing",
+        "a proposal takes": "best free action" if rules.prefers_best else "first in file",
         "precision": "envelope" if rules.interpolated else "at each hit",
-        "ambiguous list": "removed" if rules.ambiguous else "not used",
-        "rounded": "truth, proposals" if rules.truncated else "truth" if rules.snippet_rate else "nothing",
+        "ambiguous list": "removed" if rules.removes_ambiguous else "not used",
+        "rounded": "truth, proposals" if rules.truncates_proposals else "truth" if rules.snippet_rate else "nothing",
     }
 
 
@@ -183,7 +185,7 @@ def _interval_table(found: EvaluationComparison) -> Table:
                 _percent(lead.difference.value, "+"),
                 _interval_text(lead.difference, "+"),
             )
-            for lead in found.leads
+            for lead in found.differences
             if lead.protocol == name
         ]
         spoken = [(name, _spans(entries[0])[-1]), *[("", "")] * (len(rows) - 1)]
@@ -371,7 +373,7 @@ def _class_sheet(outcome: Outcome) -> TableData:
 def _difference_sheet(outcome: Outcome) -> TableData:
     main = outcome.benchmark.protocols[0]
     scores = [score_of(outcome.benchmark.name, name, results[main]) for name, results in outcome.results.items()]
-    videos = {(lead.file, lead.other): lead.difference for lead in outcome.side_by_side.leads}
+    videos = {(lead.file, lead.other): lead.difference for lead in outcome.side_by_side.differences}
     rows = []
     for d in differences_of(scores):
         lead = videos[d.method, d.other]

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from rich.console import Console
 
 from wtal.core.text import print_line
-from wtal.evaluation.error_analysis import BOUNDS, SIZES, TOP_K_PER_INSTANCE, Analysis, Group, Trait
+from wtal.evaluation.error_analysis import TOP_K_PER_INSTANCE, Analysis
 from wtal.evaluation.results import summary_lines
+from wtal.evaluation.sensitivity import SIZE_BOUNDS, SIZES, Group, Trait
 from wtal.reporting.tables import TableData, terminal
 
-LIMITS = (*(f"≤ {bound}" for bound in BOUNDS), f"> {BOUNDS[-1]}")
+LIMITS = (*(f"≤ {bound}" for bound in SIZE_BOUNDS), f"> {SIZE_BOUNDS[-1]}")
 
 
 def render_analysis(analysis: Analysis, console: Console) -> None:

@@ -21,13 +21,15 @@ from rich.text import Text
 from wtal.core.text import plain, print_line, table
 from wtal.data.problems import Problem
 from wtal.data.validation import SubsetSummary, ValidationReport
-from wtal.evaluation.results import EvaluationResult
+from wtal.evaluation.protocols import COMPARISON_TIOUS
+from wtal.evaluation.results import EvaluationResult, format_range
 from wtal.experiments.statistics import Difference, Score, differences_of, overall
 from wtal.inference.calibration import LABELS, Calibration, percent
 from wtal.models.checkpoint import ModelMetadata
 from wtal.models.dfe import DFE
 from wtal.models.memory import LearnedMemory
 
+COMPARISON_RANGE = format_range(COMPARISON_TIOUS[0], COMPARISON_TIOUS[-1])
 CELL, GAP = 10, 3  # "12.3 ± 4.5", and what stands between two columns
 
 
@@ -38,11 +40,11 @@ def render_comparison(
     seeds = len(scores[0].averages)
     several = len({score.data for score in scores}) > 1
     means = overall(scores) if several else []
-    print_line(console, f"average mAP (%), tIoU 0.1:0.7, {subset} subset, last checkpoint")
+    print_line(console, f"average mAP (%) over tIoU {COMPARISON_RANGE}, {subset} subset, last checkpoint")
     for score_table in _score_tables([*scores, *means], console.width):
         console.print(score_table)
     over = "1 seed" if seeds == 1 else f"mean ± standard deviation over {seeds} seeds"
-    print_line(console, f"activitynet protocol; {over}")
+    print_line(console, f"activitynet protocol at tIoU {COMPARISON_RANGE}; {over}")
     if several:
         print_line(console, "column mean: over the data sets, seed by seed")
     differences = [*differences, *(differences_of(means) if several else [])]
@@ -216,13 +218,13 @@ def _sheet_cell(text: str, bold: bool) -> str:
 
 def map_table(result: EvaluationResult, decimals: int = 1, classes: bool = False) -> Table:
     """mAP in percent at each tIoU and its averages; with `classes` a row for each class as well."""
-    title = Text(f"mAP (%), {result.protocol}, checkpoint: {result.checkpoint}")
+    title = Text(f"mAP (%), {result.protocol}, tIoU {result.tiou_range}, checkpoint: {result.checkpoint}")
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("tIoU")
     for threshold in result.tious:
         table.add_column(f"{threshold:g}", justify="right")
     for low, high in result.averages:
-        table.add_column(f"{low:g}-{high:g}", justify="right", no_wrap=True)
+        table.add_column(format_range(low, high), justify="right", no_wrap=True)
     averages = [result.average(low, high) for low, high in result.averages]
     if classes:
         for label, precisions in result.per_class.items():

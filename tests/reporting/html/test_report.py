@@ -22,6 +22,7 @@ from wtal import cli
 from wtal.core.errors import CheckpointError, DataError
 from wtal.core.structures import Segment, Video
 from wtal.data.layouts.activitynet import read_activitynet, read_proposals
+from wtal.evaluation.protocols import EvaluationOptions
 from wtal.experiments.compare import compare
 from wtal.inference.proposals import top_non_overlapping
 from wtal.reporting.figures.layout import TimelineData
@@ -52,7 +53,7 @@ def full_size(shared: Callable[..., Path]) -> ReportData:
         facts=(),
         classes=classes,
         panels=panels(),
-        scored=score({"P-MIL": [found]}, results, truth, "thumos14-212", subset="testing"),
+        scored=score({"P-MIL": [found]}, results, truth, EvaluationOptions("thumos14-212", subset="testing")),
     )
 
 
@@ -151,7 +152,7 @@ def test_another_label_is_refused():
 
 def test_nothing_of_a_user_is_obeyed():
     found = {NASTY: [Segment(NASTY, 1, 2, 0.5)]}
-    scored = score({NASTY: [found]}, found, [video(NASTY, NASTY)], "activitynet")
+    scored = score({NASTY: [found]}, found, [video(NASTY, NASTY)], EvaluationOptions())
     text = render_page(report(panel(NASTY, NASTY), scored=scored, metrics={NASTY: np.array([[1, 2], [3, 4.0]])},
                        operating=NASTY, files={NASTY: 'x" onerror="boom()'}))  # fmt: skip
     seen = Page(text)
@@ -188,14 +189,14 @@ def test_what_is_not_there_is_said():
 
 def test_all_averages_are_over_the_same_tious():
     found = {"a": [Segment("run", 1, 2, 0.5)]}
-    scored = score({"m": [found]}, found, [video("a", "run")], "activitynet", (0.1, 0.3))
+    scored = score({"m": [found]}, found, [video("a", "run")], EvaluationOptions(tious=(0.1, 0.3)))
     assert scored.analysis.result.tious == scored.judged.result.tious == (0.1, 0.3)
     assert "on average over 0.1-0.3" in (text := render_page(report(panel(), scored=scored))) and "0.5-0.95" not in text
 
 
 def test_kinds_of_error_have_no_colour_of_a_class():
     found = {"a": [Segment("run", 1, 2, 0.5)]}
-    text = render_page(report(panel(), scored=score({"m": [found]}, found, [video("a", "run")], "activitynet")))
+    text = render_page(report(panel(), scored=score({"m": [found]}, found, [video("a", "run")], EvaluationOptions())))
     bars = re.findall(r'<svg class="bars".*?</svg>', text, re.S)
     assert len(bars) == 2 and not any(re.search(r"<(g|rect|text) [^>]*(fill|style|class=.[ck]\d)", bar) for bar in bars)
     assert "durations not known" not in text
@@ -203,7 +204,7 @@ def test_kinds_of_error_have_no_colour_of_a_class():
 
 def test_a_trait_that_nobody_knows_says_why():
     found = {"a": [Segment("run", 1, 2, 0.5)]}
-    scored = score({"m": [found]}, found, [replace(video("a", "run"), duration=None)], "activitynet")
+    scored = score({"m": [found]}, found, [replace(video("a", "run"), duration=None)], EvaluationOptions())
     assert render_page(report(panel(), scored=scored)).count("durations not known") == 2
 
 
@@ -235,7 +236,7 @@ def test_the_area_under_the_mean_curve_is_map():
         v.id: [Segment(v.labels[0], 1 + draw.normal(0, 0.1), 2 + draw.normal(0, 0.1), draw.random()) for _ in range(3)]
         for v in truth
     }
-    scored = score({"m": [found]}, found, truth, "thumos14-212")
+    scored = score({"m": [found]}, found, truth, EvaluationOptions("thumos14-212"))
     for place, expected in enumerate(scored.judged.result.map):
         curves = precision_recall(scored.judged, place)
         area = np.trapezoid(*mean_curve(curves.values())[::-1])

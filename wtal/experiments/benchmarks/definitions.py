@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wtal.core.errors import ConfigError
 from wtal.data.layouts.opentad import FeatureTiming
-from wtal.evaluation.protocols import TIOUS
+from wtal.evaluation.protocols import COMPARISON_TIOUS
 from wtal.experiments.benchmarks import configs
 
 
@@ -91,7 +91,7 @@ BENCHMARKS = {
             "testing",
             202,
             ("activitynet",),
-            TIOUS,
+            COMPARISON_TIOUS,
             widths=(78,),
         ),
     )

@@ -1,7 +1,7 @@
 """A whole benchmark: prepare, look, train every method and seed, score under every protocol, report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,14 @@ from wtal.data.ground_truth import read_ground_truth
 from wtal.data.layouts.activitynet import read_proposals
 from wtal.data.layouts.thumos import read_ambiguous
 from wtal.evaluation.bootstrap import EvaluationComparison, compare_evaluations
+from wtal.evaluation.protocols import EvaluationOptions
 from wtal.evaluation.results import EvaluationResult
 from wtal.experiments.benchmarks.definitions import Benchmark
 from wtal.experiments.benchmarks.inspect import Survey
 from wtal.experiments.benchmarks.prepare import Prepared
 from wtal.experiments.compare import configured
 from wtal.experiments.pipeline import evaluate_file
-from wtal.experiments.runner import Done, RunSpec, Scoring, claim, result_of, run_specs, write_cards
+from wtal.experiments.runner import Done, RunSpec, claim, result_of, run_specs, write_cards
 from wtal.experiments.statistics import score_of
 
 
@@ -64,10 +65,13 @@ def run_benchmark(
     `wtal.experiments.runner.run_specs` does, and ConfigError where `out` has runs of other data.
     """
     claim(out / "runs", prepared.data)
-    main = Scoring(seen.scored, benchmark.protocols[0], benchmark.tious, prepared.truth, prepared.ambiguous)
+    ambiguous = None if prepared.ambiguous is None else read_ambiguous(prepared.ambiguous)
+    options = EvaluationOptions(benchmark.protocols[0], benchmark.tious, seen.scored, ambiguous, "last")
     jobs = {
         method: tuple(
-            RunSpec(prepared.data, "runs", method, configured(config, method, seed), main, out, device)
+            RunSpec(
+                prepared.data, "runs", method, configured(config, method, seed), options, out, device, prepared.truth
+            )
             for seed in range(seeds)
         )
         for method in methods
@@ -79,35 +83,21 @@ def run_benchmark(
     }
     scores = [score_of("runs", method, scored[benchmark.protocols[0]]) for method, scored in results.items()]
     write_cards([job for group in jobs.values() for job in group], scores)
-    return Outcome(benchmark, seen, config, seeds, results, _first_seeds(jobs, main, prepared.truth))
+    return Outcome(benchmark, seen, config, seeds, results, _first_seeds(jobs, options, prepared.truth))
 
 
-def _first_seeds(jobs: Mapping[str, Sequence[RunSpec]], scoring: Scoring, truth: Path) -> EvaluationComparison:
+def _first_seeds(
+    jobs: Mapping[str, Sequence[RunSpec]], options: EvaluationOptions, truth: Path
+) -> EvaluationComparison:
     """Each method's first run on resampled videos; `dfe` goes before the others, to be compared with each."""
     names = sorted(jobs, key=lambda method: method != "dfe")
-    return compare_evaluations(
-        {method: read_proposals(jobs[method][0].proposals) for method in names},
-        read_ground_truth(truth),
-        [scoring.protocol],
-        scoring.tious,
-        scoring.subset,
-        None if scoring.ambiguous is None else read_ambiguous(scoring.ambiguous),
-        "last",
-    )
+    proposals = {method: read_proposals(jobs[method][0].proposals) for method in names}
+    return compare_evaluations(proposals, read_ground_truth(truth), options)
 
 
 def _scored(job: RunSpec, protocol: str, truth: Path) -> EvaluationResult:
     """The score that stands in the run folder, or the proposals scored again under another protocol."""
-    scoring = job.scoring
-    if protocol == scoring.protocol:
+    if protocol == job.options.protocol:
         return result_of(job)
-    return evaluate_file(
-        job.proposals,
-        truth,
-        protocol,
-        tious=scoring.tious,
-        subset=scoring.subset,
-        ambiguous=scoring.ambiguous,
-        out=job.results_under(protocol),
-        checkpoint="last",
-    )
+    options = replace(job.options, protocol=protocol)
+    return evaluate_file(job.proposals, truth, options, out=job.results_under(protocol))

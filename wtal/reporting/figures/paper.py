@@ -20,8 +20,9 @@ from matplotlib.font_manager import fontManager
 
 from wtal.core.errors import DataError
 from wtal.core.io import atomic_write, read_json, require_output_file
-from wtal.evaluation.error_analysis import KINDS, SIZES, TOP_K_PER_INSTANCE, Analysis, Group, Trait
+from wtal.evaluation.error_analysis import KINDS, TOP_K_PER_INSTANCE, Analysis
 from wtal.evaluation.evaluate import EvaluationWithMatches
+from wtal.evaluation.sensitivity import SIZES, Group, Trait
 from wtal.experiments.statistics import Score
 from wtal.reporting.error_tables import LIMITS, percent, span, why_empty
 from wtal.reporting.figures.colors import OKABE_ITO, mix

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wtal.core.io import read_text
+from wtal.evaluation.average_precision import Floats, precision_envelope
 from wtal.evaluation.evaluate import EvaluationWithMatches
-from wtal.evaluation.matching import Floats
 
 WIDTH, HEIGHT = 200.0, 110.0  # of the area that is drawn in, in CSS pixels
 POINTS = 150  # of a curve; more could not be told apart
@@ -68,12 +68,12 @@ def precision_recall(judged: EvaluationWithMatches, tiou: int) -> dict[str, Curv
 
     Recall in the first row, precision in the second; it ends where no proposal finds more.
     """
-    ranked, found = judged.ranked, {}
-    for label, rows, count in zip(judged.result.per_class, ranked.classes, ranked.instances.sum(1), strict=True):
-        hits = ranked.hits[tiou, rows]
+    matches, found = judged.matches, {}
+    for label, rows, count in zip(judged.result.per_class, matches.class_slices, matches.instances.sum(1), strict=True):
+        hits = matches.hits[tiou, rows]
         precision = hits.cumsum() / np.arange(1, len(hits) + 1)
-        if ranked.interpolated:
-            precision = np.maximum.accumulate(precision[::-1])[::-1]
+        if matches.interpolated:
+            precision = precision_envelope(precision)
         recall = hits.cumsum()[hits] / count
         found[label] = _staircase(recall, precision[hits])
     return found

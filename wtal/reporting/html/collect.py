@@ -15,7 +15,8 @@ from wtal.data.ground_truth import find_ambiguous
 from wtal.data.layouts.activitynet import read_proposals
 from wtal.data.video_files import LISTING_NAME, VideoFolder, read_listing
 from wtal.evaluation.error_analysis import Analysis, analyse
-from wtal.evaluation.evaluate import Ambiguous, EvaluationWithMatches, evaluate, evaluate_with_matches
+from wtal.evaluation.evaluate import EvaluationWithMatches, evaluate, evaluate_with_matches
+from wtal.evaluation.protocols import EvaluationOptions
 from wtal.evaluation.results import EvaluationResult
 from wtal.experiments.benchmarks.definitions import BENCHMARKS
 from wtal.inference.batch import localize_many
@@ -142,23 +143,17 @@ def score(
     methods: Mapping[str, Sequence[Proposals]],
     results: Proposals,
     truth: Sequence[Video],
-    protocol: str,
-    tious: Sequence[float] | None = None,
-    subset: str | None = None,
-    ambiguous: Ambiguous | None = None,
+    options: EvaluationOptions,
 ) -> Scored:
     """Judge each method's proposals, a file for each seed, and look into the first. Errors as in `evaluate`."""
     main = next(iter(methods.values()))[0]
-    judged = evaluate_with_matches(main, truth, protocol, tious, subset, ambiguous, "last")
+    judged = evaluate_with_matches(main, truth, options)
     return Scored(
         judged,
-        evaluate_with_matches(results, truth, protocol, TIOU, subset, ambiguous, "last"),
-        analyse(main, truth, protocol, TIOU, subset, ambiguous, "last", tious),
+        evaluate_with_matches(results, truth, replace(options, tious=(TIOU,))),
+        analyse(main, truth, options, TIOU),
         {
-            method: [
-                judged.result if seed is main else evaluate(seed, truth, protocol, tious, subset, ambiguous, "last")
-                for seed in seeds
-            ]
+            method: [judged.result if seed is main else evaluate(seed, truth, options) for seed in seeds]
             for method, seeds in methods.items()
         },
     )
@@ -204,10 +199,10 @@ def _score(
         method: [found if run == runs.main else proposals_of(run, folder, videos) for run in seeds]
         for method, seeds in runs.methods.items()
     }
-    ambiguous = find_ambiguous(folder.path)
     subset = videos[0].subset
+    options = EvaluationOptions(protocol, tious, subset, find_ambiguous(folder.path), "last")
     truth = [folder.timed(video) if video.subset == subset else video for video in folder.videos]
-    scored = score(methods, results, truth, protocol, tious, subset, ambiguous)
+    scored = score(methods, results, truth, options)
     return replace(scored, seeds=tuple(run.name for run in next(iter(runs.methods.values()))))
 
 

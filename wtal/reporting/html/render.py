@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from wtal import __version__
 from wtal.core.io import write_text
-from wtal.evaluation.error_analysis import Analysis, Group
+from wtal.evaluation.error_analysis import Analysis
 from wtal.evaluation.results import EvaluationResult, between, summary_lines
+from wtal.evaluation.sensitivity import Group
 from wtal.inference.calibration import TIOU
 from wtal.reporting.error_tables import analysis_caption, kind_sheet, span, trait_sheets, what_is_missed, why_empty
 from wtal.reporting.figures.colors import COLOURED, PALETTE, ink, lit
@@ -126,7 +127,7 @@ def _figures(scored: Scored) -> Iterator[Figure]:
     if any(between(result.tious, TIOU, TIOU)):
         values = [100 * one.average(TIOU, TIOU) for one in seeds]
         yield Figure(mean_and_spread(values), f"mAP (%) at tIoU {TIOU:g}{over}")
-    right, counts = int(scored.shown.ranked.hits.sum()), scored.shown.result.counts
+    right, counts = int(scored.shown.matches.hits.sum()), scored.shown.result.counts
     one = f", {_runs(scored)[0]}" if len(seeds) > 1 else ""
     yield Figure(f"{right:,} of {counts.instances:,}", f"marked actions are in the result, tIoU {TIOU:g}{one}")
     yield Figure(f"{right:,} of {counts.proposals:,}", f"segments of the result are right{one}")

@@ -1,0 +1,184 @@
+"""`wtal evaluate` and `wtal analyse`."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from tests.helpers.evaluation import perfect, proposed, runs, score, video
+from wtal.cli import app
+from wtal.data.layouts.activitynet import read_activitynet, read_proposals, write_activitynet, write_proposals
+from wtal.data.layouts.thumos import read_ambiguous
+from wtal.evaluation.bootstrap import compare_evaluations
+from wtal.evaluation.error_analysis import analyse
+from wtal.evaluation.evaluate import fitting_protocols
+from wtal.evaluation.protocols import PROTOCOLS, EvaluationOptions
+from wtal.evaluation.results import EvaluationResult, read_result
+from wtal.reporting.benchmark_report import render_evaluations
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """good/p.json, half/p.json and truth.json of two videos, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    truth = [video(id, *runs("aa..bb")) for id in ("v", "w")]
+    write_activitynet(tmp_path / "truth.json", truth)
+    good = perfect(truth)
+    for name, proposals in {"good": good, "half": {"v": good["v"]}}.items():
+        (tmp_path / name).mkdir()
+        write_proposals(tmp_path / name / "p.json", proposals)
+    return tmp_path
+
+
+def call(*arguments, columns=100):
+    """Exit code and output."""
+    result = CliRunner(env={"COLUMNS": str(columns)}).invoke(app, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def test_single_file_under_one_protocol(folder):
+    code, output = call("evaluate", "good/p.json", "truth.json", "--protocol", "thumos14-212")
+    assert code == 0 and "good/results.json" in output and "interval" not in output
+    proposals, truth = read_proposals(folder / "good/p.json"), read_activitynet(folder / "truth.json")
+    assert read_result(folder / "good/results.json") == score(proposals, truth, "thumos14-212")
+
+
+@pytest.mark.parametrize("protocol, tiou_range", [("activitynet", "0.5:0.95"), ("thumos14-212", "0.1:0.7")])
+def test_output_names_tiou_range_of_average(folder, protocol, tiou_range):
+    code, output = call("evaluate", "good/p.json", "truth.json", "--protocol", protocol)
+    assert code == 0 and tiou_range in output
+
+
+def test_several_files_are_compared(folder):
+    code, output = call("evaluate", "good/p.json", "half/p.json", "truth.json", "--protocol", "thumos14-212")
+    assert code == 0 and "good/evaluations.json" in output
+    assert "good/p.json - half/p.json" in output and "+50.0" in output
+    assert output.count("NOT COMPARABLE: thumos14-212") == 1
+    written = json.loads((folder / "good/evaluations.json").read_text())
+    assert written["files"] == {"good/p.json": "good/p.json", "half/p.json": "half/p.json"}
+    assert [EvaluationResult.from_json(entry["result"]).map[0] for entry in written["entries"]] == [1.0, 0.5]
+    assert written["leads"][0]["difference"]["value"] == 0.5 and written["draws"] == 1000
+    assert not (folder / "good/results.json").exists()
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_all_protocols_that_fit(folder, columns):
+    code, output = call(
+        "evaluate", "good/p.json", "truth.json", "--protocol", "all", "--out", "all.json", columns=columns
+    )
+    others = [name for name in PROTOCOLS if name != "activitynet"]
+    assert code == 0 and json.loads((folder / "all.json").read_text())["not_fitting"] == others
+    assert all(len(line) <= columns for line in output[: output.index("activitynet: 2 videos")].splitlines())
+
+
+def test_tables_of_several_protocols_fit_the_terminal(shared):
+    data = shared("thumos14")
+    proposals = dict(list(read_proposals(data / "pmil_base_test.json").items())[:60])
+    truth = read_activitynet(data / "acmnet_gt.json")
+    ambiguous = read_ambiguous(data / "Thumos14reduced-Annotations" / "Ambiguous_test.txt")
+    files = {"a": proposals, "b/with a long name.json": proposals}
+    comparison = compare_evaluations(files, truth, EvaluationOptions(ambiguous=ambiguous), fitting_protocols(truth))
+    for width in (80, 100, 120):
+        console = Console(width=width, record=True, file=io.StringIO())
+        render_evaluations(comparison, console)
+        text = console.export_text()
+        tables = text[: text.index("all protocols: ")]
+        assert max(map(len, tables.splitlines()[:-1])) <= width and "…" not in text
+        assert "thumos14-snippet" in text and ".1-.5 .3-.7 .1-.7" in text
+    assert text.count("does not use the list") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (["good/p.json", "none.json", "truth.json"], "none.json"),
+        (["good/p.json", "half/../good/p.json", "truth.json"], "good/p.json"),
+        (["truth.json", "good/p.json", "half/p.json"], "truth.json"),
+        (["good", "good/p.json", "truth.json"], "good: "),
+        (["good/p.json", "truth.json", "--protocol", "all,foo"], "all,foo"),
+        (["good/p.json", "half/p.json", "truth.json", "--classes"], "--classes"),
+        (["good/p.json", "half/p.json", "truth.json", "--out", "half/p.json"], "half/p.json"),
+        (["good/p.json", "truth.json", "--out", "good/p.json"], "good/p.json"),
+        (["good/p.json", "truth.json", "--ambiguous", "a.txt", "--out", "a.txt"], "a.txt"),
+        (["good/p.json", "half/p.json", "truth.json", "--tiou", "2"], "[2.0]"),
+        (["good/p.json", "truth.json", "--protocol", "all", "--subset", "train"], '"training"'),
+    ],
+)
+def test_evaluate_rejects_invalid_arguments_and_writes_nothing(folder, arguments, expected):
+    (folder / "a.txt").write_text("")
+    files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    code, output = call("evaluate", *arguments)
+    assert code == 2 and expected in output and len(output.strip().splitlines()) == 1
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == files
+
+
+def test_evaluate_requires_ground_truth(folder):
+    code, output = call("evaluate", "good/p.json")
+    assert code == 2 and "TRUTH" in output
+
+
+# Analyse
+
+RUN, JUMP = ("run", 10.0, 20.0), ("jump", 50.0, 60.0)
+
+
+@pytest.fixture
+def analysis_folder(tmp_path, monkeypatch):
+    """p.json and truth.json in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    write_activitynet(tmp_path / "truth.json", [video("v", RUN, JUMP), video("w", JUMP)])
+    write_proposals(tmp_path / "p.json", {"v": proposed(RUN, ("run", 10, 14), ("jump", 80, 90))})
+    return tmp_path
+
+
+def test_analyse_writes_json_and_figure(analysis_folder):
+    code, output = call("analyse", "p.json", "truth.json", "--out", "new")
+    assert code == 0, output
+    assert "3 of 3" in output and "localization" in output and "distance to the next action" in output
+    written = json.loads((analysis_folder / "new" / "analysis.json").read_text())
+    proposals, truth = read_proposals(analysis_folder / "p.json"), read_activitynet(analysis_folder / "truth.json")
+    assert written == json.loads(json.dumps(analyse(proposals, truth).to_json()))
+    assert call("analyse", "p.json", "truth.json")[0] == 0  # writes beside the proposals
+    assert (analysis_folder / "analysis.png").read_bytes() == (analysis_folder / "new" / "analysis.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (["p.json", "truth.json", "--protocol", "all"], "'all'"),
+        (["p.json", "truth.json", "--tiou", "0.05"], "0.05"),
+        (["p.json", "truth.json", "--tiou", "1.5"], "1.5"),
+        (["p.json", "truth.json", "--subset", "training"], '"training"'),
+        (["p.json", "truth.json", "--out", "p.json"], "p.json"),
+        (["none.json", "truth.json"], "none.json"),
+        ([".", "truth.json"], ".: "),
+        (["truth.json", "truth.json"], "truth.json"),
+        (["p.json", "p.json"], "p.json"),
+        (["analysis.json", "truth.json"], "analysis.json"),
+    ],
+)
+def test_analyse_rejects_invalid_arguments_and_writes_nothing(analysis_folder, arguments, expected):
+    files = sorted(analysis_folder.iterdir())
+    code, output = call("analyse", *arguments)
+    assert code == 2 and expected in output and len(output.strip().splitlines()) == 1, output
+    assert sorted(analysis_folder.iterdir()) == files
+
+
+@pytest.mark.parametrize("name", ["analysis.json", "analysis.png"])
+def test_analyse_does_not_replace_files_of_the_user(analysis_folder, name):
+    other = analysis_folder / "other"
+    other.mkdir()
+    (other / name).write_text("{}")
+    code, output = call("analyse", "p.json", "truth.json", "--out", other)
+    assert code == 2 and output.count("\n") == 1 and f"{name}: " in output
+    assert [path.read_text() for path in other.iterdir()] == ["{}"]
+
+
+def test_analyse_rejects_loop_of_links(analysis_folder):
+    (analysis_folder / "loop").symlink_to(analysis_folder / "loop")
+    code, output = call("analyse", "p.json", "truth.json", "--out", "loop")
+    assert code == 2 and output.count("\n") == 1
