@@ -46,7 +46,9 @@ def parse_name(location: Location, value: Any, field: str) -> str:
     if len(value) > MAX_NAME_LENGTH:
         raise location.error(f"{field} {abbreviate(repr(value))} has {len(value):,} characters", "shorten it")
     if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-        raise location.error(f"{field} {abbreviate(ascii(value))} is not valid Unicode", "rename it")
+        raise location.error(
+            f"{field} {abbreviate(ascii(value))} contains an unpaired surrogate", "rename it", "invalid-unicode"
+        )
     return value.strip()
 
 

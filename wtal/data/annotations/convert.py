@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from wtal.core.errors import ConfigError, DataError
-from wtal.core.io import atomic_write_dir, require_not_input
+from wtal.core.io import HINT_OTHER_PATH, atomic_write_dir, require_not_input
+from wtal.core.text import format_list
 from wtal.data.annotations.base import (
     Annotation,
     AnnotationFile,
@@ -48,9 +49,9 @@ def convert_annotations(
     source: Path,
     out: Path,
     *,
-    source_format: str = "",
-    target_format: str = "",
-    video_id: str = "",
+    source_format: str | None = None,
+    target_format: str | None = None,
+    video_id: str | None = None,
     fps: float | None = None,
 ) -> ConversionResult:
     """Convert annotations from one format to another.
@@ -58,9 +59,9 @@ def convert_annotations(
     Args:
         source: A file, or a folder with files of one format.
         out: The file to write; for a format with one video per file also a folder. It must not exist.
-        source_format: Name of the format of `source`; detected if it is "".
-        target_format: Name of the format of `out`; taken from its extension if it is "".
-        video_id: The only video to convert; all if it is "".
+        source_format: Name of the format of `source`; detected if not given.
+        target_format: Name of the format of `out`; chosen by its extension if not given.
+        video_id: The only video to convert; all if not given.
         fps: Frames per second, for formats that store frame numbers.
 
     Raises:
@@ -84,21 +85,22 @@ def convert_annotations(
     else:
         if target.single_video:
             _check_single_video(target, annotations, source)
-            name_differs = {f"the video id is read back as {abbreviate(out.stem)}": int(annotations[0].id != out.stem)}
-            warnings += count_warnings(target.name, name_differs)
+            if out.stem != annotations[0].id:  # the file name is the only place for the id
+                message = f"the video id is changed to the file name, {abbreviate(out.stem)}"
+                warnings.append(ConversionWarning(message, 1, target.name))
         write_annotations(target, out, annotations, fps)
     segments = sum(len(annotation.segments) for annotation in annotations)
     return ConversionResult(origin.name, target.name, len(annotations), segments, tuple(warnings))
 
 
 def read_annotations(
-    source: Path, format: str = "", fps: float | None = None
+    source: Path, format: str | None = None, fps: float | None = None
 ) -> tuple[AnnotationFile, AnnotationFormat]:
     """Read a file, or a folder with files of one format.
 
     Args:
         source: The file or folder.
-        format: Name of the format; detected if it is "".
+        format: Name of the format; detected if not given.
         fps: Frames per second, for formats that store frame numbers.
 
     Returns:
@@ -193,10 +195,12 @@ def conversion_warnings(
     return count_warnings(format.name, counts)
 
 
-def _find_files(folder: Path, format: str) -> list[Path]:
+def _find_files(folder: Path, format: str | None) -> list[Path]:
     """The files of a folder with the extension of a format, or of any format with one video per file."""
-    formats = [find_format(format)] if format else [known for known in FORMATS.values() if known.single_video]
-    extensions = [format.extension for format in formats]
+    if format:
+        extensions = [find_format(format).extension]
+    else:
+        extensions = [candidate.extension for candidate in FORMATS.values() if candidate.single_video]
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in extensions and path.is_file())
     if not paths:
         raise DataError(
@@ -219,18 +223,14 @@ def _write_folder(format: AnnotationFormat, annotations: Sequence[Annotation], f
         write_annotations(format, folder / f"{annotation.id}{format.extension}", [annotation], fps)
 
 
-def _select_video(annotations: list[Annotation], video_id: str, source: Path) -> list[Annotation]:
+def _select_video(annotations: list[Annotation], video_id: str | None, source: Path) -> list[Annotation]:
     if not annotations:
         raise DataError("the file has no videos", path=source, code="no-videos")
     selected = [annotation for annotation in annotations if not video_id or annotation.id == video_id]
     if not selected:
-        examples = ", ".join(abbreviate(annotation.id) for annotation in annotations[:5])
-        raise DataError(
-            f"no video with id {abbreviate(repr(video_id))}",
-            path=source,
-            hint=f"the ids begin with {examples}" if len(annotations) > 5 else f"the ids are {examples}",
-            code="unknown-video",
-        )
+        ids = format_list([abbreviate(annotation.id) for annotation in annotations])
+        message = f"no video with id {abbreviate(repr(video_id))}"
+        raise DataError(message, path=source, hint=f"use one of {ids}", code="unknown-video")
     return selected
 
 
@@ -244,7 +244,7 @@ def _require_fps(format: AnnotationFormat, fps: float | None) -> float:
 def _check_output(out: Path, source: Path) -> None:
     require_not_input(out, source, Path())
     if out.is_symlink() or out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise DataError("the output exists already", path=out, hint="choose another path", code="already-exists")
+        raise DataError("the output exists already", path=out, hint=HINT_OTHER_PATH, code="already-exists")
 
 
 def _check_single_video(format: AnnotationFormat, annotations: Sequence[Annotation], source: Path) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from xml.parsers import expat
 
 from wtal.core.errors import DataError, short_message
-from wtal.core.io import atomic_write
+from wtal.core.io import atomic_write, require_file, to_data_error
 from wtal.core.structures import Segment
 from wtal.data.annotations.base import (
     Annotation,
@@ -46,12 +46,8 @@ def read(path: Path) -> AnnotationFile:
     try:
         return _read_document(path, Eaf(str(path.absolute()), suppress_version_warning=True))
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise DataError(
-            f"not an ELAN document ({short_message(error)})",
-            path=path,
-            hint="save it in ELAN again",
-            code="invalid-elan",
-        ) from error
+        message = f"not an ELAN document ({short_message(error)})"
+        raise DataError(message, path=path, hint="save it in ELAN again", code="invalid-elan") from error
 
 
 def write(path: Path, annotations: Sequence[Annotation]) -> None:
@@ -93,19 +89,15 @@ def _validate_xml(path: Path) -> None:
             "has a DOCTYPE, which ELAN never writes", path=path, hint="save it in ELAN again", code="xml-doctype"
         )
 
+    require_file(path)
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise DataError(
-                f"larger than {MAX_FILE_BYTES // 1_000_000} MB",
-                path=path,
-                hint="split it in ELAN",
-                code="file-too-large",
-            )
-        data = path.read_bytes()
+        data = path.read_bytes() if path.stat().st_size <= MAX_FILE_BYTES else None
     except OSError as error:
-        code = "file-not-found" if isinstance(error, FileNotFoundError) else "unreadable-file"
-        raise DataError((error.strerror or str(error)).lower(), path=path, code=code) from error
-    parser = expat.ParserCreate()
+        raise to_data_error(error, path) from error
+    if data is None:
+        message = f"larger than {MAX_FILE_BYTES // 1_000_000} MB"
+        raise DataError(message, path=path, hint="split it in ELAN", code="file-too-large")
+    parser = expat.ParserCreate(namespace_separator="}")  # as in ElementTree, which rejects undeclared prefixes
     parser.StartDoctypeDeclHandler = reject_doctype
     parser.StartElementHandler = check_ids
     try:
