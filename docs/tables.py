@@ -12,6 +12,8 @@ from pydantic.fields import FieldInfo
 
 from wtal.core.config import METHODS, Config
 from wtal.core.text import code, table
+from wtal.data.annotations.base import AnnotationFormat
+from wtal.data.annotations.registry import FORMATS
 from wtal.evaluation.protocols import PROTOCOLS, Protocol
 from wtal.experiments.benchmarks.definitions import BENCHMARKS
 from wtal.experiments.compare import ARMS
@@ -110,6 +112,12 @@ def ablation_table() -> list[str]:
     return list(table(("arm", "changes"), rows))
 
 
+def annotation_formats_table() -> list[str]:
+    """What each annotation format stores."""
+    heads = ("name", "format", "extension", "one video per file", "times", "scores", "also stored")
+    return list(table(heads, [_annotation_format_row(format) for format in FORMATS.values()]))
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     **{
         f"settings.{name}": lambda name=name: settings_table(name) for name in ("model", "weights", "train", "localize")
@@ -119,6 +127,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "protocols": protocols_table,
     "benchmarks": benchmarks_table,
     "ablation": ablation_table,
+    "annotation_formats": annotation_formats_table,
 }
 
 
@@ -144,6 +153,21 @@ def _protocol_row(rules: Protocol) -> tuple[str, ...]:
         "envelope" if rules.interpolated else "at each hit",
         "removed" if rules.removes_ambiguous else "not used",
         ", ".join(f"{count:,} {what}" for what, count in rules.expected_counts.items()) or "nothing",
+    )
+
+
+def _annotation_format_row(format: AnnotationFormat) -> tuple[str, ...]:
+    units = {0: "exact", 1000: "milliseconds", 1_000_000: "microseconds"}
+    times = "frames" if format.needs_fps else units[format.ticks_per_second]
+    scores = "four digits" if format.score_note else "required" if format.requires_scores else "exact"
+    return (
+        code(format.name),
+        format.title,
+        code(format.extension),
+        "yes" if format.single_video else "",
+        times if format.allows_zero_length else f"{times}, at least one",
+        scores if "scores" in format.keeps else "",
+        ", ".join(sorted(format.keeps - {"scores"})),
     )
 
 

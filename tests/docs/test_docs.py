@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from pydoc import locate
 from unicodedata import normalize
+from unittest import mock
 
 import pytest
 from typer.main import get_command
@@ -17,6 +18,7 @@ from docs.tables import BLOCK, TABLES, with_tables
 from tests.helpers.data import TINIEST
 from wtal.cli import app
 from wtal.core.config import parse_config
+from wtal.data.annotations.registry import FORMATS
 from wtal.data.synthetic.features import write_synthetic
 from wtal.experiments.pipeline import localize_run, train_run
 
@@ -105,8 +107,9 @@ def test_python_samples_run(path, around, tmp_path, monkeypatch):
     shutil.copytree(around, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    for sample in fences(read(path), "python"):
-        exec(compile(sample, named(path), "exec"), names)
+    with mock.patch.dict(FORMATS):  # samples may register their own
+        for sample in fences(read(path), "python"):
+            exec(compile(sample, named(path), "exec"), names)
 
 
 def commands(text: str) -> Iterator[tuple[str, bool]]:

@@ -27,6 +27,7 @@ def check(data: DataArgument) -> None:
     "wtal convert Thumos14reduced thumos14",
     "wtal convert i3d_features mydata --stride 4 --window 16 --fps 30",
     "wtal convert proposals.json subtitles.srt --video v_1",
+    "wtal convert proposals.json events.csv --to boris",
 )
 def convert(
     source: Annotated[
@@ -45,12 +46,19 @@ def convert(
         int | None, typer.Option(metavar="FRAMES", help="Frames covered by one snippet", show_default="the stride")
     ] = None,
     fps: Annotated[
-        float | None, typer.Option(metavar="RATE", help="Frames per second", show_default="the rate in the JSON")
+        float | None,
+        typer.Option(
+            metavar="RATE",
+            help="Frames per second, for features without a rate and annotation formats with frame numbers",
+            show_default="the rate in the JSON",
+        ),
     ] = None,
     to: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="Annotation format to write: {formats}", show_default="by the extension of OUT"
+            metavar="NAME",
+            help="Annotation format to write: {formats}",
+            show_default="by the extension of OUT; .csv is a plain table",
         ),
     ] = "",
     source_format: Annotated[
