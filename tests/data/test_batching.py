@@ -1,4 +1,4 @@
-"""Training sequences: stripped of segments, each seen once an epoch, in an order that the seed alone decides."""
+"""Training batches: no segments, each video once per epoch, and determined by seed and step."""
 
 from dataclasses import replace
 
@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.helpers.errors import raises
 from wtal.core.distributed import Rows
 from wtal.core.errors import DataError
 from wtal.core.structures import Segment, Video
@@ -23,69 +24,73 @@ from wtal.data.batching import (
 )
 from wtal.data.dataset import Dataset, load_dataset
 
+CPU = torch.device("cpu")
 
-def equal(one: Batch, other: Batch) -> bool:
-    return one.rows == other.rows and all(
-        torch.equal(getattr(one, name), getattr(other, name)) for name in ("features", "mask", "labels")
+
+def equal(a: Batch, b: Batch) -> bool:
+    return a.rows == b.rows and all(
+        torch.equal(getattr(a, name), getattr(b, name)) for name in ("features", "mask", "labels")
     )
 
 
-def test_training_records_have_no_segments(tiny):
+def test_training_videos_have_no_segments(tiny):
     marked = tuple(replace(v, segments=(Segment(v.labels[0], 1.0, 2.0),)) if v.labels else v for v in tiny.videos)
     data = TrainingDataset(replace(tiny, videos=marked), seed=0)
     assert len(data) == 8 and all(video.segments == () for video in data.videos)
     assert {video.subset for video in data.videos} == {"training"}
 
 
-def test_real_training_records_have_no_segments_either(shared):
+def test_training_videos_of_public_data_have_no_segments(shared):
     data = TrainingDataset(load_dataset(shared("hapt")), seed=0)
     assert len(data) > 0 and all(video.segments == () for video in data.videos)
-    assert data.labels.shape == (len(data), len(data.folder.classes)) and data.labels.any()
+    assert data.labels.shape == (len(data), len(data.dataset.classes)) and data.labels.any()
 
 
-def test_a_batch_depends_on_the_seed_and_the_step_alone(tiny):
-    one, other = TrainingDataset(tiny, seed=3), TrainingDataset(replace(tiny, videos=tiny.videos[::-1]), seed=3)
-    later = one.batch(9, 3, 10)
+def test_batch_depends_on_seed_and_step_only(tiny):
+    data, reordered = TrainingDataset(tiny, seed=3), TrainingDataset(replace(tiny, videos=tiny.videos[::-1]), seed=3)
+    batch = data.batch(9, 3, 10)
     for step in (0, 4):
-        one.batch(step, 3, 10)
-    assert equal(later, one.batch(9, 3, 10)), "what was asked before does not matter"
-    assert equal(later, other.batch(9, 3, 10)), "nor the order of the file"
-    assert not equal(later, one.batch(10, 3, 10))
-    assert not equal(later, TrainingDataset(tiny, seed=4).batch(9, 3, 10))
+        data.batch(step, 3, 10)
+    assert equal(batch, data.batch(9, 3, 10)), "not on earlier batches"
+    assert equal(batch, reordered.batch(9, 3, 10)), "not on the order of the file"
+    assert not equal(batch, data.batch(10, 3, 10))
+    assert not equal(batch, TrainingDataset(tiny, seed=4).batch(9, 3, 10))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8, 11])
-def test_every_sequence_is_seen_once_an_epoch(tiny, size):
+def test_every_video_is_seen_once_per_epoch(tiny, size):
     data = TrainingDataset(tiny, seed=1)
-    whole = {data.folder.features(v.id).astype(np.float32).tobytes(): v.id for v in data.videos}
+    ids = {data.dataset.features(v.id).astype(np.float32).tobytes(): v.id for v in data.videos}
     seen = []
     for step in range(-(-3 * len(data) // size)):
         batch = data.batch(step, size, 1000)
         assert len(batch.features) == size
-        seen += [
-            whole[x[real].numpy().tobytes()] for x, real in zip(batch.features, batch.mask, strict=True)
-        ]  # fmt: skip
+        seen += [ids[x[real].numpy().tobytes()] for x, real in zip(batch.features, batch.mask, strict=True)]
     epochs = [seen[start : start + len(data)] for start in range(0, 3 * len(data), len(data))]
     assert all(sorted(epoch) == [v.id for v in data.videos] for epoch in epochs)
     assert epochs[0] != epochs[1]
 
 
 @pytest.mark.parametrize("snippets", [2, 20, 24, 27, 1000])
-def test_crops_are_pieces_of_their_sequence_with_its_labels(tiny, snippets):
+def test_crops_are_parts_of_their_video_with_its_labels(tiny, snippets):
     data = TrainingDataset(tiny, seed=2)
     labels = dict(zip((v.id for v in data.videos), data.labels, strict=True))
-    sources = {v.id: data.folder.features(v.id).astype(np.float32) for v in data.videos}
+    sources = {v.id: data.dataset.features(v.id).astype(np.float32) for v in data.videos}
     for step in range(6):
         batch = data.batch(step, 4, snippets)
-        for x, real, carried in zip(batch.features, batch.mask, batch.labels, strict=True):
-            piece = x[real].numpy()
-            (found,) = [(id, s, len(all)) for id, all in sources.items() for s in range(len(all))
-                        if np.array_equal(all[s : s + len(piece)], piece)]  # fmt: skip
-            assert len(piece) == min(snippets, found[2]) and torch.equal(labels[found[0]], carried)
+        for x, real, batch_labels in zip(batch.features, batch.mask, batch.labels, strict=True):
+            crop = x[real].numpy()
+            (id,) = {
+                id
+                for id, source in sources.items()
+                for start in range(len(source))
+                if np.array_equal(source[start : start + len(crop)], crop)
+            }
+            assert len(crop) == min(snippets, len(sources[id])) and torch.equal(labels[id], batch_labels)
 
 
 def crop_of(tiny: Dataset, length: int, snippets: int, step: int) -> list[float]:
-    """What a step sees of sequences whose features count 1, 2, ... length."""
+    """The crop that a step sees of features that count 1, 2, ... length."""
 
     class Counting(Dataset):
         def features(self, video_id: str) -> np.ndarray:
@@ -95,102 +100,96 @@ def crop_of(tiny: Dataset, length: int, snippets: int, step: int) -> list[float]
 
 
 @given(length=st.integers(1, 30), snippets=st.integers(2, 30), step=st.integers(0, 10**9))
-def test_crops_stay_inside(tiny, length, snippets, step):
+def test_crops_are_contiguous_and_inside(tiny, length, snippets, step):
     crop = crop_of(tiny, length, snippets, step)
     assert len(crop) == min(length, snippets) and crop[0] >= 1 and crop[-1] <= length
     assert np.diff(crop).tolist() == [1.0] * (len(crop) - 1)
 
 
-def test_crops_start_at_every_place_in_the_course_of_training(tiny):
+def test_crops_start_at_every_possible_snippet(tiny):
     assert {crop_of(tiny, 10, 7, step)[0] for step in range(60)} == {1, 2, 3, 4}
-
-
-CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int16, None], ids=str)
 @pytest.mark.parametrize("rows", [None, Rows(1, 2, 4), Rows(2, 0, 4)], ids=str)
-def test_features_on_the_device_make_the_same_batches(tiny, dtype, rows):
-    class Stored(Dataset):
-        """In one type, or (None) in single precision now and then."""
+def test_cached_features_make_the_same_batches(tiny, dtype, rows):
+    class Converted(Dataset):
+        """Features in one dtype or, for None, in a mixture of float16 and float32."""
 
         def features(self, video_id: str) -> np.ndarray:
-            own = dtype or (np.float32 if video_id.endswith("3") else np.float16)
-            return (np.asarray(super().features(video_id), np.float64) * 1.37).astype(own)
+            video_dtype = dtype or (np.float32 if video_id.endswith("3") else np.float16)
+            return (np.asarray(super().features(video_id), np.float64) * 1.37).astype(video_dtype)
 
-    data = TrainingDataset(Stored(**vars(tiny)), seed=0)
-    resident = DeviceCachedDataset(data, CPU)
-    assert resident.features.dtype == (torch.float16 if dtype is np.float16 else torch.float32)
+    data = TrainingDataset(Converted(**vars(tiny)), seed=0)
+    cached = DeviceCachedDataset(data, CPU)
+    assert cached.features.dtype == (torch.float16 if dtype is np.float16 else torch.float32)
     for step, snippets in ((0, 20), (5, 27), (7, 1000)):
-        assert equal(data.batch(step, 4, snippets, rows), resident.batch(step, 4, snippets, rows))
+        assert equal(data.batch(step, 4, snippets, rows), cached.batch(step, 4, snippets, rows))
 
 
-def test_features_move_to_a_gpu_where_they_fill_no_more_than_half_of_it(tiny, monkeypatch):
+def test_features_are_cached_if_they_fill_at_most_half_of_the_gpu(tiny, monkeypatch):
     data = TrainingDataset(tiny, seed=0)
     size = 2 * sum(np.asarray(data.features(i)).size for i in range(len(data)))
-    monkeypatch.setattr("wtal.data.batching.DeviceCachedDataset", lambda data, device: "resident")
-    for free, place in ((2 * size, "resident"), (2 * size - 1, data)):
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 10**12))
-        assert cache_on_device(data, torch.device("cuda")) is place
+    monkeypatch.setattr("wtal.data.batching.DeviceCachedDataset", lambda data, device: "cached")
+    for free_bytes, expected in ((2 * size, "cached"), (2 * size - 1, data)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free_bytes: (free, 10**12))
+        assert cache_on_device(data, torch.device("cuda")) is expected
     assert cache_on_device(data, CPU) is data
 
 
-@pytest.mark.parametrize("share, count", [(0.0, 0), (0.25, 2), (0.5, 4), (1.0, 8)])
-def test_what_is_held_out_is_not_trained_on(tiny, share, count):
-    held = held_out_ids(tiny, share, seed=5)
-    assert len(held) == count and held == held_out_ids(replace(tiny, videos=tiny.videos[::-1]), share, seed=5)
-    assert held <= {v.id for v in tiny.subset("training")}
-    if share < 1:
-        left = {v.id for v in TrainingDataset(tiny, 5, held).videos}
-        assert not held & left and len(held | left) == 8
+@pytest.mark.parametrize("fraction, count", [(0.0, 0), (0.25, 2), (0.5, 4), (1.0, 8)])
+def test_held_out_videos_are_excluded(tiny, fraction, count):
+    held_out = held_out_ids(tiny, fraction, seed=5)
+    assert len(held_out) == count and held_out <= {v.id for v in tiny.subset("training")}
+    assert held_out == held_out_ids(replace(tiny, videos=tiny.videos[::-1]), fraction, seed=5)
+    if fraction < 1:
+        trained = {v.id for v in TrainingDataset(tiny, 5, held_out).videos}
+        assert not held_out & trained and len(held_out | trained) == 8
 
 
-def test_another_seed_holds_out_others(tiny):
+def test_held_out_videos_depend_on_seed(tiny):
     assert len({held_out_ids(tiny, 0.5, seed) for seed in range(5)}) > 1
 
 
-def test_nothing_labelled_is_refused(tiny):
-    bare = replace(tiny, videos=tuple(replace(v, labels=()) for v in tiny.videos))
-    with pytest.raises(DataError, match="no training sequence carries a label; tag some"):
-        TrainingDataset(bare, seed=0)
-    with pytest.raises(DataError, match="no training sequence carries a label"):
+def test_data_without_labels_is_rejected(tiny):
+    unlabeled = replace(tiny, videos=tuple(replace(v, labels=()) for v in tiny.videos))
+    with raises(DataError, code="no-labels", path=tiny.path):
+        TrainingDataset(unlabeled, seed=0)
+    with raises(DataError, code="no-labels", path=tiny.path):
         TrainingDataset(tiny, 0, held_out_ids(tiny, 1.0, 0))
 
 
-def test_a_sequence_without_a_label_is_trained_on_too(tiny):
-    data = TrainingDataset(tiny, seed=0)
-    assert (data.labels.sum(1) == 0).sum() == 1
+def test_video_without_label_is_used(tiny):
+    assert (TrainingDataset(tiny, seed=0).labels.sum(1) == 0).sum() == 1
 
 
-def test_labels_are_ones_in_the_order_of_the_classes():
+def test_multi_hot_follows_order_of_classes():
     videos = [Video("a", "training", ("y", "z")), Video("b", "training", ()), Video("c", "training", ("x",))]
     assert multi_hot(videos, ("x", "y", "z")).tolist() == [[0, 1, 1], [0, 0, 0], [1, 0, 0]]
 
 
-def test_padding_is_masked_and_what_is_real_is_kept():
-    one, two = np.ones((2, 3), np.float16), np.full((4, 3), 2, np.float64)
-    features, mask = pad([one, two])
+def test_padding_is_zero_and_masked():
+    features, mask = pad([np.ones((2, 3), np.float16), np.full((4, 3), 2, np.float64)])
     assert features.shape == (2, 4, 3) and features.dtype == torch.float32
     assert mask.tolist() == [[True, True, False, False], [True] * 4]
     assert features[0].sum(1).tolist() == [3, 3, 0, 0] and features[1].eq(2).all()
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])
-def test_batches_read_ahead_are_the_same_in_the_same_order(tiny, count):
+def test_prefetched_batches_are_the_same_in_the_same_order(tiny, count):
     data = TrainingDataset(tiny, 3)
-    found = list(prefetch(lambda step: data.batch(step, 2, 20), range(5, 5 + count)))
-    assert [step for step, _ in found] == list(range(5, 5 + count))
-    for step, batch in found:
-        assert torch.equal(batch.features, data.batch(step, 2, 20).features)
+    batches = list(prefetch(lambda step: data.batch(step, 2, 20), range(5, 5 + count)))
+    assert [step for step, _ in batches] == list(range(5, 5 + count))
+    assert all(equal(batch, data.batch(step, 2, 20)) for step, batch in batches)
 
 
-def test_what_goes_wrong_while_reading_ahead_is_told_where_the_batch_is_due():
-    def broken(step):
+def test_error_while_prefetching_is_raised_with_its_batch():
+    def load_batch(step):
         if step == 2:
-            raise DataError("torn")
+            raise DataError("truncated", code="truncated-file")
         return step
 
-    due = prefetch(broken, range(4))
-    assert [next(due), next(due)] == [(0, 0), (1, 1)]
-    with pytest.raises(DataError, match="torn"):
-        next(due)
+    batches = prefetch(load_batch, range(4))
+    assert [next(batches), next(batches)] == [(0, 0), (1, 1)]
+    with raises(DataError, code="truncated-file"):
+        next(batches)

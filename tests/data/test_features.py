@@ -1,4 +1,4 @@
-"""Feature files: what is good is mapped, what is bad is named, nothing is unpickled."""
+"""Feature files are mapped if they are valid, rejected with a code if not, and never unpickled."""
 
 import os
 from pathlib import Path
@@ -8,12 +8,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.errors import raises
 from wtal.core.errors import DataError
-from wtal.data.features import describe_runs, not_finite, open_features, require_finite, write_features
+from wtal.data.features import (
+    find_non_finite,
+    format_runs,
+    has_features,
+    open_features,
+    require_finite,
+    write_features,
+    write_features_in_parts,
+)
 
 
 class Malicious:
-    """Unpickled, it would make the file that it names."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -22,80 +31,98 @@ class Malicious:
         return os.system, (f"touch '{self.path}'",)
 
 
-def save_objects(path: Path, *items: object) -> None:
-    array = np.empty(len(items), dtype=object)
-    array[:] = items
-    np.save(path, array, allow_pickle=True)
-
-
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", ">f4", "uint8", "int64"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_what_is_written_is_mapped_back(tmp_path, dtype, order):
+def test_written_features_are_mapped_back(tmp_path, dtype, order):
     features = np.asarray(np.arange(12).reshape(4, 3), dtype=dtype, order=order)
     write_features(tmp_path / "v.npy", features)
     opened = open_features(tmp_path / "v.npy", 3)
     assert isinstance(opened, np.memmap)
     np.testing.assert_array_equal(opened, features)
     assert [path.name for path in tmp_path.iterdir()] == ["v.npy"]
+    assert has_features(tmp_path / "v.npy", 4, 3)
+    assert not has_features(tmp_path / "v.npy", 5, 3) and not has_features(tmp_path / "v.npy", 4, 2)
+
+
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=5), width=st.integers(1, 7))
+def test_features_written_in_parts_equal_those_written_at_once(tmp_path_factory, lengths, width):
+    folder = tmp_path_factory.mktemp("parts")
+    rng = np.random.default_rng(len(lengths))
+    parts = [rng.normal(size=(n, width)).astype(np.float16) for n in lengths]
+    assert write_features_in_parts(folder / "a.npy", iter(parts)) == sum(lengths)
+    write_features(folder / "b.npy", np.concatenate(parts))
+    assert np.array_equal(open_features(folder / "a.npy"), np.load(folder / "b.npy"))
+    assert np.array_equal(np.load(folder / "a.npy"), np.load(folder / "b.npy"))
+
+
+def test_failing_part_leaves_no_file(tmp_path):
+    def parts():
+        yield np.zeros((3, 2), np.float16)
+        raise DataError("the video is truncated", code="truncated-file")
+
+    with raises(DataError, code="truncated-file"):
+        write_features_in_parts(tmp_path / "a.npy", parts())
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    "array, said",
+    "array, code",
     [
-        (np.zeros((4, 2)), "expected T x 3 features, found 4 x 2"),
-        (np.zeros(4), "found 4;"),
-        (np.array(1.0), "a single number"),
-        (np.zeros((2, 2, 3)), "found 2 x 2 x 3"),
-        (np.zeros((0, 3)), "0 snippets"),
-        (np.zeros((4, 3), dtype=bool), "holds bool, not numbers"),
-        (np.zeros((4, 3), dtype=complex), "holds complex128"),
-        (np.zeros((4, 3), dtype="U4"), "holds <U4"),
-        (np.zeros((4, 3), dtype=[("a", "f4")]), "not numbers"),
+        (np.zeros((4, 2)), "invalid-shape"),
+        (np.zeros(4), "invalid-shape"),
+        (np.array(1.0), "invalid-shape"),
+        (np.zeros((2, 2, 3)), "invalid-shape"),
+        (np.zeros((0, 3)), "no-snippets"),
+        (np.zeros((4, 3), dtype=bool), "invalid-dtype"),
+        (np.zeros((4, 3), dtype=complex), "invalid-dtype"),
+        (np.zeros((4, 3), dtype="U4"), "invalid-dtype"),
+        (np.zeros((4, 3), dtype=[("a", "f4")]), "invalid-dtype"),
     ],
 )
-def test_arrays_that_are_no_features(tmp_path, array, said):
+def test_other_arrays_are_rejected(tmp_path, array, code):
     np.save(tmp_path / "v.npy", array)
-    with pytest.raises(DataError, match=r"v\.npy: ") as caught:
+    with raises(DataError, code=code, path=tmp_path / "v.npy"):
         open_features(tmp_path / "v.npy", 3)
-    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "content, said",
+    "content, code",
     [
-        (b"", "empty"),
-        (b"PK\x03\x04 a zip file", "not a .npy file"),
-        (b"\x80\x04K\x01.", "not a .npy file"),
-        (b"\x93NUMPY", "not a .npy file"),
-        (b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fort", "not a .npy file"),
+        (b"", "empty-file"),
+        (b"PK\x03\x04 a zip file", "invalid-npy"),
+        (b"\x80\x04K\x01.", "invalid-npy"),
+        (b"\x93NUMPY", "invalid-npy"),
+        (b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fort", "invalid-npy"),
     ],
 )
-def test_files_that_are_no_arrays(tmp_path, content, said):
+def test_other_files_are_rejected(tmp_path, content, code):
     (tmp_path / "v.npy").write_bytes(content)
-    with pytest.raises(DataError, match=said):
+    with raises(DataError, code=code, path=tmp_path / "v.npy"):
         open_features(tmp_path / "v.npy")
 
 
-def test_a_missing_file_and_a_folder_in_its_place(tmp_path):
-    with pytest.raises(DataError, match="no such feature file"):
+def test_missing_file_and_folder_are_rejected(tmp_path):
+    with raises(DataError, code="file-not-found", path=tmp_path / "v.npy"):
         open_features(tmp_path / "v.npy")
-    with pytest.raises(DataError, match="cannot be read"):
+    with raises(DataError, code="not-a-file", path=tmp_path):
         open_features(tmp_path)
 
 
-@pytest.mark.parametrize("left", [10, 127, 128, 175])
-def test_a_file_that_is_cut_off(tmp_path, left):
+@pytest.mark.parametrize("size, code", [(10, "invalid-npy"), (127, "invalid-npy"), (128, "truncated-file")])
+def test_truncated_file_is_rejected(tmp_path, size, code):
     path = tmp_path / "v.npy"
     np.save(path, np.ones((4, 3), dtype=np.float32))
     assert path.stat().st_size == 128 + 4 * 12
-    path.write_bytes(path.read_bytes()[:left])
-    with pytest.raises(DataError, match="cut off"):
+    path.write_bytes(path.read_bytes()[:size])
+    with raises(DataError, code=code, path=path):
         open_features(path)
 
 
-def test_objects_are_refused_and_never_unpickled(tmp_path):
-    save_objects(tmp_path / "v.npy", Malicious(tmp_path / "owned"))
-    with pytest.raises(DataError, match="never unpickled"):
+def test_objects_are_rejected_without_unpickling(tmp_path):
+    array = np.empty(1, dtype=object)
+    array[:] = [Malicious(tmp_path / "owned")]
+    np.save(tmp_path / "v.npy", array, allow_pickle=True)
+    with raises(DataError, code="pickled-objects", path=tmp_path / "v.npy"):
         open_features(tmp_path / "v.npy")
     assert not (tmp_path / "owned").exists()
 
@@ -104,31 +131,32 @@ def test_objects_are_refused_and_never_unpickled(tmp_path):
 @given(header=st.binary(max_size=80), version=st.sampled_from([b"\1\0", b"\2\0", b"\3\0", b"\7\0"]))
 @pytest.mark.filterwarnings("ignore:Reading `.npy`")
 @pytest.mark.filterwarnings("ignore::SyntaxWarning")
-def test_any_header_gives_features_or_a_sentence(tmp_path, header, version):
+def test_fuzzed_header_raises_data_error(tmp_path, header, version):
     size = len(header).to_bytes(2 if version == b"\1\0" else 4, "little")
     (tmp_path / "v.npy").write_bytes(b"\x93NUMPY" + version + size + header)
-    with pytest.raises(DataError):
+    with raises(DataError, path=tmp_path / "v.npy"):
         open_features(tmp_path / "v.npy")
 
 
 @pytest.mark.parametrize(
-    "picture, said",
+    "drawing, expected",
     [
         ("..#...", "snippet 2 is"),
         ("..##..#", "snippets 2-3, 6 (3 in all) are"),
         ("#.#.#.#", "snippets 0, 2, 4, ... (4 in all) are"),
     ],
 )
-def test_bad_snippets_are_named(picture, said, monkeypatch):
-    monkeypatch.setattr("wtal.data.features.NUMBERS_AT_ONCE", 6)  # several parts of two snippets
-    features = np.zeros((len(picture), 3), dtype=np.float16)
-    features[[mark == "#" for mark in picture], 1] = np.inf
-    assert describe_runs(not_finite(features)) == said
-    with pytest.raises(DataError, match=r"v\.npy"):
+def test_non_finite_snippets_are_listed(drawing, expected, monkeypatch):
+    monkeypatch.setattr("wtal.data.features.NUMBERS_PER_PART", 6)  # several parts of two snippets
+    features = np.zeros((len(drawing), 3), dtype=np.float16)
+    features[[mark == "#" for mark in drawing], 1] = np.inf
+    assert format_runs(find_non_finite(features)) == expected
+    with raises(DataError, code="non-finite", path="v.npy") as caught:
         require_finite(features, Path("v.npy"))
+    assert expected in caught.value.message
 
 
-def test_finite_features_pass_and_what_float32_cannot_hold_does_not():
+def test_numbers_that_float32_cannot_hold_are_not_finite():
     require_finite(np.ones((3, 2)), Path("v.npy"))
     require_finite(np.ones((3, 2), dtype=np.uint8), Path("v.npy"))
-    assert not_finite(np.array([[1.0], [1e300], [np.nan]])) == [(1, 3)]
+    assert find_non_finite(np.array([[1.0], [1e300], [np.nan]])) == [(1, 3)]

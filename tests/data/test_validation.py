@@ -1,4 +1,4 @@
-"""`inspect` finds everything that is wrong with a folder, each with its place."""
+"""`validate_dataset` reports every problem of a data set folder, with its path."""
 
 import io
 import json
@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from tests.helpers.errors import raises
 from wtal.core.errors import DataError
+from wtal.data.problems import Problem, raise_first
 from wtal.data.validation import ValidationReport, validate_dataset
 from wtal.reporting.tables import render_validation
 
-WORDS = {"label": "run"}
 
-
-def entry(subset="training", duration=10.0, annotations=(WORDS,)):
+def entry(subset="training", duration=10.0, annotations=({"label": "run"},)):
     return {"subset": subset, "duration": duration, "annotations": list(annotations)}
 
 
@@ -23,62 +23,63 @@ def segment(start, end, label="run"):
     return {"label": label, "segment": [start, end]}
 
 
+def annotate(folder: Path, **entries: object) -> None:
+    (folder / "annotations.json").write_text(json.dumps({"database": entries}), encoding="utf-8")
+
+
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """Two good sequences, ten snippets of a second each."""
+    """Two valid videos of ten snippets, one per second."""
     (tmp_path / "features").mkdir()
     for id in ("a", "b"):
         np.save(tmp_path / "features" / f"{id}.npy", np.ones((10, 4), dtype=np.float16))
-    about = {"snippet_seconds": 1.0, "offset_seconds": 0.0, "classes": ["run", "jump"]}
-    (tmp_path / "dataset.json").write_text(json.dumps(about))
+    info = {"snippet_seconds": 1.0, "offset_seconds": 0.0, "classes": ["run", "jump"]}
+    (tmp_path / "dataset.json").write_text(json.dumps(info))
     a = entry(annotations=[{"label": "run"}, {"label": "jump"}])
     annotate(tmp_path, a=a, b=entry("testing", annotations=[segment(1, 3)]))
     return tmp_path
 
 
-def annotate(folder: Path, **entries: object) -> None:
-    database = {"database": entries}
-    (folder / "annotations.json").write_text(json.dumps(database), encoding="utf-8")
+def found(report: ValidationReport) -> set[tuple[str, str | None, str, bool]]:
+    """(path relative to the folder, location, code, fatal) of each problem."""
+    return {
+        (Path(p.path or "").relative_to(report.path).as_posix(), p.location, p.code, p.fatal) for p in report.problems
+    }
 
 
-def said(report: ValidationReport) -> list[str]:
-    return [f"{'error' if p.fatal else 'remark'}: {p}" for p in report.problems]
-
-
-def shown(report: ValidationReport) -> str:
+def rendered(report: ValidationReport) -> str:
     out = io.StringIO()
     render_validation(report, Console(file=out, width=200))
     return out.getvalue()
 
 
-def test_a_good_folder(folder):
+def test_valid_data_set_is_summarized(folder):
     report = validate_dataset(folder)
-    assert not report.problems and not report.fatal
+    assert not report.problems and not report.fatal and report.width == 4
     training, testing = report.subsets
     assert (training.name, training.sequences, training.instances) == ("training", 1, 0)
     assert training.snippets == (10, 10, 10) and training.with_labels == (0, 0, 1)
     assert testing.sequences_of == {"run": 1, "jump": 0} and testing.hours == pytest.approx(10 / 3600)
-    assert report.width == 4
-    assert "ready to train" in shown(report)
 
 
 @pytest.mark.parametrize(
-    "array, expected",
+    "array, code, fatal",
     [
-        (np.ones((10, 5)), "error: {}/features/b.npy: 5 numbers a snippet where 4 are expected"),
-        (np.ones((10, 4)) * [[np.nan]] * 1, "error: {}/features/b.npy: snippets 0-9 (10 in all) are NaN"),
-        (np.ones((0, 4)), "error: {}/features/b.npy: has 0 snippets"),
-        (np.ones((1, 4)), "remark: {}/features/b.npy: has 1 snippet"),
-        (np.ones((13, 4)), "remark: {}/features/b.npy: 13 snippets, but the duration of 10 s makes 10.0"),
-        (np.array([None]), "error: {}/features/b.npy: holds Python objects"),
+        (np.ones((10, 5)), "invalid-shape", True),
+        (np.ones((10, 4)) * np.nan, "non-finite", True),
+        (np.ones((0, 4)), "no-snippets", True),
+        (np.ones((1, 4)), "too-short", False),
+        (np.ones((13, 4)), "duration-mismatch", False),
+        (np.array([None]), "pickled-objects", True),
     ],
 )
-def test_faulty_features(folder, array, expected):
+def test_invalid_features_are_reported(folder, array, code, fatal):
     np.save(folder / "features" / "b.npy", array, allow_pickle=True)
-    assert any(line.startswith(expected.format(folder)) for line in said(validate_dataset(folder)))
+    report = validate_dataset(folder)
+    assert ("features/b.npy", None, code, fatal) in found(report) and report.fatal == fatal
 
 
-def test_everything_is_found_at_once(folder):
+def test_all_problems_are_reported_at_once(folder):
     (folder / "features" / "a.npy").unlink()
     (folder / "features" / "b.npy").write_bytes(b"")
     np.save(folder / "features" / "stray.npy", np.ones((3, 4)))
@@ -89,71 +90,108 @@ def test_everything_is_found_at_once(folder):
         c=entry("Val", annotations=[{"label": "swim"}, {"label": ""}, {"label": "run", "segment": [1]}]),
         **{"../d": entry("holdout", duration=-1)},
     )
-    lines = "\n".join(said(validate_dataset(folder)))
-    for part in (
-        "features/a.npy: there is no such feature file",
-        "features/b.npy: the file is empty",
-        "remark: " + str(folder / "features" / "stray.npy"),
-        "remark: " + f"{folder}: 1 training sequences carry segments",
-        "b, annotation 1: ends at 3.0 s before it starts at 5.0 s",
-        "run from -1 to 2 s starts before the sequence",
-        "run from 8 to 40 s goes beyond the duration of 10 s",
-        "run from 4 to 4 s has no length",
-        "c: unknown label 'swim'",
-        "c, annotation 2: has no label",
-        "c, annotation 3: segment is [1]",
-        "../d: duration is -1",
-        "'../d': the id cannot be a file name",
-        "subset 'holdout' is none that is used",
-        "class 'jump' never occurs in training",
-    ):
-        assert part in lines
+    report = validate_dataset(folder)
+    assert found(report) == {
+        ("features/a.npy", None, "file-not-found", True),
+        ("features/b.npy", None, "empty-file", True),
+        ("features/c.npy", None, "file-not-found", True),
+        ("features/stray.npy", None, "unused-file", False),
+        ("annotations.json", "b, annotation 1", "invalid-value", True),
+        ("annotations.json", "c, annotation 2", "missing-key", True),
+        ("annotations.json", "c, annotation 3", "invalid-value", True),
+        ("annotations.json", "../d", "invalid-value", True),
+        (".", "'../d'", "invalid-id", True),
+        (".", "c", "unknown-name", True),
+        (".", "b", "invalid-segment", True),  # before the start, after the end
+        (".", "b", "invalid-segment", False),  # empty
+        (".", None, "training-segments", False),
+        (".", None, "unknown-name", False),  # the subset
+        (".", None, "unused-class", False),
+    }
+    assert all(problem.hint for problem in report.problems)
+    fatal = [problem.fatal for problem in report.problems]
+    assert fatal == sorted(fatal, reverse=True), "fatal problems come first"
 
 
-def test_published_overshoot_is_a_remark(folder):
+def test_published_segment_after_the_end_is_a_remark(folder):
     annotate(folder, a=entry(), b=entry("testing", annotations=[segment(8, 40), segment(9, 10.5)]))
     assert validate_dataset(folder).fatal
-    about = json.loads((folder / "dataset.json").read_text()) | {"beyond_duration": True, "classes": ["run"]}
-    (folder / "dataset.json").write_text(json.dumps(about))
-    report = validate_dataset(folder)
-    assert len(report.problems) == 1 and not report.fatal
+    info = json.loads((folder / "dataset.json").read_text()) | {"beyond_duration": True, "classes": ["run"]}
+    (folder / "dataset.json").write_text(json.dumps(info))
+    assert found(validate_dataset(folder)) == {(".", "b", "invalid-segment", False)}
 
 
-def test_a_wrong_stride_is_said_once(folder):
+def test_wrong_snippet_duration_is_reported_once(folder):
     for id in "cdef":
         np.save(folder / "features" / f"{id}.npy", np.ones((10, 4), dtype=np.float16))
     annotate(folder, **{id: entry(duration=5.0) for id in "abcdef"})
-    lines = [line for line in said(validate_dataset(folder)) if "snippet_seconds" in line]
-    assert len(lines) == 1 and "6 of 6" in lines[0] and "suggest 0.5" in lines[0]
+    (problem,) = [p for p in validate_dataset(folder).problems if p.code == "duration-mismatch"]
+    assert problem.path == folder / "dataset.json"
+    assert "6 of 6" in problem.message and "0.5" in (problem.hint or "")
 
 
-def test_training_without_any_label(folder):
+def test_training_videos_without_labels_are_reported(folder):
     annotate(folder, a=entry(annotations=[]), b=entry("testing"))
-    assert any("no training sequence has a label" in line for line in said(validate_dataset(folder)))
+    assert (".", None, "no-labels", True) in found(validate_dataset(folder))
 
 
-def test_names_that_look_alike(folder):
-    about = {"snippet_seconds": 1, "classes": ["run", "Run ", "jump"]}
-    (folder / "dataset.json").write_text(json.dumps(about))
-    assert any("'run', 'Run ' differ by capitals" in line for line in said(validate_dataset(folder)))
+def test_empty_training_subset_is_reported(folder):
+    annotate(folder, b=entry("testing", annotations=[segment(1, 3)]))
+    assert (".", None, "no-training", False) in found(validate_dataset(folder))
 
 
-def test_both_text_files_broken_are_both_said(folder):
+def test_similar_class_names_are_reported(folder):
+    (folder / "dataset.json").write_text(json.dumps({"snippet_seconds": 1, "classes": ["run", "Run ", "jump"]}))
+    assert (".", None, "similar-names", False) in found(validate_dataset(folder))
+
+
+@pytest.mark.parametrize(
+    "info, code",
+    [
+        ({"classes": ["run", "jump"]}, "invalid-value"),
+        ({"snippet_seconds": 0}, "invalid-value"),
+        ({"snippet_seconds": True}, "invalid-value"),
+        ({"snippet_seconds": float("nan")}, "invalid-value"),
+        ({"snippet_seconds": 1, "offset_seconds": "1"}, "invalid-value"),
+        ({"snippet_seconds": 1, "classes": "run"}, "invalid-type"),
+        ({"snippet_seconds": 1, "classes": ["run", "jump", "run"]}, "duplicate"),
+        ({"snippet_seconds": 1, "modalities": [0]}, "invalid-value"),
+        ({"snippet_seconds": 1, "provenance": {"backbone": "i3d"}}, "invalid-value"),
+        (["snippet_seconds"], "invalid-type"),
+    ],
+)
+def test_invalid_dataset_info_is_reported(folder, info, code):
+    (folder / "dataset.json").write_text(json.dumps(info))
+    problems = [p for p in validate_dataset(folder).problems if p.path == folder / "dataset.json"]
+    assert [(p.code, p.fatal) for p in problems] == [(code, True)]
+
+
+def test_both_text_files_are_reported(folder):
     (folder / "annotations.json").write_text('{"database": {"a": {"sub')
     (folder / "dataset.json").unlink()
-    report = validate_dataset(folder)
-    assert [p.where.rpartition("/")[2] for p in report.problems if p.fatal] == [
-        "annotations.json, line 1",
-        "dataset.json",
-    ]
-    assert '{"snippet_seconds": 0.64,' in shown(report)
+    assert {problem for problem in found(validate_dataset(folder)) if problem[3]} == {
+        ("annotations.json", "line 1", "invalid-json", True),
+        ("dataset.json", None, "file-not-found", True),
+    }
 
 
-def test_a_missing_folder(tmp_path):
-    with pytest.raises(DataError, match="no such folder"):
-        validate_dataset(tmp_path / "none")
+@pytest.mark.parametrize("name, code", [("none", "file-not-found"), ("dataset.json", "not-a-directory")])
+def test_path_that_is_not_a_folder_is_rejected(folder, name, code):
+    with raises(DataError, code=code, path=folder / name):
+        validate_dataset(folder / name)
 
 
-def test_what_files_say_is_never_markup(folder):
+def test_labels_are_not_rendered_as_markup(folder):
     annotate(folder, a=entry(annotations=[{"label": "[red]x[/nothing]"}]), b=entry("[bold]"))
-    assert "[red]x[/nothing]" in shown(validate_dataset(folder))
+    assert "[red]x[/nothing]" in rendered(validate_dataset(folder))
+
+
+def test_first_fatal_problem_is_raised_with_count_of_others():
+    error = DataError("is bad", path="a.json", location="line 3", hint="fix it", code="invalid-value")
+    problem = Problem.from_error(error)
+    assert str(problem) == str(error) == "a.json, line 3: is bad; fix it"
+    remark = Problem("is odd", fatal=False)
+    raise_first([remark])
+    with raises(DataError, code="invalid-value", path="a.json", location="line 3") as caught:
+        raise_first([remark, problem, problem, remark, problem])
+    assert "2 more" in str(caught.value) and caught.value.message == "is bad"

@@ -5,9 +5,10 @@ FROM: Markdown and YAML out of other people's words: no name can break out of it
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -40,8 +41,10 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
 
 
-def print_line(console: Console, line: str, style: str = "") -> None:
+def print_line(console: "Console", line: str, style: str = "") -> None:
     """Print one line, or several."""
+    from rich.text import Text
+
     console.print(Text(printable(line), style=style), soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""From videos and tables of tags to a data set folder that `wtal extract` fills with features."""
+"""Make a data set folder from video files and tables of tags. `wtal extract` then adds the features."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -8,19 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from wtal.core.errors import DataError
-from wtal.core.io import directory_lock, read_json, realpath, write_json
+from wtal.core.io import directory_lock, read_json, realpath, to_data_error, write_json
 from wtal.core.structures import Video
+from wtal.core.text import format_list
+from wtal.data.dataset import without_training_segments
 from wtal.data.layouts.activitynet import write_activitynet
-from wtal.data.problems import Problem, abbreviate, as_problem
+from wtal.data.problems import Problem, abbreviate
 from wtal.data.tags import Row, parse_rows, rows_to_videos
 from wtal.data.video_files import LISTING_NAME, VideoFolder, VideoListing, video_ids
 
-MOST_NAMED = 3  # examples in a remark
+MAX_EXAMPLES = 3  # in a remark
 
 
 @dataclass(frozen=True)
 class CreatedDataset:
-    """What `init_folder` made. `problems` are lines of the tables at fault (the fatal ones are left out)."""
+    """What `create_dataset` returns.
+
+    Attributes:
+        folder: The data set folder.
+        videos: Its videos.
+        classes: Its class names, sorted.
+        problems: Problems in the tables. Rows with a fatal problem are skipped.
+        remarks: What the user should know about the videos and labels.
+    """
 
     folder: Path
     videos: tuple[Video, ...]
@@ -30,150 +40,170 @@ class CreatedDataset:
 
 
 def create_dataset(folder: Path, videos: Path, tags: Sequence[Path]) -> CreatedDataset:
-    """Make `folder` a data set of the files in the folder `videos` that the tables `tags` name.
+    """Make a data set folder of the video files that tables of tags name.
 
-    A table that is a folder stands for all *.csv below it. Writes annotations.json, videos.json and dataset.json,
-    all or none; features of an earlier time stay. Raises DataError when a table cannot be read, when nothing
-    remains, or when `folder` is a data set that was not made here.
+    Writes annotations.json, videos.json and dataset.json, all or none. Features that were extracted earlier stay.
+
+    Args:
+        folder: The data set folder, new or made by an earlier call.
+        videos: The folder of the video files.
+        tags: Tables; a folder stands for all *.csv files below it.
+
+    Raises:
+        DataError: A table cannot be read, no video remains, or `folder` is a data set that was not made here.
     """
-    _require_ours(folder, tags)
-    place = VideoFolder(videos)
+    _require_replaceable(folder, tags)
+    video_folder = VideoFolder(videos)
     rows, problems = _read_tables(tags)
-    files, remarks = _find(rows, place, problems)
-    ids = video_ids(dict.fromkeys([*place.videos, *files]))
-    found, faults = rows_to_videos({ids[file]: of_file for file, of_file in files.items()})
-    problems += faults
-    if not found:
-        raise DataError(_nothing(place, tags, problems, remarks))
-    remarks += _remarks(found, place, files)
-    classes = tuple(sorted({label for video in found for label in video.labels}))
+    rows_by_file, remarks = _match_rows(rows, video_folder, problems)
+    ids = video_ids(dict.fromkeys([*video_folder.videos, *rows_by_file]))
+    kept, video_problems = rows_to_videos({ids[file]: file_rows for file, file_rows in rows_by_file.items()})
+    problems += video_problems
+    if not kept:
+        raise _no_videos_error(tags[0], problems, remarks)
+    remarks += _remarks(kept, video_folder, rows_by_file)
+    classes = tuple(sorted({label for video in kept for label in video.labels}))
     if not classes:
-        raise DataError(f"{tags[0]}: no video has a label; write the labels of each into its line")
-    kept = {video.id for video in found}
-    listing = VideoListing(place.path, {ids[file]: file for file in files if ids[file] in kept})
-    _write(folder, found, listing, classes)
-    return CreatedDataset(folder, tuple(found), classes, tuple(problems), tuple(remarks))
+        raise DataError("no video has a label", path=tags[0], hint="add labels to the lines", code="no-labels")
+    kept_ids = {video.id for video in kept}
+    files = {ids[file]: file for file in rows_by_file if ids[file] in kept_ids}
+    _write(folder, kept, VideoListing(video_folder.path, files), classes)
+    return CreatedDataset(folder, tuple(kept), classes, tuple(problems), tuple(remarks))
 
 
-def _require_ours(folder: Path, tags: Sequence[Path]) -> None:
+def _require_replaceable(folder: Path, tags: Sequence[Path]) -> None:
+    """Raise DataError for a data set that was not made by `create_dataset`."""
     if (folder / LISTING_NAME).is_file():
         return
     table = realpath(folder / "tags.csv")
-    given = {realpath(path) for path in tags}  # tables, and folders of tables
+    given_paths = {realpath(path) for path in tags}  # tables, and folders of tables
     foreign = [folder / name for name in ("annotations.json", "dataset.json") if (folder / name).exists()]
-    if table.exists() and given.isdisjoint([table, *table.parents]):
+    if table.exists() and given_paths.isdisjoint([table, *table.parents]):
         foreign.append(folder / "tags.csv")
     if foreign:
-        raise DataError(f"{foreign[0]}: belongs to a data set that `wtal init` did not make; name another folder")
+        raise DataError(
+            "belongs to a data set that was not made by `wtal init`",
+            path=foreign[0],
+            hint="choose another folder",
+            code="already-exists",
+        )
 
 
 def _read_tables(tags: Iterable[Path]) -> tuple[list[Row], list[Problem]]:
-    """All rows. A table that was found in a folder may be none; one that was named must be."""
+    """All rows. An unreadable table is an error if it was named, a problem if it was found in a folder."""
     rows: list[Row] = []
     problems: list[Problem] = []
     seen: set[Path] = set()
-    for said in tags:
-        tables = _below(said) if said.is_dir() else [said]
-        for table in tables:
+    for path in tags:
+        for table in _tables_below(path) if path.is_dir() else [path]:
             if realpath(table) in seen:
                 continue
             seen.add(realpath(table))
             try:
-                read, faults = parse_rows(table)
+                table_rows, table_problems = parse_rows(table)
             except DataError as error:
-                if table == said:
+                if table == path:
                     raise
-                read, faults = [], [as_problem(error)]
-            rows += read
-            problems += faults
+                table_rows, table_problems = [], [Problem.from_error(error)]
+            rows += table_rows
+            problems += table_problems
     return rows, problems
 
 
-def _below(folder: Path) -> list[Path]:
-    tables = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".csv" and path.is_file())
-    visible = [path for path in tables if not path.name.startswith(".")]
-    if not visible:
-        raise DataError(f"{folder}: no *.csv in it; name the table of tags")
-    return visible
+def _tables_below(folder: Path) -> list[Path]:
+    tables = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() == ".csv" and path.is_file() and not path.name.startswith(".")
+    )
+    if not tables:
+        raise DataError("contains no *.csv file", path=folder, hint="name the table of tags", code="file-not-found")
+    return tables
 
 
-def _find(rows: Sequence[Row], place: VideoFolder, problems: list[Problem]) -> tuple[dict[str, list[Row]], list[str]]:
-    """File -> its rows, and remarks; rows that lead nowhere or to several files join `problems`."""
-    files: dict[str, list[Row]] = {}
+def _match_rows(
+    rows: Sequence[Row], folder: VideoFolder, problems: list[Problem]
+) -> tuple[dict[str, list[Row]], list[str]]:
+    """File -> its rows, and remarks. Rows whose name is invalid or ambiguous are added to the problems."""
+    rows_by_file: dict[str, list[Row]] = {}
     missing: list[Row] = []
     for row in rows:
         try:
-            found = place.find(row.name, row.table)
+            files = folder.find(row.name, row.table)
         except DataError as error:
-            problems.append(Problem(row.where, f"left out, {error}", "name a file in it, or --videos another folder"))
+            problems.append(row.location.problem(f"skipped: {error.message}", error.hint or "", error.code))
             continue
-        if len(found) > 1:
-            what = f"left out, {abbreviate(repr(row.name))} could be {_some(found)}"
-            problems.append(Problem(row.where, what, f"write the path from {place.path}"))
-        elif found:
-            files.setdefault(found[0], []).append(row)
+        if len(files) > 1:
+            message = f"skipped: {abbreviate(repr(row.name))} could be {format_list(files, MAX_EXAMPLES)}"
+            problems.append(row.location.problem(message, f"write the path relative to {folder.path}", "ambiguous"))
+        elif files:
+            rows_by_file.setdefault(files[0], []).append(row)
         else:
             missing.append(row)
     if not missing:
-        return files, []
-    named = _some([f"{abbreviate(row.name)} ({row.where})" for row in missing])
-    return files, [f"{len(missing)} of {len(rows)} rows are left out, there is no such video in {place.path}: {named}"]
+        return rows_by_file, []
+    examples = format_list([f"{abbreviate(row.name)} ({row.table}, line {row.line})" for row in missing], MAX_EXAMPLES)
+    remark = f"{len(missing)} of {len(rows)} rows are skipped, their videos are not in {folder.path}: {examples}"
+    return rows_by_file, [remark]
 
 
-def _nothing(place: VideoFolder, tables: Sequence[Path], problems: Sequence[Problem], remarks: Sequence[str]) -> str:
-    """Why no video remains, in a sentence."""
+def _no_videos_error(table: Path, problems: Sequence[Problem], remarks: Sequence[str]) -> DataError:
     if remarks:
-        return f"{tables[0]}: {remarks[0]}; name the folder of the videos with --videos"
-    more = f" ({len(problems) - 1} more such)" if len(problems) > 1 else ""
-    return f"{problems[0]}{more}"
+        return DataError(remarks[0], path=table, hint="name the folder of the videos with --videos", code="no-videos")
+    error = problems[0].to_error()
+    if len(problems) > 1:
+        error.hint = f"{error.hint} ({len(problems) - 1} more problems)"
+    return error
 
 
-def _remarks(found: Sequence[Video], place: VideoFolder, named: Collection[str]) -> list[str]:
-    remarks = list(place.remarks)
-    if other := [file for file in place.videos if file not in named]:
-        remarks.append(f"videos in {place.path} that no row names are left out, {len(other)}: {_some(other)}")
-    training = [video for video in found if video.subset == "training"]
+def _remarks(videos: Sequence[Video], folder: VideoFolder, named_files: Collection[str]) -> list[str]:
+    remarks = list(folder.remarks)
+    if unnamed := [file for file in folder.videos if file not in named_files]:
+        remarks.append(
+            f"{len(unnamed)} videos in {folder.path} are skipped, no row names them: "
+            f"{format_list(unnamed, MAX_EXAMPLES)}"
+        )
+    training = [video for video in videos if video.subset == "training"]
     if timed := [video.id for video in training if video.segments]:
         remarks.append(
-            f"times are for scoring alone, training never sees them: those of {len(timed)} training videos are not "
-            f"written; a column `subset` with training, validation or testing says which videos are to be scored"
+            f"times are used for scoring, not for training: those of {len(timed)} training videos are not written; "
+            f"add a column `subset` with training, validation or testing to choose the videos that are scored"
         )
-    if without := [video.id for video in found if not video.labels]:
-        remarks.append(f"no label, so nothing of interest happens in these, {len(without)}: {_some(without)}")
-    carried = Counter(label for video in training for label in video.labels)
-    if rare := sorted(label for label, count in carried.items() if count == 1):
+    if unlabeled := [video.id for video in videos if not video.labels]:
         remarks.append(
-            f"labels of one training video alone, {len(rare)}: {_some(rare)}; misspelt, or too rare to learn from"
+            f"{len(unlabeled)} videos have no label, so they count as background: "
+            f"{format_list(unlabeled, MAX_EXAMPLES)}"
+        )
+    counts = Counter(label for video in training for label in video.labels)
+    if rare := sorted(label for label, count in counts.items() if count == 1):
+        remarks.append(
+            f"{len(rare)} labels occur in one training video only, misspelt or too rare to learn: "
+            f"{format_list(rare, MAX_EXAMPLES)}"
         )
     return remarks
 
 
 def _write(folder: Path, videos: Sequence[Video], listing: VideoListing, classes: Sequence[str]) -> None:
-    """The three files: all are written before the first is put in place."""
+    """Write the three files to temporary paths first, then move them into place."""
     try:
         with directory_lock(folder):
             parts = {name: folder / f".{name}.new" for name in (LISTING_NAME, "dataset.json", "annotations.json")}
             try:
                 write_json(parts[LISTING_NAME], listing.to_json())
-                write_json(parts["dataset.json"], {**_about(folder), "classes": list(classes)})
-                stripped = (v.without_segments() if v.subset == "training" else v for v in videos)
-                write_activitynet(parts["annotations.json"], stripped, folder.name)
+                write_json(parts["dataset.json"], {**_existing_info(folder), "classes": list(classes)})
+                write_activitynet(parts["annotations.json"], without_training_segments(videos), folder.name)
                 for name, part in parts.items():
                     part.replace(folder / name)
             finally:
                 for part in parts.values():
                     part.unlink(missing_ok=True)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be written to ({error}); name another folder") from error
+        raise to_data_error(error, folder, "choose another folder") from error
 
 
-def _about(folder: Path) -> dict[str, Any]:
-    """What dataset.json says of the features that are there already."""
+def _existing_info(folder: Path) -> dict[str, Any]:
+    """dataset.json as it is, which describes the features that were extracted earlier."""
     with suppress(DataError):
         about = read_json(folder / "dataset.json")
         return about if isinstance(about, dict) else {}
     return {}
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:MOST_NAMED]) + ", ..." * (len(names) > MOST_NAMED)

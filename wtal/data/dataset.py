@@ -1,144 +1,50 @@
-"""The plain data set folder: annotations.json (or tags.csv), dataset.json and features/<id>.npy.
-
-FROM: dataset.json of a plain folder: the clock, the classes, the widths of the features and where they come from.
-"""
+"""The data set folder: annotations.json or tags.csv, dataset.json, and features/<id>.npy."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wtal.core.clock import SnippetClock
 from wtal.core.errors import DataError
-from wtal.core.io import read_json, write_json
+from wtal.core.io import read_json, require_folder, write_json
 from wtal.core.structures import SUBSETS, Video
+from wtal.core.text import format_list
 from wtal.data.features import features_path, is_file_name, open_features
 from wtal.data.layouts.activitynet import load_json, parse_activitynet, write_activitynet
-from wtal.data.problems import Problem, abbreviate, as_problem, raise_first
+from wtal.data.problems import Problem, abbreviate, raise_first
 from wtal.data.provenance import Provenance, origin_path, parse_provenance, read_origin
 from wtal.data.tags import parse_tags
 from wtal.data.video_files import LISTING_NAME
 
-SYNTHETIC_KEY = {
+FAILED_NAME = "failed.json"
+SYNTHETIC_KEY = {  # in dataset.json of synthetic features
     "feature": "made up, not measured from any video",
     "source": "wtal rehearse",
-}  # what a rehearsal says
-EXAMPLE = '{"snippet_seconds": 0.64, "offset_seconds": 0.0}'
-STAND_IN = SnippetClock(1.0)  # so that a folder with a faulty dataset.json can still be looked through
-
-
-def read_dataset_info(path: Path, problems: list[Problem]) -> tuple[Mapping[str, Any], SnippetClock]:
-    """dataset.json and the clock it names; {} and a clock that stands in when it cannot be read."""
-    try:
-        about, repeated = _load_about(path)
-    except DataError as error:
-        problems.append(as_problem(error))
-        return {}, STAND_IN
-    problems += [Problem(str(path), f'"{key}" appears twice', "keep one of the two") for key in repeated]
-    for name, default, least in (("snippet_seconds", None, 1e-9), ("offset_seconds", 0.0, -1e12)):
-        value = about.get(name, default)
-        if not _is_number(value) or value < least:
-            problems.append(_no_clock(path, name, value))
-            return about, STAND_IN
-    return about, SnippetClock(float(about["snippet_seconds"]), float(about.get("offset_seconds", 0.0)))
-
-
-def _no_clock(path: Path, name: str, value: object) -> Problem:
-    if value is None and (path.parent / LISTING_NAME).is_file():
-        folder = path.parent
-        return Problem(str(folder), "has videos but no features yet", f"run `wtal extract {folder}`")
-    return Problem(str(path), f"{name} is {abbreviate(repr(value))}", f"write the file as {EXAMPLE}")
-
-
-def _load_about(path: Path) -> tuple[Mapping[str, Any], list[str]]:
-    if not path.is_file():
-        raise DataError(
-            f"{path}: there is no such file, so the seconds of a snippet are unknown; write it as {EXAMPLE}"
-        )
-    about, repeated = load_json(path)
-    if not isinstance(about, dict):
-        raise DataError(f"{path}: is not a JSON object; write it as {EXAMPLE}")
-    return about, repeated
-
-
-def classes_of(
-    about: Mapping[str, Any], videos: Iterable[Video], path: Path, problems: list[Problem]
-) -> tuple[str, ...]:
-    """As dataset.json names them, else the sorted labels of training."""
-    classes = about.get("classes")
-    if classes is None:
-        videos = list(videos)
-        training = {label for v in videos if v.subset == "training" for label in v.labels}
-        return tuple(sorted(training or {label for v in videos for label in v.labels}))
-    if not isinstance(classes, list) or not all(isinstance(c, str) and c.strip() for c in classes):
-        problems.append(Problem(str(path), "`classes` is not a list of names", 'use ["run", "jump"]'))
-        return ()
-    twice = sorted({c for c in classes if classes.count(c) > 1})
-    if twice:
-        problems.append(Problem(str(path), f"`classes` names {', '.join(twice)} twice", "name each once"))
-    return tuple(dict.fromkeys(classes))
-
-
-def modalities_of(
-    about: Mapping[str, Any], videos: Iterable[Video], path: Path, problems: list[Problem]
-) -> tuple[int, ...]:
-    """The widths of the feature groups, else the width of the first feature file."""
-    widths = about.get("modalities")
-    if widths is None:
-        return _first_width(videos, path)
-    if isinstance(widths, list) and widths and all(type(w) is int and w > 0 for w in widths):
-        return tuple(widths)
-    where = str(path / "dataset.json")
-    problems.append(
-        Problem(where, f"`modalities` is {abbreviate(repr(widths))}", "use the widths of the groups, as [1024, 1024]")
-    )
-    return _first_width(videos, path)
-
-
-def provenance_of(
-    about: Mapping[str, Any], videos: Iterable[Video], path: Path, problems: list[Problem]
-) -> Provenance | None:
-    """As dataset.json says it, else as the first feature file that has an origin."""
-    try:
-        if "provenance" in about:
-            return parse_provenance(about["provenance"], str(path / "dataset.json"))
-        usable = (v for v in videos if is_file_name(v.id))
-        origins = (read_origin(features_path(path, video.id)) for video in usable)
-        return next((origin.provenance for origin in origins if origin is not None), None)
-    except DataError as error:
-        problems.append(as_problem(error))
-        return None
-
-
-def _first_width(videos: Iterable[Video], path: Path) -> tuple[int, ...]:
-    """(D,) of the first feature file that can be opened, else ()."""
-    for video in videos:
-        if is_file_name(video.id) and features_path(path, video.id).is_file():
-            try:
-                return (open_features(features_path(path, video.id)).shape[1],)
-            except DataError:
-                continue  # said when that file is asked for; it must not hide the width of the others
-    return ()
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
-
-
-FAILED_NAME = "failed.json"
+}
+MAX_SECONDS = 1e12
+HINT_INFO = 'write it as {"snippet_seconds": 0.64, "offset_seconds": 0.0}'
+HINT_EXTRACT = "run `wtal extract` again"
+FALLBACK_CLOCK = SnippetClock(1.0)  # of a folder whose dataset.json is invalid, so that the rest can be checked
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set as it lies on disk; features stay there until asked for.
+    """A data set folder. Features stay on disk until they are asked for.
 
-    `modalities` are the widths of the feature groups (RGB and flow: 1024, 1024) and sum to D; () while no
-    feature file is there. `about` is the whole dataset.json. `provenance` is what all features must come from,
-    None where nobody wrote it down.
+    Attributes:
+        path: The folder.
+        videos: The videos with their tags and segments.
+        classes: The class names in order.
+        clock: The times of the snippets where none are recorded for a video.
+        modalities: The widths of the feature groups, such as (1024, 1024) for RGB and flow. They sum to D. Empty
+            while there is no feature file.
+        about: The content of dataset.json.
+        provenance: How all features were made, None if unknown.
     """
 
     path: Path
@@ -151,36 +57,42 @@ class Dataset:
 
     @property
     def subsets(self) -> tuple[str, ...]:
-        """The subsets that have videos: training, validation, testing, then others."""
-        found = dict.fromkeys(video.subset for video in self.videos)
-        usual = [name for name in dict.fromkeys(SUBSETS.values()) if name in found]
-        return tuple(dict.fromkeys([*usual, *found]))
+        """The subsets that have videos: training, validation and testing first."""
+        present = dict.fromkeys(video.subset for video in self.videos)
+        usual = [name for name in dict.fromkeys(SUBSETS.values()) if name in present]
+        return tuple(dict.fromkeys([*usual, *present]))
 
     @property
     def width(self) -> int | None:
-        """D, or None while no feature file is there."""
+        """D, or None while there is no feature file."""
         return sum(self.modalities) or None
 
     def subset(self, name: str) -> tuple[Video, ...]:
-        """The videos of one subset ("train", "val" too). Raises DataError naming the known ones."""
-        wanted = SUBSETS.get(name.lower(), name)
-        videos = tuple(video for video in self.videos if video.subset == wanted)
+        """The videos of a subset; `train` and `val` are understood too. Raises DataError for one without videos."""
+        canonical_name = SUBSETS.get(name.lower(), name)
+        videos = tuple(video for video in self.videos if video.subset == canonical_name)
         if not videos:
-            raise DataError(f"{self.path}: has no subset {name!r}; it has {', '.join(map(repr, self.subsets))}")
+            raise DataError(
+                f"no videos in subset {name!r}",
+                path=self.path,
+                hint=f"the subsets are {', '.join(map(repr, self.subsets))}",
+                code="unknown-name",
+            )
         return videos
 
     def features_path(self, video_id: str) -> Path:
-        """Where the features of one video lie, or would lie."""
+        """The path of the feature file of a video, which need not exist."""
         return features_path(self.path, video_id)
 
     def features(self, video_id: str) -> NDArray[np.generic]:
-        """Memory-mapped features, T x D in the stored dtype. Raises DataError as `open_features` does."""
+        """The memory-mapped features of a video, T x D. Raises DataError as `open_features`."""
         return open_features(self.features_path(video_id), self.width)
 
     def clock_of(self, video_id: str) -> SnippetClock:
-        """The recorded times of one video, or the folder's clock where none were recorded.
+        """The recorded times of a video, or the clock of the data set where none are recorded.
 
-        Raises DataError where the features come from elsewhere than the folder says, or the times do not fit.
+        Raises:
+            DataError: The features have another provenance than the data set, or the number of times is wrong.
         """
         path = self.features_path(video_id)
         origin = read_origin(path)
@@ -188,19 +100,23 @@ class Dataset:
             return self.clock
         if self.provenance is not None and origin.provenance != self.provenance:
             raise DataError(
-                f"{path}: features of {origin.provenance}, where the data set has {self.provenance}; "
-                f"run `wtal extract` again"
+                f"features of {origin.provenance} in a data set of {self.provenance}",
+                path=path,
+                hint=HINT_EXTRACT,
+                code="provenance-mismatch",
             )
         length = len(self.features(video_id))
         if length + 1 != len(origin.edges):
             raise DataError(
-                f"{origin_path(path)}: {len(origin.edges) - 1} recorded times for {length} snippets; "
-                f"run `wtal extract` again"
+                f"{len(origin.edges) - 1} recorded times for {length} snippets",
+                path=origin_path(path),
+                hint=HINT_EXTRACT,
+                code="length-mismatch",
             )
         return origin.clock
 
-    def timed(self, video: Video) -> Video:
-        """The video, as long as its features where its annotations do not say, and they can be read."""
+    def with_duration(self, video: Video) -> Video:
+        """The video; a missing duration is taken from its features, if they can be read."""
         if video.duration is not None:
             return video
         try:
@@ -211,33 +127,209 @@ class Dataset:
 
 
 def load_dataset(path: Path) -> Dataset:
-    """Read a plain folder; without `classes` in dataset.json they are the sorted training labels.
+    """Read a data set folder. Features are checked when they are opened.
 
-    Raises DataError for the first thing that makes the folder unusable (the features are looked at later).
+    Without `classes` in dataset.json the classes are the sorted labels of the training videos.
+
+    Raises:
+        DataError: The first problem that makes the data set unusable.
     """
-    folder, problems = parse_dataset(path)
+    dataset, problems = parse_dataset(path)
     raise_first(problems)
-    return folder
+    return dataset
 
 
 def parse_dataset(path: Path) -> tuple[Dataset, list[Problem]]:
-    """What `read_folder` reads, with every fault in its two text files as a Problem.
+    """Read a data set folder as `load_dataset`, and collect all problems of its text files.
 
-    Raises DataError only when there is no such folder.
+    Raises:
+        DataError: There is no such folder.
     """
-    if not path.is_dir():
-        raise DataError(f"{path}: there is no such folder; name the folder that holds annotations.json")
+    require_folder(path, "name the folder with annotations.json or tags.csv")
     problems: list[Problem] = []
     videos = _parse_videos(path, problems)
-    about, clock = read_dataset_info(path / "dataset.json", problems)
-    classes = classes_of(about, videos, path / "dataset.json", problems)
+    about, clock = _parse_info(path / "dataset.json", problems)
+    classes = _parse_classes(about, videos, path / "dataset.json", problems)
     problems += unusable_ids(videos, path)
     videos = _without_failed(videos, path, problems)
     if classes or not problems:
-        problems += unknown_labels(videos, classes, path)
-    modalities = modalities_of(about, videos, path, problems)
-    provenance = provenance_of(about, videos, path, problems)
+        problems += _unknown_labels(videos, classes, path)
+    modalities = _parse_modalities(about, videos, path, problems)
+    provenance = _parse_provenance(about, videos, path, problems)
     return Dataset(path, tuple(videos), classes, clock, modalities, about, provenance), problems
+
+
+def unusable_ids(videos: Iterable[Video], path: Path) -> list[Problem]:
+    """A problem for each video whose id cannot be the name of its feature file; `path` is where they were read."""
+    return [
+        Problem(
+            "the id cannot be a file name", path, repr(video.id), "use letters, digits, - _ and .", code="invalid-id"
+        )
+        for video in videos
+        if not is_file_name(video.id)
+    ]
+
+
+# --- Videos -----------------------------------------------------------------------------------------------------------
+
+
+def _parse_videos(path: Path, problems: list[Problem]) -> list[Video]:
+    try:
+        videos, video_problems = _read_videos(path)
+    except DataError as error:
+        problems.append(Problem.from_error(error))
+        return []
+    problems += video_problems
+    hint = 'add "subset": "training", "validation" or "testing"'
+    problems += [Problem("has no subset", path, v.id, hint, "missing-key") for v in videos if not v.subset]
+    if not videos and not video_problems:
+        problems.append(Problem("lists no video", path / "annotations.json", hint="add the videos", code="no-videos"))
+    return videos
+
+
+def _read_videos(path: Path) -> tuple[list[Video], list[Problem]]:
+    annotations, tags = path / "annotations.json", path / "tags.csv"
+    if annotations.is_file() and tags.is_file() and not (path / LISTING_NAME).is_file():
+        raise DataError("has both annotations.json and tags.csv", path=path, hint="remove one", code="ambiguous")
+    if annotations.is_file():
+        return parse_activitynet(annotations)
+    if tags.is_file():
+        return parse_tags(tags)
+    raise DataError(
+        "has neither annotations.json nor tags.csv",
+        path=path,
+        hint="write tags.csv with the header `video,labels` and a line such as `clip01,long_jump` for each video",
+        code="file-not-found",
+    )
+
+
+def _without_failed(videos: list[Video], path: Path, problems: list[Problem]) -> list[Video]:
+    """Remove the videos that `wtal extract` could not read; each is a remark."""
+    try:
+        failed = read_failed(path)
+    except DataError as error:
+        problems.append(Problem.from_error(error))
+        return videos
+    skipped = {v.id for v in videos if v.id in failed and not features_path(path, v.id).is_file()}
+    hint = "fix the file and run `wtal extract` again"
+    problems += [
+        Problem(f"is skipped: {failed[id]}", path, id, hint, "extraction-failed", fatal=False) for id in sorted(skipped)
+    ]
+    return [video for video in videos if video.id not in skipped]
+
+
+def read_failed(folder: Path) -> dict[str, str]:
+    """failed.json of `wtal extract`: video id -> why it has no features; empty without the file."""
+    path = folder / FAILED_NAME
+    if not path.is_file():
+        return {}
+    reasons = read_json(path)
+    if not isinstance(reasons, dict) or not all(isinstance(reason, str) for reason in reasons.values()):
+        raise DataError(
+            "expected a JSON object of reasons", path=path, hint=f"delete it and {HINT_EXTRACT}", code="invalid-type"
+        )
+    return reasons
+
+
+def _unknown_labels(videos: Iterable[Video], classes: tuple[str, ...], path: Path) -> list[Problem]:
+    known = set(classes)
+    hint = "correct it, or add it to `classes` in dataset.json"
+    return [
+        Problem(f"unknown label {abbreviate(repr(label))}", path, video.id, hint, "unknown-name")
+        for video in videos
+        for label in video.labels
+        if label not in known
+    ]
+
+
+# --- dataset.json -----------------------------------------------------------------------------------------------------
+
+
+def _parse_info(path: Path, problems: list[Problem]) -> tuple[Mapping[str, Any], SnippetClock]:
+    """The content of dataset.json and its clock; {} and a fallback where it cannot be read."""
+    try:
+        about, repeated_keys = _read_info(path)
+    except DataError as error:
+        problems.append(Problem.from_error(error))
+        return {}, FALLBACK_CLOCK
+    problems += [Problem(f'"{key}" appears twice', path, hint="remove one", code="duplicate") for key in repeated_keys]
+    for name, default, minimum in (("snippet_seconds", None, 1e-9), ("offset_seconds", 0.0, -MAX_SECONDS)):
+        value = about.get(name, default)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not minimum <= value < MAX_SECONDS:
+            problems.append(_clock_problem(path, name, value))
+            return about, FALLBACK_CLOCK
+    return about, SnippetClock(float(about["snippet_seconds"]), float(about.get("offset_seconds", 0.0)))
+
+
+def _read_info(path: Path) -> tuple[Mapping[str, Any], list[str]]:
+    if not path.is_file():
+        raise DataError(
+            "no such file; it has the duration of a snippet", path=path, hint=HINT_INFO, code="file-not-found"
+        )
+    about, repeated_keys = load_json(path)
+    if not isinstance(about, dict):
+        raise DataError("expected a JSON object", path=path, hint=HINT_INFO, code="invalid-type")
+    return about, repeated_keys
+
+
+def _clock_problem(path: Path, name: str, value: object) -> Problem:
+    folder = path.parent
+    if value is None and (folder / LISTING_NAME).is_file():
+        return Problem("has videos but no features", folder, hint=f"run `wtal extract {folder}`", code="no-features")
+    return Problem(f"{name} is {abbreviate(repr(value))}", path, hint=HINT_INFO, code="invalid-value")
+
+
+def _parse_classes(
+    about: Mapping[str, Any], videos: list[Video], path: Path, problems: list[Problem]
+) -> tuple[str, ...]:
+    """`classes` of dataset.json, by default the sorted labels of training."""
+    classes = about.get("classes")
+    if classes is None:
+        training_labels = {label for v in videos if v.subset == "training" for label in v.labels}
+        return tuple(sorted(training_labels or {label for v in videos for label in v.labels}))
+    if not isinstance(classes, list) or not all(isinstance(name, str) and name.strip() for name in classes):
+        problems.append(
+            Problem("`classes` is not a list of names", path, hint='use ["run", "jump"]', code="invalid-type")
+        )
+        return ()
+    if repeated := sorted({name for name in classes if classes.count(name) > 1}):
+        message = f"`classes` contains {format_list(repeated)} twice"
+        problems.append(Problem(message, path, hint="name each class once", code="duplicate"))
+    return tuple(dict.fromkeys(classes))
+
+
+def _parse_modalities(
+    about: Mapping[str, Any], videos: Iterable[Video], path: Path, problems: list[Problem]
+) -> tuple[int, ...]:
+    """`modalities` of dataset.json, by default the width of the first feature file that can be opened."""
+    widths = about.get("modalities")
+    if isinstance(widths, list) and widths and all(type(width) is int and width > 0 for width in widths):
+        return tuple(widths)
+    if widths is not None:
+        message = f"`modalities` is {abbreviate(repr(widths))}"
+        hint = "use the widths of the feature groups, such as [1024, 1024]"
+        problems.append(Problem(message, path / "dataset.json", hint=hint, code="invalid-value"))
+    for video in videos:
+        if is_file_name(video.id) and features_path(path, video.id).is_file():
+            try:
+                return (open_features(features_path(path, video.id)).shape[1],)
+            except DataError:
+                continue  # reported when this file is opened
+    return ()
+
+
+def _parse_provenance(
+    about: Mapping[str, Any], videos: Iterable[Video], path: Path, problems: list[Problem]
+) -> Provenance | None:
+    """`provenance` of dataset.json, by default that of the first feature file that records its origin."""
+    try:
+        if "provenance" in about:
+            return parse_provenance(about["provenance"], path / "dataset.json")
+        origins = (read_origin(features_path(path, video.id)) for video in videos if is_file_name(video.id))
+        return next((origin.provenance for origin in origins if origin is not None), None)
+    except DataError as error:
+        problems.append(Problem.from_error(error))
+        return None
 
 
 def write_dataset_info(
@@ -248,17 +340,30 @@ def write_dataset_info(
     modalities: Iterable[int] = (),
     about: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write annotations.json and dataset.json of a plain folder; the features are written by who has them.
+    """Write annotations.json and dataset.json of a data set folder, without features.
 
-    Training videos are written with their labels alone. `about` adds free keys (source, licence).
+    Args:
+        path: The folder.
+        videos: The videos. Segments of training videos are not written.
+        clock: The times of the snippets.
+        classes: The class names in order.
+        modalities: The widths of the feature groups.
+        about: More keys for dataset.json, such as source and licence.
+
+    Raises:
+        DataError: The files cannot be written.
     """
     info: dict[str, Any] = {"snippet_seconds": clock.stride, "offset_seconds": clock.offset}
     info["classes"] = list(classes)
     if widths := list(modalities):
         info["modalities"] = widths
     write_json(path / "dataset.json", {**(about or {}), **info})
-    stripped = (v.without_segments() if v.subset == "training" else v for v in videos)
-    write_activitynet(path / "annotations.json", stripped, path.name)
+    write_activitynet(path / "annotations.json", without_training_segments(videos), path.name)
+
+
+def without_training_segments(videos: Iterable[Video]) -> list[Video]:
+    """The videos, those of the training subset without segments: training must not see them."""
+    return [video.without_segments() if video.subset == "training" else video for video in videos]
 
 
 def dataset_fingerprint(folder: Path) -> str:
@@ -272,79 +377,3 @@ def dataset_fingerprint(folder: Path) -> str:
     for path in sorted((folder / "features").glob("*.npy")):
         digest.update(f"{path.name} {path.stat().st_size}\n".encode())
     return digest.hexdigest()
-
-
-def read_failed(folder: Path) -> dict[str, str]:
-    """failed.json of `wtal extract`: video id -> why it has no features; {} where there is none."""
-    path = folder / FAILED_NAME
-    if not path.is_file():
-        return {}
-    values = read_json(path)
-    if not isinstance(values, dict) or not all(isinstance(reason, str) for reason in values.values()):
-        raise DataError(f"{path}: is not a JSON object of reasons; delete it and run `wtal extract` again")
-    return values
-
-
-def unusable_ids(videos: Iterable[Video], path: Path) -> list[Problem]:
-    """Ids that are no file name, so that `features/<id>.npy` would be another place."""
-    return [
-        Problem(f"{path}, {video.id!r}", "the id cannot be a file name", "use letters, digits, - _ and .")
-        for video in videos
-        if not is_file_name(video.id)
-    ]
-
-
-def unknown_labels(videos: Iterable[Video], classes: tuple[str, ...], path: Path) -> list[Problem]:
-    """Labels that are not among the classes."""
-    known = set(classes)
-    return [
-        Problem(
-            f"{path}, {video.id}",
-            f"unknown label {abbreviate(repr(label))}",
-            "correct it, or add it to `classes` in dataset.json",
-        )
-        for video in videos
-        for label in video.labels
-        if label not in known
-    ]
-
-
-def _parse_videos(path: Path, problems: list[Problem]) -> list[Video]:
-    try:
-        videos, found = _videos_of(path)
-    except DataError as error:
-        problems.append(as_problem(error))
-        return []
-    problems += found
-    mend = 'add "subset": "training", "validation" or "testing"'
-    problems += [Problem(f"{path}, {v.id}", "has no subset", mend) for v in videos if not v.subset]
-    if not videos and not found:
-        problems.append(Problem(str(path / "annotations.json"), "lists no sequence", "add the sequences to it"))
-    return videos
-
-
-def _videos_of(path: Path) -> tuple[list[Video], list[Problem]]:
-    annotations, tags = path / "annotations.json", path / "tags.csv"
-    if annotations.is_file() and tags.is_file() and not (path / LISTING_NAME).is_file():
-        raise DataError(f"{path}: holds both annotations.json and tags.csv; take one of them away")
-    if annotations.is_file():
-        return parse_activitynet(annotations)
-    if tags.is_file():
-        return parse_tags(tags)
-    raise DataError(
-        f"{path}: holds neither annotations.json nor tags.csv; write tags.csv with a first line "
-        f"`video,labels` and a line such as `clip01,long_jump` for each video"
-    )
-
-
-def _without_failed(videos: list[Video], path: Path, problems: list[Problem]) -> list[Video]:
-    """Without the videos that `wtal extract` could not read; each is a remark."""
-    try:
-        failed = read_failed(path)
-    except DataError as error:
-        problems.append(as_problem(error))
-        return videos
-    out = {v.id for v in videos if v.id in failed and not features_path(path, v.id).is_file()}
-    mend = "mend the file and run `wtal extract` again"
-    problems += [Problem(f"{path}, {id}", f"is left out: {failed[id]}", mend, False) for id in sorted(out)]
-    return [video for video in videos if video.id not in out]

@@ -1,4 +1,4 @@
-"""Feature files: `<id>.npy`, T snippets x D numbers, memory-mapped and checked at the door."""
+"""Feature files: `features/<id>.npy` with T snippets x D numbers, memory-mapped and checked when opened."""
 
 import tokenize
 from collections.abc import Iterable, Iterator
@@ -10,9 +10,13 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from wtal.core.errors import DataError
-from wtal.core.io import atomic_write
+from wtal.core.io import atomic_write, to_data_error
 
-NUMBERS_AT_ONCE = 1 << 22  # read per step when a whole file is looked through: 16 MiB as float32
+MAX_ID_BYTES = 220  # file systems allow 255 for a name, `.npy` and the suffix of a temporary file included
+NUMBERS_PER_PART = 1 << 22  # read at once when a whole file is checked: 16 MiB as float32
+MAX_LISTED_RUNS = 3
+HINT_EXTRACT = "extract it again"
+HINT_SAVE = "save the features with numpy.save"
 
 
 def features_path(folder: Path, video_id: str) -> Path:
@@ -21,41 +25,105 @@ def features_path(folder: Path, video_id: str) -> Path:
 
 
 def is_file_name(id: str) -> bool:
-    """Whether features can lie under this id."""
+    """Whether an id can be used as a file name."""
     try:
-        short = len(id.encode()) <= 220  # file systems allow 255, `.npy` and a temporary name included
+        is_short = len(id.encode()) <= MAX_ID_BYTES
     except UnicodeEncodeError:
         return False
-    return short and id.strip() not in ("", ".", "..") and not any(mark in id for mark in "/\\\0")
+    return is_short and id.strip() not in ("", ".", "..") and not set(id) & set("/\\\0")
 
 
 def open_features(path: Path, width: int | None = None) -> NDArray[np.generic]:
-    """Memory-map one sequence's features, T x D in the stored dtype; nothing but the header is read.
+    """Memory-map the features of one video. Only the header is read, and objects are never unpickled.
 
-    The map keeps one file descriptor open for as long as the array lives. Objects are never unpickled.
-    Raises DataError when the file is missing, empty, cut off, no .npy, or not T x `width` numbers with T > 0.
+    The map keeps a file descriptor open as long as the array lives.
+
+    Args:
+        path: The .npy file.
+        width: The expected D, None for any.
+
+    Returns:
+        T x D numbers in the stored dtype.
+
+    Raises:
+        DataError: The file is missing, empty, truncated, not an .npy file, or not T x `width` numbers with T > 0.
     """
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            shape, fortran, dtype = _header(file, path, size)
+            shape, is_fortran, dtype = _read_header(file, path, size)
             offset = file.tell()
-        _require_snippets(path, shape, dtype, width)
+        _check_array(path, shape, dtype, width)
         if offset + shape[0] * shape[1] * dtype.itemsize > size:
             raise DataError(
-                f"{path}: the file is cut off, {size} bytes cannot hold {_times(shape)} {dtype} numbers; "
-                f"copy or extract it again"
+                f"the file is truncated: {size} bytes cannot hold {_format_shape(shape)} {dtype} numbers",
+                path=path,
+                hint="copy or extract it again",
+                code="truncated-file",
             )
-        return np.memmap(path, dtype, "r", offset, (shape[0], shape[1]), "F" if fortran else "C")
+        return np.memmap(path, dtype, "r", offset, (shape[0], shape[1]), "F" if is_fortran else "C")
     except FileNotFoundError as error:
-        raise DataError(f"{path}: there is no such feature file; extract it, or correct the id") from error
+        raise DataError(
+            "no such feature file", path=path, hint="extract it, or correct the id", code="file-not-found"
+        ) from error
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise DataError(f"{path}: cannot be read as features ({reason}); extract it again") from error
+        raise to_data_error(error, path, HINT_EXTRACT) from error
+
+
+def _read_header(file: BinaryIO, path: Path, size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether the order is Fortran's, and dtype."""
+    if size == 0:
+        raise DataError("the file is empty", path=path, hint="copy or extract it again", code="empty-file")
+    try:
+        version = npy.read_magic(file)
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, is_fortran, dtype = read_header(file)
+    except (ValueError, SyntaxError, TypeError, KeyError, tokenize.TokenError, RecursionError) as error:
+        raise DataError(
+            "not an .npy file, or its header is truncated", path=path, hint=HINT_SAVE, code="invalid-npy"
+        ) from error
+    if any(length < 0 for length in shape):
+        raise DataError("the header has a negative length", path=path, hint=HINT_SAVE, code="invalid-npy")
+    return shape, is_fortran, dtype
+
+
+def _check_array(path: Path, shape: tuple[int, ...], dtype: np.dtype, width: int | None) -> None:
+    if dtype.hasobject:
+        raise DataError(
+            "contains Python objects, which are not unpickled",
+            path=path,
+            hint="save T x D numbers in one file per video, or run `wtal convert` on a whole data set",
+            code="pickled-objects",
+        )
+    if dtype.kind not in "fiu":
+        raise DataError(
+            f"contains {dtype}, not numbers", path=path, hint="save float16 or float32", code="invalid-dtype"
+        )
+    if len(shape) != 2 or (width is not None and shape[1] != width) or shape[1] == 0:
+        raise DataError(
+            f"expected T x {'D' if width is None else width} features, got {_format_shape(shape)}",
+            path=path,
+            hint=f"{HINT_EXTRACT}, or correct `modalities` in dataset.json if this file is right",
+            code="invalid-shape",
+        )
+    if shape[0] == 0:
+        raise DataError("has 0 snippets", path=path, hint=f"{HINT_EXTRACT}, or remove the video", code="no-snippets")
+
+
+def _format_shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "a single number"
+
+
+def has_features(path: Path, length: int, width: int) -> bool:
+    """Whether a feature file is complete and holds `length` x `width` numbers."""
+    try:
+        return len(open_features(path, width)) == length
+    except DataError:
+        return False
 
 
 def write_features(path: Path, features: NDArray[np.generic]) -> None:
-    """Save T x D features at `path`, whole or not at all."""
+    """Write T x D features atomically. Raises DataError where the file cannot be written."""
 
     def write(part: Path) -> None:
         with part.open("wb") as file:
@@ -65,96 +133,80 @@ def write_features(path: Path, features: NDArray[np.generic]) -> None:
 
 
 def write_features_in_parts(path: Path, parts: Iterable[NDArray[np.generic]]) -> int:
-    """Save n x D parts, as they come, as one T x D file, whole or not at all; returns T. At least one part."""
-    count = 0
+    """Write features to one file as they are computed; the file appears when it is complete.
 
-    def write(place: Path) -> None:
-        nonlocal count
-        with place.open("wb") as file:
+    Args:
+        path: The .npy file.
+        parts: At least one array of n x D numbers.
+
+    Returns:
+        T, the number of snippets.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    length = 0
+
+    def write(temporary_path: Path) -> None:
+        nonlocal length
+        with temporary_path.open("wb") as file:
             for part in parts:
-                if count == 0:
+                if length == 0:
                     _write_header(file, 0, part)
                 file.write(np.ascontiguousarray(part).tobytes())
-                count += len(part)
+                length += len(part)
             file.seek(0)
-            _write_header(file, count, part)  # as long as before: numpy leaves room for T to grow
+            _write_header(file, length, part)  # of the same size: numpy leaves room for T to grow
 
     atomic_write(path, write)
-    return count
+    return length
 
 
-def not_finite(features: NDArray[np.generic]) -> list[tuple[int, int]]:
-    """Half-open [start, end) of every run of snippets that hold NaN or what float32 calls infinite. T x D."""
-    bad = np.zeros(len(features), dtype=bool)  # T
-    if features.dtype.kind != "f":
-        return []
-    for start, part in _parts(features):
-        with np.errstate(over="ignore"):
-            bad[start : start + len(part)] = ~np.isfinite(part.astype(np.float32)).all(axis=1)
-    edges = np.flatnonzero(np.diff(np.r_[False, bad, False]))
-    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
-
-
-def require_finite(features: NDArray[np.generic], path: Path) -> None:
-    """Raise DataError naming the first runs of snippets that are not finite. T x D, read in parts."""
-    runs = not_finite(features)
-    if runs:
-        raise DataError(f"{path}: {describe_runs(runs)} NaN or infinite; extract this sequence again")
-
-
-def describe_runs(runs: list[tuple[int, int]], most: int = 3) -> str:
-    """[(3, 6), (9, 10)] -> 'snippets 3-5, 9 (4 in all) are'; snippets count from 0."""
-    shown = ", ".join(str(a) if b == a + 1 else f"{a}-{b - 1}" for a, b in runs[:most])
-    total = sum(b - a for a, b in runs)
-    if total == 1:
-        return f"snippet {shown} is"
-    return f"snippets {shown}{', ...' if len(runs) > most else ''} ({total} in all) are"
-
-
-def _write_header(file: BinaryIO, count: int, part: NDArray[np.generic]) -> None:
-    shape = (count, part.shape[1])
+def _write_header(file: BinaryIO, length: int, part: NDArray[np.generic]) -> None:
+    shape = (length, part.shape[1])
     npy.write_array_header_1_0(file, {"descr": part.dtype.str, "fortran_order": False, "shape": shape})
 
 
-def _header(file: BinaryIO, path: Path, size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
-    if size == 0:
-        raise DataError(f"{path}: the file is empty (0 bytes); copy or extract it again")
-    try:
-        version = npy.read_magic(file)
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read(file)
-    except (ValueError, SyntaxError, TypeError, KeyError, tokenize.TokenError, RecursionError) as error:
-        raise DataError(
-            f"{path}: not a .npy file, or its header is cut off; save the features with numpy.save"
-        ) from error
-    if any(length < 0 for length in shape):
-        raise DataError(f"{path}: the header names a negative length; save the features with numpy.save")
-    return shape, fortran, dtype
+def find_non_finite(features: NDArray[np.generic]) -> list[tuple[int, int]]:
+    """The snippets that contain NaN, or numbers that are infinite in float32.
+
+    Args:
+        features: T x D numbers; they are read in parts.
+
+    Returns:
+        Half-open ranges [start, end) of snippets.
+    """
+    is_bad = np.zeros(len(features), dtype=bool)  # T
+    if features.dtype.kind != "f":
+        return []
+    for start, part in _iterate_parts(features):
+        with np.errstate(over="ignore"):
+            is_bad[start : start + len(part)] = ~np.isfinite(part.astype(np.float32)).all(axis=1)
+    edges = np.flatnonzero(np.diff(np.r_[False, is_bad, False]))
+    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
 
 
-def _require_snippets(path: Path, shape: tuple[int, ...], dtype: np.dtype, width: int | None) -> None:
-    if dtype.hasobject:
-        raise DataError(
-            f"{path}: holds Python objects, which are never unpickled here; save T x D numbers, "
-            f"one file a sequence, or run `wtal convert` on a whole bundle"
-        )
-    if dtype.kind not in "fiu":
-        raise DataError(f"{path}: holds {dtype}, not numbers; save the features as float16 or float32")
-    expected = f"T x {'D' if width is None else width}"
-    if len(shape) != 2 or (width is not None and shape[1] != width) or shape[1] == 0:
-        raise DataError(
-            f"{path}: expected {expected} features, found {_times(shape)}; extract it again, "
-            f"or mend `modalities` in dataset.json if this file is the one that is right"
-        )
-    if shape[0] == 0:
-        raise DataError(f"{path}: has 0 snippets; extract it again, or take the sequence out of the set")
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "a single number"
-
-
-def _parts(features: NDArray[np.generic]) -> Iterator[tuple[int, NDArray[np.generic]]]:
-    step = max(1, NUMBERS_AT_ONCE // features.shape[1])
+def _iterate_parts(features: NDArray[np.generic]) -> Iterator[tuple[int, NDArray[np.generic]]]:
+    step = max(1, NUMBERS_PER_PART // features.shape[1])
     for start in range(0, len(features), step):
         yield start, features[start : start + step]
+
+
+def require_finite(features: NDArray[np.generic], path: Path) -> None:
+    """Raise DataError where T x D features contain NaN or numbers that are infinite in float32."""
+    runs = find_non_finite(features)
+    if runs:
+        raise DataError(
+            f"{format_runs(runs)} NaN or infinite", path=path, hint="extract this video again", code="non-finite"
+        )
+
+
+def format_runs(runs: list[tuple[int, int]]) -> str:
+    """[(3, 6), (9, 10)] -> 'snippets 3-5, 9 (4 in all) are'; snippets count from 0."""
+    listed = ", ".join(
+        str(start) if end == start + 1 else f"{start}-{end - 1}" for start, end in runs[:MAX_LISTED_RUNS]
+    )
+    total = sum(end - start for start, end in runs)
+    if total == 1:
+        return f"snippet {listed} is"
+    return f"snippets {listed}{', ...' if len(runs) > MAX_LISTED_RUNS else ''} ({total} in all) are"

@@ -1,4 +1,4 @@
-"""Ground truth wherever it lies: a JSON file, a plain folder, THUMOS text files or the W-TALC bundle."""
+"""Ground truth in any supported form: a JSON file, a data set folder, THUMOS text files or the W-TALC bundle."""
 
 from pathlib import Path
 
@@ -10,11 +10,18 @@ from wtal.data.layouts.convert import find_bundle
 from wtal.data.layouts.thumos import has_thumos, read_ambiguous, read_thumos
 from wtal.data.layouts.wtalc import read_wtalc
 
-AMBIGUOUS = "Ambiguous_test.txt"
+AMBIGUOUS_NAME = "Ambiguous_test.txt"
 
 
 def read_ground_truth(path: Path) -> list[Video]:
-    """Videos with their actions, in file order. Raises DataError when nothing known lies there."""
+    """Read annotated videos in file order.
+
+    Args:
+        path: An ActivityNet JSON file, or a folder: a data set, THUMOS text files, or the W-TALC arrays.
+
+    Raises:
+        DataError: The path holds no supported ground truth.
+    """
     if path.is_file():
         return read_activitynet(path)
     if (path / "annotations.json").is_file():
@@ -24,23 +31,30 @@ def read_ground_truth(path: Path) -> list[Video]:
     if path.is_dir() and has_thumos(path):
         return read_thumos(path)
     if (path / "tags.csv").is_file():
-        raise DataError(f"{path}: tags.csv says what happens, not when; name ground truth with starts and ends")
+        raise DataError(
+            "tags.csv has no start and end times",
+            path=path,
+            hint="name ground truth with segments",
+            code="no-segments",
+        )
     raise DataError(
-        f"{path}: no ground truth there; name an ActivityNet JSON, a data set folder with annotations.json, "
-        f"a folder of THUMOS text files or the W-TALC annotation arrays"
+        "no ground truth found",
+        path=path,
+        hint="name an ActivityNet JSON file, a data set folder with annotations.json, a folder of THUMOS text files or "
+        "the W-TALC annotation arrays",
+        code="unknown-format" if path.exists() else "file-not-found",
     )
 
 
 def read_timed_ground_truth(path: Path) -> list[Video]:
-    """As `read_truth`; a video whose duration is not told is as long as its features, where it has some."""
+    """As `read_ground_truth`; in a data set, missing durations are taken from the features."""
     if path.is_dir() and (path / "annotations.json").is_file():
-        folder = load_dataset(path)
-        return [folder.timed(video) for video in folder.videos]
+        dataset = load_dataset(path)
+        return [dataset.with_duration(video) for video in dataset.videos]
     return read_ground_truth(path)
 
 
 def find_ambiguous(truth: Path) -> dict[str, list[tuple[float, float]]] | None:
-    """The ambiguous list that lies beside the ground truth, if there is one."""
-    folder = truth if truth.is_dir() else truth.parent
-    path = folder / AMBIGUOUS
+    """The intervals of THUMOS's list of ambiguous segments beside the ground truth, by video; None without a list."""
+    path = (truth if truth.is_dir() else truth.parent) / AMBIGUOUS_NAME
     return read_ambiguous(path) if path.is_file() else None

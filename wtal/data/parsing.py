@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from wtal.core.errors import DataError
 from wtal.core.structures import Segment
 from wtal.core.text import one_line
-from wtal.data.problems import abbreviate
+from wtal.data.problems import Problem, abbreviate
 
 MAX_SECONDS = 4_294_967.0  # seven weeks; ELAN stores milliseconds in 32 bits
 MAX_NAME_LENGTH = 100_000  # characters; Python's csv module reads at most 131,072 in one cell
@@ -33,6 +33,10 @@ class Location(NamedTuple):
     def error(self, message: str, hint: str, code: str = "invalid-value") -> DataError:
         """A DataError at this location."""
         return DataError(message, path=self.path, location=self.part or None, hint=hint, code=code)
+
+    def problem(self, message: str, hint: str, code: str = "invalid-value", fatal: bool = True) -> Problem:
+        """A Problem at this location."""
+        return Problem(message, self.path, self.part or None, hint, code, fatal)
 
 
 def parse_name(location: Location, value: Any, field: str) -> str:

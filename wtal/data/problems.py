@@ -1,39 +1,56 @@
-"""What is wrong with a data set, as data: the caller raises the first problem or lists them all."""
+"""Problems of a data set as data: readers collect them, the caller raises the first or lists them all."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
-from wtal.core.errors import DataError
+from wtal.core.errors import DataError, WtalError
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: where (file, id), what, how to mend it, and whether work must stop for it."""
+    """Something that is wrong with a data set. The fields are those of `WtalError`.
 
-    where: str
-    what: str
-    mend: str
+    Attributes:
+        message: What is wrong, without the path and without the fix.
+        path: The file or folder.
+        location: Where in it, such as `line 3` or the id of a video.
+        hint: How to fix it.
+        code: A stable identifier.
+        fatal: Whether the data set, or this part of it, cannot be used.
+    """
+
+    message: str
+    path: Path | None = None
+    location: str | None = None
+    hint: str | None = None
+    code: str = DataError.default_code
     fatal: bool = True
 
+    @classmethod
+    def from_error(cls, error: WtalError, fatal: bool = True) -> "Problem":
+        """The problem that an error describes."""
+        path = None if error.path is None else Path(error.path)
+        return cls(error.message, path, error.location, error.hint, error.code, fatal)
+
+    def to_error(self) -> DataError:
+        """The error that describes this problem."""
+        return DataError(self.message, path=self.path, location=self.location, hint=self.hint, code=self.code)
+
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}; {self.mend}"
-
-
-def abbreviate(said: str, most: int = 60) -> str:
-    """What a file holds as a message shows it: in a wrong place that may be megabytes."""
-    return said if len(said) <= most else f"{said[:most]} ..."
-
-
-def as_problem(error: DataError) -> Problem:
-    """The DataError of a reader, `where: what; mend`, as a fatal Problem."""
-    where, _, rest = str(error).partition(": ")
-    what, _, mend = rest.rpartition("; ")
-    return Problem(where, what, mend) if what else Problem(where, rest, "mend that first")
+        return str(self.to_error())
 
 
 def raise_first(problems: Iterable[Problem]) -> None:
-    """Raise DataError for the first fatal problem, saying how many more there are."""
+    """Raise DataError for the first fatal problem, with the number of the others in its message."""
     fatal = [problem for problem in problems if problem.fatal]
     if fatal:
-        more = f" ({len(fatal) - 1} more such; `wtal check` lists them)" if len(fatal) > 1 else ""
-        raise DataError(f"{fatal[0]}{more}")
+        error = fatal[0].to_error()
+        if len(fatal) > 1:
+            error.hint = f"{error.hint or 'fix it'} ({len(fatal) - 1} more problems; `wtal check` lists them)"
+        raise error
+
+
+def abbreviate(text: str, limit: int = 60) -> str:
+    """The text with at most `limit` characters and ` ...`: values in files may be megabytes long."""
+    return text if len(text) <= limit else f"{text[:limit]} ..."

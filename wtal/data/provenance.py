@@ -1,5 +1,6 @@
-"""Where features come from: `features/<id>.json` beside `<id>.npy` says the backbone and each snippet's time."""
+"""Where features come from: `features/<id>.json` beside `<id>.npy` records the backbone and the snippet times."""
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,36 +14,58 @@ from wtal.core.clock import SnippetClock
 from wtal.core.errors import DataError, first_validation_error
 from wtal.core.io import read_json, write_json
 
+HINT_EXTRACT = "extract the features again"
+
 
 @dataclass(frozen=True)
 class Provenance:
-    """What must be equal for features to be of one kind; `fps` in pictures a second."""
+    """How features were made. Features are comparable if and only if this is equal.
 
-    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # as it is read from a file
+    Attributes:
+        backbone: Name of the backbone.
+        weights: `sha256:...` of the weights, or the name of the formula; empty if unknown.
+        fps: Frames per second that were sampled.
+        stride: Frames from one snippet to the next.
+        window: Frames that one snippet covers.
+        side: Length in pixels to which the shorter side of a frame was resized; 0 if unknown.
+        crop: Side in pixels of the square that was cut out, None without cropping.
+        flow: How optical flow was computed; empty without flow.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # for reading it from a file
 
     backbone: Annotated[str, Field(min_length=1)]
-    weights: str  # "sha256:..." of the weights, or which formula it is; "" where that is not known
+    weights: str
     fps: Annotated[float, Field(gt=0)]
     stride: Annotated[int, Field(gt=0)]
     window: Annotated[int, Field(gt=0)]
-    side: Annotated[int, Field(ge=0)]  # 0 where it is not known
+    side: Annotated[int, Field(ge=0)]
     crop: int | None
-    flow: str = ""  # how optical flow was computed, "" without it
+    flow: str = ""
 
     def __str__(self) -> str:
-        weights = f" ({self.weights[:19]})" if self.weights else ""  # twelve digits of a hash
-        window = "" if self.window == self.stride else f" seeing {self.window}"
-        sizes = f", {self.crop} of {self.side} pixels" if self.crop else f", {self.side} pixels uncropped"
+        weights = f" ({self.weights[:19]})" if self.weights else ""  # `sha256:` and twelve digits
+        window = "" if self.window == self.stride else f" of {self.window} frames"
+        size = f", {self.crop} of {self.side} pixels" if self.crop else f", {self.side} pixels uncropped"
         flow = f", flow {self.flow}" if self.flow else ""
-        taken = f"every {self.stride} pictures{window} at {self.fps:g} a second"
-        return f"{self.backbone}{weights}, {taken}{sizes if self.side else ''}{flow}"
+        sampling = f"a snippet{window} every {self.stride} frames at {self.fps:g} fps"
+        return f"{self.backbone}{weights}, {sampling}{size if self.side else ''}{flow}"
+
+
+PROVENANCE = TypeAdapter(Provenance)
 
 
 @dataclass(frozen=True)
 class Origin:
-    """One feature file's beginnings. `edges`: N + 1 ascending seconds, snippet i covers [i] to [i + 1].
+    """What is recorded beside a feature file.
 
-    `video` and `fingerprint` are the name of the file it was made of, and what tells it from another of that name.
+    Attributes:
+        provenance: How the features were made.
+        edges: N + 1 ascending times in seconds; snippet i covers edges[i] to edges[i + 1].
+        precision: The dtype of the computation.
+        video: Name of the video file.
+        fingerprint: `sampled_fingerprint` of the video file; empty if unknown.
+        version: The version of wtal.
     """
 
     provenance: Provenance
@@ -54,12 +77,12 @@ class Origin:
 
     @property
     def clock(self) -> SnippetClock:
-        """The recorded times as the clock of this video."""
+        """The recorded times as a clock."""
         return SnippetClock(self.provenance.stride / self.provenance.fps, float(self.edges[0]), self.edges)
 
 
 class _OriginFile(BaseModel):
-    """The file as it must be; what a later version adds beside is let be."""
+    """Schema of the file. Unknown keys, of later versions, are ignored."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -71,51 +94,50 @@ class _OriginFile(BaseModel):
     wtal: str
 
 
-PROVENANCE = TypeAdapter(Provenance)
-
-
-def parse_provenance(values: Any, where: str) -> Provenance:
-    """Plain values as `to_json` gives them. Raises DataError naming the first that is wrong."""
+def parse_provenance(values: Any, path: str | os.PathLike[str]) -> Provenance:
+    """The provenance that `to_json` made these values of, which were read from `path`. Raises DataError."""
     try:
         return PROVENANCE.validate_python(values)
     except ValidationError as error:
-        raise DataError(f"{where}: provenance: {first_validation_error(error)}; extract the features again") from error
+        raise DataError(
+            first_validation_error(error), path=path, location="provenance", hint=HINT_EXTRACT, code="invalid-value"
+        ) from error
 
 
 def to_json(provenance: Provenance) -> dict[str, Any]:
-    """Plain values."""
+    """Plain values for a JSON file."""
     return asdict(provenance)
 
 
 def origin_path(features: Path) -> Path:
-    """Where the origin of a feature file is said."""
+    """`<id>.json` beside the feature file `<id>.npy`."""
     return features.with_suffix(".json")
 
 
 def write_origin(features: Path, origin: Origin) -> None:
-    """Write `<id>.json` beside `<id>.npy`, whole or not at all."""
+    """Write the origin of a feature file atomically. Raises DataError where it cannot be written."""
     values = {
         "wtal": origin.version,
         "provenance": to_json(origin.provenance),
         "precision": origin.precision,
         "video": origin.video,
         "fingerprint": origin.fingerprint,
-        "times": [round(float(t), 6) for t in origin.edges],
+        "times": [round(float(time), 6) for time in origin.edges],
     }
     write_json(origin_path(features), values, indent=None)
 
 
 def read_origin(features: Path) -> Origin | None:
-    """What is said of a feature file; None where nothing is. Raises DataError where it cannot be read."""
+    """The origin of a feature file, None if none is recorded. Raises DataError where its file is invalid."""
     path = origin_path(features)
     if not path.is_file():
         return None
     try:
         values = _OriginFile.model_validate(read_json(path))
     except ValidationError as error:
-        raise DataError(f"{path}: {first_validation_error(error)}; extract the features again") from error
+        raise DataError(first_validation_error(error), path=path, hint=HINT_EXTRACT, code="invalid-value") from error
     edges = np.array(values.times)
     if not np.all(np.diff(edges) > 0):
-        raise DataError(f"{path}: the recorded times do not ascend; extract the features again")
-    provenance = parse_provenance(values.provenance, str(path))
+        raise DataError("the recorded times do not ascend", path=path, hint=HINT_EXTRACT, code="invalid-value")
+    provenance = parse_provenance(values.provenance, path)
     return Origin(provenance, edges, values.precision, values.video, values.fingerprint, values.wtal)

@@ -1,4 +1,4 @@
-"""A table of tags: a video a line, its labels with `;` between, times in seconds in brackets -> Row, Video."""
+"""Tables of tags: one video per line, labels separated by `;`, optional times in seconds in brackets."""
 
 import csv
 import io
@@ -10,55 +10,60 @@ from pathlib import Path
 from wtal.core.errors import DataError
 from wtal.core.io import read_text
 from wtal.core.structures import SUBSETS, Segment, Video
+from wtal.data.parsing import Location
 from wtal.data.problems import Problem, abbreviate, raise_first
 
-# What columns are called, in small letters without spaces, _ and -.
-VIDEO = {
-    "video",
-    "videos",
-    "videofile",
-    "videoname",
-    "videopath",
-    "videoid",
-    "file",
-    "filename",
-    "filepath",
-    "path",
-}
-WEAK = {"name", "id"}  # the video column where there is no better one
-LABELS = {"labels", "label", "tags", "tag", "classes", "class", "actions", "action"}
-SUBSET = {"subset", "split"}
+# Names of columns in lower case, without spaces, underscores and hyphens.
+VIDEO_COLUMNS = set("video videos videofile videoname videopath videoid file filename filepath path".split())
+FALLBACK_VIDEO_COLUMNS = {"name", "id"}  # where there is no better one
+LABEL_COLUMNS = set("labels label tags tag classes class actions action".split())
+SUBSET_COLUMNS = {"subset", "split"}
 SEPARATORS = ",;\t"
-SPREADSHEETS = {".xlsx", ".xls", ".ods", ".numbers"}
+SPREADSHEET_SUFFIXES = {".xlsx", ".xls", ".ods", ".numbers"}
 
-ITEM = re.compile(r"(?P<label>[^;|\[]*)(?:\[(?P<times>[^\[\]]*)\])?(?P<rest>[^;|]*)(?:[;|]|$)")
+LABEL_ITEM = re.compile(r"(?P<label>[^;|\[]*)(?:\[(?P<times>[^\[\]]*)\])?(?P<rest>[^;|]*)(?:[;|]|$)")
 TIME = r"(?:(?:([0-9]{1,3}):)?([0-9]{1,4}):)?([0-9]{1,9}(?:\.[0-9]{1,9})?)"  # hours: minutes: seconds
-RANGE = re.compile(rf"\s*{TIME}\s*(?:to|-|–|—)\s*{TIME}\s*", re.IGNORECASE)
+TIME_RANGE = re.compile(rf"\s*{TIME}\s*(?:to|-|–|—)\s*{TIME}\s*", re.IGNORECASE)
+HINT_TIMES = "write `label[1.5 to 6]`"
+HINT_SUBSET = "use training, validation or testing"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line that can be read. `subset` is "" where none is said; `unclear`: not all its times can be read."""
+    """A line of a table.
+
+    Attributes:
+        table: The file.
+        line: The number of the line, from 1.
+        name: The video, as written.
+        subset: `training`, `validation` or `testing`; empty if the table does not say.
+        labels: The labels.
+        segments: The segments that are marked in brackets.
+        has_faulty_times: Whether some times could not be read.
+    """
 
     table: Path
     line: int
     name: str
     subset: str
     labels: tuple[str, ...]
-    actions: tuple[Segment, ...]
-    unclear: bool = False
+    segments: tuple[Segment, ...]
+    has_faulty_times: bool = False
 
     @property
-    def where(self) -> str:
-        """File and line, as messages say it."""
-        return f"{self.table}, line {self.line}"
+    def location(self) -> Location:
+        """File and line, for messages."""
+        return Location(self.table, f"line {self.line}")
 
 
 def read_tags(path: Path) -> list[Video]:
-    """Videos in file order, labels sorted and unique; an empty labels cell is a video with no label.
+    """Read a table of tags. A video may have several rows; without a subset it is for training.
 
-    A video may have several rows; where no subset is said it is in training. Raises DataError with the line for
-    a wrong header, a stray quote, text that is not UTF-8, and the first row that cannot be used.
+    Returns:
+        Videos in file order, with sorted labels. An empty labels cell is a video without labels.
+
+    Raises:
+        DataError: A wrong header, a misplaced quote, text that is not UTF-8, or the first row that cannot be used.
     """
     videos, problems = parse_tags(path)
     raise_first(problems)
@@ -66,158 +71,180 @@ def read_tags(path: Path) -> list[Video]:
 
 
 def parse_tags(path: Path) -> tuple[list[Video], list[Problem]]:
-    """What `read_tags` reads, with every faulty line as a Problem.
+    """Read a table of tags as `read_tags`, and collect the problems of all rows.
 
-    Raises DataError only when the file as a whole cannot be read: encoding, header, a quote out of place.
+    Raises:
+        DataError: The whole file cannot be read: its encoding, its header, or a misplaced quote.
     """
     rows, problems = parse_rows(path)
-    of_video: dict[str, list[Row]] = {}
+    rows_by_video: dict[str, list[Row]] = {}
     for row in rows:
-        of_video.setdefault(row.name, []).append(row)
-    videos, found = rows_to_videos(of_video)
-    return videos, problems + found
+        rows_by_video.setdefault(row.name, []).append(row)
+    videos, video_problems = rows_to_videos(rows_by_video)
+    return videos, problems + video_problems
 
 
 def parse_rows(path: Path) -> tuple[list[Row], list[Problem]]:
-    """The lines of a table, and what is wrong with those that are left out (fatal) or lack times.
+    """The rows of a table, and the problems of rows that are skipped (fatal) or lack times.
 
-    Raises DataError as `parse_tags` does.
+    Raises:
+        DataError: As `parse_tags`.
     """
     rows: list[Row] = []
     problems: list[Problem] = []
-    seen: dict[tuple[str, ...], int] = {}
-    for line, cells, columns in _lines(path):
-        first = seen.setdefault(tuple(cells), line)
-        if first != line:
-            problems.append(Problem(f"{path}, line {line}", f"repeats line {first}", "delete one of the two"))
-        elif row := _row(path, line, cells, columns, problems):
+    first_lines: dict[tuple[str, ...], int] = {}
+    for line, cells, columns in _read_lines(path):
+        first_line = first_lines.setdefault(tuple(cells), line)
+        if first_line != line:
+            location = Location(path, f"line {line}")
+            problems.append(location.problem(f"repeats line {first_line}", "delete one of the two", "duplicate"))
+        elif row := _parse_row(path, line, cells, columns, problems):
             rows.append(row)
     if not rows and not problems:
-        mend = "add a line such as `clip01,long_jump;javelin`"
-        problems.append(Problem(str(path), "has a header but no video", mend))
+        hint = "add a line such as `clip01,long_jump;javelin`"
+        problems.append(Problem("has a header but no video", path, hint=hint, code="no-videos"))
     return rows, problems
 
 
-def rows_to_videos(of_video: Mapping[str, Sequence[Row]]) -> tuple[list[Video], list[Problem]]:
-    """Video id and its rows -> videos, and what is wrong. Rows that do not say their subset are for training.
+def rows_to_videos(rows_by_video: Mapping[str, Sequence[Row]]) -> tuple[list[Video], list[Problem]]:
+    """Combine the rows of each video.
 
-    A label without times is enough to train on, not to score: outside training such a video is left out.
+    Rows without a subset are for training. A label without times is enough for training but not for scoring: in
+    other subsets such a video is skipped, with a problem.
+
+    Args:
+        rows_by_video: Video id -> its rows.
     """
     videos: list[Video] = []
     problems: list[Problem] = []
-    for id, rows in of_video.items():
+    for id, rows in rows_by_video.items():
         subsets = sorted({row.subset for row in rows} - {""}) or ["training"]
-        actions = tuple(action for row in rows for action in row.actions)
+        segments = tuple(segment for row in rows for segment in row.segments)
         labels = sorted({label for row in rows for label in row.labels})
-        untimed = [label for label in labels if label not in {action.label for action in actions}]
-        video, where = abbreviate(repr(id)), rows[-1].where
+        lacks_times = set(labels) > {s.label for s in segments} or any(row.has_faulty_times for row in rows)
+        name, location = abbreviate(repr(id)), rows[-1].location
         if len(subsets) > 1:
-            what = f"{video} is left out, it is in {' and in '.join(subsets)}"
-            problems.append(Problem(where, what, "keep it in one of them"))
-        elif subsets != ["training"] and (untimed or any(row.unclear for row in rows)):
-            what = f"{video} is left out, in {subsets[0]} it cannot be scored without the times of every label"
-            problems.append(Problem(where, what, "write `label[1.5 to 6]`, or move it to training"))
+            message = f"{name} is skipped: it is in {' and in '.join(subsets)}"
+            problems.append(location.problem(message, "keep it in one of them", "ambiguous"))
+        elif subsets != ["training"] and lacks_times:
+            message = f"{name} is skipped: in {subsets[0]} every label needs times, for scoring"
+            problems.append(location.problem(message, f"{HINT_TIMES}, or move it to training", "no-segments"))
         else:
-            videos.append(Video(id, subsets[0], tuple(labels), None, actions))
+            videos.append(Video(id, subsets[0], tuple(labels), None, segments))
     return videos, problems
 
 
-def parse_labels(cell: str, where: str) -> tuple[list[str], list[Segment], list[Problem]]:
-    """`run; jump[1.5 to 6; 0:08 to 0:09]` -> labels, actions, and what is wrong.
+# --- Cells ------------------------------------------------------------------------------------------------------------
 
-    A fatal problem is a label that cannot be read; the others are labels without times.
+
+def parse_labels(cell: str, location: Location) -> tuple[list[str], list[Segment], list[Problem]]:
+    """Parse a cell such as `run; jump[1.5 to 6; 0:08 to 0:09]`.
+
+    Returns:
+        Labels, segments and problems. A fatal problem is a label that cannot be read, and nothing else is returned;
+        other problems are labels whose times are missing.
     """
     labels: list[str] = []
-    actions: list[Segment] = []
-    reasons: list[tuple[str, str]] = []
-    unclosed = False
-    for item in ITEM.finditer(cell):
+    segments: list[Segment] = []
+    reasons: list[tuple[str, str]] = []  # label, why it has no times
+    is_unclosed = False
+    for item in LABEL_ITEM.finditer(cell):
         label, rest = item["label"].strip(), item["rest"].strip()
-        if not item[0].strip(" \t\n;|") or (unclosed and item["times"] is None and RANGE.fullmatch(label)):
-            continue  # nothing between two separators, or the next times of a bracket without end
-        if fault := _unreadable(label, item[0]):
-            return [], [], [Problem(where, *fault)]
-        found, reason = _times(label, item["times"], rest)
-        unclosed = item["times"] is None and bool(rest)
+        if not item[0].strip(" \t\n;|") or (is_unclosed and item["times"] is None and TIME_RANGE.fullmatch(label)):
+            continue  # empty, or another time range of a bracket that is never closed
+        if problem := _label_problem(label, item[0], location):
+            return [], [], [problem]
+        label_segments, reason = _parse_times(label, item["times"], rest)
+        is_unclosed = item["times"] is None and bool(rest)
         labels.append(label)
-        actions += found
+        segments += label_segments
         reasons += [(label, reason)] if reason else []
-    timed = {action.label for action in actions} | {label for label, _ in reasons}
+    timed = {segment.label for segment in segments} | {label for label, _ in reasons}
     if timed:
-        reasons += [(label, "other labels here have some") for label in labels if label not in timed]
-    return labels, actions, [_without_times(label, reason, where) for label, reason in dict.fromkeys(reasons)]
+        reasons += [(label, "other labels here have times") for label in labels if label not in timed]
+    return labels, segments, [_times_problem(label, reason, location) for label, reason in dict.fromkeys(reasons)]
 
 
-def _unreadable(label: str, item: str) -> tuple[str, str] | None:
-    """What is wrong with a label, and how to mend it. Its row is left out: a row that lacks one would mislead."""
-    said = f"`{abbreviate(item.strip(' ;|'))}`"
-    if not label or RANGE.fullmatch(label):
-        return f"left out, {said} has no label", "write `label[1.5 to 6]`"
+def _label_problem(label: str, item: str, location: Location) -> Problem | None:
+    """A label that cannot be read. Its row is skipped: with one label fewer it would be wrong."""
+    excerpt = f"`{abbreviate(item.strip(' ;|'))}`"
+    if not label or TIME_RANGE.fullmatch(label):
+        return location.problem(f"skipped: {excerpt} has no label", HINT_TIMES, "invalid-label")
     if "]" in label:
-        return f"left out, {said} closes a bracket that was never opened", "write `label[1.5 to 6]`"
+        return location.problem(f"skipped: {excerpt} closes a bracket that is not open", HINT_TIMES, "invalid-label")
     if label.count("(") > label.count(")"):
-        return f"left out, {said} opens a parenthesis that is never closed", f"write `{abbreviate(label)})`"
+        hint = f"write `{abbreviate(label)})`"
+        return location.problem(f"skipped: {excerpt} has an unclosed parenthesis", hint, "invalid-label")
     return None
 
 
-def _times(label: str, times: str | None, rest: str) -> tuple[list[Segment], str]:
-    """What a bracket holds; or no action, and the reason."""
+def _parse_times(label: str, times: str | None, rest: str) -> tuple[list[Segment], str]:
+    """The segments in a bracket; or none, and the reason."""
     if times is None:
         return [], f"`{abbreviate(rest)}` is never closed" if rest else ""
     if rest:
-        return [], f"`{abbreviate(rest)}` stands after the bracket"
-    found: list[Segment] = []
-    for said in re.split("[;|,]", times):
-        match = RANGE.fullmatch(said)
+        return [], f"unexpected `{abbreviate(rest)}` after the bracket"
+    segments: list[Segment] = []
+    for text in re.split("[;|,]", times):
+        match = TIME_RANGE.fullmatch(text)
         if match is None:
-            return [], f"`{abbreviate(said.strip())}` is no start and end in seconds"
-        start, end = _seconds(*match.groups()[:3]), _seconds(*match.groups()[3:])
+            return [], f"`{abbreviate(text.strip())}` is not a start and an end in seconds"
+        start, end = _to_seconds(*match.groups()[:3]), _to_seconds(*match.groups()[3:])
         if end <= start:
-            return [], f"`{said.strip()}` does not end after it starts"
-        found.append(Segment(label, start, end))
-    return found, ""
+            return [], f"in `{text.strip()}` the end is not after the start"
+        segments.append(Segment(label, start, end))
+    return segments, ""
 
 
-def _seconds(hours: str | None, minutes: str | None, seconds: str) -> float:
+def _to_seconds(hours: str | None, minutes: str | None, seconds: str) -> float:
     return 3600 * int(hours or 0) + 60 * int(minutes or 0) + float(seconds)
 
 
-def _without_times(label: str, reason: str, where: str) -> Problem:
-    what = f"`{abbreviate(label)}` is taken as a tag without times, {reason}"
-    return Problem(where, what, f"write `{abbreviate(label)}[1.5 to 6]`", fatal=False)
+def _times_problem(label: str, reason: str, location: Location) -> Problem:
+    label = abbreviate(label)
+    message, hint = f"`{label}` is used as a tag without times: {reason}", f"write `{label}[1.5 to 6]`"
+    return location.problem(message, hint, "invalid-times", fatal=False)
 
 
-def _row(path: Path, line: int, cells: list[str], columns: Mapping[str, int], problems: list[Problem]) -> Row | None:
-    """The line as a Row; None when it cannot be read, why joins `problems`."""
-    where, width = f"{path}, line {line}", columns["width"]
+# --- Tables -----------------------------------------------------------------------------------------------------------
+
+
+def _parse_row(
+    path: Path, line: int, cells: list[str], columns: Mapping[str, int], problems: list[Problem]
+) -> Row | None:
+    """The row of a line; None if it cannot be read, with a problem."""
+    location, width = Location(path, f"line {line}"), columns["width"]
     if len(cells) != width:
-        mend = 'separate the labels of a video with `;`, and write a cell that holds the separator of cells as "..."'
-        problems.append(Problem(where, f"{len(cells)} cells where there should be {width}", mend))
+        hint = 'separate labels with `;`, and quote ("...") a cell that contains the separator of cells'
+        problems.append(location.problem(f"expected {width} cells, got {len(cells)}", hint, "invalid-row"))
         return None
-    name, said = cells[columns["video"]], cells[columns["subset"]] if "subset" in columns else ""
+    name, subset = cells[columns["video"]], cells[columns["subset"]] if "subset" in columns else ""
     if not name:
-        problems.append(Problem(where, "the video cell is empty", "write the id of the video"))
+        problems.append(location.problem("the video cell is empty", "write the id of the video", "missing-value"))
         return None
-    if said and said.lower() not in SUBSETS:
-        problems.append(Problem(where, f"subset is {abbreviate(repr(said))}", "use training, validation or testing"))
+    if subset and subset.lower() not in SUBSETS:
+        problems.append(location.problem(f"unknown subset {abbreviate(repr(subset))}", HINT_SUBSET, "unknown-name"))
         return None
-    labels, actions, faults = parse_labels(cells[columns["labels"]], where)
-    problems += faults
-    if any(fault.fatal for fault in faults):
+    labels, segments, label_problems = parse_labels(cells[columns["labels"]], location)
+    problems += label_problems
+    if any(problem.fatal for problem in label_problems):
         return None
-    return Row(path, line, name, SUBSETS.get(said.lower(), ""), tuple(labels), tuple(actions), bool(faults))
+    subset = SUBSETS.get(subset.lower(), "")
+    return Row(path, line, name, subset, tuple(labels), tuple(segments), bool(label_problems))
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str], dict[str, int]]]:
-    """(line number, stripped cells, columns) of every line below the header that is not blank."""
-    if path.suffix.lower() in SPREADSHEETS:
-        raise DataError(f"{path}: is a spreadsheet, not text; save it there as CSV (UTF-8) and name that file")
+def _read_lines(path: Path) -> Iterator[tuple[int, list[str], dict[str, int]]]:
+    """(line number, stripped cells, columns) of each line below the header that is not blank."""
+    if path.suffix.lower() in SPREADSHEET_SUFFIXES:
+        raise DataError(
+            "is a spreadsheet, not text", path=path, hint="save it as CSV (UTF-8)", code="unsupported-format"
+        )
     text = read_text(path)
-    if text.startswith("sep="):  # Excel's hint to itself
+    if text.startswith("sep="):  # the separator, for Excel
         text = "\n" + text.partition("\n")[2]
     if "\0" in text:
-        raise DataError(f"{path}: holds zero bytes (UTF-16 text?); save the file as UTF-8")
-    separator, columns = _header(text, path)
+        raise DataError("contains zero bytes", path=path, hint="save the file as UTF-8", code="invalid-encoding")
+    separator, columns = _parse_header(text, path)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     try:
         next(row for row in rows if row)  # the header
@@ -229,24 +256,33 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str], dict[str, int]]]:
                 yield rows.line_num, cells, columns
     except csv.Error as error:
         raise DataError(
-            f"{path}, line {rows.line_num}: a quote is out of place ({error}); "
-            f'write a cell that holds a comma or a quote as "..." with inner quotes doubled'
+            f"misplaced quote ({error})",
+            path=path,
+            location=f"line {rows.line_num}",
+            hint='quote ("...") a cell that contains a comma or a quote, and double the quotes in it',
+            code="invalid-csv",
         ) from error
 
 
-def _header(text: str, path: Path) -> tuple[str, dict[str, int]]:
-    """The separator of cells, and the number of each column."""
+def _parse_header(text: str, path: Path) -> tuple[str, dict[str, int]]:
+    """The separator of cells, and the index of each column."""
     for separator in SEPARATORS:
-        first = _first_row(text, separator)
-        names = [re.sub(r"[\s_-]", "", cell).lower() for cell in first]
-        kinds = {"video": VIDEO if VIDEO & set(names) else WEAK, "labels": LABELS, "subset": SUBSET}
-        found = {kind: [n for n, name in enumerate(names) if name in of] for kind, of in kinds.items()}
-        if found["video"] and found["labels"]:
-            return separator, {"width": len(names), **_one_of_each(found, names, path)}
+        names = [re.sub(r"[\s_-]", "", cell).lower() for cell in _first_row(text, separator)]
+        accepted = {
+            "video": VIDEO_COLUMNS if VIDEO_COLUMNS & set(names) else FALLBACK_VIDEO_COLUMNS,
+            "labels": LABEL_COLUMNS,
+            "subset": SUBSET_COLUMNS,
+        }
+        columns = {kind: [index for index, name in enumerate(names) if name in accepted[kind]] for kind in accepted}
+        if columns["video"] and columns["labels"]:
+            return separator, {"width": len(names), **_single_columns(columns, names, path)}
     line = next(iter(text.splitlines()), "")
     raise DataError(
-        f"{path}, line 1: the header is `{abbreviate(line)}`; the first line must be `video,labels`, "
-        f"or call these columns file, path, name or id and tags, classes or actions"
+        f"unknown columns in the header `{abbreviate(line)}`",
+        path=path,
+        location="line 1",
+        hint="write `video,labels`; file, path, name or id, and tags, classes or actions are understood too",
+        code="invalid-header",
     )
 
 
@@ -258,9 +294,14 @@ def _first_row(text: str, separator: str) -> list[str]:
         return []  # no row with this separator
 
 
-def _one_of_each(found: Mapping[str, list[int]], names: Sequence[str], path: Path) -> dict[str, int]:
-    for kind, columns in found.items():
-        if len(columns) > 1:
-            said = " and ".join(f"`{names[column]}`" for column in columns)
-            raise DataError(f"{path}, line 1: {said} could each be the {kind} column; rename all but one of them")
-    return {kind: columns[0] for kind, columns in found.items() if columns}
+def _single_columns(columns: Mapping[str, list[int]], names: Sequence[str], path: Path) -> dict[str, int]:
+    for kind, indices in columns.items():
+        if len(indices) > 1:
+            raise DataError(
+                f"several columns for {kind}: {' and '.join(f'`{names[index]}`' for index in indices)}",
+                path=path,
+                location="line 1",
+                hint="rename all but one of them",
+                code="ambiguous",
+            )
+    return {kind: indices[0] for kind, indices in columns.items() if indices}

@@ -1,7 +1,7 @@
-"""Look a plain folder through: everything that is wrong with it, and what it holds. Hands on a Report."""
+"""Validation of a data set folder: everything that is wrong with it, and a summary of what it contains."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -10,28 +10,50 @@ from wtal.core.clock import SnippetClock
 from wtal.core.errors import DataError
 from wtal.core.structures import SUBSETS, Segment, Video
 from wtal.data.dataset import Dataset, parse_dataset, unusable_ids
-from wtal.data.features import describe_runs, not_finite, open_features, require_finite
-from wtal.data.problems import Problem, as_problem, raise_first
+from wtal.data.features import find_non_finite, format_runs, open_features, require_finite
+from wtal.data.problems import Problem, raise_first
 
 MAX_SNIPPET_MISMATCH = 2  # features may be so much longer or shorter than the duration
+
+OnProgress = Callable[[int, int], object]  # called with the number of videos done and of all videos
 
 
 @dataclass(frozen=True)
 class SubsetSummary:
-    """What one subset holds. `snippets`: (least, median, most); `with_labels[n]`: sequences of n labels."""
+    """What one subset contains.
+
+    Attributes:
+        name: The subset.
+        sequences: Number of videos.
+        instances: Number of segments.
+        hours: Total duration.
+        snippets: Minimum, median and maximum T; None if no feature file can be opened.
+        with_labels: with_labels[n] is the number of videos with n labels.
+        sequences_of: Class name -> number of videos with that label.
+    """
 
     name: str
     sequences: int
     instances: int
     hours: float
-    snippets: tuple[int, float, int] | None  # None while no feature file can be opened
+    snippets: tuple[int, float, int] | None
     with_labels: tuple[int, ...]
-    sequences_of: Mapping[str, int]  # class -> sequences that carry it
+    sequences_of: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """A folder looked through. `width` is D, None while no feature file can be opened."""
+    """The result of `validate_dataset`.
+
+    Attributes:
+        path: The folder.
+        classes: The class names in order.
+        clock: The times of the snippets.
+        width: D; None if no feature file can be opened.
+        modalities: The widths of the feature groups.
+        subsets: What each subset contains.
+        problems: All problems, the fatal ones first.
+    """
 
     path: Path
     classes: tuple[str, ...]
@@ -43,210 +65,219 @@ class ValidationReport:
 
     @property
     def fatal(self) -> bool:
-        """Whether anything is wrong that must be mended first."""
+        """Whether there is a problem that makes the data set unusable."""
         return any(problem.fatal for problem in self.problems)
 
 
-def validate_dataset(path: Path, progress: Callable[[int, int], object] | None = None) -> ValidationReport:
-    """Read every file of a plain folder and list all that is wrong, the fatal first.
+def validate_dataset(path: Path, on_progress: OnProgress | None = None) -> ValidationReport:
+    """Read every file of a data set folder and report all problems. Features are read in parts.
 
-    Features are read in parts, so memory stays small. `progress` hears (sequences done, in all).
-    Raises DataError only when there is no such folder.
+    Raises:
+        DataError: There is no such folder.
     """
-    folder, problems = parse_dataset(path)
-    shapes, faults = _feature_shapes(folder, progress)
-    width = _usual_width(folder, shapes)
+    dataset, problems = parse_dataset(path)
+    shapes, feature_problems = _check_features(dataset, on_progress)
     lengths = {id: length for id, (length, _) in shapes.items()}
-    problems += faults
-    problems += _widths(folder, shapes, width)
-    problems += _lengths(folder, lengths)
-    problems += _orphans(folder)
-    problems += _segments(folder)
-    problems += _labels(folder)
+    width = _expected_width(dataset, shapes)
+    problems += feature_problems
+    problems += _check_widths(dataset, shapes, width)
+    problems += _check_lengths(dataset, lengths)
+    problems += _check_unused_features(dataset)
+    problems += _check_segments(dataset)
+    problems += _check_classes(dataset)
     return ValidationReport(
         path,
-        folder.classes,
-        folder.clock,
+        dataset.classes,
+        dataset.clock,
         width,
-        folder.modalities,
-        tuple(_summary(folder, name, lengths) for name in folder.subsets),
+        dataset.modalities,
+        tuple(_summarize(dataset, name, lengths) for name in dataset.subsets),
         tuple(sorted(problems, key=lambda problem: not problem.fatal)),
     )
 
 
-def require_valid_features(folder: Dataset, videos: Iterable[Video]) -> None:
-    """Read the features of these videos once. Raises DataError for the first at fault, saying how many more."""
+def require_valid_features(dataset: Dataset, videos: Iterable[Video]) -> None:
+    """Read all features of the videos once. Raises DataError for the first problem, with the number of others."""
     problems: list[Problem] = []
     for video in videos:
         try:
-            require_finite(folder.features(video.id), folder.features_path(video.id))
-            folder.clock_of(video.id)
+            require_finite(dataset.features(video.id), dataset.features_path(video.id))
+            dataset.clock_of(video.id)
         except DataError as error:
-            problems.append(as_problem(error))
+            problems.append(Problem.from_error(error))
     raise_first(problems)
 
 
-def _feature_shapes(
-    folder: Dataset, progress: Callable[[int, int], object] | None
+def _check_features(
+    dataset: Dataset, on_progress: OnProgress | None
 ) -> tuple[dict[str, tuple[int, int]], list[Problem]]:
-    """Video id -> (T, D) of each file that can be opened, and what is wrong with files and numbers."""
+    """Video id -> (T, D) of each file that can be opened, and the problems of the files."""
     shapes: dict[str, tuple[int, int]] = {}
     problems: list[Problem] = []
-    usable = [video for video in folder.videos if not unusable_ids([video], folder.path)]
-    for done, video in enumerate(usable, start=1):
-        path = folder.features_path(video.id)
+    videos = [video for video in dataset.videos if not unusable_ids([video], dataset.path)]
+    for done, video in enumerate(videos, start=1):
+        path = dataset.features_path(video.id)
         try:
             features = open_features(path)
         except DataError as error:
-            problems.append(as_problem(error))
+            problems.append(Problem.from_error(error))
             continue
         shapes[video.id] = (features.shape[0], features.shape[1])
-        problems += _times(folder, video)
-        if runs := not_finite(features):
-            problems.append(Problem(str(path), f"{describe_runs(runs)} NaN or infinite", "extract it again"))
-        if progress:
-            progress(done, len(usable))
+        try:
+            dataset.clock_of(video.id)
+        except DataError as error:
+            problems.append(Problem.from_error(error))
+        if runs := find_non_finite(features):
+            message = f"{format_runs(runs)} NaN or infinite"
+            problems.append(Problem(message, path, hint="extract it again", code="non-finite"))
+        if on_progress:
+            on_progress(done, len(videos))
     return shapes, problems
 
 
-def _times(folder: Dataset, video: Video) -> list[Problem]:
-    """What is wrong with the recorded times of one video, or with where its features come from."""
-    try:
-        folder.clock_of(video.id)
-    except DataError as error:
-        return [as_problem(error)]
-    return []
-
-
-def _usual_width(folder: Dataset, shapes: Mapping[str, tuple[int, int]]) -> int | None:
-    """D as dataset.json says it, else the width that most files have."""
-    if "modalities" in folder.about and folder.width is not None:
-        return folder.width
+def _expected_width(dataset: Dataset, shapes: Mapping[str, tuple[int, int]]) -> int | None:
+    """D of dataset.json, else the most common width."""
+    if "modalities" in dataset.about and dataset.width is not None:
+        return dataset.width
     widths = Counter(width for _, width in shapes.values())
     return widths.most_common(1)[0][0] if widths else None
 
 
-def _widths(folder: Dataset, shapes: Mapping[str, tuple[int, int]], width: int | None) -> list[Problem]:
+def _check_widths(dataset: Dataset, shapes: Mapping[str, tuple[int, int]], expected_width: int | None) -> list[Problem]:
+    hint = "extract it as the others, or correct `modalities` in dataset.json"
     return [
         Problem(
-            str(folder.features_path(id)),
-            f"{found} numbers a snippet where {width} are expected",
-            "extract it again as the others, or mend `modalities` in dataset.json",
+            f"expected {expected_width} numbers per snippet, got {width}",
+            dataset.features_path(id),
+            hint=hint,
+            code="invalid-shape",
         )
-        for id, (_, found) in shapes.items()
-        if found != width
+        for id, (_, width) in shapes.items()
+        if width != expected_width
     ]
 
 
-def _lengths(folder: Dataset, lengths: Mapping[str, int]) -> list[Problem]:
-    """Single snippets, and features that do not fit the duration; one line if most of them do not."""
+def _check_lengths(dataset: Dataset, lengths: Mapping[str, int]) -> list[Problem]:
+    """Videos of one snippet, and features that do not fit the duration; a single problem if most do not."""
     problems = [
-        Problem(str(folder.features_path(id)), "has 1 snippet, nothing to localize in", "leave it out", False)
+        Problem("has only 1 snippet", dataset.features_path(id), hint="remove the video", code="too-short", fatal=False)
         for id, length in lengths.items()
         if length == 1
     ]
-    known = {v.id: v.duration for v in folder.videos if v.duration is not None and v.id in lengths}
-    expected = {id: float(folder.clock.snippets(duration)) for id, duration in known.items()}
-    off = [id for id in expected if abs(lengths[id] - expected[id]) > MAX_SNIPPET_MISMATCH]
-    if len(off) > 2 and len(off) * 2 > len(known):
-        stride = median((known[id] - folder.clock.offset) / lengths[id] for id in off)
-        what = f"{len(off)} of {len(known)} sequences are longer or shorter than their features"
-        mend = f"mend snippet_seconds, {folder.clock.stride:g}; the durations suggest {stride:.4g}"
-        return [*problems, Problem(str(folder.path / "dataset.json"), what, mend, False)]
+    durations = {v.id: v.duration for v in dataset.videos if v.duration is not None and v.id in lengths}
+    expected = {id: float(dataset.clock.snippets(duration)) for id, duration in durations.items()}
+    mismatched = [id for id in expected if abs(lengths[id] - expected[id]) > MAX_SNIPPET_MISMATCH]
+    if len(mismatched) > 2 and len(mismatched) * 2 > len(durations):
+        stride = median((durations[id] - dataset.clock.offset) / lengths[id] for id in mismatched)
+        message = f"{len(mismatched)} of {len(durations)} videos are longer or shorter than their features"
+        hint = f"correct snippet_seconds from {dataset.clock.stride:g} to about {stride:.4g}"
+        path = dataset.path / "dataset.json"
+        return [*problems, Problem(message, path, hint=hint, code="duration-mismatch", fatal=False)]
     return problems + [
         Problem(
-            str(folder.features_path(id)),
-            f"{lengths[id]} snippets, but the duration of {known[id]:g} s makes {expected[id]:.1f}",
-            "correct the duration, or extract it again",
-            False,
+            f"{lengths[id]} snippets, expected {expected[id]:.1f} for a duration of {durations[id]:g} s",
+            dataset.features_path(id),
+            hint="correct the duration, or extract it again",
+            code="duration-mismatch",
+            fatal=False,
         )
-        for id in off
+        for id in mismatched
     ]
 
 
-def _orphans(folder: Dataset) -> list[Problem]:
-    """Feature files that no entry names."""
-    names = {video.id for video in folder.videos}
+def _check_unused_features(dataset: Dataset) -> list[Problem]:
+    ids = {video.id for video in dataset.videos}
+    hint = "add the video to the annotations, or delete the file"
     return [
-        Problem(str(path), "features without an entry, never used", "add an entry, or delete the file", False)
-        for path in sorted((folder.path / "features").glob("*.npy"))
-        if path.stem not in names and not path.name.startswith(".")
+        Problem("features without a video are not used", path, hint=hint, code="unused-file", fatal=False)
+        for path in sorted((dataset.path / "features").glob("*.npy"))
+        if path.stem not in ids and not path.name.startswith(".")
     ]
 
 
-def _segments(folder: Dataset) -> list[Problem]:
+def _check_segments(dataset: Dataset) -> list[Problem]:
     problems: list[Problem] = []
-    carrying = [video.id for video in folder.videos if video.subset == "training" and video.segments]
-    if carrying:
-        what = f"{len(carrying)} training sequences carry segments ({carrying[0]} ...)"
-        problems.append(Problem(str(folder.path), what, "nothing: they are ignored for training", False))
-    for video in folder.videos:
+    if annotated := [video.id for video in dataset.videos if video.subset == "training" and video.segments]:
+        message = f"{len(annotated)} training videos have segments ({annotated[0]}, ...)"
+        hint = "nothing to fix: they are not used for training"
+        problems.append(Problem(message, dataset.path, hint=hint, code="training-segments", fatal=False))
+    for video in dataset.videos:
         if video.subset != "training":
-            for action in video.segments:
-                problems += _segment(folder, video, action)
+            for segment in video.segments:
+                problems += _check_segment(dataset, video, segment)
     return problems
 
 
-def _segment(folder: Dataset, video: Video, action: Segment) -> Iterable[Problem]:
-    """What is wrong with one action. Times beyond the end by less than a snippet are rounding."""
-    where = f"{folder.path}, {video.id}"
-    said = f"{action.label} from {action.start:g} to {action.end:g} s"
-    if action.start < 0:
-        yield Problem(where, f"{said} starts before the sequence", "correct the start")
-    if action.end == action.start:
-        yield Problem(where, f"{said} has no length, no proposal can match it", "correct the end", False)
-    if video.duration is not None and action.end > video.duration + folder.clock.stride:
-        # Public ground truth has such actions (26 in THUMOS14) and is scored with them.
-        as_published = folder.about.get("beyond_duration") is True
-        mend = 'correct it, or say "beyond_duration": true in dataset.json if it was published so'
-        what = f"{said} goes beyond the duration of {video.duration:g} s"
-        yield Problem(where, what, "nothing: it was published so" if as_published else mend, not as_published)
+def _check_segment(dataset: Dataset, video: Video, segment: Segment) -> Iterator[Problem]:
+    """Times beyond the end of the video by less than a snippet are rounding."""
+    name = f"{segment.label} from {segment.start:g} to {segment.end:g} s"
+    code = "invalid-segment"
+    if segment.start < 0:
+        yield Problem(f"{name} starts before the video", dataset.path, video.id, "correct the start", code)
+    if segment.end == segment.start:
+        message = f"{name} is empty, no prediction can match it"
+        yield Problem(message, dataset.path, video.id, "correct the end", code, fatal=False)
+    if video.duration is not None and segment.end > video.duration + dataset.clock.stride:
+        # Public ground truth has such segments (26 in THUMOS14) and is scored with them.
+        is_published = dataset.about.get("beyond_duration") is True
+        hint = 'correct it, or add "beyond_duration": true to dataset.json if it was published like this'
+        yield Problem(
+            f"{name} ends after the video, at {video.duration:g} s",
+            dataset.path,
+            video.id,
+            "nothing to fix: it was published like this" if is_published else hint,
+            code,
+            fatal=not is_published,
+        )
 
 
-def _labels(folder: Dataset) -> list[Problem]:
-    """Classes that cannot be learnt, names that look alike, subsets that nothing will use."""
+def _check_classes(dataset: Dataset) -> list[Problem]:
+    """Classes without training videos, names that are almost equal, and unknown subsets."""
     problems: list[Problem] = []
-    where = str(folder.path)
-    training = [video for video in folder.videos if video.subset == "training"]
+    path = dataset.path
+    training = [video for video in dataset.videos if video.subset == "training"]
     seen = {label for video in training for label in video.labels}
-    if folder.videos and not training:
-        problems.append(Problem(where, "nothing is in training", "tag some sequences for it, to train on", False))
+    if dataset.videos and not training:
+        hint = "add videos with tags to it"
+        problems.append(Problem("the training subset is empty", path, hint=hint, code="no-training", fatal=False))
     if training and not seen:
-        problems.append(Problem(where, "no training sequence has a label", "add labels to them"))
+        problems.append(Problem("no training video has a label", path, hint="add labels", code="no-labels"))
     elif training:
-        mend = "add a training sequence that has it, or take the class out"
-        never = (c for c in folder.classes if c not in seen)
-        problems += [Problem(where, f"class {c!r} never occurs in training", mend, False) for c in never]
-    alike: dict[str, list[str]] = {}
-    for name in folder.classes:
-        alike.setdefault("".join(name.split()).casefold(), []).append(name)
-    for names in alike.values():
+        hint = "add a training video with it, or remove the class"
+        problems += [
+            Problem(f"class {name!r} has no training video", path, hint=hint, code="unused-class", fatal=False)
+            for name in dataset.classes
+            if name not in seen
+        ]
+    similar: dict[str, list[str]] = {}
+    for name in dataset.classes:
+        similar.setdefault("".join(name.split()).casefold(), []).append(name)
+    for names in similar.values():
         if len(names) > 1:
-            what = f"classes {', '.join(map(repr, names))} differ by capitals or spaces alone"
-            problems.append(Problem(where, what, "write them alike if they are one", False))
-    for name in sorted(set(folder.subsets) - set(SUBSETS.values()) - {""}):
-        mend = "use training, validation or testing"
-        problems.append(Problem(where, f"subset {name!r} is none that is used", mend, False))
+            message = f"classes {', '.join(map(repr, names))} differ only in case or spaces"
+            hint = "use one spelling if they are one class"
+            problems.append(Problem(message, path, hint=hint, code="similar-names", fatal=False))
+    for name in sorted(set(dataset.subsets) - set(SUBSETS.values()) - {""}):
+        hint = "use training, validation or testing"
+        problems.append(Problem(f"unknown subset {name!r}", path, hint=hint, code="unknown-name", fatal=False))
     return problems
 
 
-def _summary(folder: Dataset, name: str, lengths: Mapping[str, int]) -> SubsetSummary:
-    videos = [video for video in folder.videos if video.subset == name]
-    opened = [lengths[video.id] for video in videos if video.id in lengths]
-    counts = Counter(len(video.labels) for video in videos)
-    of_class = Counter(label for video in videos for label in video.labels)
+def _summarize(dataset: Dataset, subset: str, lengths: Mapping[str, int]) -> SubsetSummary:
+    videos = [video for video in dataset.videos if video.subset == subset]
+    subset_lengths = [lengths[video.id] for video in videos if video.id in lengths]
+    label_counts = Counter(len(video.labels) for video in videos)
+    videos_per_class = Counter(label for video in videos for label in video.labels)
+    seconds = sum(
+        lengths.get(video.id, 0) * dataset.clock.stride if video.duration is None else video.duration
+        for video in videos
+    )
     return SubsetSummary(
-        name,
+        subset,
         len(videos),
         sum(len(video.segments) for video in videos),
-        sum(_seconds(folder, video, lengths) for video in videos) / 3600,
-        (min(opened), median(opened), max(opened)) if opened else None,
-        tuple(counts[n] for n in range(max(counts) + 1)),
-        {label: of_class[label] for label in folder.classes},
+        seconds / 3600,
+        (min(subset_lengths), median(subset_lengths), max(subset_lengths)) if subset_lengths else None,
+        tuple(label_counts[n] for n in range(max(label_counts) + 1)),
+        {label: videos_per_class[label] for label in dataset.classes},
     )
-
-
-def _seconds(folder: Dataset, video: Video, lengths: Mapping[str, int]) -> float:
-    if video.duration is not None:
-        return video.duration
-    return lengths.get(video.id, 0) * folder.clock.stride

@@ -1,4 +1,4 @@
-"""The video files of a data set: which file a name means, the ids of files, and their listing, videos.json."""
+"""Video files of a data set: their suffixes, their ids, the lookup of names in a folder, and videos.json."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from posixpath import normpath, splitext
 from typing import Any
 
 from wtal.core.errors import DataError
-from wtal.core.io import read_json
+from wtal.core.io import os_error_message, read_json, require_folder
 from wtal.data.features import is_file_name
 
 LISTING_NAME = "videos.json"
@@ -21,142 +21,10 @@ VIDEO_SUFFIXES = frozenset(
     ".3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm .wmv".split()
 )
 MAX_ID_BYTES = 180  # longer ids are cut and get a hash
+HINT_INIT = "run `wtal init` again"
 
 
-@dataclass(frozen=True)
-class VideoListing:
-    """The folder of the video files, and video id -> path in it with `/` between folders."""
-
-    folder: Path
-    files: Mapping[str, str]
-
-    def path(self, video_id: str) -> Path:
-        """Where the file of one video lies, or lay."""
-        return self.folder / self.files[video_id]
-
-    def to_json(self) -> dict[str, Any]:
-        """What `read_listing` reads from videos.json."""
-        return {"folder": str(self.folder), "files": dict(self.files)}
-
-
-def read_listing(folder: Path, videos: Path | None = None) -> VideoListing:
-    """videos.json of a data set folder; `videos` is where the files are when they were moved.
-
-    Raises DataError when there is none, when it is no listing, or names a file outside its folder.
-    """
-    path = folder / LISTING_NAME
-    if not path.is_file():
-        raise DataError(
-            f"{folder}: has no {LISTING_NAME}, so it is not known which videos are its own; make it with "
-            f"`wtal init {folder} --videos DIR --tags tags.csv`"
-        )
-    value = read_json(path)
-    said, files = (value.get("folder"), value.get("files")) if isinstance(value, dict) else (None, None)
-    if not isinstance(said, str) or not isinstance(files, dict):
-        raise DataError(f'{path}: is no listing {{"folder": ..., "files": {{id: path}}}}; run `wtal init` again')
-    for id, file in files.items():
-        if not is_file_name(id):
-            raise DataError(f"{path}: {id!r} cannot be an id, which is a file name; run `wtal init` again")
-        if not isinstance(file, str) or not _is_within(file):
-            raise DataError(f"{path}, {id}: {file!r} is no path in the folder of videos; run `wtal init` again")
-    return VideoListing(videos.absolute() if videos else folder / said, files)
-
-
-def _is_within(file: str) -> bool:
-    """Whether it is the path of something in a folder, and no more."""
-    path = PurePosixPath(file)
-    return not path.is_absolute() and ".." not in path.parts and "\0" not in file and _is_text(file)
-
-
-class VideoFolder:
-    """What lies in a folder of videos, looked through once; hidden files are no part of it.
-
-    `files` are all paths in it with `/` between folders, `videos` those that end as videos do, folders called so
-    too. `remarks` say what could not be looked into. Raises DataError when there is no such folder.
-    """
-
-    def __init__(self, path: Path) -> None:
-        if not path.is_dir():
-            raise DataError(f"{path}: there is no such folder; name the folder that holds the videos")
-        self._real = realpath(path)
-        self.path = Path(self._real) if ".." in path.parts else path.absolute()
-        self.remarks: list[str] = []
-        self._folders: set[str] = set()
-        self.files = tuple(self._walk("", frozenset()))
-        self.videos = tuple(file for file in self.files if _without_suffix(file) != file)
-        self._paths = _Names((file, file) for file in self.files)
-        self._ends = _Names((end, file) for file in self.files for end in _ends(self._from_above(file)))
-        self._scopes: dict[Path, str] = {}
-
-    def find(self, name: str, table: Path) -> list[str]:
-        """The files that a name in a table can mean, with or without suffix; [] where there is none.
-
-        It is a path from this folder, from the table's, or from the folder beside the table that has its name
-        (Fall/ for Fall.csv); else the end of a path, searched for as deep in the set as it can mean only one.
-        Raises DataError for a name that leads out of this folder.
-        """
-        name = normpath(name.replace("\\", "/"))
-        beside = table.parent / table.stem
-        its_own = "/" not in name and self._within(beside) in self._folders
-        places = [beside] if its_own else [self.path, table.parent, beside]
-        paths = [path for path in (self._within(place / name) for place in places) if path is not None]
-        if not paths:
-            raise DataError(f"{name!r} lies outside {self.path}")
-        found = dict.fromkeys(file for path in paths for file in self._paths.find(path))
-        if found:
-            return list(found)
-        scope = self._scope(table)
-        likely = (file for file in self._ends.find("/".join(name.split("/")[-2:])) if file.startswith(scope))
-        return [file for file in likely if _ends_with(self._from_above(file), name)]
-
-    def _scope(self, table: Path) -> str:
-        """Where the end of a path is searched: in another folder `01.mp4` would be another video.
-
-        The folder beside the table that has its name, else the table's own if any video is there, else all.
-        """
-        if table not in self._scopes:
-            own, beside = self._within(table.parent), self._within(table.parent / table.stem)
-            scope = beside if beside in self._folders else own
-            prefix = f"{scope}/" if scope else ""
-            holds = scope == beside or any(file.startswith(prefix) for file in self.videos)
-            self._scopes[table] = prefix if holds else ""
-        return self._scopes[table]
-
-    def _within(self, path: Path) -> str | None:
-        """A path as one in this folder ("" is the folder itself); None for one outside."""
-        plain = os.path.normpath(path.absolute())
-        for root in (str(self.path), self._real):
-            if (inside := _below(plain, root)) is not None:
-                return inside
-        folder, name = os.path.split(plain)
-        return _below(f"{realpath(folder)}{os.sep}{name}", self._real)
-
-    def _from_above(self, file: str) -> str:
-        """As seen from the folder that holds this one."""
-        return f"{self.path.name}/{file}"
-
-    def _walk(self, inside: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
-        """Every file below; links are followed, but for those back to a folder above."""
-        place = self.path / inside
-        try:
-            status = place.stat()
-            entries = [(entry.name, entry.is_dir()) for entry in os.scandir(place)]
-        except OSError as error:
-            self.remarks.append(f"{place}: cannot be looked into ({(error.strerror or str(error)).lower()})")
-            return
-        here = (status.st_dev, status.st_ino)
-        if here in above:
-            return
-        self._folders.add(inside)
-        for name, is_folder in sorted(entries):
-            file = f"{inside}/{name}" if inside else name
-            if not _is_text(name):
-                self.remarks.append(f"{place}: the name of {name!a} is not UTF-8, so no table can name it; rename it")
-            elif not name.startswith("."):
-                if not is_folder or _without_suffix(name) != name:
-                    yield file
-                if is_folder:
-                    yield from self._walk(file, above | {here})
+# --- Ids --------------------------------------------------------------------------------------------------------------
 
 
 def video_ids(files: Iterable[str], reserved: Iterable[str] = ()) -> dict[str, str]:
@@ -173,14 +41,14 @@ def video_ids(files: Iterable[str], reserved: Iterable[str] = ()) -> dict[str, s
         File to id.
     """
     detail = dict.fromkeys(files, 0)
-    reserved_keys = {_alike(id) for id in reserved}
+    reserved_keys = {_fold(id) for id in reserved}
     while True:
-        ids = {file: _id(file, detail[file]) for file in detail}
-        counts = Counter(_alike(id) for id in ids.values())
+        ids = {file: _make_id(file, detail[file]) for file in detail}
+        counts = Counter(_fold(id) for id in ids.values())
         clashes = [
             file
             for file, id in ids.items()
-            if detail[file] < 2 and (counts[_alike(id)] > 1 or _alike(id) in reserved_keys)
+            if detail[file] < 2 and (counts[_fold(id)] > 1 or _fold(id) in reserved_keys)
         ]
         if not clashes:
             return ids
@@ -190,10 +58,21 @@ def video_ids(files: Iterable[str], reserved: Iterable[str] = ()) -> dict[str, s
 
 def video_id(file: str) -> str:
     """The id of a single video file by the rule of `video_ids`: `holiday/beach.mp4` is `holiday__beach`."""
-    return _id(file, 0)
+    return _make_id(file, 0)
 
 
-def ids_of_paths(paths: Sequence[Path], listing: VideoListing | None = None) -> list[str]:
+def _make_id(file: str, detail: int) -> str:
+    """Detail 0: without suffix; 1: with suffix; 2: with suffix and a hash of the path."""
+    text = file.encode(errors="surrogateescape").decode(errors="replace")  # names need not be valid Unicode
+    name = _compose(text if detail else strip_video_suffix(text)).replace("/", "__").strip()
+    name = re.sub(r'[\x00-\x1f\x7f<>:"|?*\\]', "_", name)
+    if detail < 2 and len(name.encode()) <= MAX_ID_BYTES and name.strip(" ."):
+        return name
+    cut = name.encode()[:MAX_ID_BYTES].decode(errors="ignore")
+    return f"{cut}~{sha256(file.encode(errors='surrogateescape')).hexdigest()[:8]}"
+
+
+def ids_of_paths(paths: Sequence[Path], listing: "VideoListing | None" = None) -> list[str]:
     """The ids of video files for predictions.
 
     Args:
@@ -219,35 +98,12 @@ def ids_of_paths(paths: Sequence[Path], listing: VideoListing | None = None) -> 
 
 def is_video_name(name: str) -> bool:
     """Whether a file name has the suffix of a video."""
-    return _without_suffix(name) != name
+    return splitext(name)[1].lower() in VIDEO_SUFFIXES
 
 
-class _Names:
-    """Files by a name, and by that name without the suffix of a video; capitals count only to choose."""
-
-    def __init__(self, named: Iterable[tuple[str, str]]) -> None:
-        self._full: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        self._bare: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for name, file in named:
-            self._full[_alike(name)].append((name, file))
-            if (bare := _without_suffix(name)) != name:
-                self._bare[_alike(bare)].append((bare, file))
-
-    def find(self, name: str) -> list[str]:
-        found = self._full.get(_alike(name)) or self._bare.get(_alike(name)) or []
-        just_so = [file for said, file in found if _composed(said) == _composed(name)]
-        return just_so or [file for _, file in found]
-
-
-def _id(file: str, detail: int) -> str:
-    """Detail 0: without suffix; 1: with suffix; 2: with suffix and a hash of the path."""
-    text = file.encode(errors="surrogateescape").decode(errors="replace")  # names need not be valid Unicode
-    name = _composed(text if detail else _without_suffix(text)).replace("/", "__").strip()
-    name = re.sub(r'[\x00-\x1f\x7f<>:"|?*\\]', "_", name)
-    if detail < 2 and len(name.encode()) <= MAX_ID_BYTES and name.strip(" ."):
-        return name
-    cut = name.encode()[:MAX_ID_BYTES].decode(errors="ignore")
-    return f"{cut}~{sha256(file.encode(errors='surrogateescape')).hexdigest()[:8]}"
+def strip_video_suffix(path: str) -> str:
+    """The path without the suffix of a video; any other suffix is part of the name."""
+    return splitext(path)[0] if is_video_name(path) else path
 
 
 def _absolute(path: Path) -> Path:
@@ -255,14 +111,227 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.normpath(path.absolute()))
 
 
-def _below(path: str, root: str) -> str | None:
+def _fold(name: str) -> str:
+    """Equal for names that some file systems do not distinguish: by case or Unicode composition."""
+    return name.lower() if name.isascii() else _compose(_compose(name).casefold())
+
+
+def _compose(name: str) -> str:
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+# --- Listing ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class VideoListing:
+    """The content of videos.json: which file each video of a data set is.
+
+    Attributes:
+        folder: The folder of the video files.
+        files: Video id -> path relative to the folder, with `/` between folders.
+    """
+
+    folder: Path
+    files: Mapping[str, str]
+
+    def path(self, video_id: str) -> Path:
+        """The path of a video file, which need not exist any more."""
+        return self.folder / self.files[video_id]
+
+    def to_json(self) -> dict[str, Any]:
+        """The values that `read_listing` reads."""
+        return {"folder": str(self.folder), "files": dict(self.files)}
+
+
+def read_listing(folder: Path, videos: Path | None = None) -> VideoListing:
+    """Read videos.json of a data set folder.
+
+    Args:
+        folder: The data set folder.
+        videos: Where the video files are now, if they were moved.
+
+    Raises:
+        DataError: There is no such file, it is malformed, or it names a file outside the folder of the videos.
+    """
+    path = folder / LISTING_NAME
+    if not path.is_file():
+        raise DataError(
+            f"has no {LISTING_NAME}, which lists the video files",
+            path=folder,
+            hint=f"make the data set with `wtal init {folder} --videos DIR --tags tags.csv`",
+            code="file-not-found",
+        )
+    value = read_json(path)
+    root, files = (value.get("folder"), value.get("files")) if isinstance(value, dict) else (None, None)
+    if not isinstance(root, str) or not isinstance(files, dict):
+        raise DataError('expected {"folder": ..., "files": {id: path}}', path=path, hint=HINT_INIT, code="invalid-type")
+    for id, file in files.items():
+        if not is_file_name(id):
+            raise DataError(f"the id {id!r} cannot be a file name", path=path, hint=HINT_INIT, code="invalid-id")
+        if not isinstance(file, str) or not _is_inside(file):
+            raise DataError(
+                f"{file!r} is not a path in the folder of videos",
+                path=path,
+                location=id,
+                hint=HINT_INIT,
+                code="invalid-path",
+            )
+    return VideoListing(videos.absolute() if videos else folder / root, files)
+
+
+def _is_inside(file: str) -> bool:
+    """Whether a relative path stays in its folder."""
+    path = PurePosixPath(file)
+    return not path.is_absolute() and ".." not in path.parts and "\0" not in file and _is_unicode(file)
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+# --- Lookup of names --------------------------------------------------------------------------------------------------
+
+
+class VideoFolder:
+    """The files in a folder of videos and its subfolders, without hidden ones. It is scanned once.
+
+    Attributes:
+        path: The folder.
+        files: All paths in it, with `/` between folders.
+        videos: Those that have the suffix of a video; they may be folders.
+        remarks: What could not be scanned.
+
+    Raises:
+        DataError: There is no such folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        require_folder(path, "name the folder with the video files")
+        self._real_path = realpath(path)
+        self.path = Path(self._real_path) if ".." in path.parts else path.absolute()
+        self.remarks: list[str] = []
+        self._folders: set[str] = set()
+        self.files = tuple(self._scan("", frozenset()))
+        self.videos = tuple(file for file in self.files if is_video_name(file))
+        self._files_by_path = _NameIndex((file, file) for file in self.files)
+        self._files_by_end = _NameIndex((end, file) for file in self.files for end in _path_ends(self._with_root(file)))
+        self._search_prefixes: dict[Path, str] = {}
+
+    def find(self, name: str, table: Path) -> list[str]:
+        """The files that a name in a table can mean.
+
+        The name is a path, with or without suffix, relative to this folder, to the folder of the table, or to the
+        folder beside the table that has its name (Fall/ for Fall.csv). Otherwise it is the end of a path, searched
+        in the part of the folder that the table belongs to.
+
+        Args:
+            name: The name.
+            table: The file that contains it.
+
+        Returns:
+            Paths as in `files`; empty if there is no such file, several if the name is ambiguous.
+
+        Raises:
+            DataError: The name leads out of this folder.
+        """
+        name = normpath(name.replace("\\", "/"))
+        table_folder = table.parent / table.stem
+        is_bare_name = "/" not in name and self._relative(table_folder) in self._folders
+        roots = [table_folder] if is_bare_name else [self.path, table.parent, table_folder]
+        paths = [path for path in (self._relative(root / name) for root in roots) if path is not None]
+        if not paths:
+            raise DataError(
+                f"{name!r} is outside the folder of videos",
+                path=self.path,
+                hint="name a file in it, or another folder with --videos",
+                code="invalid-path",
+            )
+        files = dict.fromkeys(file for path in paths for file in self._files_by_path.find(path))
+        if files:
+            return list(files)
+        prefix = self._search_prefix(table)
+        candidates = self._files_by_end.find("/".join(name.split("/")[-2:]))
+        return [file for file in candidates if file.startswith(prefix) and _ends_with(self._with_root(file), name)]
+
+    def _search_prefix(self, table: Path) -> str:
+        """Where ends of paths are searched, since `01.mp4` in another folder is another video.
+
+        The folder beside the table that has its name, else the table's own if it has videos, else everywhere.
+        """
+        if table not in self._search_prefixes:
+            parent, table_folder = self._relative(table.parent), self._relative(table.parent / table.stem)
+            folder = table_folder if table_folder in self._folders else parent
+            prefix = f"{folder}/" if folder else ""
+            has_videos = folder == table_folder or any(file.startswith(prefix) for file in self.videos)
+            self._search_prefixes[table] = prefix if has_videos else ""
+        return self._search_prefixes[table]
+
+    def _relative(self, path: Path) -> str | None:
+        """The path relative to this folder, empty for the folder itself, None for a path outside."""
+        plain = os.path.normpath(path.absolute())
+        for root in (str(self.path), self._real_path):
+            if (relative := _relative_to(plain, root)) is not None:
+                return relative
+        folder, name = os.path.split(plain)
+        return _relative_to(f"{realpath(folder)}{os.sep}{name}", self._real_path)
+
+    def _with_root(self, file: str) -> str:
+        return f"{self.path.name}/{file}"
+
+    def _scan(self, relative: str, ancestors: frozenset[tuple[int, int]]) -> Iterator[str]:
+        """Every file below. Links are followed, except to a folder above."""
+        folder = self.path / relative
+        try:
+            status = folder.stat()
+            entries = [(entry.name, entry.is_dir()) for entry in os.scandir(folder)]
+        except OSError as error:
+            self.remarks.append(f"{folder}: cannot be read ({os_error_message(error)})")
+            return
+        identity = (status.st_dev, status.st_ino)
+        if identity in ancestors:
+            return
+        self._folders.add(relative)
+        for name, is_folder in sorted(entries):
+            file = f"{relative}/{name}" if relative else name
+            if not _is_unicode(name):
+                self.remarks.append(f"{folder}: the name {name!a} is not UTF-8, so no table can contain it; rename it")
+            elif not name.startswith("."):
+                if not is_folder or is_video_name(name):
+                    yield file
+                if is_folder:
+                    yield from self._scan(file, ancestors | {identity})
+
+
+class _NameIndex:
+    """Files by name, with and without video suffix. Case matters only if it decides between several files."""
+
+    def __init__(self, named_files: Iterable[tuple[str, str]]) -> None:
+        self._by_name: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        self._by_stem: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for name, file in named_files:
+            self._by_name[_fold(name)].append((name, file))
+            if (stem := strip_video_suffix(name)) != name:
+                self._by_stem[_fold(stem)].append((stem, file))
+
+    def find(self, name: str) -> list[str]:
+        matches = self._by_name.get(_fold(name)) or self._by_stem.get(_fold(name)) or []
+        exact = [file for other, file in matches if _compose(other) == _compose(name)]
+        return exact or [file for _, file in matches]
+
+
+def _relative_to(path: str, root: str) -> str | None:
     if path == root:
         return ""
-    start = root.rstrip(os.sep) + os.sep
-    return path.removeprefix(start).replace(os.sep, "/") if path.startswith(start) else None
+    prefix = root.rstrip(os.sep) + os.sep
+    return path.removeprefix(prefix).replace(os.sep, "/") if path.startswith(prefix) else None
 
 
-def _ends(path: str) -> Iterator[str]:
+def _path_ends(path: str) -> Iterator[str]:
     """The last part of a path, and the last two."""
     parts = path.rsplit("/", 2)
     yield parts[-1]
@@ -270,26 +339,4 @@ def _ends(path: str) -> Iterator[str]:
 
 
 def _ends_with(path: str, end: str) -> bool:
-    return any(f"/{_alike(said)}".endswith(f"/{_alike(end)}") for said in (path, _without_suffix(path)))
-
-
-def _without_suffix(path: str) -> str:
-    """Without the suffix that videos have; any other suffix is part of the name."""
-    bare, suffix = splitext(path)
-    return bare if suffix.lower() in VIDEO_SUFFIXES else path
-
-
-def _alike(name: str) -> str:
-    return name.lower() if name.isascii() else _composed(_composed(name).casefold())
-
-
-def _composed(name: str) -> str:
-    return name if name.isascii() else unicodedata.normalize("NFC", name)
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return any(f"/{_fold(name)}".endswith(f"/{_fold(end)}") for name in (path, strip_video_suffix(path)))

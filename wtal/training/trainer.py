@@ -180,7 +180,7 @@ def _fit_normalisation(model: LocalBranch, data: TrainingDataset) -> None:
     """Mean and standard deviation over all training snippets, one sequence in memory at a time."""
     count, total, squares = 0, 0.0, 0.0
     for video in data.videos:
-        x = np.asarray(data.folder.features(video.id), dtype=np.float64)
+        x = np.asarray(data.dataset.features(video.id), dtype=np.float64)
         count, total, squares = count + len(x), total + x.sum(0), squares + (x**2).sum(0)
     mean = total / count
     scale = np.sqrt(np.maximum(squares / count - mean**2, 0))

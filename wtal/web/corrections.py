@@ -94,7 +94,7 @@ def _checked(value: Any, where: Location) -> Segment:
         raise where.error("is 0 s long", "move one of its edges")
     if len(one.label) > MAX_TIME:
         raise where.error(f"{one.label[:60]!r} is too long for a label", f"use at most {MAX_TIME} letters")
-    if CONTROL.search(one.label) or parse_labels(f"{one.label}[1 to 2]", where.part)[0] != [one.label]:
+    if CONTROL.search(one.label) or parse_labels(f"{one.label}[1 to 2]", where)[0] != [one.label]:
         raise where.error(
             f"{one.label[:60]!r} cannot be a label in a table of tags",
             "leave out brackets, semicolons, bars and line breaks, and what reads as times",

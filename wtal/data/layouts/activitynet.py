@@ -35,13 +35,15 @@ def parse_activitynet(path: Path) -> tuple[list[Video], list[Problem]]:
     Raises DataError only when the file as a whole cannot be read.
     """
     value, repeated = load_json(path)
-    problems = [Problem(str(path), f'"{key}" appears twice', "keep one of the two entries") for key in repeated]
+    problems = [
+        Problem(f'"{key}" appears twice', path, hint="keep one of the two", code="duplicate") for key in repeated
+    ]
     if isinstance(value, dict) and "results" in value and "database" not in value:
         raise DataError(f"{path}: holds proposals, not annotations; name the ground truth, `evaluate PROPOSALS TRUTH`")
     database = value.get("database", value) if isinstance(value, dict) else None
     if not isinstance(database, dict):
         raise DataError(f'{path}: has no "database" of sequences; use {{"database": {{id: {{...}}}}}}')
-    videos = [_video(id, entry, f"{path}, {id}", problems) for id, entry in database.items()]
+    videos = [_video(id, entry, Location(path).child(id), problems) for id, entry in database.items()]
     return [video for video in videos if video is not None], problems
 
 
@@ -75,36 +77,38 @@ def load_json(path: Path) -> tuple[Any, list[str]]:
     return read_json(path, pairs), repeated
 
 
-def _video(id: str, entry: Any, where: str, problems: list[Problem]) -> Video | None:
+def _video(id: str, entry: Any, location: Location, problems: list[Problem]) -> Video | None:
     """One entry; None when it is no entry at all. Its faults join `problems`."""
     if not isinstance(entry, dict) or not isinstance(entry.get("annotations", []), list):
-        problems.append(Problem(where, "is not an entry", 'use {"subset", "duration", "annotations": [...]}'))
+        hint = 'use {"subset", "duration", "annotations": [...]}'
+        problems.append(location.problem("expected an object with annotations", hint, "invalid-type"))
         return None
     subset = entry.get("subset", "")
     if not isinstance(subset, str):
         problems.append(
-            Problem(where, f"subset is {abbreviate(repr(subset))}", 'use "training", "validation" or "testing"')
+            location.problem(f"subset is {abbreviate(repr(subset))}", 'use "training", "validation" or "testing"')
         )
         subset = ""
     labels: set[str] = set()
     actions: list[Segment] = []
     for index, annotation in enumerate(entry.get("annotations", []), start=1):
-        _read_annotation(annotation, f"{where}, annotation {index}", labels, actions, problems)
+        _read_annotation(annotation, location.child(f"annotation {index}"), labels, actions, problems)
     return Video(
         id,
         SUBSETS.get(subset.lower(), subset),
         tuple(sorted(labels)),
-        _duration(entry, where, problems),
+        _duration(entry, location, problems),
         tuple(actions),
     )
 
 
 def _read_annotation(
-    annotation: Any, where: str, labels: set[str], actions: list[Segment], problems: list[Problem]
+    annotation: Any, location: Location, labels: set[str], actions: list[Segment], problems: list[Problem]
 ) -> None:
     label = annotation.get("label") if isinstance(annotation, dict) else None
     if not isinstance(label, str) or not label.strip():
-        problems.append(Problem(where, "has no label", 'use {"label": "...", "segment": [start, end]}'))
+        hint = 'use {"label": "...", "segment": [start, end]}'
+        problems.append(location.problem("has no label", hint, "missing-key"))
         return
     labels.add(label)
     segment = annotation.get("segment")
@@ -112,21 +116,21 @@ def _read_annotation(
         return  # a tag: what happens, not when
     times = [_number(time) for time in segment] if isinstance(segment, list) else []
     if len(times) != 2 or times[0] is None or times[1] is None:
-        problems.append(Problem(where, f"segment is {abbreviate(repr(segment))}", "use [start, end] in seconds"))
+        problems.append(location.problem(f"segment is {abbreviate(repr(segment))}", "use [start, end] in seconds"))
     elif times[1] < times[0]:
-        problems.append(Problem(where, f"ends at {times[1]} s before it starts at {times[0]} s", "swap them"))
+        problems.append(location.problem(f"end {times[1]} s is before start {times[0]} s", "swap them"))
     else:
         actions.append(Segment(label, times[0], times[1]))
 
 
-def _duration(entry: Mapping[str, Any], where: str, problems: list[Problem]) -> float | None:
+def _duration(entry: Mapping[str, Any], location: Location, problems: list[Problem]) -> float | None:
     value = entry.get("duration", entry.get("duration_second"))
     if value is None:
         return None
     duration = _number(value)
     if duration is None or duration <= 0:
         problems.append(
-            Problem(where, f"duration is {abbreviate(repr(value))}", "use seconds above 0, or leave it out")
+            location.problem(f"duration is {abbreviate(repr(value))}", "use seconds above 0, or leave it out")
         )
         return None
     return duration

@@ -18,7 +18,7 @@ from wtal.core.errors import ConfigError, DataError
 from wtal.core.io import atomic_write_dir, realpath, require_not_input, write_json
 from wtal.core.structures import Segment, Video
 from wtal.data.dataset import unusable_ids
-from wtal.data.ground_truth import AMBIGUOUS, read_ground_truth
+from wtal.data.ground_truth import AMBIGUOUS_NAME, read_ground_truth
 from wtal.data.layouts.convert import REHEARSAL as MARK
 from wtal.data.problems import raise_first
 from wtal.data.synthetic.layouts import LAYOUTS, TWO_PARTS
@@ -272,8 +272,8 @@ def write_rehearsal(
 
     def write(folder: Path) -> None:
         LAYOUTS[layout](folder, videos, make, CLOCK)
-        if (annotations / AMBIGUOUS).is_file():
-            shutil.copyfile(annotations / AMBIGUOUS, folder / AMBIGUOUS)
+        if (annotations / AMBIGUOUS_NAME).is_file():
+            shutil.copyfile(annotations / AMBIGUOUS_NAME, folder / AMBIGUOUS_NAME)
         about = {"annotations": str(annotations.absolute()), "layout": layout, "share": share}
         write_json(folder / MARK, {**about, **asdict(signal), "videos": len(videos)})
 

@@ -17,7 +17,7 @@ from wtal.core.io import read_json, realpath, write_json
 from wtal.core.structures import Video
 from wtal.data.dataset import FAILED_NAME, Dataset, load_dataset, write_dataset_info
 from wtal.data.features import features_path
-from wtal.data.ground_truth import AMBIGUOUS, read_ground_truth
+from wtal.data.ground_truth import AMBIGUOUS_NAME, read_ground_truth
 from wtal.data.layouts.activitynet import with_training
 from wtal.data.layouts.convert import convert_layout, find_bundle, find_joint_features
 from wtal.data.layouts.hapt import convert_hapt
@@ -169,7 +169,7 @@ def _ambiguous(source: Path, annotations: Path | None) -> Path | None:
     places = [annotations.parent if annotations.is_file() else annotations] if annotations else []
     if source.is_dir():
         places += [source, *sorted(path for path in source.iterdir() if path.is_dir())]
-    found = next((place / AMBIGUOUS for place in places if (place / AMBIGUOUS).is_file()), None)
+    found = next((place / AMBIGUOUS_NAME for place in places if (place / AMBIGUOUS_NAME).is_file()), None)
     if found is not None:
         read_ambiguous(found)  # a fault in it is said before anything is trained
     return found

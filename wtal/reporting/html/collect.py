@@ -201,7 +201,7 @@ def _score(
     }
     subset = videos[0].subset
     options = EvaluationOptions(protocol, tious, subset, find_ambiguous(folder.path), "last")
-    truth = [folder.timed(video) if video.subset == subset else video for video in folder.videos]
+    truth = [folder.with_duration(video) if video.subset == subset else video for video in folder.videos]
     scored = score(methods, results, truth, options)
     return replace(scored, seeds=tuple(run.name for run in next(iter(runs.methods.values()))))
 
