@@ -1,7 +1,8 @@
-"""Ray, where it is asked for: the cluster that RAY_ADDRESS names, or this machine alone. Quiet, and private."""
+"""Ray: on the cluster in the variable RAY_ADDRESS, or on this computer only. Without output and usage statistics."""
 
 import logging
 import os
+import pickle
 import secrets
 import socket
 from collections import Counter
@@ -10,96 +11,47 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, cast
 
-from wtal.core.errors import ConfigError, short_message
+from wtal.core.errors import ConfigError, WtalError, short_message
 
-QUIET = {
+QUIET_VARIABLES = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",  # what Ray prints of workers that died; their work is done again
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",  # messages about workers that died; their work is repeated
     "RAY_BACKEND_LOG_LEVEL": "fatal",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the coming default; unset, Ray warns of it
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the future default; Ray warns if it is not set
 }
-LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # on Linux too: ports on the loopback address alone
-ANSWER = 5.0  # seconds that a cluster may take to answer
-OBJECTS = 1 << 27  # bytes of shared memory for names, reasons and proposals, which is all that is handed around
+LOCAL_VARIABLES = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # also on Linux: listen on the loopback address only
+CONNECT_TIMEOUT = 5.0  # seconds
+OBJECT_STORE_BYTES = 1 << 27  # shared memory for what is passed between processes: names, errors and proposals
 
 
 def find_cluster() -> str | None:
-    """What RAY_ADDRESS says, with Ray ready to use. Raises ConfigError where it is missing."""
+    """The address in RAY_ADDRESS, after Ray has been imported. Raises ConfigError where Ray is not installed."""
     address = os.environ.get("RAY_ADDRESS")
-    require_ray(address)
+    set_environment(address)
     try:
         import_module("ray.data")
     except ImportError as error:
-        raise ConfigError("this engine needs Ray; pip install 'ray[data]'") from error
+        raise ConfigError(
+            "this engine needs Ray", hint="pip install 'ray[data]'", code="missing-dependency"
+        ) from error
     return address
 
 
-def require_ray(address: str | None) -> None:
-    """Tell Ray, which must not be imported yet, to be quiet and local; what the user has set stands."""
-    own = {} if address else LOCAL | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}  # or else Ray leaves one at home
-    for name, value in (QUIET | own).items():
+def set_environment(address: str | None) -> None:
+    """Set the variables that make Ray silent and local, unless the user has set them. Call it before importing Ray."""
+    # Without a token in the environment, Ray writes one to the home folder.
+    local = {} if address else LOCAL_VARIABLES | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    for name, value in (QUIET_VARIABLES | local).items():
         os.environ.setdefault(name, value)
-
-
-def cluster_size() -> tuple[int, int, int]:
-    """How many machines the cluster has, and the cores and GPUs of all together."""
-    import ray
-
-    resources = ray.cluster_resources()
-    machines = sum(node["Alive"] for node in ray.nodes())
-    return max(1, machines), max(1, int(resources.get("CPU", 1))), int(resources.get("GPU", 0))
-
-
-def map_rows(
-    worker: type, arguments: tuple[Any, ...], rows: Sequence[dict[str, str]], crew: int, gpus: int = 0
-) -> Iterator[dict[str, Any]]:
-    """What `crew` actors, each a worker(*arguments), answer to the rows, one by one as they are ready.
-
-    A worker that dies is replaced, and its row done again, for ever if it must. `gpus` is how many each needs.
-    Raises ConfigError where the cluster fails.
-    """
-    import ray.data
-    from ray.exceptions import RayError
-
-    done = ray.data.from_items(list(rows), override_num_blocks=len(rows)).map_batches(
-        worker,
-        fn_constructor_args=arguments,
-        batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=crew, max_tasks_in_flight_per_actor=1),
-        num_cpus=1,
-        num_gpus=gpus,
-    )
-    try:
-        yield from done.iter_rows()
-    except RayError as error:
-        raise ConfigError(
-            f"the cluster failed ({short_message(error)}); see that each machine has wtal, then run it again"
-        ) from error
-
-
-def attempt_counter() -> Callable[[str], int]:
-    """A function for all workers that says how often any of them has called it with that name."""
-    import ray
-
-    # Where its machine goes under, it begins anew: a few tries more, no harm.
-    counter: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Counter).remote()
-    return lambda name: cast(int, ray.get(counter.add.remote(name)))
-
-
-class _Counter:
-    """What a machine of the cluster holds for all."""
-
-    def __init__(self) -> None:
-        self.count: Counter[str] = Counter()
-
-    def add(self, name: str) -> int:
-        self.count[name] += 1
-        return self.count[name]
 
 
 @contextmanager
 def connected(address: str | None, workers: int | None) -> Iterator[None]:
-    """With Ray started on this machine, or the cluster reached; one that the caller has started is left alone."""
+    """Start Ray on this computer, or connect to a cluster, until the block ends. If Ray is already running, use that.
+
+    Raises:
+        ConfigError: The cluster does not respond or rejects the connection.
+    """
     import ray
     import ray.data
 
@@ -113,40 +65,126 @@ def connected(address: str | None, workers: int | None) -> Iterator[None]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     with _suppress_stderr():
         if address:
-            _join(address, quiet)
+            _connect(address, quiet)
         else:
-            ray.init("local", num_cpus=workers, include_dashboard=False, object_store_memory=OBJECTS, **quiet)
+            ray.init("local", num_cpus=workers, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _join(address: str, quiet: dict[str, Any]) -> None:
-    """Raises ConfigError where no cluster answers, or one that does not let us in."""
+def _connect(address: str, quiet: dict[str, Any]) -> None:
     import ray
 
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         if port.isdecimal():
-            socket.create_connection((host, int(port)), ANSWER).close()  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), CONNECT_TIMEOUT).close()  # Ray itself would try for minutes
         ray.init(address, **quiet)
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise ConfigError(
-            f"RAY_ADDRESS is {address}, where no cluster can be joined ({reason}); start one there with `ray start "
-            f"--head`, have its version of Ray, its RAY_AUTH_MODE and RAY_AUTH_TOKEN, or unset RAY_ADDRESS"
+            f"cannot connect to the Ray cluster at RAY_ADDRESS={address} ({reason})",
+            hint="start it with `ray start --head`, use its version of Ray, RAY_AUTH_MODE and RAY_AUTH_TOKEN, "
+            "or unset RAY_ADDRESS",
+            code="cluster-unreachable",
         ) from error
 
 
 @contextmanager
 def _suppress_stderr() -> Iterator[None]:
-    """Without what Ray's libraries write to the standard error stream beneath Python while they start."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    """Discard what Ray's C++ libraries write to standard error while they start."""
+    original, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(original, 2)
+        os.close(original)
+        os.close(null)
+
+
+def cluster_size() -> tuple[int, int, int]:
+    """The number of machines in the cluster, and of cores and GPUs of all machines together."""
+    import ray
+
+    resources = ray.cluster_resources()
+    machines = sum(node["Alive"] for node in ray.nodes())
+    return max(1, machines), max(1, int(resources.get("CPU", 1))), int(resources.get("GPU", 0))
+
+
+def map_items(
+    worker: type, arguments: tuple[Any, ...], items: Sequence[Any], num_workers: int, gpus_per_worker: int = 0
+) -> Iterator[Any]:
+    """Process items with actors and yield the results in order of completion.
+
+    A worker that dies is replaced, and its item is processed again, without a limit on the number of attempts.
+
+    Args:
+        worker: Each actor creates a `worker(*arguments)` and calls it with one item at a time.
+        arguments: Must be picklable, as must the items and results.
+        items: At least one.
+        num_workers: Number of actors.
+        gpus_per_worker: Number of GPUs that each actor needs.
+
+    Yields:
+        What the worker returned for an item, or the WtalError that it raised.
+
+    Raises:
+        ConfigError: The cluster fails.
+    """
+    import ray.data
+    from ray.exceptions import RayError
+
+    rows = [{"item": pickle.dumps(item)} for item in items]
+    results = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        _PickledWorker,
+        fn_constructor_args=(worker, arguments),
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=num_workers, max_tasks_in_flight_per_actor=1),
+        num_cpus=1,
+        num_gpus=gpus_per_worker,
+    )
+    try:
+        for row in results.iter_rows():
+            yield pickle.loads(row["result"])
+    except RayError as error:
+        raise ConfigError(
+            f"the Ray cluster failed ({short_message(error)})",
+            hint="check that wtal is installed on each machine, then run it again",
+            code="cluster-failed",
+        ) from error
+
+
+class _PickledWorker:
+    """Converts between rows of a Ray data set, which contain bytes, and the items and results of a worker."""
+
+    def __init__(self, worker: type, arguments: tuple[Any, ...]) -> None:
+        self.worker = worker(*arguments)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
+        (item,) = batch["item"]
+        try:
+            result = self.worker(pickle.loads(item))
+        except WtalError as error:
+            result = error
+        return {"result": [pickle.dumps(result)]}
+
+
+def attempt_counter() -> Callable[[str], int]:
+    """A function shared by all workers that returns how often it has been called with a name."""
+    import ray
+
+    # If the machine of the counter fails, it restarts from zero, which only allows a few more attempts.
+    counter: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Counter).remote()
+    return lambda name: cast(int, ray.get(counter.increment.remote(name)))
+
+
+class _Counter:
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def increment(self, name: str) -> int:
+        self.counts[name] += 1
+        return self.counts[name]

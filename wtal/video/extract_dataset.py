@@ -1,7 +1,4 @@
-"""The engines by name.
-
-FROM: The features of a whole data set folder: what is missing is extracted, what cannot be read is listed.
-"""
+"""Extract the features of all videos of a data set folder. Existing features are kept, failed videos are listed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,126 +11,142 @@ from wtal.data.dataset import FAILED_NAME, read_failed
 from wtal.data.features import features_path, open_features
 from wtal.data.provenance import Provenance, parse_provenance, read_origin, to_json
 from wtal.data.video_files import read_listing
-from wtal.video.backbones.registry import BackboneOptions, open_backbone, provenance_of
-from wtal.video.local_executor import ExtractionOutcome, ExtractionTask, Heard, run_locally
+from wtal.video.backbones.base import BackboneOptions
+from wtal.video.backbones.registry import open_backbone
+from wtal.video.local_executor import ActiveVideos, ExtractionOutcome, ExtractionTask, run_locally
+from wtal.video.ray_executor import run_on_ray
 
-Engine = Callable[[Sequence[ExtractionTask], BackboneOptions, int | None, Heard], Iterator[ExtractionOutcome]]
+Executor = Callable[
+    [Sequence[ExtractionTask], BackboneOptions, int | None, Callable[[ActiveVideos], object]],
+    Iterator[ExtractionOutcome],
+]
+EXECUTORS: dict[str, Executor] = {"local": run_locally, "ray": run_on_ray}
 
 
 @dataclass(frozen=True)
-class Extracted:
-    """What became of a folder: videos whose features are there, those made just now, and why others have none."""
+class ExtractionSummary:
+    """The result of an extraction.
 
-    there: int
-    made: int
+    Attributes:
+        available: Number of videos with features.
+        extracted: Number of videos whose features were extracted in this run.
+        failed: Video id -> error message, for the videos without features.
+    """
+
+    available: int
+    extracted: int
     failed: dict[str, str]
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far the work is: videos done of all, and the second reached in those under way."""
+class ExtractionProgress:
+    """Number of videos done, number of all videos, and id and reached second of those in progress."""
 
     done: int
     total: int
-    active: tuple[tuple[str, float], ...]
+    active: ActiveVideos
 
 
 def extract_dataset(
     folder: Path,
-    choice: BackboneOptions,
+    options: BackboneOptions,
     *,
     videos: Path | None = None,
     workers: int | None = None,
-    engine: Engine = run_locally,
-    heard: Callable[[Progress], object] = lambda _: None,
-) -> Extracted:
-    """Extract the features that a folder made by `wtal init` lacks; stopped, it goes on when called again.
+    engine: str = "local",
+    on_progress: Callable[[ExtractionProgress], object] = lambda _: None,
+) -> ExtractionSummary:
+    """Extract the features that a data set folder lacks. After an interruption, call it again to continue.
 
-    `videos` is where the video files are now, if they were moved; `workers` the number of processes. failed.json
-    lists the videos that could not be read and why; they are tried again each time, and left out of training.
-    Raises DataError when the folder was not made by init, holds features of another backbone, or cannot be
-    written; ConfigError for the choice.
+    Videos that cannot be decoded are listed in failed.json with the reason and left out of training. They are tried
+    again by the next call.
+
+    Args:
+        folder: A folder created by `wtal init`.
+        options: The backbone.
+        videos: The folder of the video files, if they have been moved.
+        workers: Number of processes; None chooses by backbone.
+        engine: A name in `EXECUTORS`: `local` or `ray`.
+        on_progress: Called a few times a second.
+
+    Raises:
+        DataError: The folder was not created by `wtal init`, contains features of another backbone, or cannot be
+            written.
+        ConfigError: The engine, the backbone or an option is unknown or not available.
     """
+    if engine not in EXECUTORS:
+        raise ConfigError(f"unknown engine {engine!r}", hint=f"use {' or '.join(EXECUTORS)}", code="unknown-name")
     listing = read_listing(folder, videos)
-    backbone = open_backbone(choice)
-    provenance, widths = provenance_of(backbone), backbone.widths
+    backbone = open_backbone(options)
+    provenance, widths = backbone.provenance, backbone.widths
     del backbone  # each worker opens its own
     with directory_lock(folder):
-        _forget_parts(folder / "features")
-        _write_about(folder, provenance, widths)
-        jobs = [ExtractionTask(id, listing.path(id), features_path(folder, id)) for id in listing.files]
-        jobs = [job for job in jobs if not _is_up_to_date(job, provenance)]
-        if jobs and not listing.folder.is_dir():
-            raise DataError(f"{listing.folder}: the folder of the videos is not there; name it with --videos")
-        missing = {job.id for job in jobs}
-        failed = {id: reason for id, reason in read_failed(folder).items() if id in missing}
+        for part in (folder / "features").glob(".*.part"):  # left by processes that were killed
+            part.unlink(missing_ok=True)
+        _write_description(folder, provenance, widths)
+        tasks = [ExtractionTask(id, listing.path(id), features_path(folder, id)) for id in listing.files]
+        tasks = [task for task in tasks if not _is_up_to_date(task, provenance)]
+        if tasks and not listing.folder.is_dir():
+            raise DataError(
+                "the folder of the videos does not exist",
+                path=listing.folder,
+                hint="give its current path with --videos",
+                code="file-not-found",
+            )
+        task_ids = {task.id for task in tasks}
+        failed = {id: message for id, message in read_failed(folder).items() if id in task_ids}
         done = 0
 
-        def under_way(active: tuple[tuple[str, float], ...]) -> None:
-            heard(Progress(done, len(jobs), active))
+        def report(active: ActiveVideos) -> None:
+            on_progress(ExtractionProgress(done, len(tasks), active))
 
         try:
-            for outcome in engine(jobs, choice, workers, under_way):
+            for outcome in EXECUTORS[engine](tasks, options, workers, report):
                 done += 1
                 failed.pop(outcome.id, None)
-                if outcome.reason:
-                    failed[outcome.id] = outcome.reason
+                if outcome.error:
+                    failed[outcome.id] = str(outcome.error)
         finally:
             write_json(folder / FAILED_NAME, failed)
-    return Extracted(len(listing.files) - len(failed), len(jobs) - len(failed), failed)
+    return ExtractionSummary(len(listing.files) - len(failed), len(tasks) - len(failed), failed)
 
 
-def _is_up_to_date(job: ExtractionTask, provenance: Provenance) -> bool:
-    """Whether the features are whole, of this backbone, and of the video as it is now."""
-    if not job.features.is_file():
+def _is_up_to_date(task: ExtractionTask, provenance: Provenance) -> bool:
+    """Whether the features are complete, of this backbone, and of the current video file."""
+    if not task.features.is_file():
         return False
     try:
-        features, origin = open_features(job.features), read_origin(job.features)
+        features, origin = open_features(task.features), read_origin(task.features)
     except DataError:
         return False
     if origin is None or origin.provenance != provenance or len(origin.edges) != len(features) + 1:
         return False
     try:
-        return (origin.video, origin.fingerprint) == (job.video.name, sampled_fingerprint(job.video))
-    except OSError:  # a video that is not at hand (moved away, to save room) has not changed
+        return (origin.video, origin.fingerprint) == (task.video.name, sampled_fingerprint(task.video))
+    except OSError:  # a video that has been moved away, to free disk space, has not changed
         return True
 
 
-def _forget_parts(features: Path) -> None:
-    """What killed processes left half written."""
-    for part in features.glob(".*.part"):
-        part.unlink(missing_ok=True)
-
-
-def _write_about(folder: Path, provenance: Provenance, widths: tuple[int, ...]) -> None:
-    """Say in dataset.json what the features come from. Raises DataError where others lie there already."""
+def _write_description(folder: Path, provenance: Provenance, widths: tuple[int, ...]) -> None:
+    """Record the origin of the features in dataset.json. Raises DataError where the folder has others."""
     path = folder / "dataset.json"
-    about = read_json(path) if path.is_file() else {}
-    if not isinstance(about, dict):
-        raise DataError(f"{path}: is not a JSON object; run `wtal init` again")
-    before = about.get("provenance")
-    if before is not None and any((folder / "features").glob("*.npy")):
-        there = parse_provenance(before, str(path))
-        if there != provenance:
+    description = read_json(path) if path.is_file() else {}
+    if not isinstance(description, dict):
+        raise DataError("not a JSON object", path=path, hint="run `wtal init` again", code="invalid-value")
+    recorded = description.get("provenance")
+    if recorded is not None and any((folder / "features").glob("*.npy")):
+        existing = parse_provenance(recorded, str(path))
+        if existing != provenance:
             raise DataError(
-                f"{folder}: holds features of {there}, not of {provenance}; "
-                f"make another folder for these with `wtal init`, or delete {folder / 'features'}"
+                f"contains features of {existing}, not of {provenance}",
+                path=folder,
+                hint=f"create another folder for these with `wtal init`, or delete {folder / 'features'}",
+                code="provenance-mismatch",
             )
-    new = {
+    update = {
         "snippet_seconds": provenance.stride / provenance.fps,
         "modalities": list(widths),
         "provenance": to_json(provenance),
     }
-    if about != about | new:
-        write_json(path, about | new)
-
-
-def choose_engine(name: str) -> Engine:
-    """`local` or `ray`. Raises ConfigError for another, and where Ray is not installed."""
-    if name == "local":
-        return run_locally
-    if name == "ray":
-        from wtal.video.ray_executor import run_on_ray
-
-        return run_on_ray
-    raise ConfigError(f"there is no engine {name!r}; use local or ray")
+    if description != description | update:
+        write_json(path, description | update)

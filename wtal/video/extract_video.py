@@ -1,91 +1,135 @@
-"""One video through one backbone: a stream of features and times, or a feature file with its origin."""
+"""Extract the features of one video with one backbone: into memory, or into a feature file with its origin."""
 
-from collections import deque
+import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wtal.core.concurrency import prefetch
 from wtal.core.errors import DataError, short_message
 from wtal.core.fingerprint import sampled_fingerprint
+from wtal.core.io import to_data_error
 from wtal.data.features import write_features_in_parts
 from wtal.data.provenance import Origin, write_origin
-from wtal.video.backbones.base import Backbone
-from wtal.video.backbones.registry import provenance_of
+from wtal.video.backbones.base import Backbone, BackboneOptions
+from wtal.video.backbones.registry import open_backbone
 from wtal.video.reader import read_snippets
 from wtal.video.sampling import Snippet
 
-AHEAD = 2  # batches that are decoded while the backbone works
-Heard = Callable[[float], None]
+PREFETCHED_BATCHES = 2  # decoded while the backbone works
+MAX_FLOAT16 = np.finfo(np.float16).max
+
+ProgressCallback = Callable[[float], object]  # receives the second of the video up to which features are extracted
 
 
-def extract_features(video: Path, backbone: Backbone, heard: Heard | None = None) -> tuple[NDArray[np.float16], Origin]:
-    """T x D features of a video file and their times, as `wtal extract` would write them.
+def extract_features(
+    video: str | os.PathLike[str],
+    backbone: str | Backbone | BackboneOptions = "tiny",
+    *,
+    on_progress: ProgressCallback | None = None,
+) -> tuple[NDArray[np.float16], Origin]:
+    """Extract the features of a video file.
 
-    `heard` is told the second of the video that has been reached. Raises DataError when it cannot be decoded.
+    The result equals the files that `wtal extract` writes.
+
+    Args:
+        video: The video file.
+        backbone: A name in `BACKBONES` (`tiny`, `i3d`, ...), the folder of a transformers model, or `BackboneOptions`
+            to choose weights, device and precision as well. To extract many videos, open the backbone once with
+            `open_backbone` and pass it.
+        on_progress: Called after each batch with the second of the video that has been reached.
+
+    Returns:
+        Features, T x D, and their origin: `origin.edges` are the T + 1 snippet boundaries in seconds, `origin.clock`
+        converts between seconds and snippets, and `origin.provenance` describes backbone, weights and sampling.
+
+    Raises:
+        DataError: The video cannot be decoded, or the weights are missing or unsuitable.
+        ConfigError: The backbone or an option is unknown.
+
+    Example:
+        >>> features, origin = extract_features("garden.mp4")
+        >>> features.shape
+        (13, 190)
+        >>> origin.clock.seconds([0, 1])
+        array([0.  , 0.48])
     """
+    path, opened = Path(video), open_backbone(backbone)
     edges: list[float] = []
-    parts = list(_parts(video, backbone, edges, heard))
-    return np.concatenate(parts), _origin(video, backbone, edges)
+    parts = list(_extract_in_parts(path, opened, edges, on_progress))
+    return np.concatenate(parts), _origin(path, opened, edges)
 
 
-def extract_video(video: Path, features: Path, backbone: Backbone, heard: Heard | None = None) -> int:
-    """Write `features` (.npy) and its origin (.json), whole or not at all; returns the number of snippets.
+def extract_video(
+    video: Path, features: Path, backbone: Backbone, on_progress: ProgressCallback | None = None
+) -> int:
+    """Extract the features of a video into a file, completely or not at all. Memory does not grow with the length.
 
-    Memory does not grow with the video's length. Raises DataError when it cannot be decoded or written.
+    Args:
+        video: The video file.
+        features: The .npy file to write. Its origin is written beside it with the suffix .json.
+        backbone: An open backbone.
+        on_progress: As in `extract_features`.
+
+    Returns:
+        The number of snippets.
+
+    Raises:
+        DataError: The video cannot be decoded (`path` is the video), or a file cannot be written.
     """
     edges: list[float] = []
 
     def parts() -> Iterator[NDArray[np.float16]]:
-        yield from _parts(video, backbone, edges, heard)
-        write_origin(features, _origin(video, backbone, edges))  # first: where the .npy is, its origin is
+        yield from _extract_in_parts(video, backbone, edges, on_progress)
+        write_origin(features, _origin(video, backbone, edges))  # before the .npy, which is never without its origin
 
     return write_features_in_parts(features, parts())
 
 
-def _parts(video: Path, backbone: Backbone, edges: list[float], heard: Heard | None) -> Iterator[NDArray[np.float16]]:
-    """n x D features, batch by batch; `edges` grows by the snippets' starts and, last, the end."""
-    for batch in _ahead(_batches(read_snippets(video, backbone.sampling), backbone.batch)):
-        features = _apply(video, backbone, batch)
-        if not np.isfinite(features).all() or np.abs(features).max() > np.finfo(np.float16).max:
-            raise DataError(f"{video}: the backbone made numbers that are not finite; use --precision float32")
+def _extract_in_parts(
+    video: Path, backbone: Backbone, edges: list[float], on_progress: ProgressCallback | None
+) -> Iterator[NDArray[np.float16]]:
+    """Features batch by batch, n x D. The starts of the snippets and the last end are appended to `edges`."""
+    batches = _batched(read_snippets(video, backbone.sampling), backbone.batch_size)
+    for batch in prefetch(batches, PREFETCHED_BATCHES):
+        features = _compute_features(video, backbone, batch)
+        if not np.isfinite(features).all() or np.abs(features).max() > MAX_FLOAT16:
+            raise DataError(
+                "the backbone computed features that are not finite in float16",
+                path=video,
+                hint="use --precision float32",
+                code="not-finite",
+            )
         edges[-1:] = [snippet.start for snippet in batch] + [batch[-1].end]
-        if heard:
-            heard(batch[-1].end)
+        if on_progress:
+            on_progress(batch[-1].end)
         yield features.astype(np.float16)
 
 
-def _apply(video: Path, backbone: Backbone, batch: list[Snippet]) -> NDArray[np.float32]:
-    """The backbone's features of a batch. What goes wrong in it (memory, mostly) is laid to the video."""
+def _batched(snippets: Iterator[Snippet], size: int) -> Iterator[list[Snippet]]:
+    while batch := list(islice(snippets, size)):
+        yield batch
+
+
+def _compute_features(video: Path, backbone: Backbone, batch: list[Snippet]) -> NDArray[np.float32]:
+    """Features of a batch, n x D. A failure of the backbone, mostly of memory, is an error of the video."""
     try:
-        return backbone(np.stack([snippet.pictures for snippet in batch]))
+        return backbone(np.stack([snippet.frames for snippet in batch]))
     except (MemoryError, RuntimeError, ArithmeticError, LookupError) as error:
         raise DataError(
-            f"{video}: the backbone fails on it ({short_message(error)}); free some memory, or use another --device"
+            f"the backbone failed ({short_message(error)})",
+            path=video,
+            hint="free some memory, or use another --device",
+            code="backbone-failed",
         ) from error
 
 
 def _origin(video: Path, backbone: Backbone, edges: list[float]) -> Origin:
-    return Origin(provenance_of(backbone), np.array(edges), backbone.precision, video.name, sampled_fingerprint(video))
-
-
-def _batches(snippets: Iterator[Snippet], size: int) -> Iterator[list[Snippet]]:
-    batch: list[Snippet] = []
-    for snippet in snippets:
-        batch.append(snippet)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _ahead(batches: Iterator[list[Snippet]]) -> Iterator[list[Snippet]]:
-    """The same batches, a few of them made beforehand by a thread while the last one is worked on."""
-    with ThreadPoolExecutor(1) as thread:
-        coming = deque(thread.submit(next, batches, None) for _ in range(AHEAD))
-        while (batch := coming.popleft().result()) is not None:
-            coming.append(thread.submit(next, batches, None))
-            yield batch
+    try:
+        fingerprint = sampled_fingerprint(video)
+    except OSError as error:  # deleted meanwhile
+        raise to_data_error(error, video) from error
+    return Origin(backbone.provenance, np.array(edges), backbone.precision, video.name, fingerprint)

@@ -1,34 +1,29 @@
-"""The local engine: several processes, each with its backbone; none of them can take the others down."""
+"""Extract many videos on this computer: several processes, each with its backbone, isolated from crashes of others."""
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
+from wtal.core.concurrency import init_worker_process
 from wtal.core.errors import DataError
 from wtal.core.hardware import available_cores
-from wtal.data.provenance import origin_path
-from wtal.video.backbones.base import Backbone
-from wtal.video.backbones.registry import BackboneOptions, is_single_threaded, open_backbone
-from wtal.video.extract_video import extract_video
+from wtal.video.backbones.base import Backbone, BackboneOptions
+from wtal.video.backbones.registry import BACKBONES, find_backbone, open_backbone
+from wtal.video.extract_video import ProgressCallback, extract_video
 
-WORKER_DIED_MESSAGE = (
-    "{}: the process that worked on it died, of the file or of too little memory; try --workers 1, or leave it out"
-)
-POLL_INTERVAL = 0.2  # seconds between two looks at how far the workers are
+POLL_INTERVAL = 0.2  # seconds between progress reports
+
+ActiveVideos = tuple[tuple[str, float], ...]  # id and reached second of each video that is being extracted
 
 
 @dataclass(frozen=True)
 class ExtractionTask:
-    """One video file and where its features go."""
+    """One video file and the feature file to write."""
 
     id: str
     video: Path
@@ -37,71 +32,96 @@ class ExtractionTask:
 
 @dataclass(frozen=True)
 class ExtractionOutcome:
-    """What became of a job: `reason` is why there are no features, "" where there are."""
+    """The result of a task: `error` is the reason why there are no features, or None."""
 
     id: str
-    reason: str = ""
-
-
-Heard = Callable[[tuple[tuple[str, float], ...]], object]
+    error: DataError | None = None
 
 
 def run_locally(
-    jobs: Iterable[ExtractionTask], choice: BackboneOptions, workers: int | None, heard: Heard
+    tasks: Sequence[ExtractionTask],
+    options: BackboneOptions,
+    workers: int | None,
+    on_progress: Callable[[ActiveVideos], object],
 ) -> Iterator[ExtractionOutcome]:
-    """Run the jobs in processes of their own, `workers` at a time; outcomes come as they are ready.
+    """Run tasks in worker processes.
 
-    None is a worker a core for tiny, which uses one, and else a single one, which uses them all. A process that
-    dies (a decoder that crashes, memory that runs out) fails only the video that it dies of: those that were under
-    way are tried again, one by one. `heard` is told which videos are being worked on, and the second reached in
-    each. Raises ConfigError or DataError when the backbone cannot be opened, or a feature file not written.
+    A process that dies, because the decoder crashes or memory runs out, fails only the video that it worked on: the
+    videos that were in progress at that moment are tried again, one by one.
+
+    Args:
+        tasks: The videos.
+        options: The backbone.
+        workers: Number of processes. None means one per core for a backbone that runs on a single core, otherwise one.
+        on_progress: Called a few times a second with the videos in progress.
+
+    Yields:
+        The outcome of each task, in order of completion.
+
+    Raises:
+        ConfigError: The backbone cannot be opened.
+        DataError: The backbone cannot be opened, or a feature file cannot be written.
     """
-    waiting = deque(jobs)
-    workers = workers or (available_cores() if is_single_threaded(choice) else 1)
-    while waiting:
-        for suspect in (yield from _run(waiting, choice, workers, heard)):
-            if (yield from _run(deque([suspect]), choice, 1, heard)):
-                yield ExtractionOutcome(suspect.id, WORKER_DIED_MESSAGE.format(suspect.video))
+    pending = deque(tasks)
+    workers = workers or (available_cores() if find_backbone(options.name).single_core else 1)
+    while pending:
+        for suspect in (yield from _run(pending, options, workers, on_progress)):
+            if (yield from _run(deque([suspect]), options, 1, on_progress)):
+                yield ExtractionOutcome(suspect.id, worker_died_error(suspect.video))
+
+
+def worker_died_error(video: Path) -> DataError:
+    """The error of a video whose worker process died."""
+    return DataError(
+        "the worker process died, because of this file or too little memory",
+        path=video,
+        hint="try --workers 1, or remove the video from the data set",
+        code="worker-died",
+    )
 
 
 def _run(
-    waiting: deque[ExtractionTask], choice: BackboneOptions, workers: int, heard: Heard
+    pending: deque[ExtractionTask],
+    options: BackboneOptions,
+    workers: int,
+    on_progress: Callable[[ActiveVideos], object],
 ) -> Generator[ExtractionOutcome, None, list[ExtractionTask]]:
-    """Work until nothing waits or a process dies; returns the jobs that were under way then."""
+    """Work until no task is left or a process dies; returns the tasks that were in progress then."""
     context = multiprocessing.get_context("spawn")
-    crew = min(workers, len(waiting))
+    num_slots = min(workers, len(pending))
     threads = max(1, available_cores() // workers)
-    seconds, stop = context.RawArray("d", crew), context.RawValue("b", 0)
+    seconds, stop = context.RawArray("d", num_slots), context.RawValue("b", 0)  # shared memory; seconds by slot
     running: dict[Future[ExtractionOutcome], tuple[ExtractionTask, int]] = {}
-    free = list(range(crew))
-    with ProcessPoolExecutor(crew, context, _start, (choice, threads, seconds, stop)) as pool:
+    free_slots = list(range(num_slots))
+    arguments = (dict(BACKBONES), options, threads, seconds, stop)
+    with ProcessPoolExecutor(num_slots, context, _init_worker, arguments) as pool:
         try:
-            while waiting or running:
-                while waiting and free:
-                    seconds[free[-1]] = 0.0
-                    future = pool.submit(_work, waiting[0], free[-1])
-                    running[future] = waiting.popleft(), free.pop()
+            while pending or running:
+                while pending and free_slots:
+                    seconds[free_slots[-1]] = 0.0
+                    future = pool.submit(_work, pending[0], free_slots[-1])
+                    running[future] = pending.popleft(), free_slots.pop()
                 for future in wait(running, POLL_INTERVAL, FIRST_COMPLETED).done:
                     outcome = future.result()
-                    free.append(running.pop(future)[1])
+                    free_slots.append(running.pop(future)[1])
                     yield outcome
-                heard(tuple((job.id, seconds[place]) for job, place in running.values()))
+                on_progress(tuple((task.id, seconds[slot]) for task, slot in running.values()))
         except BrokenProcessPool:
-            return [job for job, _ in running.values()]
+            return [task for task, _ in running.values()]
         finally:
             stop.value = 1
     return []
 
 
 class _StopError(Exception):
-    """The parent wants no more."""
+    """The parent process has stopped."""
 
 
 @dataclass
 class _Worker:
-    """What a worker process holds; the backbone is opened at its first job, where an error can be told."""
+    """State of a worker process. The backbone is opened by the first task, so that an error reaches the parent."""
 
-    choice: BackboneOptions
+    options: BackboneOptions
     threads: int
     seconds: Any
     stop: Any
@@ -111,44 +131,51 @@ class _Worker:
 _worker: _Worker
 
 
-def _start(choice: BackboneOptions, threads: int, seconds: Any, stop: Any) -> None:
+def _init_worker(
+    backbones: Mapping[str, type[Backbone] | str], options: BackboneOptions, threads: int, seconds: Any, stop: Any
+) -> None:
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and says when to stop
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    _worker = _Worker(choice, threads, seconds, stop)
+    init_worker_process()
+    BACKBONES.update(backbones)  # includes those that the caller added
+    _worker = _Worker(options, threads, seconds, stop)
 
 
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    connection.wait([parent.sentinel])
-    os._exit(1)
-
-
-def _work(job: ExtractionTask, place: int) -> ExtractionOutcome:
+def _work(task: ExtractionTask, slot: int) -> ExtractionOutcome:
     if _worker.backbone is None:
-        _worker.backbone = open_backbone(_worker.choice, _worker.threads)
+        _worker.backbone = open_backbone_with_threads(_worker.options, _worker.threads)
 
-    def heard(second: float) -> None:
-        _worker.seconds[place] = second
+    def on_progress(second: float) -> None:
+        _worker.seconds[slot] = second
         if _worker.stop.value:
             raise _StopError
 
     try:
-        return attempt(job, _worker.backbone, heard)
+        return run_task(task, _worker.backbone, on_progress)
     except _StopError:
-        return ExtractionOutcome(job.id, "stopped")
+        return ExtractionOutcome(task.id)  # the parent no longer reads it
 
 
-def attempt(job: ExtractionTask, backbone: Backbone, heard: Callable[[float], None] | None = None) -> ExtractionOutcome:
-    """Extract one video; what is wrong with the video is the outcome's reason.
+def open_backbone_with_threads(options: BackboneOptions, threads: int) -> Backbone:
+    """Open a backbone that computes with a number of threads."""
+    if not find_backbone(options.name).single_core:
+        import torch  # imported here because single-core backbones start faster without it
 
-    Raises DataError when its features cannot be written: that would be so for the next one too.
+        torch.set_num_threads(threads)
+    return open_backbone(options)
+
+
+def run_task(
+    task: ExtractionTask, backbone: Backbone, on_progress: ProgressCallback | None = None
+) -> ExtractionOutcome:
+    """Extract one video. An error of the video becomes part of the outcome.
+
+    Raises:
+        DataError: The feature file cannot be written, which would also fail for the next video.
     """
     try:
-        extract_video(job.video, job.features, backbone, heard)
+        extract_video(task.video, task.features, backbone, on_progress)
     except DataError as error:
-        if str(error).startswith((f"{job.features}: ", f"{origin_path(job.features)}: ")):
-            raise
-        return ExtractionOutcome(job.id, str(error))
-    return ExtractionOutcome(job.id)
+        if error.path == str(task.video):
+            return ExtractionOutcome(task.id, error)
+        raise
+    return ExtractionOutcome(task.id)

@@ -1,100 +1,121 @@
-"""The same extraction on Ray Data: over the machines of the cluster that RAY_ADDRESS names, or on this one."""
+"""Extract many videos with Ray: on the cluster in the variable RAY_ADDRESS, or on this computer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import torch
-from numpy.typing import NDArray
 
 from wtal.core import ray_cluster
-from wtal.core.errors import DataError, WtalError
+from wtal.core.errors import WtalError
 from wtal.core.hardware import available_cores
 from wtal.core.io import append_line
-from wtal.video.backbones.base import Backbone
-from wtal.video.backbones.registry import BackboneOptions, is_single_threaded, open_backbone
-from wtal.video.local_executor import WORKER_DIED_MESSAGE, ExtractionOutcome, ExtractionTask, Heard, attempt
+from wtal.video.backbones.base import Backbone, BackboneOptions
+from wtal.video.backbones.registry import BACKBONES, find_backbone
+from wtal.video.local_executor import (
+    ActiveVideos,
+    ExtractionOutcome,
+    ExtractionTask,
+    open_backbone_with_threads,
+    run_task,
+    worker_died_error,
+)
 
-TRIES = 3  # a machine may go under a video twice; what kills a third is the video
+MAX_ATTEMPTS = 3  # a machine may fail twice during a video; if a third worker dies, the video is the cause
 
 
 def run_on_ray(
-    jobs: Sequence[ExtractionTask], choice: BackboneOptions, workers: int | None, heard: Heard
+    tasks: Sequence[ExtractionTask],
+    options: BackboneOptions,
+    workers: int | None,
+    on_progress: Callable[[ActiveVideos], object],
 ) -> Iterator[ExtractionOutcome]:
-    """Run the jobs on `workers` actors, each with its backbone; outcomes come as they are ready, `heard` is told.
+    """Run tasks on Ray actors.
 
-    None is an actor a GPU, a core for tiny, or else a machine. Videos, features and weights must lie at the same
-    paths on every machine. A worker that dies loses nothing: Ray starts another, and its video is begun again.
-    Raises ConfigError where Ray is missing or the cluster does not answer; DataError when the backbone cannot be
-    opened on a machine, or a feature file not written.
+    Videos, features and weights must have the same paths on every machine. A worker that dies is replaced by Ray, and
+    its video is extracted again. The features equal those of the local executor bit for bit.
+
+    Args:
+        tasks: The videos.
+        options: The backbone.
+        workers: Number of actors. None means one per GPU, or one per core for a backbone that runs on a single core,
+            otherwise one per machine.
+        on_progress: Called after each video without active videos, which are not known here.
+
+    Yields:
+        The outcome of each task, in order of completion.
+
+    Raises:
+        ConfigError: Ray is not installed, or the cluster does not respond.
+        DataError: The backbone cannot be opened on a machine, or a feature file cannot be written.
     """
     address = ray_cluster.find_cluster()
-    return _run({job.id: job for job in jobs}, choice, workers, heard, address) if jobs else iter(())
+    return _run(tasks, options, workers, on_progress, address) if tasks else iter(())
 
 
 def _run(
-    jobs: dict[str, ExtractionTask], choice: BackboneOptions, workers: int | None, heard: Heard, address: str | None
+    tasks: Sequence[ExtractionTask],
+    options: BackboneOptions,
+    workers: int | None,
+    on_progress: Callable[[ActiveVideos], object],
+    address: str | None,
 ) -> Iterator[ExtractionOutcome]:
     with ray_cluster.connected(address, workers):
-        crew, beside, gpus = _num_workers(choice, workers)
-        rows = [_row(job) for job in jobs.values()]
-        for row in ray_cluster.map_rows(Extractor, (_absolute(choice), beside), rows, crew, gpus):
-            if row["fatal"]:
-                raise DataError(row["reason"])
-            video = jobs[row["id"]].video
-            yield ExtractionOutcome(row["id"], row["reason"].replace(str(video.absolute()), str(video)))
-            heard(())  # where the workers are is not known here
+        num_workers, workers_per_machine, gpus = _num_workers(options, workers)
+        arguments = (dict(BACKBONES), _absolute_options(options), workers_per_machine)
+        videos = {task.id: task.video for task in tasks}
+        absolute = [replace(task, video=task.video.absolute(), features=task.features.absolute()) for task in tasks]
+        for outcome in ray_cluster.map_items(Extractor, arguments, absolute, num_workers, gpus):
+            if isinstance(outcome, WtalError):
+                raise outcome
+            if outcome.error:
+                outcome.error.path = str(videos[outcome.id])
+            yield outcome
+            on_progress(())
 
 
 class Extractor:
-    """What each worker holds. The backbone is opened at its first video, where an error can be told."""
+    """A Ray actor. The backbone is opened by the first task, so that an error reaches the driver.
 
-    def __init__(self, choice: BackboneOptions, beside: int) -> None:
-        """`beside`: how many of these share a machine."""
-        torch.set_num_threads(max(1, available_cores() // beside))  # as many as in the local engine: the same bits
-        self.choice = choice
+    Args:
+        backbones: The registry of the driver, including backbones that the user added.
+        options: The backbone, with absolute paths.
+        workers_per_machine: Number of actors that share a machine.
+    """
+
+    def __init__(
+        self, backbones: Mapping[str, type[Backbone] | str], options: BackboneOptions, workers_per_machine: int
+    ) -> None:
+        BACKBONES.update(backbones)
+        self.options = options
+        self.threads = max(1, available_cores() // workers_per_machine)  # as in the local executor: the same bits
         self.backbone: Backbone | None = None
 
-    def __call__(self, batch: dict[str, NDArray[Any]]) -> dict[str, list[Any]]:
-        """One row of id, video and features to one of id, reason, and whether all must stop for that reason."""
-        (id,), (video,), (features,) = batch["id"], batch["video"], batch["features"]
-        try:
-            self.backbone = self.backbone or open_backbone(self.choice)
-            outcome = _attempt(ExtractionTask(str(id), Path(video), Path(features)), self.backbone)
-        except WtalError as error:
-            return {"id": [id], "reason": [str(error)], "fatal": [True]}
-        return {"id": [id], "reason": [outcome.reason], "fatal": [False]}
+    def __call__(self, task: ExtractionTask) -> ExtractionOutcome:
+        """Extract one video, unless its workers died too often: Ray itself would retry it forever."""
+        if self.backbone is None:
+            self.backbone = open_backbone_with_threads(self.options, self.threads)
+        attempts = task.features.with_name(f".{task.features.name}.begun.part")  # one line per attempt
+        if attempts.is_file() and attempts.stat().st_size >= MAX_ATTEMPTS:
+            attempts.unlink()
+            return ExtractionOutcome(task.id, worker_died_error(task.video))
+        append_line(attempts, "")
+        outcome = run_task(task, self.backbone)
+        attempts.unlink(missing_ok=True)
+        return outcome
 
 
-def _attempt(job: ExtractionTask, backbone: Backbone) -> ExtractionOutcome:
-    """Extract one video, unless it was begun too often: Ray would begin a video that kills workers for ever."""
-    begun = job.features.with_name(f".{job.features.name}.begun.part")
-    if begun.is_file() and begun.stat().st_size >= TRIES:
-        begun.unlink()
-        return ExtractionOutcome(job.id, WORKER_DIED_MESSAGE.format(job.video))
-    append_line(begun, "")
-    outcome = attempt(job, backbone)
-    begun.unlink(missing_ok=True)
-    return outcome
+def _absolute_options(options: BackboneOptions) -> BackboneOptions:
+    """The same options for a worker, which has another working directory."""
+    weights, flow_weights = (path and path.absolute() for path in (options.weights, options.flow_weights))
+    name = options.name if options.name in BACKBONES else str(Path(options.name).absolute())
+    return replace(options, name=name, weights=weights, flow_weights=flow_weights)
 
 
-def _row(job: ExtractionTask) -> dict[str, str]:
-    return {"id": job.id, "video": str(job.video.absolute()), "features": str(job.features.absolute())}
-
-
-def _absolute(choice: BackboneOptions) -> BackboneOptions:
-    """The same choice for a worker, which stands in another folder."""
-    weights, flow = (path and path.absolute() for path in (choice.weights, choice.flow_weights))
-    name = str(Path(choice.name).absolute()) if Path(choice.name).is_dir() else choice.name
-    return replace(choice, name=name, weights=weights, flow_weights=flow)
-
-
-def _num_workers(choice: BackboneOptions, workers: int | None) -> tuple[int, int, int]:
-    """How many workers there is room for, how many of them share a machine, and the GPUs that each needs."""
-    machines, processors, gpus = ray_cluster.cluster_size()
-    gpus = 0 if choice.device == "cpu" or is_single_threaded(choice) else gpus
-    room = gpus or processors
-    # A network on a CPU uses all of a machine's cores, tiny uses one.
-    crew = min(room, workers or (room if gpus or is_single_threaded(choice) else machines))
-    return crew, -(-crew // machines), 1 if gpus else 0
+def _num_workers(options: BackboneOptions, workers: int | None) -> tuple[int, int, int]:
+    """The number of workers, of workers per machine, and of GPUs per worker."""
+    machines, cores, gpus = ray_cluster.cluster_size()
+    single_core = find_backbone(options.name).single_core
+    gpus = 0 if options.device == "cpu" or single_core else gpus
+    limit = gpus or cores
+    # A network on a CPU uses all cores of a machine.
+    num_workers = min(limit, workers or (limit if gpus or single_core else machines))
+    return num_workers, -(-num_workers // machines), 1 if gpus else 0

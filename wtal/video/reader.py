@@ -1,4 +1,4 @@
-"""Video files in, snippets out: opened as local files alone, refused in one sentence where they cannot be right."""
+"""Read a video file as snippets. Only local files are opened, and unusable files are rejected with the cause."""
 
 import errno
 import os
@@ -15,47 +15,56 @@ from av.video.stream import VideoStream
 
 from wtal.core.errors import DataError
 from wtal.video.backbones.base import Sampling
-from wtal.video.frames import CONVERT, HINT_REDOWNLOAD, FrameReader
-from wtal.video.sampling import Shown, Snippet, cut
+from wtal.video.frames import HINT_REDOWNLOAD, FrameReader
+from wtal.video.sampling import Snippet, TimedFrame, cut_snippets
 from wtal.video.transforms import FrameTransform
 
-COVERS = Disposition.attached_pic | Disposition.timed_thumbnails  # of albums and of chapters
-STILL = "is a picture, not a video; name a video"
-STILLS = {"gif", "apng", "ico", "mjpeg", "avif", "heic", "mif1"}  # formats and brands of films and single pictures
-PIXELS = 1 << 27  # of a frame, four times 8K: a header that claims more is damaged
-THREADS = 8  # of the decoder at most: each holds a frame, 25 MB in 4K of 10 bits
-MISSING = 0.5  # seconds by which a file may end before its header says: lengths are rounded up
-AT_ONCE = 1 << 18  # bytes read from the disk
-HEAD = 1 << 12  # bytes that tell text from everything else
-CONTROL = frozenset(range(32)) - set(b"\t\n\v\f\r\x1b")  # bytes of every video, and of no text
+COVER_IMAGES = Disposition.attached_pic | Disposition.timed_thumbnails  # of albums and chapters
+STILL_IMAGE_FORMATS = {"gif", "apng", "ico", "mjpeg", "avif", "heic", "mif1"}  # formats and brands that can be stills
+MAX_FRAME_PIXELS = 1 << 27  # four times 8K; a header with more is damaged
+MAX_DECODER_THREADS = 8  # each holds a frame, 25 MB in 4K with 10 bits
+MAX_MISSING_SECONDS = 0.5  # a file may end this much before the length in its header, which is rounded up
+READ_BUFFER_BYTES = 1 << 18
+HEADER_BYTES = 1 << 12  # enough to tell text from other files
+CONTROL_BYTES = frozenset(range(32)) - set(b"\t\n\v\f\r\x1b")  # occur in every video, but not in text
+HINT_VIDEO = "use a video file"
+HINT_CONVERT = "convert it with `ffmpeg -i IN OUT.mp4`"
 
 
 def read_snippets(path: Path, sampling: Sampling) -> Iterator[Snippet]:
-    """The snippets of a video file in the order of time; no more than a window of pictures is held.
+    """Read the snippets of a video file in order of time, holding no more than a window of frames in memory.
 
-    Times are presentation time stamps in the container's own time: a video whose first frame comes at 2 s begins
-    at 2 s. Only MPEG transport and program streams, whose clocks start anywhere, count from their start. What
-    lies before 0 s is not shown, as in players. The same file gives the same bytes every time.
-    Raises DataError with one sentence when the file is no video, is cut off, or cannot be decoded.
+    Times are presentation time stamps in the container's own time: a video whose first frame is displayed at 2 s starts
+    at 2 s. Only MPEG transport and program streams, whose clocks start anywhere, are counted from their start. Frames
+    before 0 s are skipped, as in players. The same file always gives the same bytes.
+
+    Args:
+        path: The video file.
+        sampling: Rate, stride, window and size of the frames.
+
+    Raises:
+        DataError: The file is not a video, is incomplete, or cannot be decoded.
     """
-    with _opened(path) as (container, stream):
-        frames = _whole(FrameReader(container, stream), container, stream)
-        yield from cut(frames, sampling, FrameTransform(sampling, _pixel_aspect(stream)))
+    with _open_video(path) as (container, stream):
+        frames = _all_frames(container, stream)
+        pixel_aspect = float(stream.sample_aspect_ratio or 1)
+        yield from cut_snippets(frames, sampling, FrameTransform(sampling, pixel_aspect))
 
 
-def length_and_rate(path: Path) -> tuple[float | None, float | None]:
-    """Seconds that a video's header says it lasts, and its frames a second; None where it does not say.
+def read_duration_and_rate(path: Path) -> tuple[float | None, float | None]:
+    """Duration in seconds and frames per second according to the header; None where it does not contain them.
 
-    Raises DataError as `read_snippets` does.
+    Raises:
+        DataError: As `read_snippets`.
     """
-    with _opened(path) as (container, stream):
-        seconds = container.duration / av.time_base if container.duration else None
-        return seconds, float(stream.average_rate) if stream.average_rate else None
+    with _open_video(path) as (container, stream):
+        duration = container.duration / av.time_base if container.duration else None
+        return duration, float(stream.average_rate) if stream.average_rate else None
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and its video. Whatever is found wrong until it is closed, here or inside, names the file."""
+def _open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container and its video stream. Errors, also those inside the block, become DataErrors with the path."""
     file = _LocalFile(path)
     try:
         file.open()
@@ -63,58 +72,60 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             file,
             "r",
             metadata_errors="replace",
-            container_options={"protocol_whitelist": "none"},  # whatever it says, nothing else is opened
-            buffer_size=AT_ONCE,
+            container_options={"protocol_whitelist": "none"},  # never open another file or address
+            buffer_size=READ_BUFFER_BYTES,
         ) as container:
-            yield container, _video(container)
+            yield container, _video_stream(container)
         if file.failure:
             raise file.failure
     except (DataError, av.FFmpegError, ValueError, MemoryError, OSError) as error:
-        raise DataError(f"{path}: {_reason(file.failure or error, file.head)}") from error
+        raise _to_data_error(file.failure or error, path, file.header) from error
     finally:
         file.close()
 
 
-def _reason(error: Exception, head: bytes) -> str:
+def _to_data_error(error: Exception, path: Path, header: bytes) -> DataError:
     if isinstance(error, DataError):
-        return str(error)
-    why = (getattr(error, "strerror", None) or str(error) or "no memory").lower()
+        return DataError(error.message, path=path, hint=error.hint, code=error.code)
+    reason = (getattr(error, "strerror", None) or str(error) or "not enough memory").lower()
+    if isinstance(error, FileNotFoundError) and not isinstance(error, av.FFmpegError):
+        return DataError("file not found", path=path, hint="correct the path", code="file-not-found")
     if isinstance(error, OSError) and not isinstance(error, av.FFmpegError):
-        if isinstance(error, FileNotFoundError):
-            return "there is no such file; correct the name"
-        return f"cannot be read ({why}); look at its permissions and at the disk"
-    if head[4:8] == b"ftyp":
-        return f"is cut off: the index, without which an MP4 cannot be read, is missing at its end; {HINT_REDOWNLOAD}"
-    return f"is no video, or its header is damaged ({why}); {HINT_REDOWNLOAD}"
+        hint = "check its permissions and the disk"
+        return DataError(f"cannot be read ({reason})", path=path, hint=hint, code="io-error")
+    if header[4:8] == b"ftyp":
+        message = "incomplete: the index at the end of the MP4 file is missing"
+        return DataError(message, path=path, hint=HINT_REDOWNLOAD, code="truncated-video")
+    message = f"not a video, or its header is damaged ({reason})"
+    return DataError(message, path=path, hint=HINT_REDOWNLOAD, code="not-a-video")
 
 
 class _LocalFile:
-    """An ordinary file for the decoder, without a name, so that none can be taken for an address or a format.
+    """The file object that FFmpeg reads from. It has no name that FFmpeg could interpret as an address or a pattern.
 
-    A failing disk ends the file for the decoder, which would print what it cannot raise; the failure is kept here.
+    A read failure is stored and ends the file, because FFmpeg prints exceptions of callbacks instead of raising them.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.failure: OSError | None = None
-        self.head = b""
+        self.header = b""
         self._file: BinaryIO | None = None
 
     def open(self) -> None:
-        """Raises DataError when it is no ordinary file, empty or text, OSError when it cannot be opened."""
-        if self.path.is_dir():
-            raise DataError("is a folder, not a video; name a file in it")
+        """Open the file. Raises DataError when it is not a regular file, is empty or text, OSError when it fails."""
         if self.path.exists() and not self.path.is_file():
-            raise DataError("is no ordinary file; name one")
+            kind = "a folder" if self.path.is_dir() else "not a regular file"
+            raise DataError(f"is {kind}", hint=HINT_VIDEO, code="not-a-file")
         self._file = self.path.open("rb")
-        self.head = self.read(HEAD)
+        self.header = self.read(HEADER_BYTES)
         self.seek(0)
-        if not self.head and not self.failure:
-            raise DataError(f"is empty (0 bytes); {HINT_REDOWNLOAD}")
-        if self.head and not any(self.head):
-            raise DataError(f"holds zeros where its header should be; {HINT_REDOWNLOAD}")
-        if _is_text(self.head):
-            raise DataError("is text, not a video; name the video itself")
+        if not self.header and not self.failure:
+            raise DataError("is empty (0 bytes)", hint=HINT_REDOWNLOAD, code="empty-file")
+        if self.header and not any(self.header):
+            raise DataError("the header consists of zeros", hint=HINT_REDOWNLOAD, code="damaged-video")
+        if _is_text(self.header):
+            raise DataError("is a text file, not a video", hint=HINT_VIDEO, code="not-a-video")
 
     def close(self) -> None:
         if self._file:
@@ -132,7 +143,7 @@ class _LocalFile:
         assert self._file is not None
         try:
             return self._file.seek(offset, whence)
-        except (OSError, ValueError, OverflowError):  # a damaged file points anywhere
+        except (OSError, ValueError, OverflowError):  # offsets in a damaged file can be anything
             return -errno.EINVAL
 
     def tell(self) -> int:
@@ -140,76 +151,77 @@ class _LocalFile:
         return self._file.tell()
 
 
-def _is_text(head: bytes) -> bool:
-    """Whether a file that begins so is text, be it a playlist: those name other files, which are not followed."""
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16
+def _is_text(header: bytes) -> bool:
+    """Whether a file with this header is text, which includes playlists: they refer to other files."""
+    if header.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16
         return True
-    return min(head, default=255) < 128 and not CONTROL & set(head) and not head.startswith(b"YUV4MPEG2")
+    return min(header, default=255) < 128 and not CONTROL_BYTES & set(header) and not header.startswith(b"YUV4MPEG2")
 
 
-def _video(container: InputContainer) -> VideoStream:
-    """The stream to watch, ready to decode. Raises DataError when there is none."""
+def _video_stream(container: InputContainer) -> VideoStream:
+    """The main video stream, ready to decode. Raises DataError when there is none."""
     if container.format.name.endswith("_pipe"):
-        raise DataError(STILL)
-    streams = [stream for stream in container.streams.video if not stream.disposition & COVERS]
+        raise _still_image_error()
+    streams = [stream for stream in container.streams.video if not stream.disposition & COVER_IMAGES]
     if not streams:
-        held = "has sound but no picture" if container.streams.audio else "has no picture"
-        raise DataError(f"{held}; name the video that it belongs to")
+        message = "contains audio but no video" if container.streams.audio else "contains no video"
+        raise DataError(message, hint=HINT_VIDEO, code="no-video-stream")
     best = container.streams.best("video")
     stream = next((stream for stream in streams if stream is best), streams[0])
     if stream.codec_context is None:
-        raise DataError(f"has a picture of a kind that cannot be decoded here, or a damaged header; {CONVERT}")
+        raise DataError("unsupported video codec, or a damaged header", hint=HINT_CONVERT, code="unsupported-codec")
     stream.thread_type = "AUTO"
-    stream.codec_context.thread_count = min(THREADS, os.cpu_count() or 1)
-    stream.codec_context.options = {"max_pixels": str(PIXELS)}
+    stream.codec_context.thread_count = min(MAX_DECODER_THREADS, os.cpu_count() or 1)
+    stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
     return stream
 
 
-def _pixel_aspect(stream: VideoStream) -> float:
-    return float(stream.sample_aspect_ratio or 1)
+def _still_image_error() -> DataError:
+    return DataError("is an image, not a video", hint=HINT_VIDEO, code="not-a-video")
 
 
-def _whole(reader: FrameReader, container: InputContainer, stream: VideoStream) -> Iterator[Shown[VideoFrame]]:
-    """All frames. Raises DataError at the end when there is none, or when the header promises more."""
+def _all_frames(container: InputContainer, stream: VideoStream) -> Iterator[TimedFrame[VideoFrame]]:
+    """All frames. Raises DataError at the end when there are none, or fewer than the header promises."""
+    reader = FrameReader(container, stream)
     count, end = 0, 0.0
-    for shown in reader.shown():
-        count, end = count + 1, shown.end
-        yield shown
-    _require_film(count, container)
-    promised = _promised_end(container, stream, reader.step)
-    if promised is not None and end < promised - max(MISSING, 3 * reader.step, promised / 100):
-        raise DataError(f"is cut off: {end:.1f} s of {promised:.1f} s can be decoded; {HINT_REDOWNLOAD}")
-    if promised is None and reader.broken:
-        raise DataError(f"cannot be read beyond {end:.1f} s ({reader.broken.lower()}); {HINT_REDOWNLOAD}")
+    for frame in reader.frames():
+        count, end = count + 1, frame.end
+        yield frame
+    if count == 0:
+        raise DataError("no frame can be decoded", hint=HINT_REDOWNLOAD, code="damaged-video")
+    if count == 1 and STILL_IMAGE_FORMATS & {container.format.name, container.metadata.get("major_brand", "")}:
+        raise _still_image_error()
+    expected_end = _end_in_header(container, stream, reader.frame_seconds)
+    if expected_end is None and reader.read_error:
+        message = f"cannot be read beyond {end:.1f} s ({reader.read_error.lower()})"
+        raise DataError(message, hint=HINT_REDOWNLOAD, code="truncated-video")
+    if expected_end is None:
+        return
+    if end < expected_end - max(MAX_MISSING_SECONDS, 3 * reader.frame_seconds, expected_end / 100):
+        message = f"incomplete: {end:.1f} s of {expected_end:.1f} s can be decoded"
+        raise DataError(message, hint=HINT_REDOWNLOAD, code="truncated-video")
 
 
-def _require_film(frames: int, container: InputContainer) -> None:
-    if frames == 0:
-        raise DataError(f"has no frame that can be decoded; {HINT_REDOWNLOAD}")
-    if frames == 1 and STILLS & {container.format.name, container.metadata.get("major_brand", "")}:
-        raise DataError(STILL)
+def _end_in_header(container: InputContainer, stream: VideoStream, frame_seconds: float) -> float | None:
+    """End of the video in seconds according to the header; None if the format does not store it.
 
-
-def _promised_end(container: InputContainer, stream: VideoStream, step: float) -> float | None:
-    """When the picture should end by the header, in seconds; None where only the file's size tells.
-
-    The container's own length is taken where there is nothing but the picture: sound may be longer.
+    The length of the whole container is used only if it contains nothing but the video: audio can be longer.
     """
     format = container.format.name
     if format == "avi":
-        return stream.frames * step or None
+        return stream.frames * frame_seconds or None
     if format.startswith("mov,") and stream.duration and stream.time_base:
         return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
     if format.startswith("matroska") and "DURATION" in stream.metadata:
-        return _clock_seconds(stream.metadata["DURATION"])
-    alone = all(other is stream or other.type == "attachment" for other in container.streams)
-    if alone and container.duration and format.startswith(("matroska", "flv", "asf")):
+        return _parse_duration(stream.metadata["DURATION"])
+    is_only_stream = all(other is stream or other.type == "attachment" for other in container.streams)
+    if is_only_stream and container.duration and format.startswith(("matroska", "flv", "asf")):
         return container.duration / av.time_base
     return None
 
 
-def _clock_seconds(text: str) -> float | None:
-    """'00:01:02.5' -> 62.5; None for anything else."""
+def _parse_duration(text: str) -> float | None:
+    """'00:01:02.5' to 62.5; None for anything else."""
     try:
         hours, minutes, seconds = text.split(":")
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)

@@ -1,4 +1,4 @@
-"""Pictures taken from frames by time, snippets cut from pictures. Pure: knows neither decoder nor pixel format."""
+"""Sample frames by presentation time and cut them into snippets. Independent of decoders and pixel formats."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from wtal.video.backbones.base import Sampling
 
 Frame = TypeVar("Frame")
-Picture = NDArray[np.uint8]  # H x W x 3
+RgbFrame = NDArray[np.uint8]  # H x W x 3
 
-# Seconds. Matroska and FLV round time stamps to it: a frame that comes this little too late is shown all the same,
-# so that 50 frames a second sampled at 25 are every other frame in every container.
-TICK = 0.001
+# Seconds. Matroska and FLV round time stamps by up to half of it. A frame that starts this little too late is sampled
+# all the same, so that 50 frames per second sampled at 25 are every second frame in every container.
+TIMESTAMP_TOLERANCE = 0.001
 
 
 @dataclass(frozen=True)
-class Shown(Generic[Frame]):
-    """A frame of the file and the seconds [start, end) that it is on the screen."""
+class TimedFrame(Generic[Frame]):
+    """A frame of the file and the seconds [start, end) in which it is displayed."""
 
     start: float
     end: float
@@ -28,92 +28,99 @@ class Shown(Generic[Frame]):
 
 @dataclass(frozen=True)
 class Snippet:
-    """[start, end] in seconds, and what the backbone sees of it: window x H x W x 3 RGB."""
+    """A snippet covers [start, end] in seconds. `frames` is the window that the backbone sees, window x H x W x 3."""
 
     start: float
     end: float
-    pictures: NDArray[np.uint8]
+    frames: NDArray[np.uint8]
 
 
-def cut(frames: Iterable[Shown[Frame]], sampling: Sampling, picture: Callable[[Frame], Picture]) -> Iterator[Snippet]:
-    """The snippets of a video, from its frames in the order of time, each shown until the next.
+def cut_snippets(
+    frames: Iterable[TimedFrame[Frame]], sampling: Sampling, to_rgb: Callable[[Frame], RgbFrame]
+) -> Iterator[Snippet]:
+    """Cut a video into snippets.
 
-    Picture k stands at `start + (k + 0.5) / fps` seconds, `start` being the first frame's, and is the frame shown
-    then. Snippet i covers pictures [i * stride, (i + 1) * stride); the last one ends with the video, so it may be
-    shorter, or longer by less than half a picture. A video with a frame has at least one. `picture` is called only
-    for frames that a snippet sees, once each, and a window and a stride of pictures are held at most.
+    Sampled frame k is the frame that is displayed at `start + (k + 0.5) / fps` seconds, where `start` is the start of
+    the first frame. Snippet i covers the sampled frames [i * stride, (i + 1) * stride). The last snippet ends with the
+    video, so it may be shorter, or longer by less than half a sampled frame. A video with at least one frame has at
+    least one snippet. No more than a window and a stride of sampled frames are held in memory.
+
+    Args:
+        frames: The frames of the file in order of time, each displayed until the next one.
+        sampling: Rate, stride and window.
+        to_rgb: Converts a frame to H x W x 3. It is called once for each frame that a snippet sees, and for no others.
     """
-    cutter = _Cutter(sampling, picture)
-    for shown in frames:
-        yield from cutter.add(shown)
+    cutter = _SnippetCutter(sampling, to_rgb)
+    for frame in frames:
+        yield from cutter.add(frame)
     yield from cutter.finish()
 
 
-def first_picture(snippet: int, sampling: Sampling) -> int:
-    """Where the window of a snippet begins, in pictures; below 0 or beyond the end the edge picture is repeated."""
+def window_start(snippet: int, sampling: Sampling) -> int:
+    """The first sampled frame of a snippet's window. It may be negative: then the first frame is repeated."""
     return snippet * sampling.stride + (sampling.stride - sampling.window) // 2
 
 
-class _Cutter(Generic[Frame]):
-    def __init__(self, sampling: Sampling, picture: Callable[[Frame], Picture]) -> None:
+class _SnippetCutter(Generic[Frame]):
+    def __init__(self, sampling: Sampling, to_rgb: Callable[[Frame], RgbFrame]) -> None:
         self.sampling = sampling
-        self.picture = picture
-        self.start: float | None = None
-        self.held: dict[int, Picture] = {}
-        self.taken = 0  # pictures so far
-        self.given = 0  # snippets so far
-        self.end = 0.0
-        self.last: Shown[Frame] | None = None  # of the pictures so far
-        self.converted: tuple[Shown[Frame], Picture] | None = None
+        self.to_rgb = to_rgb
+        self.start: float | None = None  # seconds, of the first frame
+        self.end = 0.0  # seconds, of the latest frame
+        self.buffer: dict[int, RgbFrame] = {}  # index of the sampled frame -> frame
+        self.num_sampled = 0
+        self.num_snippets = 0
+        self.last_sampled: TimedFrame[Frame] | None = None
+        self.last_converted: tuple[TimedFrame[Frame], RgbFrame] | None = None
 
-    def add(self, shown: Shown[Frame]) -> Iterator[Snippet]:
+    def add(self, frame: TimedFrame[Frame]) -> Iterator[Snippet]:
         if self.start is None:
-            self.start, self.last = shown.start, shown
-        self.end = shown.end
-        while self._seconds(self.taken + 0.5) < shown.end - TICK:
-            self._take(shown)
-            if self._ready():
-                yield self._give(self._seconds((self.given + 1) * self.sampling.stride))
+            self.start, self.last_sampled = frame.start, frame
+        self.end = frame.end
+        while self._seconds(self.num_sampled + 0.5) < frame.end - TIMESTAMP_TOLERANCE:
+            self._sample(frame)
+            if self._is_next_complete():
+                yield self._next_snippet(self._seconds((self.num_snippets + 1) * self.sampling.stride))
 
     def finish(self) -> Iterator[Snippet]:
-        if self.last is None:
+        if self.last_sampled is None:
             return
-        if self.taken == 0:  # all of the video is shorter than half a picture, or nobody knows how long its frame is
-            self.taken = 1
+        if self.num_sampled == 0:  # the video is shorter than half a sampled frame, or its only frame has no duration
+            self.num_sampled = 1
             self.end = self.end if self.end > self._seconds(0) else self._seconds(1)
-        if self.taken - 1 not in self.held:  # the edge picture, though no window reaches it
-            self.held[self.taken - 1] = self._convert(self.last)
-        while (self.given + 1) * self.sampling.stride < self.taken:
-            yield self._give(self._seconds((self.given + 1) * self.sampling.stride))
-        yield self._give(self.end)
+        if self.num_sampled - 1 not in self.buffer:  # repeated beyond the end, even if no window contains it
+            self.buffer[self.num_sampled - 1] = self._convert(self.last_sampled)
+        while (self.num_snippets + 1) * self.sampling.stride < self.num_sampled:
+            yield self._next_snippet(self._seconds((self.num_snippets + 1) * self.sampling.stride))
+        yield self._next_snippet(self.end)
 
-    def _seconds(self, pictures: float) -> float:
+    def _seconds(self, sampled_frames: float) -> float:
         assert self.start is not None
-        return self.start + pictures / self.sampling.fps
+        return self.start + sampled_frames / self.sampling.fps
 
-    def _take(self, shown: Shown[Frame]) -> None:
-        inside = (self.taken - first_picture(0, self.sampling)) % self.sampling.stride < self.sampling.window
-        self.last = shown
-        if inside:
-            self.held[self.taken] = self._convert(shown)
-        self.taken += 1
+    def _sample(self, frame: TimedFrame[Frame]) -> None:
+        offset = (self.num_sampled - window_start(0, self.sampling)) % self.sampling.stride
+        self.last_sampled = frame
+        if offset < self.sampling.window:
+            self.buffer[self.num_sampled] = self._convert(frame)
+        self.num_sampled += 1
 
-    def _convert(self, shown: Shown[Frame]) -> Picture:
-        if self.converted is None or self.converted[0] is not shown:
-            self.converted = shown, self.picture(shown.frame)
-        return self.converted[1]
+    def _convert(self, frame: TimedFrame[Frame]) -> RgbFrame:
+        if self.last_converted is None or self.last_converted[0] is not frame:
+            self.last_converted = frame, self.to_rgb(frame.frame)
+        return self.last_converted[1]
 
-    def _ready(self) -> bool:
-        """Whether all that the next snippet sees is there, and a picture after it, so that it is not the last."""
-        window_end = first_picture(self.given, self.sampling) + self.sampling.window
-        return self.taken >= window_end and self.taken > (self.given + 1) * self.sampling.stride
+    def _is_next_complete(self) -> bool:
+        """Whether the window of the next snippet is complete and the snippet is not the last one."""
+        window_end = window_start(self.num_snippets, self.sampling) + self.sampling.window
+        return self.num_sampled >= window_end and self.num_sampled > (self.num_snippets + 1) * self.sampling.stride
 
-    def _give(self, end: float) -> Snippet:
-        first = first_picture(self.given, self.sampling)
-        seen = np.clip(np.arange(first, first + self.sampling.window), 0, self.taken - 1)
-        start = self._seconds(self.given * self.sampling.stride)
-        snippet = Snippet(start, end, np.stack([self.held[k] for k in seen.tolist()]))
-        self.given += 1
-        gone = first_picture(self.given, self.sampling)
-        self.held = {k: held for k, held in self.held.items() if k >= gone}
+    def _next_snippet(self, end: float) -> Snippet:
+        first = window_start(self.num_snippets, self.sampling)
+        indices = np.clip(np.arange(first, first + self.sampling.window), 0, self.num_sampled - 1)
+        start = self._seconds(self.num_snippets * self.sampling.stride)
+        snippet = Snippet(start, end, np.stack([self.buffer[index] for index in indices.tolist()]))
+        self.num_snippets += 1
+        first_needed = window_start(self.num_snippets, self.sampling)
+        self.buffer = {index: frame for index, frame in self.buffer.items() if index >= first_needed}
         return snippet

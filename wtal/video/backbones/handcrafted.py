@@ -1,7 +1,7 @@
-"""The `tiny` backbone: colours, edges and motion of a snippet, measured without any weights. For weak machines.
+"""The `tiny` backbone: colours, edges and motion of a snippet, computed without weights. For computers without a GPU.
 
-Axes: W pictures of a snippet and the P = W - 1 steps between them, h x w pixels of the shrunken grey pictures,
-b x c blocks whose motion is measured, R regions of blocks. x goes to the right and y downwards, in grey pixels.
+Axes: W frames of a snippet and the P = W - 1 steps between them, h x w pixels of the downscaled grey frames, b x c
+blocks whose motion is estimated, R regions of blocks. x points to the right and y down, both in grey pixels.
 """
 
 from collections.abc import Iterator
@@ -10,61 +10,60 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from wtal.video.backbones.base import Sampling
+from wtal.video.backbones.base import Backbone, Sampling
 
 Floats = NDArray[np.floating]
 
-SHORT = 32  # pixels of the grey pictures' shorter side
-LONGEST = 4  # times as long the longer side may be; what is longer is squeezed
+GREY_SIDE = 32  # pixels of the shorter side of the grey frames
+MAX_ASPECT = 4  # longer side of the grey frames relative to the shorter; wider frames are squeezed
 BLOCK = 3  # grey pixels from one block to the next
-CELLS = 3  # of the grid that tells where colours and motion are, each way
-BEARINGS = 8  # directions that are told apart
-BANDS = 6  # temporal frequencies, 0.78 Hz apart, from none to 3.9 Hz
-TEXTURE = 0.02  # squared contrast that it takes to see motion
-BOUND = 10.0  # no number is larger
+CELLS = 3  # rows and columns of the grid on which colours and motion are averaged
+DIRECTIONS = 8  # bins of the histograms of directions
+FREQUENCIES = 6  # temporal frequencies, 0.78 Hz apart, from 0 to 3.9 Hz
+MIN_TEXTURE = 0.02  # squared contrast below which motion is damped
+MAX_VALUE = 10.0  # all features are clipped to +- this
 GREY = np.array([0.299, 0.587, 0.114], np.float32) / 255
 
 
-class Tiny:
-    """Appearance (colours, edge orientations) and motion (flow less the camera's, its course in time)."""
+class Tiny(Backbone):
+    """Appearance (colours, edge orientations) and motion (optical flow without the camera's, its course in time)."""
 
     name = "tiny"
-    weights = "formula 1"  # raise it with every change of the numbers: old features must not pass for new ones
-    precision = "float32"
-    flow = ""
+    weights = "formula 1"  # increase it with every change of the numbers, so that old features are recognised
     sampling = Sampling(fps=12.5, stride=6, window=16, side=64, crop=None)
-    # One group: as two, their attentions would have to agree, and what moves is rarely what is coloured.
+    # One group: with two, their attentions would have to agree, but what moves is rarely what has a strong colour.
     widths = (190,)
-    batch = 32
+    batch_size = 32
+    single_core = True
 
-    def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x W x H x W x 3 RGB pictures -> N x 190, each snippet by itself; any height and width will do."""
-        return np.stack([_describe(snippet) for snippet in pictures])
-
-
-def _describe(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """W x H x W x 3 -> 190. Zero is about the mean and one the spread of each number over films."""
-    first = (len(pictures) - Tiny.sampling.stride) // 2
-    own = slice(first, first + Tiny.sampling.stride, 2)  # every other picture of the snippet itself
-    grey = _grey(pictures)
-    parts = [*_colours(pictures[own]), *_edges(grey[own]), *_motion(_flow(grey)), *_flicker(grey)]
-    return np.clip(np.concatenate([part.ravel() for part in parts]), -BOUND, BOUND).astype(np.float32)
+    def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """RGB frames of any size, N x W x H x W x 3, to features, N x 190."""
+        return np.stack([_describe(snippet) for snippet in frames])
 
 
-def _grey(pictures: NDArray[np.uint8]) -> Floats:
-    """Shrunken grey pictures, brightness and contrast of the window evened out. W x H x W x 3 -> W x h x w."""
-    height, width = pictures.shape[1:3]
-    short = min(height, width)
-    h, w = (min(round(SHORT * side / short), LONGEST * SHORT) for side in (height, width))
-    small = _areas(height, h) @ (pictures.astype(np.float32) @ GREY) @ _areas(width, w).T
+def _describe(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """W x H x W x 3 to 190. Each number is shifted and scaled to about zero mean and unit variance over videos."""
+    start = (len(frames) - Tiny.sampling.stride) // 2
+    centre = slice(start, start + Tiny.sampling.stride, 2)  # every second frame of the snippet without its context
+    grey = _grey(frames)
+    parts = [*_colours(frames[centre]), *_edges(grey[centre]), *_motion(_flow(grey)), *_flicker(grey)]
+    return np.clip(np.concatenate([part.ravel() for part in parts]), -MAX_VALUE, MAX_VALUE).astype(np.float32)
+
+
+def _grey(frames: NDArray[np.uint8]) -> Floats:
+    """Downscaled grey frames, normalised by the window's brightness and contrast. W x H x W x 3 to W x h x w."""
+    height, width = frames.shape[1:3]
+    shorter = min(height, width)
+    h, w = (min(round(GREY_SIDE * side / shorter), MAX_ASPECT * GREY_SIDE) for side in (height, width))
+    small = _area_means(height, h) @ (frames.astype(np.float32) @ GREY) @ _area_means(width, w).T
     return (small - small.mean()) / (small.std() + np.float32(0.05))
 
 
-def _colours(pictures: NDArray[np.uint8]) -> Iterator[Floats]:
-    """Brightness, red against green, both against blue, cell by cell; and how much each channel differs."""
-    height, width = pictures.shape[1:3]
-    mean = pictures.mean(0, dtype=np.float32) / 255  # H x W x 3
-    cells = _areas(height, CELLS) @ np.moveaxis(mean, 2, 0) @ _areas(width, CELLS).T  # 3 x CELLS x CELLS
+def _colours(frames: NDArray[np.uint8]) -> Iterator[Floats]:
+    """Brightness, red against green and both against blue in each cell; the spread of each channel over the cells."""
+    height, width = frames.shape[1:3]
+    mean = frames.mean(0, dtype=np.float32) / 255  # H x W x 3
+    cells = _area_means(height, CELLS) @ np.moveaxis(mean, 2, 0) @ _area_means(width, CELLS).T  # 3 x CELLS x CELLS
     red, green, blue = cells
     yield 4 * (red + green + blue) / 3 - 2
     yield 4 * (red - green)
@@ -73,151 +72,152 @@ def _colours(pictures: NDArray[np.uint8]) -> Iterator[Floats]:
 
 
 def _edges(grey: Floats) -> Iterator[Floats]:
-    """Edges by orientation: shares (their roots) and strength, in the whole picture and its quarters."""
-    across, down = _slopes(grey)
+    """Edges by orientation, for the whole frame and its quarters: square roots of the shares, and total strength."""
+    dx, dy = _gradients(grey)
     h, w = grey.shape[1:]
     quarter = np.add.outer(2 * (np.arange(h) * 2 // h), np.arange(w) * 2 // w)  # h x w
-    found = _histograms(across, down, np.pi, np.broadcast_to(quarter, grey.shape), 4) * 4 / grey.size
-    found = np.concatenate([found.mean(0, keepdims=True), found])  # 5 x BEARINGS
-    strength = found.sum(1, keepdims=True)
-    yield 10 * np.sqrt(found / (strength + 0.02)) - 3
+    quarters = _histograms(dx, dy, np.pi, np.broadcast_to(quarter, grey.shape), 4) * 4 / grey.size
+    edges = np.concatenate([quarters.mean(0, keepdims=True), quarters])  # 5 x DIRECTIONS
+    strength = edges.sum(1, keepdims=True)
+    yield 10 * np.sqrt(edges / (strength + 0.02)) - 3
     yield 4 * np.log1p(10 * strength) - 5
 
 
 def _flow(grey: Floats) -> Floats:
-    """Grey pixels that each block moves in a step, by Lucas and Kanade's least squares. 2 x P x b x c: x and y."""
-    across, down = _slopes((grey[1:] + grey[:-1]) / 2)
-    later = grey[1:] - grey[:-1]
-    products = np.stack([across * across, across * down, down * down, across * later, down * later])
-    xx, xy, yy, xt, yt = _hats(grey.shape[1]) @ products @ _hats(grey.shape[2]).T
-    xx, yy = xx + np.float32(TEXTURE), yy + np.float32(TEXTURE)
+    """Displacement of each block per step in grey pixels, by the least squares of Lucas and Kanade. 2 x P x b x c."""
+    dx, dy = _gradients((grey[1:] + grey[:-1]) / 2)
+    dt = grey[1:] - grey[:-1]
+    products = np.stack([dx * dx, dx * dy, dy * dy, dx * dt, dy * dt])
+    xx, xy, yy, xt, yt = _block_means(grey.shape[1]) @ products @ _block_means(grey.shape[2]).T
+    xx, yy = xx + np.float32(MIN_TEXTURE), yy + np.float32(MIN_TEXTURE)
     flow = np.stack([xy * yt - yy * xt, xy * xt - xx * yt]) / (xx * yy - xy * xy)
-    return np.clip(flow, -3, 3)  # beyond, the steps are too wide to be believed
+    return np.clip(flow, -3, 3)  # larger displacements cannot be estimated reliably
 
 
 def _motion(flow: Floats) -> Iterator[Floats]:
-    """Where and whereto something moves of itself, how the camera does, and the course of it in time."""
-    middle = _bell(flow.shape[1])  # P
+    """Position and direction of motion relative to the camera, motion of the camera, and the course in time."""
+    weights = _window_weights(flow.shape[1])  # P
     camera = np.median(flow, axis=(2, 3))  # 2 x P: most blocks show the background
     x, y = flow - camera[..., None, None]
     speed = np.hypot(x, y)  # P x b x c
-    mean = np.tensordot(middle, speed, 1)  # b x c
-    cells = _areas(mean.shape[0], CELLS) @ mean @ _areas(mean.shape[1], CELLS).T
+    mean = np.tensordot(weights, speed, 1)  # b x c
+    cells = _area_means(mean.shape[0], CELLS) @ mean @ _area_means(mean.shape[1], CELLS).T
     yield 2 * np.log1p(10 * cells) - 1.6
     yield 2 * np.log1p(np.array([mean.max() * 10 / 3, mean.mean() * 10])) - 1.6
-    weights = np.broadcast_to(middle[:, None, None], speed.shape)
-    whereto = _histograms(x * weights, y * weights, 2 * np.pi, np.zeros(speed.shape, np.intp), 1)[0] / mean.size
-    yield 10 * np.sqrt(whereto / (whereto.sum() + 0.02)) - 3
-    pan = camera @ middle  # 2
+    step_weights = np.broadcast_to(weights[:, None, None], speed.shape)
+    whole_frame = np.zeros(speed.shape, np.intp)
+    directions = _histograms(x * step_weights, y * step_weights, 2 * np.pi, whole_frame, 1)[0] / mean.size
+    yield 10 * np.sqrt(directions / (directions.sum() + 0.02)) - 3
+    pan = camera @ weights  # 2
     yield 10 * pan
-    yield 10 * np.sqrt((camera - pan[:, None]) ** 2 @ middle)
-    yield from _course(x, y, speed)
+    yield 10 * np.sqrt((camera - pan[:, None]) ** 2 @ weights)
+    yield from _motion_spectrum(x, y, speed)
 
 
-def _course(x: Floats, y: Floats, speed: Floats) -> Iterator[Floats]:
-    """Temporal frequencies of motion to the sides, up and down, outwards, round, and at all; P x b x c each.
+def _motion_spectrum(x: Floats, y: Floats, speed: Floats) -> Iterator[Floats]:
+    """Temporal frequencies of sideways, vertical, expanding, rotating and total motion; inputs are P x b x c.
 
-    Of the whole picture, and of the region where each is strongest: other things may move elsewhere.
+    Computed for the whole frame, and for the region where each is strongest, as other objects may move elsewhere.
     """
-    signals, amount = _signals(x, y, speed)
+    signals, amount = _motion_signals(x, y, speed)
     share = amount[1:] / (amount[0] + 2)  # R - 1
-    waves = _waves(signals)[..., :BANDS]  # R x 5 x BANDS
-    size = np.sqrt(np.abs(waves))
-    yield 8 * size[0] - 2
-    yield 8 * (size[1:] * np.sqrt(share)[:, None, None]).max(0) - 2
-    yield 8 * waves[0, :4, 0].real  # without the time course: right, down, apart or together, clockwise or not
-    # Sides and height in step go to and fro on a line; a quarter of a cycle apart, round and round.
-    both = waves[:, 0, 1:5] * waves[:, 1, 1:5].conj()
-    both /= np.sqrt(np.abs(both) + 1e-3)
-    both = np.abs(np.stack([both.imag, both.real], 1))  # R x 2 x 4
-    yield 15 * both[0] - 0.6
-    yield 15 * (both[1:] * share[:, None, None]).max(0) - 0.6
+    spectra = _spectrum(signals)[..., :FREQUENCIES]  # R x 5 x FREQUENCIES
+    magnitude = np.sqrt(np.abs(spectra))
+    yield 8 * magnitude[0] - 2
+    yield 8 * (magnitude[1:] * np.sqrt(share)[:, None, None]).max(0) - 2
+    yield 8 * spectra[0, :4, 0].real  # signed means: right, down, expansion, clockwise rotation
+    # Sideways and vertical motion in phase oscillate on a line; with a phase of a quarter period they go in circles.
+    cross = spectra[:, 0, 1:5] * spectra[:, 1, 1:5].conj()
+    cross /= np.sqrt(np.abs(cross) + 1e-3)
+    cross = np.abs(np.stack([cross.imag, cross.real], 1))  # R x 2 x 4
+    yield 15 * cross[0] - 0.6
+    yield 15 * (cross[1:] * share[:, None, None]).max(0) - 0.6
 
 
-def _signals(x: Floats, y: Floats, speed: Floats) -> tuple[Floats, Floats]:
-    """Each region's motion as a shift, a growth and a turn in each step, R x 5 x P; and how much there is, R."""
+def _motion_signals(x: Floats, y: Floats, speed: Floats) -> tuple[Floats, Floats]:
+    """Shift, expansion, rotation and total motion of each region in each step, R x 5 x P; amount of motion, R."""
     b, c = speed.shape[1:]
-    regions = _regions(b, c)
+    regions = _region_weights(b, c)
 
-    def total(values: Floats) -> Floats:
+    def sum_regions(values: Floats) -> Floats:
         return regions @ values.reshape(len(speed), b * c).T  # R x P
 
-    down, across = (axis.astype(np.float32) for axis in np.mgrid[:b, :c])
+    row, column = (axis.astype(np.float32) for axis in np.mgrid[:b, :c])
     power = speed * speed
-    all_power = total(power) + 0.1
-    middle_x, middle_y = total(power * across) / all_power, total(power * down) / all_power
-    wide = total(power * (across**2 + down**2)) / all_power - middle_x**2 - middle_y**2
-    wide = np.sqrt(np.clip(wide, 0, None)) + 1  # of what moves, in blocks
-    right, below, motion = total(x), total(y), total(speed)
-    outwards = total(x * across + y * down) - middle_x * right - middle_y * below
-    round_it = total(y * across - x * down) - middle_x * below + middle_y * right
+    total_power = sum_regions(power) + 0.1
+    centre_x, centre_y = sum_regions(power * column) / total_power, sum_regions(power * row) / total_power
+    variance = sum_regions(power * (column**2 + row**2)) / total_power - centre_x**2 - centre_y**2
+    radius = np.sqrt(np.clip(variance, 0, None)) + 1  # of what moves, in blocks
+    right, down, motion = sum_regions(x), sum_regions(y), sum_regions(speed)
+    expansion = sum_regions(x * column + y * row) - centre_x * right - centre_y * down
+    rotation = sum_regions(y * column - x * row) - centre_x * down + centre_y * right
     amount = motion.mean(1)
-    signals = np.stack([right, below, outwards / wide, round_it / wide, motion], 1)
+    signals = np.stack([right, down, expansion / radius, rotation / radius, motion], 1)
     return signals / (amount + 0.5)[:, None, None], amount
 
 
 def _flicker(grey: Floats) -> Iterator[Floats]:
-    """Temporal frequencies of the blocks' brightness: their mean, and of the block where each is strongest."""
-    blocks = (_hats(grey.shape[1]) @ grey @ _hats(grey.shape[2]).T).reshape(len(grey), -1).T
-    waves = np.abs(_waves(blocks - blocks.mean(1, keepdims=True)))[:, 1 : 1 + BANDS]
-    yield 10 * np.log1p(5 * waves.mean(0)) - 1
-    yield 4 * np.log1p(5 * waves.max(0)) - 1.5
+    """Temporal frequencies of the blocks' brightness: their mean, and the maximum over the blocks."""
+    blocks = (_block_means(grey.shape[1]) @ grey @ _block_means(grey.shape[2]).T).reshape(len(grey), -1).T
+    spectra = np.abs(_spectrum(blocks - blocks.mean(1, keepdims=True)))[:, 1 : 1 + FREQUENCIES]
+    yield 10 * np.log1p(5 * spectra.mean(0)) - 1
+    yield 4 * np.log1p(5 * spectra.max(0)) - 1.5
 
 
-def _waves(signals: Floats) -> NDArray[np.complexfloating]:
-    """The frequencies of signals along their last axis, the middle of the window counting most."""
-    return np.fft.rfft(signals * _bell(signals.shape[-1]), n=Tiny.sampling.window)
+def _spectrum(signals: Floats) -> NDArray[np.complexfloating]:
+    """Fourier transform along the last axis, weighted towards the middle of the window."""
+    return np.fft.rfft(signals * _window_weights(signals.shape[-1]), n=Tiny.sampling.window)
 
 
-def _slopes(grey: Floats) -> tuple[Floats, Floats]:
-    """How brightness changes to the right and downwards. W x h x w each."""
-    down, across = np.gradient(grey, axis=(1, 2))
-    return np.asarray(across), np.asarray(down)
+def _gradients(grey: Floats) -> tuple[Floats, Floats]:
+    """Derivatives of the brightness to the right and down. W x h x w each."""
+    dy, dx = np.gradient(grey, axis=(1, 2))
+    return np.asarray(dx), np.asarray(dy)
 
 
-def _histograms(x: Floats, y: Floats, turn: float, place: NDArray[np.intp], places: int) -> Floats:
-    """Lengths of vectors by place and direction, each shared by the two nearest directions. places x BEARINGS."""
+def _histograms(x: Floats, y: Floats, period: float, groups: NDArray[np.intp], num_groups: int) -> Floats:
+    """Sum of vector lengths by group and direction, split between the two nearest bins. num_groups x DIRECTIONS."""
     length = np.hypot(x, y).ravel()
-    bearing = (np.arctan2(y, x) % turn * (BEARINGS / turn)).ravel()
-    lower = bearing.astype(np.intp)
-    share = bearing - lower
-    row = place.ravel() * BEARINGS
-    found = np.bincount(row + lower % BEARINGS, length * (1 - share), places * BEARINGS)
-    found += np.bincount(row + (lower + 1) % BEARINGS, length * share, places * BEARINGS)
-    return np.asarray(found, np.float64).reshape(places, BEARINGS)
+    position = (np.arctan2(y, x) % period * (DIRECTIONS / period)).ravel()
+    lower = position.astype(np.intp)
+    share = position - lower
+    first_bin = groups.ravel() * DIRECTIONS
+    sums = np.bincount(first_bin + lower % DIRECTIONS, length * (1 - share), num_groups * DIRECTIONS)
+    sums += np.bincount(first_bin + (lower + 1) % DIRECTIONS, length * share, num_groups * DIRECTIONS)
+    return np.asarray(sums, np.float64).reshape(num_groups, DIRECTIONS)
 
 
 @lru_cache
-def _bell(count: int) -> Floats:
-    """Weights that sum to one, the middle ones largest."""
-    bell = np.hanning(count + 2)[1:-1]
-    return (bell / bell.sum()).astype(np.float32)
+def _window_weights(count: int) -> Floats:
+    """A Hann window that sums to one."""
+    hann = np.hanning(count + 2)[1:-1]
+    return (hann / hann.sum()).astype(np.float32)
 
 
 @lru_cache
-def _areas(size: int, cells: int) -> Floats:
-    """Means over `cells` equal stretches of `size` pixels, parts of pixels counted as such. cells x size."""
+def _area_means(size: int, cells: int) -> Floats:
+    """Matrix of the means over `cells` equal parts of `size` pixels, with fractions of pixels. cells x size."""
     edges, pixels = np.linspace(0, size, cells + 1), np.arange(size)
-    shared = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    return (np.clip(shared, 0, None) * cells / size).astype(np.float32)
+    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return (np.clip(overlap, 0, None) * cells / size).astype(np.float32)
 
 
 @lru_cache
-def _hats(size: int) -> Floats:
-    """Means around the middles of blocks, the nearest pixels counting most. size / BLOCK x size."""
+def _block_means(size: int) -> Floats:
+    """Matrix of triangularly weighted means around the centres of the blocks. size / BLOCK x size."""
     blocks = max(1, size // BLOCK)
-    middles = (np.arange(blocks) + 0.5) * size / blocks
-    hats = np.clip(1 - np.abs(np.arange(size) + 0.5 - middles[:, None]) / (BLOCK + 1), 0, None)
-    return (hats / hats.sum(1, keepdims=True)).astype(np.float32)
+    centres = (np.arange(blocks) + 0.5) * size / blocks
+    weights = np.clip(1 - np.abs(np.arange(size) + 0.5 - centres[:, None]) / (BLOCK + 1), 0, None)
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
 
 
 @lru_cache
-def _regions(b: int, c: int) -> Floats:
-    """Weights of the blocks in the whole picture and in nine regions that overlap. 10 x b * c."""
+def _region_weights(b: int, c: int) -> Floats:
+    """Weights of the blocks in the whole frame and in nine overlapping regions. 10 x b * c."""
 
     def thirds(count: int) -> NDArray[np.float64]:
-        away = np.abs((np.arange(count) + 0.5) / count - np.array([[0.0], [0.5], [1.0]]))
-        return np.clip(1.3 - 2 * away, 0, 1)  # 3 x count
+        distance = np.abs((np.arange(count) + 0.5) / count - np.array([[0.0], [0.5], [1.0]]))
+        return np.clip(1.3 - 2 * distance, 0, 1)  # 3 x count
 
     nine = np.einsum("ib,jc->ijbc", thirds(b), thirds(c)).reshape(9, b * c)
     return np.concatenate([np.ones((1, b * c)), nine]).astype(np.float32)

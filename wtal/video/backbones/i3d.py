@@ -1,33 +1,40 @@
-"""The `i3d` backbone: 1024 numbers a snippet of 16 pictures, and 1024 of its optical flow where asked."""
+"""The `i3d` backbone: 1024 features of 16 RGB frames and, optionally, 1024 of their optical flow."""
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wtal.core.errors import DataError
-from wtal.video.backbones.base import Sampling
-from wtal.video.backbones.i3d_network import LOGITS, WIDTH, fast, logits, pooled
-from wtal.video.backbones.i3d_weights import load
-from wtal.video.backbones.optical_flow import FLOW, optical_flow
-from wtal.video.reader import read_snippets
+from wtal.core.hardware import choose_device
+from wtal.video.backbones.base import Backbone, BackboneOptions, Sampling, choose_precision
+from wtal.video.backbones.i3d_network import FEATURES, fused_trunk, pool_features
+from wtal.video.backbones.i3d_weights import load_weights
+from wtal.video.backbones.optical_flow import METHOD, optical_flow
 
-PIXEL_SCALE = 127.5  # half of a colour's range: the network wants 0 to 255 as -1 to 1
-# Snippets at a time. On a CPU two are as fast as any number, and eight take 240 to 370 MB more.
-BATCH = {"cpu": 2, "cuda": 16}
-WINDOW, STEP = 32, 8  # pictures seen at once to name what a whole video shows; from one window to the next
+PIXEL_SCALE = 127.5  # maps colours from 0 to 255 to the network's -1 to 1
+# Snippets per batch. On a CPU, 2 is as fast as any larger number, and 8 needs 240 to 370 MB more memory.
+BATCH_SIZES = {"cpu": 2, "cuda": 16}
 
 
-class I3D:
-    """Each snippet by itself; bfloat16 features are within 0.02 of the float32 ones, relative to their length."""
+class I3D(Backbone):
+    """Inflated 3D ConvNet (Carreira and Zisserman, 2017).
+
+    The relative error of features in bfloat16, measured against float32, is below 0.02.
+
+    Args:
+        rgb_weights: RGB weights by name, as `load_weights` returns them.
+        weights_hash: Hash of all weights, for the provenance.
+        flow_weights: Weights of the flow stream, if it is used.
+        device: Where to run the network.
+        precision: `auto`, `float32` or `bfloat16`.
+    """
 
     name = "i3d"
     sampling = Sampling(fps=25, stride=16, window=16, side=256, crop=224)
+    accepted_options = frozenset({"weights", "flow_weights"})
 
     def __init__(
         self,
@@ -37,78 +44,41 @@ class I3D:
         device: torch.device | str = "cpu",
         precision: str = "auto",
     ) -> None:
-        """Weights as `weights.load` gives them; `weights_hash` is of all of them, `precision` auto or a name."""
         self.device = torch.device(device)
-        self.precision = choose_precision(self.device) if precision == "auto" else precision
+        self.precision = choose_precision(self.device, precision)
         self.dtype = getattr(torch, self.precision)
         self.weights = weights_hash
-        self.flow = FLOW if flow_weights else ""
-        self.widths: tuple[int, ...] = (WIDTH, WIDTH) if flow_weights else (WIDTH,)
-        self.batch = BATCH[self.device.type]
-        self._rgb = fast(rgb_weights, self.dtype, self.device, PIXEL_SCALE)
-        self._flow = fast(flow_weights, self.dtype, self.device) if flow_weights else None
+        self.flow = METHOD if flow_weights else ""
+        self.widths = (FEATURES, FEATURES) if flow_weights else (FEATURES,)
+        self.batch_size = BATCH_SIZES[self.device.type]
+        self._rgb_trunk = fused_trunk(rgb_weights, self.dtype, self.device, PIXEL_SCALE)
+        self._flow_trunk = fused_trunk(flow_weights, self.dtype, self.device) if flow_weights else None
+
+    @classmethod
+    def from_options(cls, options: BackboneOptions) -> Self:
+        """Load the weights. Without `weights` the ones that `wtal weights` downloaded are used.
+
+        Raises:
+            DataError: Weights are missing or not I3D's.
+        """
+        device = choose_device(options.device)
+        rgb, rgb_hash = load_weights(options.weights)
+        if options.flow_weights is None:
+            return cls(rgb, rgb_hash, None, device, options.precision)
+        flow, flow_hash = load_weights(options.flow_weights, "flow")
+        digest = hashlib.sha256(f"{rgb_hash} {flow_hash}".encode()).hexdigest()
+        return cls(rgb, f"sha256:{digest}", flow, device, options.precision)
 
     @torch.inference_mode()
-    def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x 16 x H x W x 3 RGB pictures -> N x 1024, or N x 2048 with flow."""
-        # -127.5 to 127.5 is exact in bfloat16 too, -1 to 1 would not be: the stem's weights divide instead.
-        groups = [pooled(self._rgb(self._put(pictures).sub_(PIXEL_SCALE)))]
-        if self._flow is not None:
-            groups.append(pooled(self._flow(self._put(optical_flow(pictures)))))
+    def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """RGB frames, N x 16 x H x W x 3, to features, N x 1024, or N x 2048 with flow."""
+        # -127.5 to 127.5 is exact in bfloat16, -1 to 1 is not: the weights of the stem are divided instead.
+        groups = [pool_features(self._rgb_trunk(self._to_device(frames).sub_(PIXEL_SCALE)))]
+        if self._flow_trunk is not None:
+            groups.append(pool_features(self._flow_trunk(self._to_device(optical_flow(frames)))))
         return torch.cat(groups, 1).cpu().numpy()
 
-    def _put(self, values: NDArray) -> Tensor:
-        """N x T x H x W x C -> N x C x T x H x W, on the device, still channels-last in memory."""
+    def _to_device(self, values: NDArray) -> Tensor:
+        """N x T x H x W x C to N x C x T x H x W on the device, still channels-last in memory."""
         x = torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
         return x.to(self.dtype, copy=True).permute(0, 4, 1, 2, 3)
-
-
-def open_i3d(weights: Path | None, flow_weights: Path | None, device: torch.device, precision: str = "auto") -> I3D:
-    """I3D with weights of these places; None means the ones that `wtal weights` got, and no flow.
-
-    Raises DataError where weights are missing or not I3D's.
-    """
-    rgb, of_rgb = load(weights)
-    if flow_weights is None:
-        return I3D(rgb, of_rgb, None, device, precision)
-    flow, of_flow = load(flow_weights, "flow")
-    both = hashlib.sha256(f"{of_rgb} {of_flow}".encode()).hexdigest()
-    return I3D(rgb, f"sha256:{both}", flow, device, precision)
-
-
-def choose_precision(device: torch.device) -> str:
-    """bfloat16 where the device multiplies it natively, which is where it is faster, else float32."""
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:  # convolutions in bfloat16 are oneDNN's; without it, or on ARM, they are slow or unmeasured
-        can = torch.cpu.get_capabilities()
-        native = torch.backends.mkldnn.is_available() and bool(can.get("avx512_bf16") or can.get("amx_bf16"))
-    return "bfloat16" if native else "float32"
-
-
-def class_probabilities(video: Path, weights: dict[str, Tensor]) -> NDArray[np.float32]:
-    """What the published classifier says of a whole video, in float32: one probability a class, in its own order.
-
-    The logits of all windows of 32 pictures, one every 8 and none beyond the ends, are averaged. It shows whether
-    weights and decoding are right; no feature is made so. Raises DataError when the video cannot be decoded, or
-    the weights have no classifier.
-    """
-    if f"{LOGITS}.bias" not in weights:
-        raise DataError(f"{video}: the weights have no classifier ({LOGITS}); name those that `wtal weights` got")
-    backbone = I3D(weights, "", precision="float32")
-    features = [backbone(window[None]) for window in _windows(video)]
-    mean = torch.from_numpy(np.mean(features, 0))  # 1 x 1024
-    return logits(mean, weights).softmax(1)[0].numpy()
-
-
-def _windows(video: Path) -> Iterator[NDArray[np.uint8]]:
-    """T x 224 x 224 x 3, T = 32, or all there are of a shorter video."""
-    sampling = replace(I3D.sampling, stride=STEP, window=STEP)
-    seen: list[NDArray[np.uint8]] = []
-    for part in read_snippets(video, sampling):
-        own = max(1, round((part.end - part.start) * sampling.fps))  # the last part repeats its last picture
-        seen = [*seen, *part.pictures[:own]][-WINDOW:]
-        if len(seen) == WINDOW:
-            yield np.stack(seen)
-    if len(seen) < WINDOW:
-        yield np.stack(seen)

@@ -1,4 +1,4 @@
-"""Optical flow between the pictures of each snippet, as I3D's flow stream was trained to see it."""
+"""Optical flow between the frames of each snippet, in the range that I3D's flow stream was trained on."""
 
 import numpy as np
 import torch
@@ -6,29 +6,40 @@ from numpy.typing import NDArray
 
 from wtal.core.errors import ConfigError
 
-BOUND = 20.0  # pixels; larger displacements are cut, then all are scaled to [-1, 1]
-FLOW = f"opencv DIS medium, clipped at {BOUND:g} pixels"  # what provenance says of it
+MAX_DISPLACEMENT = 20.0  # pixels; larger displacements are clipped, then all are scaled to [-1, 1]
+METHOD = f"opencv DIS medium, clipped at {MAX_DISPLACEMENT:g} pixels"  # recorded in the provenance
 
 
-def optical_flow(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """How far each pixel moves (x, y), 1 being 20 pixels and the most. N x T x H x W x 3 -> N x T x H x W x 2.
+def optical_flow(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Displacement of each pixel from one frame to the next.
 
-    Picture t's flow is towards picture t + 1 of its own snippet; the last one, which has no next, repeats the flow
-    before it (zero if the snippet is a single picture). Right and down are positive. I3D was trained on TV-L1 flow
-    of this range (Carreira and Zisserman, 2017); DIS (Kroeger et al., 2016) is over a hundred times as fast.
+    The flow of frame t leads to frame t + 1 of the same snippet. The last frame repeats the flow before it (zero if the
+    snippet has a single frame). I3D was trained on TV-L1 flow of this range (Carreira and Zisserman, 2017); DIS
+    (Kroeger et al., 2016) is over a hundred times as fast.
 
-    RGB pictures of at least 12 x 12 pixels. Raises ConfigError where OpenCV is not installed.
+    Args:
+        frames: RGB frames of at least 12 x 12 pixels, N x T x H x W x 3.
+
+    Returns:
+        Displacements (x, y) in units of 20 pixels, within [-1, 1]; right and down are positive. N x T x H x W x 2.
+
+    Raises:
+        ConfigError: OpenCV is not installed.
     """
     try:
         import cv2
     except ImportError as error:
-        raise ConfigError("optical flow needs OpenCV; pip install opencv-python-headless") from error
-    cv2.setNumThreads(torch.get_num_threads())  # several workers share the cores: each keeps to its own
+        raise ConfigError(
+            "optical flow needs OpenCV", hint="pip install opencv-python-headless", code="missing-dependency"
+        ) from error
+    cv2.setNumThreads(torch.get_num_threads())  # worker processes share the cores
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flow = np.zeros((*pictures.shape[:-1], 2), np.float32)  # N x T x H x W x 2
-    for snippet, out in zip(pictures, flow, strict=True):
-        grey = [cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY) for picture in snippet]
+    flow = np.zeros((*frames.shape[:-1], 2), np.float32)  # N x T x H x W x 2
+    for snippet, snippet_flow in zip(frames, flow, strict=True):
+        grey = [cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in snippet]
         for t in range(len(grey) - 1):
-            method.calc(grey[t], grey[t + 1], out[t])  # its first guess is what lies there: zero
-        out[-1] = out[max(len(grey) - 2, 0)]
-    return np.divide(flow.clip(-BOUND, BOUND, out=flow), np.float32(BOUND), out=flow)
+            method.calc(grey[t], grey[t + 1], snippet_flow[t])  # the initial estimate is the content: zero
+        snippet_flow[-1] = snippet_flow[max(len(grey) - 2, 0)]
+    return np.divide(
+        flow.clip(-MAX_DISPLACEMENT, MAX_DISPLACEMENT, out=flow), np.float32(MAX_DISPLACEMENT), out=flow
+    )

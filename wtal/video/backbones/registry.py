@@ -1,70 +1,77 @@
-"""The backbones by name, opened once in each process that extracts."""
+"""The backbones by name.
 
-from dataclasses import dataclass
+To add a backbone, subclass `Backbone` in a file of its own and add one line to `BACKBONES`. From Python, without
+changing the package: `BACKBONES["mine"] = MyBackbone`.
+"""
+
 from pathlib import Path
+from pkgutil import resolve_name
 
 from wtal.core.errors import ConfigError
-from wtal.core.hardware import choose_device, require_device
-from wtal.data.provenance import Provenance
-from wtal.video.backbones.base import PRECISIONS, Backbone
+from wtal.core.hardware import require_device
+from wtal.video.backbones.base import PRECISIONS, Backbone, BackboneOptions
 
-BUILT_IN = ("tiny", "i3d")
-NAMES = "tiny, i3d, or the folder of a VideoMAE, V-JEPA 2, ViViT or TimeSformer model"
+TRANSFORMERS = "wtal.video.backbones.transformers:TransformersBackbone"
 
-
-@dataclass(frozen=True)
-class BackboneOptions:
-    """Which backbone, with which weights, where. `name` is tiny, i3d or a folder of a transformers model."""
-
-    name: str = "tiny"
-    weights: Path | None = None  # None: the ones in the user's cache
-    flow_weights: Path | None = None  # None: RGB alone
-    device: str = "auto"
-    precision: str = "auto"
+# Name -> class, or "module:class" for a class that is imported when it is used: most of them import PyTorch.
+BACKBONES: dict[str, type[Backbone] | str] = {
+    "tiny": "wtal.video.backbones.handcrafted:Tiny",
+    "i3d": "wtal.video.backbones.i3d:I3D",
+    "videomae": TRANSFORMERS,
+    "vjepa2": TRANSFORMERS,
+    "vivit": TRANSFORMERS,
+    "timesformer": TRANSFORMERS,
+}
 
 
-def open_backbone(choice: BackboneOptions, threads: int | None = None) -> Backbone:
-    """Load the weights and make it ready to run on so many threads (None: as many as PyTorch likes).
+def find_backbone(name: str) -> type[Backbone]:
+    """The class of a backbone by its name in `BACKBONES`, or by the folder of a transformers model.
 
-    Raises ConfigError or DataError saying what is missing.
+    Raises:
+        ConfigError: There is no such backbone.
     """
-    _require_options(choice)
-    if choice.name == "tiny":
-        from wtal.video.backbones.handcrafted import Tiny
-
-        return Tiny()
-    import torch  # here: tiny does without, and starts at once
-
-    if threads:
-        torch.set_num_threads(threads)
-    device = choose_device(choice.device)
-    if choice.name == "i3d":
-        from wtal.video.backbones.i3d import open_i3d
-
-        return open_i3d(choice.weights, choice.flow_weights, device, choice.precision)
-    from wtal.video.backbones.transformers import open_transformer
-
-    return open_transformer(Path(choice.name), device, choice.precision)
+    backbone = BACKBONES.get(name) or (TRANSFORMERS if name and Path(name).is_dir() else None)
+    if backbone is None:
+        raise ConfigError(
+            f"unknown backbone {name!r}",
+            hint=f"use {', '.join(BACKBONES)}, or the folder of a transformers model",
+            code="unknown-name",
+        )
+    return resolve_name(backbone) if isinstance(backbone, str) else backbone
 
 
-def is_single_threaded(choice: BackboneOptions) -> bool:
-    """Whether the backbone uses a single core, so that a process for each core is best."""
-    return choice.name == "tiny"
+def open_backbone(backbone: str | Backbone | BackboneOptions) -> Backbone:
+    """Load a backbone, ready to compute features.
+
+    Args:
+        backbone: A name in `BACKBONES`, the folder of a transformers model, or options with either as the name. An
+            open backbone is returned unchanged.
+
+    Raises:
+        ConfigError: The backbone, device or precision is unknown, or the backbone does not support an option.
+        DataError: The weights are missing or unsuitable.
+    """
+    if isinstance(backbone, Backbone):
+        return backbone
+    options = BackboneOptions(backbone) if isinstance(backbone, str) else backbone
+    backbone_class = find_backbone(options.name)
+    _require_supported(options, backbone_class)
+    return backbone_class.from_options(options)
 
 
-def provenance_of(backbone: Backbone) -> Provenance:
-    """What its features come from."""
-    s = backbone.sampling
-    return Provenance(backbone.name, backbone.weights, s.fps, s.stride, s.window, s.side, s.crop, backbone.flow)
-
-
-def _require_options(choice: BackboneOptions) -> None:
-    if choice.name not in BUILT_IN and not Path(choice.name).is_dir():
-        raise ConfigError(f"there is no backbone {choice.name!r}; use {NAMES}")
-    require_device(choice.device)
-    if choice.precision not in ("auto", *PRECISIONS):
-        raise ConfigError(f"there is no precision {choice.precision!r}; use auto, {', '.join(PRECISIONS)}")
-    if choice.name == "tiny" and choice.device == "cuda":
-        raise ConfigError("backbone tiny runs on the CPU alone; leave --device out")
-    if choice.name != "i3d" and (choice.weights or choice.flow_weights):
-        raise ConfigError(f"backbone {choice.name} takes no weights; leave --weights and --flow-weights out")
+def _require_supported(options: BackboneOptions, backbone_class: type[Backbone]) -> None:
+    require_device(options.device)
+    if options.precision not in ("auto", *PRECISIONS):
+        raise ConfigError(
+            f"unknown precision {options.precision!r}", hint=f"use auto, {', '.join(PRECISIONS)}", code="unknown-name"
+        )
+    if backbone_class.single_core and options.device == "cuda":
+        raise ConfigError(
+            f"backbone {options.name} runs on the CPU only", hint="remove --device", code="unsupported-option"
+        )
+    for field in ("weights", "flow_weights"):
+        if getattr(options, field) and field not in backbone_class.accepted_options:
+            flag = f"--{field.replace('_', '-')}"
+            raise ConfigError(
+                f"backbone {options.name} does not support {flag}", hint=f"remove {flag}", code="unsupported-option"
+            )

@@ -1,10 +1,10 @@
-"""VideoMAE, V-JEPA 2, ViViT and TimeSformer of `transformers` as backbones, each from a folder on this machine."""
+"""VideoMAE, V-JEPA 2, ViViT and TimeSformer models of `transformers` as backbones, each read from a local folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -13,46 +13,57 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, Validati
 
 from wtal.core.errors import ConfigError, DataError, first_validation_error, short_message
 from wtal.core.fingerprint import content_fingerprint
+from wtal.core.hardware import choose_device
 from wtal.core.io import read_json, to_data_error
-from wtal.video.backbones.base import Sampling
-from wtal.video.backbones.i3d import choose_precision
+from wtal.video.backbones.base import Backbone, BackboneOptions, Sampling, choose_precision
 
-CONFIG = "config.json"
-WEIGHTS, SHARDS = "model.safetensors", "model.safetensors.index.json"
-PROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
-PICTURES_AT_ONCE = 64
-Three = tuple[float, float, float]
-IMAGENET: tuple[Three, Three] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-PLUS_MINUS_ONE: tuple[Three, Three] = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-WIDER = 256 / 224
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME, SHARDS_NAME = "model.safetensors", "model.safetensors.index.json"
+PROCESSOR_NAMES = ("video_preprocessor_config.json", "preprocessor_config.json")
+FRAMES_PER_BATCH = 64
+HINT_DOWNLOAD = "download the model again"
+
+Triple = tuple[float, float, float]
+IMAGENET: tuple[Triple, Triple] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and standard deviation
+PLUS_MINUS_ONE: tuple[Triple, Triple] = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+RESIZE_RATIO = 256 / 224
 
 
 @dataclass(frozen=True)
 class Family:
     """What the models of one type have in common.
 
-    `fps` and `stride` make a snippet of 0.64 s, as long as I3D's. At these rates VideoMAE's 16 pictures and ViViT's
-    32 span 2.6 s, much as they were trained; V-JEPA 2's 64 span 10 s and TimeSformer's 8 span 2.6 s, where the
-    training had 16 s and 8 s: a shorter window sees an action's ends more sharply.
+    `fps` and `stride` make a snippet of 0.64 s, as long as I3D's. At these rates VideoMAE's 16 frames and ViViT's
+    32 frames span 2.6 s, close to their training; V-JEPA 2's 64 span 10 s and TimeSformer's 8 span 2.6 s, where the
+    training used 16 s and 8 s: a shorter window locates the ends of an action more precisely.
     """
 
-    model: str  # its class in transformers
+    model_class: str  # name in transformers
     fps: float
     stride: int
-    usual: tuple[Three, Three]  # mean and deviation of each colour between 0 and 1 where no file says them
-    border: float = 1.0  # the shorter side, in sides of what is seen, where no file says it
+    mean_std: tuple[Triple, Triple]  # of each colour between 0 and 1, where no processor file gives them
+    side_to_crop: float = 1.0  # shorter side relative to the crop, where no processor file gives it
     class_tokens: int = 0
-    unused: str = "-"  # weights that begin with this make no features: they may be missing
-    window: str = "num_frames"  # what config.json calls the number of pictures,
-    side: str = "image_size"  # and their side
+    unused_prefix: str = "-"  # weights with this prefix do not contribute to the features and may be missing
+    window_key: str = "num_frames"  # key of the number of frames in config.json
+    crop_key: str = "image_size"  # key of their side
 
 
 FAMILIES = {
     "videomae": Family("VideoMAEModel", 6.25, 4, IMAGENET),
     "vjepa2": Family(
-        "VJEPA2Model", 6.25, 4, IMAGENET, WIDER, 0, "predictor.", window="frames_per_clip", side="crop_size"
+        "VJEPA2Model",
+        6.25,
+        4,
+        IMAGENET,
+        side_to_crop=RESIZE_RATIO,
+        unused_prefix="predictor.",
+        window_key="frames_per_clip",
+        crop_key="crop_size",
     ),
-    "vivit": Family("VivitModel", 12.5, 8, PLUS_MINUS_ONE, WIDER, 1, "pooler."),
+    "vivit": Family(
+        "VivitModel", 12.5, 8, PLUS_MINUS_ONE, side_to_crop=RESIZE_RATIO, class_tokens=1, unused_prefix="pooler."
+    ),
     "timesformer": Family("TimesformerModel", 3.125, 2, IMAGENET, class_tokens=1),
 }
 
@@ -62,181 +73,252 @@ class _Size(BaseModel):
 
 
 class _Processor(BaseModel):
-    """What the folder's processor does to a picture's numbers, in this order, and the shorter side it makes."""
+    """The processor's normalisation steps, in the order in which they are applied, and the size that it resizes to."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
     size: _Size | int | None = None
     do_rescale: bool = True
     rescale_factor: float = 1 / 255
-    offset: bool = False  # take 1 off, after rescaling
+    offset: bool = False  # subtract 1 after rescaling
     do_normalize: bool = True
-    image_mean: Three | None = None
+    image_mean: Triple | None = None
     image_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
 
 
-class Transformer:
-    """A backbone whose features are the mean over the last layer's tokens.
+class TransformersBackbone(Backbone):
+    """The features are the mean over the tokens of the last layer.
 
-    Class tokens (ViViT and TimeSformer have one) are left out, so that the four mean the same: they were trained to
-    name a whole clip, the patches' tokens to show what is in it.
+    Class tokens (ViViT and TimeSformer have one) are left out, so that the features of all four families mean the
+    same: class tokens are trained to classify a whole clip, patch tokens to describe its content.
     """
 
-    flow = ""
+    accepted_options = frozenset({"weights"})
 
     def __init__(self, model: Any, name: str, weights: str, sampling: Sampling, scale: NDArray, shift: NDArray) -> None:
-        """`scale` and `shift`, three numbers each, take a colour's 0 to 255 to what the model was trained on."""
+        """Wrap a loaded model.
+
+        Args:
+            model: A model of transformers, in evaluation mode.
+            name: Its family, a key of `FAMILIES`.
+            weights: `sha256:...` of the weight files.
+            sampling: How the model expects a video to be cut.
+            scale: Three factors and
+            shift: three summands that map a colour from 0 to 255 to the range that the model was trained on.
+        """
         self.model, self.family = model, FAMILIES[name]
         self.name, self.weights, self.sampling = name, weights, sampling
         self.precision = str(model.dtype).removeprefix("torch.")
-        self.widths: tuple[int, ...] = (int(model.config.hidden_size),)
-        self.batch = max(1, PICTURES_AT_ONCE // sampling.window)
+        self.widths = (int(model.config.hidden_size),)
+        self.batch_size = max(1, FRAMES_PER_BATCH // sampling.window)
         self.scale, self.shift = (torch.as_tensor(v, dtype=torch.float32, device=model.device) for v in (scale, shift))
 
+    @classmethod
+    def from_options(cls, options: BackboneOptions) -> Self:
+        """Open the folder that `name` is, or `weights` where `name` is a family."""
+        device = choose_device(options.device)
+        if options.name not in FAMILIES:
+            if options.weights:
+                raise ConfigError(
+                    "--backbone is the folder of a model, which contains the weights",
+                    hint="remove --weights",
+                    code="unsupported-option",
+                )
+            return cls.from_folder(Path(options.name), device, options.precision)
+        if options.weights is None:
+            raise ConfigError(
+                f"backbone {options.name} needs the folder of a model",
+                hint="give the folder with --backbone",
+                code="missing-option",
+            )
+        backbone = cls.from_folder(options.weights, device, options.precision)
+        if backbone.name != options.name:
+            raise DataError(
+                f"contains a {backbone.name} model, not {options.name}", path=options.weights, code="model-mismatch"
+            )
+        return backbone
+
+    @classmethod
+    def from_folder(cls, folder: Path, device: torch.device, precision: str = "auto") -> Self:
+        """Open a folder with config.json and model.safetensors, as written by `save_pretrained` or the Hub.
+
+        Nothing is downloaded, no pickle is opened and no code of the folder is run.
+
+        Args:
+            folder: The folder of the model.
+            device: Where to run it.
+            precision: `float32`, `bfloat16`, or `auto`: bfloat16 where the device multiplies it natively.
+
+        Raises:
+            DataError: A file is missing or unsuitable, or the weights are incomplete.
+            ConfigError: transformers is not installed or does not work.
+        """
+        config = folder / CONFIG_NAME
+        if not config.is_file():
+            raise DataError(
+                f"no {CONFIG_NAME} in this folder",
+                path=folder,
+                hint="give the folder of a model of transformers",
+                code="file-not-found",
+            )
+        name = _read_object(config).get("model_type")
+        if not isinstance(name, str) or name not in FAMILIES:
+            raise DataError(
+                f"unsupported model_type {name!r}",
+                path=config,
+                hint=f"use a model of type {', '.join(FAMILIES)}",
+                code="unknown-name",
+            )
+        files = _weight_files(folder)
+        dtype = getattr(torch, choose_precision(device, precision))
+        model = _load_model(folder, FAMILIES[name]).to(device, dtype).eval()
+        processor = _read_processor(folder)
+        sampling = _sampling(config, FAMILIES[name], model.config, processor)
+        scale, shift = _normalisation(FAMILIES[name], processor)
+        return cls(model, name, _hash_files(files), sampling, scale, shift)
+
     @torch.inference_mode()
-    def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N x window x H x W x 3 RGB pictures -> N x D."""
-        x = torch.from_numpy(np.ascontiguousarray(pictures)).to(self.scale.device)
+    def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """RGB frames, N x window x H x W x 3, to features, N x D."""
+        x = torch.from_numpy(np.ascontiguousarray(frames)).to(self.scale.device)
         x = (x * self.scale + self.shift).permute(0, 1, 4, 2, 3)  # N x T x 3 x H x W
-        tokens = self._tokens(x.to(self.model.dtype).contiguous())  # N x L x D
-        # TimeSformer with attention in space alone gives each picture's tokens as a row of their own.
-        patches = tokens[:, self.family.class_tokens :].reshape(len(pictures), -1, tokens.shape[-1])
+        x = x.to(self.model.dtype).contiguous()
+        if self.name == "vjepa2":
+            tokens = self.model.get_vision_features(x)  # the encoder without the predictor
+        else:
+            tokens = self.model(x).last_hidden_state  # N x L x D
+        # TimeSformer with spatial attention only returns one row per frame instead of one per snippet.
+        patches = tokens[:, self.family.class_tokens :].reshape(len(frames), -1, tokens.shape[-1])
         return patches.float().mean(1).cpu().numpy()
 
-    def _tokens(self, x: torch.Tensor) -> torch.Tensor:
-        if self.name == "vjepa2":
-            return self.model.get_vision_features(x)  # the encoder without the predictor
-        return self.model(x).last_hidden_state
 
-
-def open_transformer(folder: Path, device: torch.device, precision: str = "auto") -> Transformer:
-    """A model from a folder with config.json and model.safetensors, as `save_pretrained` or the hub leaves it.
-
-    `precision` is float32, bfloat16, or auto: bfloat16 where the device multiplies it natively, as for I3D.
-    Nothing is fetched, no pickle is opened, no code of the folder is run.
-    Raises DataError where a file is missing or unfit, or the weights do not fill the model; ConfigError where
-    transformers is missing or does not load.
-    """
-    if not (folder / CONFIG).is_file():
-        raise DataError(f"{folder}: has no {CONFIG}; name the folder of a model that transformers can load")
-    name = _object(folder / CONFIG).get("model_type")
-    if not isinstance(name, str) or name not in FAMILIES:
-        raise DataError(f"{folder / CONFIG}: model_type is {name!r}; use the folder of one of {', '.join(FAMILIES)}")
-    files = weight_files(folder)
-    dtype = getattr(torch, choose_precision(device) if precision == "auto" else precision)
-    model = _load(folder, FAMILIES[name]).to(device, dtype).eval()
-    processor = _processor(folder)
-    sampling = _sampling(folder, FAMILIES[name], model.config, processor)
-    scale, shift = _normalisation(FAMILIES[name], processor)
-    return Transformer(model, name, hash_of(files), sampling, scale, shift)
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors that hold the model: one file, or all its shards. Raises DataError where there are none."""
-    if (folder / WEIGHTS).is_file():
-        return [folder / WEIGHTS]
-    if (folder / SHARDS).is_file():
-        shards = _object(folder / SHARDS).get("weight_map")
+def _weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of the model: one file, or all its shards."""
+    if (folder / WEIGHTS_NAME).is_file():
+        return [folder / WEIGHTS_NAME]
+    if (folder / SHARDS_NAME).is_file():
+        shards = _read_object(folder / SHARDS_NAME).get("weight_map")
         names = {str(name) for name in shards.values()} if isinstance(shards, dict) else set()
         if names and all(name == Path(name).name for name in names):
             return [folder / name for name in sorted(names)]
-        raise DataError(f"{folder / SHARDS}: weight_map does not name files of its folder; download it again")
+        raise DataError(
+            "weight_map must contain names of files in the same folder",
+            path=folder / SHARDS_NAME,
+            hint=HINT_DOWNLOAD,
+            code="invalid-value",
+        )
     if any(folder.glob("pytorch_model*.bin")):
         raise DataError(
-            f"{folder}: the weights are a pickle (.bin), which is never opened here; take the {WEIGHTS} of the "
-            f"same model, or make one with its `save_pretrained`"
+            "the weights are a pickle (.bin), which is never opened because it can run code",
+            path=folder,
+            hint=f"download {WEIGHTS_NAME} of the same model, or create it with `save_pretrained`",
+            code="unsafe-pickle",
         )
-    raise DataError(f"{folder}: has no {WEIGHTS}; download the whole folder of the model")
+    raise DataError(
+        f"no {WEIGHTS_NAME} in this folder", path=folder, hint="download the complete model", code="file-not-found"
+    )
 
 
-def hash_of(files: list[Path]) -> str:
-    """`sha256:...` of the files one after the other. Raises DataError where one cannot be read."""
+def _hash_files(files: list[Path]) -> str:
+    """`sha256:...` of the concatenated files."""
     try:
         return f"sha256:{content_fingerprint(*files)}"
     except OSError as error:
-        raise to_data_error(error, Path(error.filename or files[0]), hint="download the model again") from error
+        raise to_data_error(error, Path(error.filename or files[0]), HINT_DOWNLOAD) from error
 
 
-def _load(folder: Path, family: Family) -> Any:
-    """The model in float32, every weight that makes features read from the folder."""
-    kind = _class_of(family)
+def _load_model(folder: Path, family: Family) -> Any:
+    """The model in float32. All weights that contribute to the features must be in the folder."""
+    model_class = _model_class(family)
     try:
-        with _silence():
-            model, info = kind.from_pretrained(
+        with _suppress_output():
+            model, info = model_class.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
             )
-    except Exception as error:  # a config can be wrong in more ways than transformers has exceptions for
-        raise DataError(f"{folder}: not loaded, {short_message(error)}; download the model again") from error
-    missing = sorted(key for key in info["missing_keys"] if not key.startswith(family.unused))
+    except Exception as error:  # an invalid config can raise any exception in transformers
+        message = f"transformers cannot load this model ({short_message(error)})"
+        raise DataError(message, path=folder, hint=HINT_DOWNLOAD, code="invalid-model") from error
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith(family.unused_prefix))
     if missing:
         raise DataError(
-            f"{folder}: the weights lack {len(missing)} of the model's tensors ({missing[0]}, ...); "
-            f"{CONFIG} and the weights are not of one model, download both again"
+            f"the weights lack {len(missing)} tensors of the model ({missing[0]}, ...)",
+            path=folder,
+            hint=f"{CONFIG_NAME} and the weights belong to different models, download both again",
+            code="weights-mismatch",
         )
     return model
 
 
-def _class_of(family: Family) -> Any:
+def _model_class(family: Family) -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise ConfigError("this backbone needs transformers; pip install transformers") from error
+        raise ConfigError(
+            "this backbone needs transformers", hint="pip install transformers", code="missing-dependency"
+        ) from error
     try:
-        return getattr(transformers, family.model)
+        return getattr(transformers, family.model_class)
     except (ImportError, AttributeError) as error:
         raise ConfigError(
-            f"transformers {transformers.__version__} cannot give {family.model}; run `wtal doctor`, which says why"
+            f"transformers {transformers.__version__} cannot import {family.model_class}",
+            hint="run `wtal doctor` for the cause",
+            code="broken-dependency",
         ) from error
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
-    """Load without bars and reports: what they say is checked here and said in our own words."""
+def _suppress_output() -> Iterator[None]:
+    """Without progress bars and load reports of transformers: missing weights are checked here."""
     from transformers.utils import logging
 
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
-        if bars:
+        if had_bars:
             logging.enable_progress_bar()
 
 
-def _sampling(folder: Path, family: Family, config: Any, processor: _Processor) -> Sampling:
-    """How the model wants a video cut; the shorter side is the processor's, where it says one."""
-    window, crop = getattr(config, family.window), getattr(config, family.side)
+def _sampling(config_path: Path, family: Family, config: Any, processor: _Processor) -> Sampling:
+    """How the model expects a video to be cut. The shorter side is the processor's, if it has one."""
+    window, crop = getattr(config, family.window_key), getattr(config, family.crop_key)
     if not isinstance(crop, int):
-        raise DataError(f"{folder / CONFIG}: {family.side} is {crop}; only a model of square pictures can be used")
+        raise DataError(
+            f"{family.crop_key} is {crop}, but only models of square frames are supported",
+            path=config_path,
+            code="unsupported-model",
+        )
     side = processor.size.shortest_edge if isinstance(processor.size, _Size) else None
-    return Sampling(family.fps, family.stride, window, max(side or int(crop * family.border), crop), crop)
+    return Sampling(family.fps, family.stride, window, max(side or int(crop * family.side_to_crop), crop), crop)
 
 
 def _normalisation(family: Family, processor: _Processor) -> tuple[NDArray, NDArray]:
-    """Scale and shift, 3 and 3: `picture * scale + shift` is what the model was trained on."""
-    usual_mean, usual_deviation = family.usual
-    mean, deviation = np.zeros(3), np.ones(3)
+    """Scale and shift, 3 each: `frame * scale + shift` is the input that the model was trained on."""
+    default_mean, default_std = family.mean_std
+    mean, std = np.zeros(3), np.ones(3)
     if processor.do_normalize:
-        mean = np.array(processor.image_mean or usual_mean)
-        deviation = np.array(processor.image_std or usual_deviation)
+        mean = np.array(processor.image_mean or default_mean)
+        std = np.array(processor.image_std or default_std)
     scale = processor.rescale_factor if processor.do_rescale else 1.0
-    return scale / deviation, -(mean + processor.offset) / deviation
+    return scale / std, -(mean + processor.offset) / std
 
 
-def _processor(folder: Path) -> _Processor:
-    path = next((folder / name for name in PROCESSORS if (folder / name).is_file()), None)
+def _read_processor(folder: Path) -> _Processor:
+    path = next((folder / name for name in PROCESSOR_NAMES if (folder / name).is_file()), None)
     if path is None:
         return _Processor()
     try:
-        return _Processor.model_validate(_object(path))
+        return _Processor.model_validate(_read_object(path))
     except ValidationError as error:
-        raise DataError(f"{path}: {first_validation_error(error)}; download the model again") from error
+        message = first_validation_error(error)
+        raise DataError(message, path=path, hint=HINT_DOWNLOAD, code="invalid-value") from error
 
 
-def _object(path: Path) -> dict[str, Any]:
+def _read_object(path: Path) -> dict[str, Any]:
     values = read_json(path)
     if not isinstance(values, dict):
-        raise DataError(f"{path}: is not a JSON object; download the model again")
+        raise DataError("not a JSON object", path=path, hint=HINT_DOWNLOAD, code="invalid-value")
     return values
