@@ -3,7 +3,8 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -12,9 +13,9 @@ import torch
 
 from benchmarks.measure import SHARED
 from wtal.core.errors import DataError
-from wtal.video.backbones.i3d import I3D, PIXEL_SCALE, class_probabilities
-from wtal.video.backbones.i3d_network import plain, pooled
-from wtal.video.backbones.i3d_weights import load
+from wtal.video.backbones.i3d import I3D, PIXEL_SCALE
+from wtal.video.backbones.i3d_network import class_logits, load_trunk, pool_features
+from wtal.video.backbones.i3d_weights import load_weights
 from wtal.video.reader import read_snippets
 
 CLIPS = SHARED / "videos" / "clips"
@@ -27,6 +28,7 @@ SHOWN = {
     "basketball.mp4": "dunking basketball",
 }
 ROUNDS = 5
+WINDOW, WINDOW_STEP = 32, 8  # frames that are classified at once; from one window to the next
 CHUNK = 64  # pictures that the plain network is given at once, as most who use it do
 
 # A process of its own, so that its peak memory is the road's (VmHWM: ru_maxrss begins with the parent's).
@@ -34,11 +36,12 @@ CHUNK = 64  # pictures that the plain network is given at once, as most who use 
 EXTRACT = """
 import re, sys, time, torch
 from pathlib import Path
-from wtal.extract.i3d import open_i3d
-from wtal.extract.one import features_of
-backbone = open_i3d(None, None, torch.device("cpu"), sys.argv[2])
+from wtal.video.backbones.base import BackboneOptions
+from wtal.video.backbones.registry import open_backbone
+from wtal.video.extract_video import extract_features
+backbone = open_backbone(BackboneOptions("i3d", device="cpu", precision=sys.argv[2]))
 start = time.perf_counter()
-features, origin = features_of(Path(sys.argv[1]), backbone)
+features, origin = extract_features(sys.argv[1], backbone)
 took = time.perf_counter() - start
 peak = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]
 print(origin.edges[-1] - origin.edges[0], took, int(peak) / 1024)
@@ -50,7 +53,7 @@ def rows() -> list[str]:
     if not CLIPS.is_dir():
         return ["not measured: the clips are not beside the project"]
     try:
-        weights, digest = load(None)
+        weights, digest = load_weights(None)
     except DataError as error:
         return [f"not measured: {error}"]
     backbones = {name: I3D(weights, digest, precision=name) for name in ("float32", "bfloat16")}
@@ -67,6 +70,31 @@ def rows() -> list[str]:
     ]
 
 
+def class_probabilities(video: Path, weights: dict[str, torch.Tensor]) -> np.ndarray:
+    """The probability of each class that I3D's published classifier predicts for a video, in float32.
+
+    The logits of all windows of 32 frames, one every 8 frames and none beyond the ends, are averaged. This shows
+    whether weights and decoding are right; features are not computed like this.
+    """
+    backbone = I3D(weights, "", precision="float32")
+    features = [backbone(window[None]) for window in windows(video)]
+    mean = torch.from_numpy(np.mean(features, 0))  # 1 x 1024
+    return class_logits(mean, weights).softmax(1)[0].numpy()
+
+
+def windows(video: Path) -> Iterator[np.ndarray]:
+    """Windows of T x 224 x 224 x 3 with T = 32, or the length of a shorter video."""
+    sampling = replace(I3D.sampling, stride=WINDOW_STEP, window=WINDOW_STEP)
+    frames: list[np.ndarray] = []
+    for snippet in read_snippets(video, sampling):
+        count = max(1, round((snippet.end - snippet.start) * sampling.fps))  # the last snippet repeats its last frame
+        frames = [*frames, *snippet.frames[:count]][-WINDOW:]
+        if len(frames) == WINDOW:
+            yield np.stack(frames)
+    if len(frames) < WINDOW:
+        yield np.stack(frames)
+
+
 def _named(weights: dict[str, torch.Tensor]) -> list[str]:
     labels = (CLIPS / "label_map.txt").read_text().splitlines()
     lines = ["| clip | shows | found in float32 | probability |", "|---|---|---|---|"]
@@ -80,14 +108,15 @@ def _speed(weights: dict[str, torch.Tensor], backbones: dict[str, I3D]) -> list[
     """Pictures a second, decoded beforehand; all ways in turn in each round, since the machine is shared."""
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (CHUNK // 16, 16, 224, 224, 3), dtype=np.uint8)
-    network = plain(weights)
+    network = load_trunk(weights)
 
     def as_published(chunks: np.ndarray) -> Callable[[], object]:
         x = torch.from_numpy(chunks).permute(0, 4, 1, 2, 3).float().div(PIXEL_SCALE).sub(1).contiguous()
-        return torch.inference_mode()(lambda: pooled(network(x)))
+        return torch.inference_mode()(lambda: pool_features(network(x)))
 
     def fast(backbone: I3D) -> Callable[[], object]:
-        return lambda: [backbone(pictures[i : i + backbone.batch]) for i in range(0, len(pictures), backbone.batch)]
+        size = backbone.batch_size
+        return lambda: [backbone(pictures[i : i + size]) for i in range(0, len(pictures), size)]
 
     two = as_published(pictures[:2])
     plainly = f"plain float32, {CHUNK} pictures at once"
@@ -117,7 +146,7 @@ def _nearness(backbones: dict[str, I3D]) -> list[str]:
     apart = []
     for name in SHOWN:
         for snippet in read_snippets(CLIPS / name, I3D.sampling):
-            exact, found = (backbones[p](snippet.pictures[None])[0] for p in ("float32", "bfloat16"))
+            exact, found = (backbones[p](snippet.frames[None])[0] for p in ("float32", "bfloat16"))
             apart.append(float(np.linalg.norm(found - exact) / np.linalg.norm(exact)))
     return [
         f"bfloat16 features against float32, {len(apart)} snippets of these clips, length of the difference: "

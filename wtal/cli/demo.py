@@ -71,7 +71,7 @@ def make_dataset(folder: Path, settings: MovieConfig, console: Console) -> Datas
     created = create_dataset(data, videos, [tags])
     print_line(console, f"wtal extract {data}")
     with extracting(console) as progress:
-        extract_dataset(data, BackboneOptions("tiny"), heard=progress)
+        extract_dataset(data, BackboneOptions("tiny"), on_progress=progress)
     print_line(
         console,
         f"{len(created.videos)} videos of {', '.join(created.classes)}; the training videos have tags only",

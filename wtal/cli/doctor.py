@@ -120,7 +120,7 @@ def _torch() -> str:
     total = float((torch.ones(2, 2) @ torch.ones(2, 2)).sum())
     if total != 8:
         raise RuntimeError(f"a matrix product gives {total} instead of 8")
-    from wtal.video.backbones.i3d import choose_precision
+    from wtal.video.backbones.base import choose_precision
 
     precision = choose_precision(torch.device("cpu"))
     return f"{torch.__version__}, {torch.get_num_threads()} threads, {precision} is fastest on this CPU"
@@ -198,11 +198,11 @@ def _render(path: Path) -> None:
 def _i3d() -> str:
     from wtal.video.backbones import i3d_weights
 
-    if not i3d_weights.cached().is_file():
+    if not i3d_weights.cached_weights().is_file():
         hint = "run `wtal weights` once (47 MB), or name a file with --weights"
-        raise CheckFailedError("missing", f"no weights in {i3d_weights.cached().parent}", hint)
-    _, digest = i3d_weights.load(None)
-    return f"weights {digest.removeprefix('sha256:')[:12]} in {i3d_weights.cached()}"
+        raise CheckFailedError("missing", f"no weights in {i3d_weights.cached_weights().parent}", hint)
+    _, digest = i3d_weights.load_weights(None)
+    return f"weights {digest.removeprefix('sha256:')[:12]} in {i3d_weights.cached_weights()}"
 
 
 def _transformers() -> str:
@@ -211,7 +211,7 @@ def _transformers() -> str:
 
     _torchvision()
     for family in FAMILIES.values():
-        getattr(transformers, family.model)
+        getattr(transformers, family.model_class)
     return f"transformers {transformers.__version__} with {', '.join(FAMILIES)}"
 
 
@@ -233,17 +233,17 @@ def _flow() -> str:
     cv2 = _extra("cv2", "flow")
     import numpy as np
 
-    from wtal.video.backbones.optical_flow import FLOW, optical_flow
+    from wtal.video.backbones.optical_flow import METHOD, optical_flow
 
     optical_flow(np.zeros((1, 2, 16, 16, 3), np.uint8))
-    return f"OpenCV {cv2.__version__}, {FLOW}"
+    return f"OpenCV {cv2.__version__}, {METHOD}"
 
 
 def _ray() -> str:
-    from wtal.core.ray_cluster import require_ray
+    from wtal.core.ray_cluster import set_environment
 
     cluster = os.environ.get("RAY_ADDRESS")
-    require_ray(cluster)
+    set_environment(cluster)
     ray = _extra("ray", "ray")
     import_module("ray.data")
     return f"{ray.__version__}, {f'cluster at {cluster}' if cluster else 'on this machine, as RAY_ADDRESS is not set'}"
@@ -252,7 +252,7 @@ def _ray() -> str:
 def _cache() -> str:
     from wtal.video.backbones import i3d_weights
 
-    folder = i3d_weights.cached().parent
+    folder = i3d_weights.cached_weights().parent
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"wtal")

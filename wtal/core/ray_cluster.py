@@ -31,9 +31,7 @@ def find_cluster() -> str | None:
     try:
         import_module("ray.data")
     except ImportError as error:
-        raise ConfigError(
-            "this engine needs Ray", hint="pip install 'ray[data]'", code="missing-dependency"
-        ) from error
+        raise ConfigError("this engine needs Ray", hint="pip install 'ray[data]'", code="missing-dependency") from error
     return address
 
 
@@ -67,7 +65,9 @@ def connected(address: str | None, workers: int | None) -> Iterator[None]:
         if address:
             _connect(address, quiet)
         else:
-            ray.init("local", num_cpus=workers, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
+            ray.init(
+                "local", num_cpus=workers, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet
+            )
     try:
         yield
     finally:
@@ -116,8 +116,8 @@ def cluster_size() -> tuple[int, int, int]:
 
 def map_items(
     worker: type, arguments: tuple[Any, ...], items: Sequence[Any], num_workers: int, gpus_per_worker: int = 0
-) -> Iterator[Any]:
-    """Process items with actors and yield the results in order of completion.
+) -> Iterator[tuple[int, Any]]:
+    """Process items with actors and yield index and result of each item, in order of completion.
 
     A worker that dies is replaced, and its item is processed again, without a limit on the number of attempts.
 
@@ -129,7 +129,7 @@ def map_items(
         gpus_per_worker: Number of GPUs that each actor needs.
 
     Yields:
-        What the worker returned for an item, or the WtalError that it raised.
+        The index of an item, and what the worker returned for it or the WtalError that it raised.
 
     Raises:
         ConfigError: The cluster fails.
@@ -137,7 +137,7 @@ def map_items(
     import ray.data
     from ray.exceptions import RayError
 
-    rows = [{"item": pickle.dumps(item)} for item in items]
+    rows = [{"index": index, "item": pickle.dumps(item)} for index, item in enumerate(items)]
     results = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         _PickledWorker,
         fn_constructor_args=(worker, arguments),
@@ -148,7 +148,7 @@ def map_items(
     )
     try:
         for row in results.iter_rows():
-            yield pickle.loads(row["result"])
+            yield int(row["index"]), pickle.loads(row["result"])
     except RayError as error:
         raise ConfigError(
             f"the Ray cluster failed ({short_message(error)})",
@@ -163,13 +163,13 @@ class _PickledWorker:
     def __init__(self, worker: type, arguments: tuple[Any, ...]) -> None:
         self.worker = worker(*arguments)
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         (item,) = batch["item"]
         try:
             result = self.worker(pickle.loads(item))
         except WtalError as error:
             result = error
-        return {"result": [pickle.dumps(result)]}
+        return {"index": list(batch["index"]), "result": [pickle.dumps(result)]}
 
 
 def attempt_counter() -> Callable[[str], int]:

@@ -1,18 +1,15 @@
 """Runs side by side, one a core: what is missing is trained, localized and scored; what is finished stays."""
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
 
+from wtal.core.concurrency import init_worker_process
 from wtal.core.config import Config, flatten
 from wtal.core.errors import ConfigError, DataError, WtalError, short_message
 from wtal.core.io import read_json, realpath, write_json
@@ -166,20 +163,8 @@ def _summary(failed: Sequence[tuple[list[RunSpec], WtalError]], count: int) -> W
 
 
 def _prepare_worker() -> None:
-    """One thread a worker, whatever their number, since it decides the last digits.
-
-    An interrupt is the parent's to answer, and no worker outlives the parent.
-    """
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: BaseProcess) -> None:
-    parent.join()
-    os._exit(1)
+    init_worker_process()
+    torch.set_num_threads(1)  # whatever the number of workers, since it determines the last digits
 
 
 def _run_group(jobs: list[RunSpec]) -> None:

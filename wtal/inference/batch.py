@@ -1,13 +1,11 @@
 """Many videos localized: one after another in this process, or by Ray Data over the machines of a cluster."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 
 from wtal.core import ray_cluster
 from wtal.core.errors import DataError, WtalError
@@ -19,9 +17,6 @@ from wtal.models import checkpoint
 
 VideoProposals = tuple[str, list[Segment]]  # a video's id, and its proposals
 MAX_ATTEMPTS = 3  # a machine may go under a video twice; what kills a third is the video
-WORKER_DIED_MESSAGE = (
-    "{}: each worker that localizes it dies, most often for want of memory; give them more, or leave it out"
-)
 
 
 def localize_many(
@@ -46,13 +41,12 @@ def localize_on_ray(
         there = replace(folder, path=folder.path.absolute())
         model = (checkpoint.latest_checkpoint(run) or run).absolute()  # the same for all, though training may go on
         arguments = (model, branch, there, torch.get_num_threads(), ray_cluster.attempt_counter())
-        rows = [{"id": video.id} for video in videos]
-        crew = min(processors, workers or machines)
-        done = ray_cluster.map_rows(Worker, arguments, rows, crew)
-        for row in _in_order([video.id for video in videos], done):
-            if row["reason"]:
-                raise DataError(row["reason"].replace(str(there.path / "features"), str(folder.path / "features")))
-            yield row["id"], [Segment(*entry) for entry in json.loads(row["found"])]
+        ids = [video.id for video in videos]
+        results = ray_cluster.map_items(Worker, arguments, ids, min(processors, workers or machines))
+        for id, segments in zip(ids, _in_order(results), strict=True):
+            if isinstance(segments, WtalError):
+                raise _with_relative_path(segments, there.path, folder.path)
+            yield id, segments
 
 
 class Worker:
@@ -68,24 +62,34 @@ class Worker:
         self.videos = {video.id: video for video in folder.videos}
         self.opened: tuple[Network, checkpoint.ModelMetadata] | None = None
 
-    def __call__(self, batch: dict[str, NDArray[Any]]) -> dict[str, list[str]]:
-        """One row of id to one of id, proposals as JSON, and the reason why there are none."""
-        (id,) = map(str, batch["id"])
-        try:
-            if self.begun(id) > MAX_ATTEMPTS:
-                raise DataError(WORKER_DIED_MESSAGE.format(self.folder.features_path(id)))
-            self.opened = self.opened or load_network(self.model, self.branch)
-            ((_, found),) = localize_many(*self.opened, self.folder, [self.videos[id]])
-        except WtalError as error:
-            return {"id": [id], "found": [""], "reason": [str(error)]}
-        return {"id": [id], "found": [json.dumps(found)], "reason": [""]}
+    def __call__(self, id: str) -> list[Segment]:
+        """The proposals of a video."""
+        if self.begun(id) > MAX_ATTEMPTS:
+            raise DataError(
+                "the worker process died repeatedly, probably out of memory",
+                path=self.folder.features_path(id),
+                hint="give the workers more memory, or remove the video from the data set",
+                code="worker-died",
+            )
+        self.opened = self.opened or load_network(self.model, self.branch)
+        ((_, segments),) = localize_many(*self.opened, self.folder, [self.videos[id]])
+        return segments
 
 
-def _in_order(ids: Iterable[str], rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Rows that come as they are ready, each when it is its turn."""
-    early: dict[str, dict[str, Any]] = {}
-    for id in ids:
-        while id not in early:
-            row = next(rows)
-            early[row["id"]] = row
-        yield early.pop(id)
+def _in_order(results: Iterable[tuple[int, Any]]) -> Iterator[Any]:
+    """Results that arrive in any order, by ascending index."""
+    waiting: dict[int, Any] = {}
+    next_index = 0
+    for index, result in results:
+        waiting[index] = result
+        while next_index in waiting:
+            yield waiting.pop(next_index)
+            next_index += 1
+
+
+def _with_relative_path(error: WtalError, absolute: Path, relative: Path) -> WtalError:
+    """The error of a worker, which knows the data set by its absolute path, with the path that the user gave."""
+    error.message = error.message.replace(str(absolute), str(relative))
+    if error.path and Path(error.path).is_relative_to(absolute):
+        error.path = str(relative / Path(error.path).relative_to(absolute))
+    return error

@@ -7,13 +7,12 @@ from pathlib import Path
 
 from wtal.core.errors import CheckpointError, ConfigError, DataError
 from wtal.core.structures import Segment
-from wtal.data.provenance import Provenance
 from wtal.data.video_files import VideoListing, ids_of_paths
 from wtal.inference.localizer import snippet_scores
 from wtal.inference.proposals import generate_proposals
 from wtal.models import checkpoint
 from wtal.video.backbones.base import Backbone
-from wtal.video.backbones.registry import BUILT_IN, BackboneOptions, open_backbone, provenance_of
+from wtal.video.backbones.registry import BACKBONES, BackboneOptions, open_backbone
 from wtal.video.extract_video import extract_features
 
 
@@ -59,27 +58,42 @@ def predict_videos(
         yield VideoPrediction(id, video, float(origin.edges[0]), float(origin.edges[-1]), tuple(proposals))
 
 
-def open_backbone_of(run: Path, meta: checkpoint.ModelMetadata, choice: BackboneOptions) -> Backbone:
-    """The backbone that a model's features come from. Raises CheckpointError naming both where it is not that."""
-    wanted = meta.provenance
-    if wanted is None:
+def open_backbone_of(run: Path, meta: checkpoint.ModelMetadata, options: BackboneOptions) -> Backbone:
+    """Open the backbone whose features a model was trained on.
+
+    Raises:
+        CheckpointError: The backbone is not recorded, not available, or another one than the options name.
+        ConfigError: An option is missing or not supported.
+    """
+    expected = meta.provenance
+    if expected is None:
         raise CheckpointError(
-            f"{run}: nobody wrote down which backbone its features come from; "
-            f"train on a folder whose features `wtal extract` made"
+            "the backbone of the features that the model was trained on is not recorded",
+            path=run,
+            hint="train on features of `wtal extract`, or use `wtal localize`",
+            code="unknown-provenance",
         )
-    if wanted.flow and choice.flow_weights is None:
-        raise ConfigError(f"{run}: was trained on {wanted}; name I3D's flow weights with --flow-weights")
-    backbone = open_backbone(replace(choice, name=choice.name or _name(run, wanted)))
-    if provenance_of(backbone) != wanted:
-        raise CheckpointError(f"{run}: was trained on {wanted}; this is {provenance_of(backbone)}")
+    if expected.backbone not in BACKBONES:
+        raise CheckpointError(
+            f"the model was trained on {expected}, which cannot be extracted here",
+            path=run,
+            hint="use `wtal localize` with such features",
+            code="unknown-backbone",
+        )
+    if expected.flow and options.flow_weights is None:
+        raise ConfigError(
+            f"the model was trained on {expected}",
+            path=run,
+            hint="add I3D's flow weights with --flow-weights",
+            code="missing-option",
+        )
+    is_other_name = options.name in BACKBONES and options.name != expected.backbone  # reported before weights are read
+    backbone = None if is_other_name else open_backbone(replace(options, name=options.name or expected.backbone))
+    if backbone is None or backbone.provenance != expected:
+        raise CheckpointError(
+            f"the model was trained on {expected}, not on {backbone.provenance if backbone else options.name}",
+            path=run,
+            hint="leave --backbone and --weights out, or train a model on these features",
+            code="provenance-mismatch",
+        )
     return backbone
-
-
-def _name(run: Path, wanted: Provenance) -> str:
-    if wanted.backbone in BUILT_IN:
-        return wanted.backbone
-    from wtal.video.backbones.transformers import FAMILIES
-
-    if wanted.backbone in FAMILIES:
-        raise ConfigError(f"{run}: was trained on {wanted}; name the folder of that model with --backbone")
-    raise CheckpointError(f"{run}: was trained on {wanted}, which cannot be made here; use `wtal localize` on such")

@@ -28,7 +28,6 @@ ProgressCallback = Callable[[float], object]  # receives the second of the video
 def extract_features(
     video: str | os.PathLike[str],
     backbone: str | Backbone | BackboneOptions = "tiny",
-    *,
     on_progress: ProgressCallback | None = None,
 ) -> tuple[NDArray[np.float16], Origin]:
     """Extract the features of a video file.
@@ -63,9 +62,7 @@ def extract_features(
     return np.concatenate(parts), _origin(path, opened, edges)
 
 
-def extract_video(
-    video: Path, features: Path, backbone: Backbone, on_progress: ProgressCallback | None = None
-) -> int:
+def extract_video(video: Path, features: Path, backbone: Backbone, on_progress: ProgressCallback | None = None) -> int:
     """Extract the features of a video into a file, completely or not at all. Memory does not grow with the length.
 
     Args:

@@ -61,13 +61,14 @@ def _run(
     with ray_cluster.connected(address, workers):
         num_workers, workers_per_machine, gpus = _num_workers(options, workers)
         arguments = (dict(BACKBONES), _absolute_options(options), workers_per_machine)
-        videos = {task.id: task.video for task in tasks}
-        absolute = [replace(task, video=task.video.absolute(), features=task.features.absolute()) for task in tasks]
-        for outcome in ray_cluster.map_items(Extractor, arguments, absolute, num_workers, gpus):
+        absolute_tasks = [
+            replace(task, video=task.video.absolute(), features=task.features.absolute()) for task in tasks
+        ]
+        for index, outcome in ray_cluster.map_items(Extractor, arguments, absolute_tasks, num_workers, gpus):
             if isinstance(outcome, WtalError):
                 raise outcome
             if outcome.error:
-                outcome.error.path = str(videos[outcome.id])
+                outcome.error.path = str(tasks[index].video)
             yield outcome
             on_progress(())
 

@@ -13,7 +13,9 @@ from wtal.video.backbones.base import Sampling
 
 # Bit-exact on every processor, with colour interpolated as accurately as brightness. This costs no measurable time.
 SWS_FLAGS = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT
-MAX_ASPECT = 16  # longer side relative to the shorter; scaling up the shorter side of such a frame would fill the memory
+MAX_ASPECT = (
+    16  # longer side relative to the shorter; scaling up the shorter side of such a frame would fill the memory
+)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from wtal.models.dfe import LocalBranch
 from wtal.video.backbones.base import Backbone
 from wtal.video.backbones.registry import BackboneOptions
 from wtal.video.extract_video import extract_features
-from wtal.video.reader import length_and_rate
+from wtal.video.reader import read_duration_and_rate
 from wtal.web.predictions import StoredPrediction, write_prediction
 
 
@@ -118,7 +118,7 @@ def _find(
     say: Callable[[WorkerProgress], None],
 ) -> None:
     """Write what is found in a video. Raises DataError where it cannot be read."""
-    duration, fps = length_and_rate(task.path)
+    duration, fps = read_duration_and_rate(task.path)
     say(WorkerProgress(0.0, duration))
     features, origin = extract_features(task.path, backbone, lambda second: say(WorkerProgress(second, duration)))
     scores = snippet_scores(network, features, meta.config)

@@ -40,6 +40,4 @@ def optical_flow(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         for t in range(len(grey) - 1):
             method.calc(grey[t], grey[t + 1], snippet_flow[t])  # the initial estimate is the content: zero
         snippet_flow[-1] = snippet_flow[max(len(grey) - 2, 0)]
-    return np.divide(
-        flow.clip(-MAX_DISPLACEMENT, MAX_DISPLACEMENT, out=flow), np.float32(MAX_DISPLACEMENT), out=flow
-    )
+    return np.divide(flow.clip(-MAX_DISPLACEMENT, MAX_DISPLACEMENT, out=flow), np.float32(MAX_DISPLACEMENT), out=flow)

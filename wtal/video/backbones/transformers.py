@@ -183,10 +183,8 @@ class TransformersBackbone(Backbone):
         x = torch.from_numpy(np.ascontiguousarray(frames)).to(self.scale.device)
         x = (x * self.scale + self.shift).permute(0, 1, 4, 2, 3)  # N x T x 3 x H x W
         x = x.to(self.model.dtype).contiguous()
-        if self.name == "vjepa2":
-            tokens = self.model.get_vision_features(x)  # the encoder without the predictor
-        else:
-            tokens = self.model(x).last_hidden_state  # N x L x D
+        encoder_only = self.name == "vjepa2"  # its predictor is not needed
+        tokens = self.model.get_vision_features(x) if encoder_only else self.model(x).last_hidden_state  # N x L x D
         # TimeSformer with spatial attention only returns one row per frame instead of one per snippet.
         patches = tokens[:, self.family.class_tokens :].reshape(len(frames), -1, tokens.shape[-1])
         return patches.float().mean(1).cpu().numpy()
