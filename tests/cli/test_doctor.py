@@ -242,13 +242,13 @@ def test_i3d_weights_are_missing_damaged_or_ok(tmp_path, monkeypatch):
     monkeypatch.setenv("WTAL_CACHE", str(tmp_path))
     missing = run_check(doctor._i3d)
     assert missing.state == "missing" and str(tmp_path) in missing.detail and "wtal weights" in missing.hint
-    i3d_weights.cached().write_bytes(b"half of it")
+    i3d_weights.cached_weights().write_bytes(b"half of it")
     damaged = run_check(doctor._i3d)
     assert damaged.state == "broken"
-    assert str(i3d_weights.cached()) in damaged.detail
+    assert str(i3d_weights.cached_weights()) in damaged.detail
     assert damaged.hint not in ("", "do something"), "the hint of the error itself"
-    monkeypatch.setattr(i3d_weights, "load", lambda path: ({}, "sha256:0123456789abcdef"))
-    assert run_check(doctor._i3d) == Finding("installed", "av", "ok", f"weights 0123456789ab in {i3d_weights.cached()}")
+    monkeypatch.setattr(i3d_weights, "load_weights", lambda path: ({}, "sha256:0123456789abcdef"))
+    assert run_check(doctor._i3d) == Finding("installed", "av", "ok", f"weights 0123456789ab in {i3d_weights.cached_weights()}")
 
 
 @pytest.mark.parametrize("encoding, ok", [("utf-8", True), ("ascii", False), ("cp1252", False), (None, False)])

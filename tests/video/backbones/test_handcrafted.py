@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from wtal.data.synthetic.rendering import ACTIONS, Look, Move, Scene, Thing, clouds
-from wtal.video.backbones.handcrafted import BOUND, Tiny
-from wtal.video.backbones.registry import BackboneOptions, open_backbone, provenance_of
+from wtal.video.backbones.handcrafted import MAX_VALUE, Tiny
+from wtal.video.backbones.registry import BackboneOptions, open_backbone
 
 WINDOW = Tiny.sampling.window
 APPEARANCE, SPEED, PAN = slice(0, 75), slice(75, 86), slice(94, 96)
@@ -34,7 +34,7 @@ def filmed(kind: str, seed: int, drift: float = 0.0) -> np.ndarray:
 
 def test_it_is_a_backbone():
     opened = open_backbone(BackboneOptions("tiny"))
-    assert provenance_of(opened).backbone == "tiny" and provenance_of(opened).weights.startswith("formula ")
+    assert opened.provenance.backbone == "tiny" and opened.provenance.weights.startswith("formula ")
     found = opened(noise(0, count=2))
     assert found.shape == (2, sum(opened.widths)) and found.dtype == np.float32
 
@@ -65,13 +65,13 @@ def test_memory_layout_is_no_matter():
 def test_any_pictures_give_finite_bounded_numbers(pictures):
     found = Tiny()(pictures)
     assert found.shape == (1, sum(Tiny.widths))
-    assert np.isfinite(found).all() and np.abs(found).max() <= BOUND
+    assert np.isfinite(found).all() and np.abs(found).max() <= MAX_VALUE
 
 
 def test_a_quick_pan_is_bounded():
     wide = 128 + 40 * clouds(np.random.default_rng(9), 64, 85)
     pictures = np.stack([np.roll(wide, 4 * i, axis=1) for i in range(WINDOW)]).clip(0, 255).astype(np.uint8)
-    assert Tiny()(np.repeat(pictures[None, ..., None], 3, axis=4))[0, PAN][0] == BOUND
+    assert Tiny()(np.repeat(pictures[None, ..., None], 3, axis=4))[0, PAN][0] == MAX_VALUE
 
 
 @pytest.mark.parametrize("shade", [0, 128, 255])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from wtal.core.errors import ConfigError
-from wtal.video.backbones.optical_flow import BOUND, FLOW, optical_flow
+from wtal.video.backbones.optical_flow import MAX_DISPLACEMENT, METHOD, optical_flow
 
 cv2 = pytest.importorskip("cv2")
 SIDE = 64
@@ -36,12 +36,12 @@ def test_a_moved_texture_has_the_flow_it_was_moved_by(texture, step):
     flow = optical_flow(moved(texture, [step, step])[None])
     assert flow.shape == (1, 3, SIDE, SIDE, 2)
     assert flow.dtype == np.float32
-    np.testing.assert_allclose(inner(flow) * BOUND, np.broadcast_to(step, inner(flow).shape), atol=0.2)
+    np.testing.assert_allclose(inner(flow) * MAX_DISPLACEMENT, np.broadcast_to(step, inner(flow).shape), atol=0.2)
 
 
 def test_each_picture_looks_to_the_next_and_the_last_repeats(texture):
     flow = optical_flow(moved(texture, [(4, 0), (0, 0), (0, -2)])[None])[0]
-    right, down = np.median(flow * BOUND, axis=(1, 2)).T
+    right, down = np.median(flow * MAX_DISPLACEMENT, axis=(1, 2)).T
     np.testing.assert_allclose(right, [4, 0, 0, 0], atol=0.2)
     np.testing.assert_allclose(down, [0, 0, -2, -2], atol=0.2)
     np.testing.assert_array_equal(flow[3], flow[2])
@@ -67,7 +67,7 @@ def test_what_is_too_fast_is_cut_to_one(texture):
     far = optical_flow(moved(coarse, [(24, 0)], 3 * SIDE)[None])
     assert np.abs(far).max() <= 1
     assert np.median(far[..., 0]) == 1
-    assert f"{BOUND:g} pixels" in FLOW
+    assert f"{MAX_DISPLACEMENT:g} pixels" in METHOD
 
 
 def test_the_pictures_may_be_a_view_and_stay_as_they_are(texture):
