@@ -248,7 +248,8 @@ def test_i3d_weights_are_missing_damaged_or_ok(tmp_path, monkeypatch):
     assert str(i3d_weights.cached_weights()) in damaged.detail
     assert damaged.hint not in ("", "do something"), "the hint of the error itself"
     monkeypatch.setattr(i3d_weights, "load_weights", lambda path: ({}, "sha256:0123456789abcdef"))
-    assert run_check(doctor._i3d) == Finding("installed", "av", "ok", f"weights 0123456789ab in {i3d_weights.cached_weights()}")
+    detail = f"weights 0123456789ab in {i3d_weights.cached_weights()}"
+    assert run_check(doctor._i3d) == Finding("installed", "av", "ok", detail)
 
 
 @pytest.mark.parametrize("encoding, ok", [("utf-8", True), ("ascii", False), ("cp1252", False), (None, False)])

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from tests.helpers.errors import raises
 from wtal import cli
 from wtal.core import ray_cluster
 from wtal.core.errors import ConfigError, DataError
-from wtal.core.ray_cluster import connected, require_ray
+from wtal.core.ray_cluster import connected, set_environment
 from wtal.experiments.pipeline import localize_run
 from wtal.inference import batch
 from wtal.inference.localizer import load_network
@@ -38,7 +39,7 @@ def run(tiny, settings, tmp_path_factory):
 @pytest.fixture(scope="module")
 def ray_started():
     """Ray, started once for all tests as the engine starts it."""
-    require_ray(None)
+    set_environment(None)
     with connected(None, 2):
         yield
 
@@ -79,10 +80,11 @@ def test_a_video_that_kills_each_time_is_told(run, tiny):
     id = tiny.subset(SUBSET)[0].id
     for count in (batch.MAX_ATTEMPTS, batch.MAX_ATTEMPTS + 1):
         worker = batch.Worker(run, "local", tiny, 1, lambda _, count=count: count)
-        (reason,) = worker({"id": np.array([id])})["reason"]
-        assert reason == (
-            batch.WORKER_DIED_MESSAGE.format(tiny.features_path(id)) if count > batch.MAX_ATTEMPTS else ""
-        )
+        if count > batch.MAX_ATTEMPTS:
+            with raises(DataError, code="worker-died", path=tiny.features_path(id)):
+                worker(id)
+        else:
+            assert worker(id)
 
 
 def test_bad_features_are_told_in_the_same_words(ray_started, run, tiny, tmp_path, monkeypatch):
@@ -102,8 +104,7 @@ def test_bad_features_are_told_in_the_same_words(ray_started, run, tiny, tmp_pat
 
 
 def test_answers_in_any_order_come_in_their_own():
-    rows = iter([{"id": id} for id in "cabd"])
-    assert [row["id"] for row in batch._in_order("abcd", rows)] == list("abcd")
+    assert list(batch._in_order([(2, "c"), (0, "a"), (1, "b"), (3, "d")])) == list("abcd")
 
 
 @pytest.mark.parametrize("options, words", [({"engine": "dask"}, "local or ray"), ({"workers": 2}, "leave it out")])
@@ -119,9 +120,10 @@ def test_a_worker_opens_the_network_once_and_tells_what_its_machine_does_not_hav
     opened = []
     monkeypatch.setattr(batch, "load_network", lambda *names: opened.append(names) or load_network(*names))
     worker = batch.Worker(run, "local", replace(tiny, path=data), 1, lambda _: 1)
-    answers = [worker({"id": np.array([id])}) for id in (first, second)]
+    with pytest.raises(DataError) as in_worker:
+        worker(first)
     with pytest.raises(DataError) as here:
         localize_run(run, data, SUBSET, tmp_path / "out.json")
-    assert answers[0] == {"id": [first], "found": [""], "reason": [str(here.value)]}
-    assert answers[1]["id"] == [second] and answers[1]["reason"] == [""] and answers[1]["found"] != ["[]"]
+    assert str(in_worker.value) == str(here.value)
+    assert worker(second)
     assert opened == [(run, "local")]

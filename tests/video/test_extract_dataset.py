@@ -1,42 +1,37 @@
-"""From a folder of video files to features: what is missing is made, what is bad is listed, nothing is lost."""
+"""Extracting the features of a data set folder: only missing features are extracted, failures are listed."""
 
+import io
 import json
-import multiprocessing
-import os
 import shutil
 import signal
-import subprocess
 import sys
-import time
 import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import image
 from typer.testing import CliRunner
 
-from tests.helpers.video import render
+from tests.helpers.backbones import CrashOnWhite
+from tests.helpers.errors import raises
+from tests.helpers.processes import interrupt, start_wtal, wait_until
+from tests.helpers.video import gray, render
+from tests.video.conftest import SHORT_VIDEOS, moving_texture
 from wtal.cli import app
 from wtal.core.errors import ConfigError, DataError
 from wtal.data.dataset import load_dataset
-from wtal.data.provenance import read_origin
-from wtal.video.backbones.handcrafted import Tiny
-from wtal.video.backbones.registry import BackboneOptions, open_backbone
-from wtal.video.extract_dataset import Extracted, Progress, extract_dataset
-from wtal.video.extract_video import extract_features, extract_video
-from wtal.video.local_executor import ExtractionOutcome, ExtractionTask, attempt
+from wtal.video.backbones.base import BackboneOptions
+from wtal.video.backbones.registry import BACKBONES
+from wtal.video.extract_dataset import EXECUTORS, ExtractionProgress, ExtractionSummary, extract_dataset
+from wtal.video.local_executor import ExtractionOutcome
 
-GOOD = 4
-
-
-def noise(seconds: float, seed: int, fps: int = 10) -> np.ndarray:
-    """Pictures of a texture that wanders. T x 48 x 64 x 3."""
-    texture = np.random.default_rng(seed).integers(0, 255, (48, 64, 3), dtype=np.uint8)
-    return np.stack([np.roll(texture, i, 1) for i in range(round(seconds * fps))])
+GOOD_NAMES = [f"good{i}.mp4" for i in range(SHORT_VIDEOS)]
+TINY = BackboneOptions("tiny")
 
 
-def list_videos(folder: Path, videos: Path, names: list[str]) -> Path:
-    """What `wtal init` writes."""
+def create_folder(folder: Path, videos: Path, names: list[str]) -> Path:
+    """The files that `wtal init` writes."""
     folder.mkdir(parents=True, exist_ok=True)
     ids = {Path(name).stem: name for name in names}
     entries = {id: {"subset": "training", "annotations": [{"label": f"class{i % 2}"}]} for i, id in enumerate(ids)}
@@ -46,293 +41,198 @@ def list_videos(folder: Path, videos: Path, names: list[str]) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def movies(tmp_path_factory) -> Path:
-    """Four good videos of some seconds, read only."""
-    place = tmp_path_factory.mktemp("movies")
-    for i in range(GOOD):
-        render(place / f"good{i}.mp4", noise(2 + i, seed=i), fps=10)
-    return place
+def write_bad_videos(folder: Path) -> list[str]:
+    """Add files that are not readable videos; returns their names, with one that does not exist."""
+    content = (folder / "good0.mp4").read_bytes()
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "truncated.mp4").write_bytes(content[: len(content) // 2])
+    (folder / "header.mp4").write_bytes(content[:40])
+    (folder / "random.mp4").write_bytes(np.random.default_rng(0).bytes(5000))
+    (folder / "text.mp4").write_text("dear diary\n" * 100)
+    png = io.BytesIO()
+    image.imsave(png, np.zeros((8, 8, 3)), format="png")
+    (folder / "image.mp4").write_bytes(png.getvalue())
+    with wave.open(str(folder / "audio.mp4"), "wb") as audio:
+        audio.setnchannels(1)
+        audio.setsampwidth(2)
+        audio.setframerate(8000)
+        audio.writeframes(bytes(16000))
+    fast_start = {"movflags": "faststart"}
+    no_frames = render(folder / "no_frames.mp4", moving_texture(2, 0), fps=10, container_options=fast_start)
+    no_frames.write_bytes(no_frames.read_bytes().partition(b"mdat")[0] + b"mdat")
+    (folder / "folder.mp4").mkdir()
+    names = ["empty", "truncated", "header", "random", "text", "image", "audio", "no_frames", "folder", "missing"]
+    return [f"{name}.mp4" for name in names]
 
 
-def write_bad(place: Path) -> dict[str, str]:
-    """A file for each way of being bad: its name, and what must be said of it."""
-    good = place / "good0.mp4"
-    whole = good.read_bytes()
-    (place / "empty.mp4").write_bytes(b"")
-    (place / "truncated.mp4").write_bytes(whole[: len(whole) // 2])
-    (place / "header.mp4").write_bytes(whole[:40])
-    (place / "random.mp4").write_bytes(np.random.default_rng(0).bytes(5000))
-    (place / "text.mp4").write_text("dear diary\n" * 100)
-    (place / "picture.mp4").write_bytes(_png())
-    with wave.open(str(place / "sound.mp4"), "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(8000)
-        sound.writeframes(bytes(16000))
-    index_first = render(place / "no_frames.mp4", noise(2, 0), fps=10, container_options={"movflags": "faststart"})
-    index_first.write_bytes(index_first.read_bytes().partition(b"mdat")[0] + b"mdat")
-    (place / "folder.mp4").mkdir()
-    return {
-        "empty.mp4": "empty",
-        "truncated.mp4": "cut off",
-        "header.mp4": "cut off",
-        "random.mp4": "no video",
-        "text.mp4": "text",
-        "picture.mp4": "picture",
-        "sound.mp4": "no picture|sound",
-        "no_frames.mp4": "cut off|no frame",
-        "folder.mp4": "folder",
-        "gone.mp4": "no such file",
-    }
-
-
-def _png() -> bytes:
-    import io
-
-    from matplotlib import image
-
-    out = io.BytesIO()
-    image.imsave(out, np.zeros((8, 8, 3)), format="png")
-    return out.getvalue()
-
-
-def test_good_ones_are_extracted_bad_ones_listed_and_a_second_call_does_only_what_is_missing(movies, tmp_path):
-    videos = shutil.copytree(movies, tmp_path / "videos")
-    bad = write_bad(videos)
-    good = [f"good{i}.mp4" for i in range(GOOD)]
-    folder = list_videos(tmp_path / "data", videos, [*good, *bad])
+def test_good_videos_are_extracted_and_bad_videos_are_listed(short_videos, tmp_path):
+    videos = shutil.copytree(short_videos, tmp_path / "videos")
+    bad_names = write_bad_videos(videos)
+    folder = create_folder(tmp_path / "data", videos, [*GOOD_NAMES, *bad_names])
 
     first = CliRunner().invoke(app, ["extract", str(folder)])
-    assert first.exit_code == 2 and "Traceback" not in first.output
+    assert first.exit_code == 2
     failed = json.loads((folder / "failed.json").read_text())
-    assert failed.keys() == {Path(name).stem for name in bad}
-    for name, said in bad.items():
-        reason = failed[Path(name).stem]
-        assert reason.startswith(f"{videos / name}: ") and "; " in reason and reason in first.output, name
-        assert any(word in reason for word in said.split("|")), reason
-    assert {v.id for v in load_dataset(folder).videos} == {Path(name).stem for name in good}
-    assert not list((folder / "features").glob(".*")) or {p.name for p in (folder / "features").glob(".*")} == {".lock"}
+    assert failed.keys() == {Path(name).stem for name in bad_names}
+    for name in bad_names:
+        message = failed[Path(name).stem]
+        assert message.startswith(f"{videos / name}: ") and message in first.output
+    assert {v.id for v in load_dataset(folder).videos} == {Path(name).stem for name in GOOD_NAMES}
+    assert {p.suffix for p in (folder / "features").iterdir()} == {".npy", ".json"}
 
-    before = {path: path.stat().st_mtime_ns for path in (folder / "features").glob("*.npy")}
-    assert len(before) == GOOD
+    # The second run extracts what is missing and tries the failed videos again.
+    times = {path.name: path.stat().st_mtime_ns for path in (folder / "features").glob("*.npy")}
     (folder / "features" / "good1.npy").unlink()
-    shutil.copy(videos / "good0.mp4", videos / "gone.mp4")
-    second = CliRunner().invoke(app, ["extract", str(folder)])
-    assert second.exit_code == 2 and "2 of them made now" in second.output
-    after = {path: path.stat().st_mtime_ns for path in (folder / "features").glob("*.npy")}
-    assert {p.name for p in after if after[p] != before.get(p)} == {"good1.npy", "gone.npy"}
-    assert "gone" not in json.loads((folder / "failed.json").read_text())
+    shutil.copy(videos / "good0.mp4", videos / "missing.mp4")
+    assert CliRunner().invoke(app, ["extract", str(folder)]).exit_code == 2
+    new_times = {path.name: path.stat().st_mtime_ns for path in (folder / "features").glob("*.npy")}
+    assert {name for name, time in new_times.items() if time != times.get(name)} == {"good1.npy", "missing.npy"}
+    assert json.loads((folder / "failed.json").read_text()).keys() == failed.keys() - {"missing"}
 
 
-def test_a_file_that_may_not_be_read_says_so(movies, tmp_path, monkeypatch):
-    path = Path(shutil.copy(movies / "good0.mp4", tmp_path))
-
-    def refuse(self: Path, *_: object) -> None:  # root may read everything, so that the system cannot be asked
-        raise PermissionError(13, "Permission denied", str(self))
-
-    monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(DataError, match=f"{path}: cannot be read .permission denied."):
-        extract_features(path, open_backbone(BackboneOptions()))
-
-
-def test_a_good_video_may_be_called_as_it_likes(movies, tmp_path):
-    path = Path(shutil.copy(movies / "good0.mp4", tmp_path / "film.txt"))
-    features, _ = extract_features(path, open_backbone(BackboneOptions()))
-    assert np.array_equal(features, extract_features(movies / "good0.mp4", open_backbone(BackboneOptions()))[0])
-
-
-class Failing(Tiny):
-    def __call__(self, pictures: np.ndarray) -> np.ndarray:
-        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
-
-
-def test_a_backbone_that_fails_fails_the_video_alone(movies, tmp_path):
-    job = ExtractionTask("good0", movies / "good0.mp4", tmp_path / "features" / "good0.npy")
-    outcome = attempt(job, Failing())
-    assert outcome.reason.startswith(f"{job.video}: ") and "out of memory" in outcome.reason
-    assert list((tmp_path / "features").iterdir()) == []
-
-
-def test_a_disk_that_cannot_be_written_stops_everything(movies, tmp_path):
-    (tmp_path / "features").write_text("a file where the folder should be")
-    with pytest.raises(DataError, match="features"):
-        attempt(
-            ExtractionTask("good0", movies / "good0.mp4", tmp_path / "features" / "good0.npy"),
-            open_backbone(BackboneOptions()),
-        )
-
-
-def test_a_bad_video_in_a_folder_called_features_is_a_bad_video(tmp_path, monkeypatch):
+def test_bad_video_in_a_folder_named_features_fails_alone(tmp_path, monkeypatch):
     videos = tmp_path / "my_features"
     videos.mkdir()
     (videos / "bad.mp4").write_bytes(b"")
-    monkeypatch.chdir(list_videos(tmp_path / "data", videos, ["bad.mp4"]))
-    assert extract_dataset(Path(), BackboneOptions()).failed.keys() == {"bad"}
+    monkeypatch.chdir(create_folder(tmp_path / "data", videos, ["bad.mp4"]))
+    assert extract_dataset(Path(), TINY).failed.keys() == {"bad"}
 
 
-def test_features_that_are_damaged_or_of_another_video_are_made_again(movies, tmp_path):
-    videos = shutil.copytree(movies, tmp_path / "videos")
-    folder = list_videos(tmp_path / "data", videos, [f"good{i}.mp4" for i in range(GOOD)])
-    extract_dataset(folder, BackboneOptions())
+def test_unwritable_features_stop_the_extraction(short_videos, tmp_path):
+    folder = create_folder(tmp_path / "data", short_videos, GOOD_NAMES)
+    (folder / "features").write_text("a file instead of a folder")
+    with pytest.raises(DataError) as caught:
+        extract_dataset(folder, TINY, workers=1)
+    assert str(caught.value.path).startswith(str(folder / "features"))
+
+
+def test_damaged_features_and_features_of_changed_videos_are_extracted_again(short_videos, tmp_path):
+    videos = shutil.copytree(short_videos, tmp_path / "videos")
+    folder = create_folder(tmp_path / "data", videos, GOOD_NAMES)
+    extract_dataset(folder, TINY)
     features = folder / "features"
-    whole = {path.name: path.read_bytes() for path in features.glob("*.npy")}
-    (features / "good0.npy").write_bytes(whole["good0.npy"][:-3])
+    original = {path.name: path.read_bytes() for path in features.glob("*.npy")}
+    (features / "good0.npy").write_bytes(original["good0.npy"][:-3])
     (features / "good1.json").write_text("{")
     shutil.copy(videos / "good3.mp4", videos / "good2.mp4")
-    assert extract_dataset(folder, BackboneOptions()).made == 3
-    longer = (videos / "good3.mp4").read_bytes()
-    (videos / "good3.mp4").write_bytes(longer[:-1] + bytes([longer[-1] ^ 1]))  # another of the same length
-    assert extract_dataset(folder, BackboneOptions()).made == 1
-    (videos / "good3.mp4").write_bytes(longer)
-    assert extract_dataset(folder, BackboneOptions()).made == 1
+    assert extract_dataset(folder, TINY).extracted == 3
+    content = (videos / "good3.mp4").read_bytes()
+    (videos / "good3.mp4").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # same length
+    assert extract_dataset(folder, TINY).extracted == 1
+    (videos / "good3.mp4").write_bytes(content)
+    assert extract_dataset(folder, TINY).extracted == 1
     for name in ("good0.npy", "good1.npy", "good3.npy"):
-        assert (features / name).read_bytes() == whole[name]
-    assert (features / "good2.npy").read_bytes() == whole["good3.npy"]
-    shutil.rmtree(videos)
-    assert extract_dataset(folder, BackboneOptions()) == Extracted(GOOD, 0, {}), "videos that are gone have not changed"
+        assert (features / name).read_bytes() == original[name]
+    assert (features / "good2.npy").read_bytes() == original["good3.npy"]
+    shutil.rmtree(videos)  # moved away: the features remain valid
+    assert extract_dataset(folder, TINY) == ExtractionSummary(SHORT_VIDEOS, 0, {})
 
 
-def test_what_failed_so_far_is_said_after_an_interrupt(movies, tmp_path):
-    videos = shutil.copytree(movies, tmp_path / "videos")
-    (videos / "bad.mp4").write_bytes(b"")
-    folder = list_videos(tmp_path / "data", videos, ["bad.mp4", "good0.mp4", "good1.mp4"])
-
-    def engine(jobs, *_):
-        yield ExtractionOutcome(jobs[0].id, "it is bad")
+def test_failures_are_written_when_interrupted(tmp_path, monkeypatch):
+    def interrupted(tasks, *_):
+        yield ExtractionOutcome(tasks[0].id, DataError("is bad", path=tasks[0].video))
         raise KeyboardInterrupt
 
+    monkeypatch.setitem(EXECUTORS, "interrupted", interrupted)
+    folder = create_folder(tmp_path / "data", tmp_path, ["bad.mp4", "good0.mp4"])
     with pytest.raises(KeyboardInterrupt):
-        extract_dataset(folder, BackboneOptions(), engine=engine)
-    assert json.loads((folder / "failed.json").read_text()) == {"bad": "it is bad"}
+        extract_dataset(folder, TINY, engine="interrupted")
+    assert json.loads((folder / "failed.json").read_text()) == {"bad": f"{tmp_path / 'bad.mp4'}: is bad"}
 
 
-def test_files_and_memory_hold_the_same_features_and_times(movies, tmp_path):
-    backbone = open_backbone(BackboneOptions())
-    heard: list[float] = []
-    features, origin = extract_features(movies / "good3.mp4", backbone, heard.append)
-    count = extract_video(movies / "good3.mp4", tmp_path / "good3.npy", backbone)
-    stored, said = np.load(tmp_path / "good3.npy"), read_origin(tmp_path / "good3.npy")
-    assert np.array_equal(stored, features) and stored.dtype == np.float16 and len(stored) == count
-    assert said is not None and said.provenance == origin.provenance and np.allclose(said.edges, origin.edges)
-    assert len(origin.edges) == count + 1 and heard == sorted(heard) and heard[-1] == origin.edges[-1]
-    assert origin.edges[-1] == pytest.approx(5.0, abs=0.11)
-    assert stored.shape[1] == sum(backbone.widths)
+def test_features_do_not_depend_on_the_number_of_processes(short_videos, tmp_path):
+    folders = {workers: create_folder(tmp_path / f"data{workers}", short_videos, GOOD_NAMES) for workers in (1, 3)}
+    for workers, folder in folders.items():
+        assert extract_dataset(folder, TINY, workers=workers).failed == {}
+    for name in GOOD_NAMES:
+        files = [(folder / "features" / name).with_suffix(".npy") for folder in folders.values()]
+        assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_the_features_do_not_depend_on_the_number_of_processes(movies, tmp_path):
-    names = [f"good{i}.mp4" for i in range(GOOD)]
-    folders = [list_videos(tmp_path / f"data{n}", movies, names) for n in (1, 3)]
-    for folder, workers in zip(folders, (1, 3), strict=True):
-        assert extract_dataset(folder, BackboneOptions(), workers=workers).failed == {}
-    for name in names:
-        one, three = ((f / "features" / name).with_suffix(".npy").read_bytes() for f in folders)
-        assert one == three
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_crashed_process_fails_one_video_which_is_tried_again_later(short_videos, tmp_path, monkeypatch):
+    videos = shutil.copytree(short_videos, tmp_path / "videos")
+    render(videos / "white.mp4", [gray(255)] * 20, fps=10)
+    folder = create_folder(tmp_path / "data", videos, ["good0.mp4", "white.mp4", "good1.mp4", "good2.mp4"])
+    with monkeypatch.context() as patch:
+        patch.setitem(BACKBONES, "tiny", CrashOnWhite)
+        summary = extract_dataset(folder, TINY, workers=2)
+    assert summary.failed.keys() == {"white"} and str(videos / "white.mp4") in summary.failed["white"]
+    assert summary.available == 3
+    assert extract_dataset(folder, TINY, workers=2) == ExtractionSummary(4, 1, {})
 
 
-def test_a_process_that_dies_takes_one_video_with_it_and_a_second_call_tries_again(movies, tmp_path):
-    videos = shutil.copytree(movies, tmp_path / "videos")
-    render(videos / "long.mp4", noise(240, seed=9), fps=10)
-    folder = list_videos(tmp_path / "data", videos, ["good0.mp4", "long.mp4", "good1.mp4", "good2.mp4"])
-    killed = []
-
-    def kill(now: Progress) -> None:
-        if any(id == "long" for id, _ in now.active):
-            for child in multiprocessing.active_children():
-                killed.append(child.pid)
-                os.kill(child.pid, signal.SIGKILL)
-
-    done = extract_dataset(folder, BackboneOptions(), workers=2, heard=kill)
-    assert killed and done.failed.keys() == {"long"} and "died" in done.failed["long"]
-    assert done.there == 3
-    again = extract_dataset(folder, BackboneOptions(), workers=2)
-    assert (again.there, again.made, again.failed) == (4, 1, {})
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_says_so_and_goes_on_later(movies, tmp_path, stop):
-    videos = shutil.copytree(movies, tmp_path / "videos")
-    names = [f"good{i % GOOD}_{i}.mp4" for i in range(60)]
-    for name in names:
-        shutil.copy(movies / f"{name.split('_')[0]}.mp4", videos / name)
-    folder = list_videos(tmp_path / "data", videos, names)
-    code = "from wtal.cli import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "extract", str(folder), "--workers", "1"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_extraction_keeps_finished_videos(short_videos, tmp_path, stop_signal):
+    folder = create_folder(tmp_path / "data", short_videos, GOOD_NAMES)
+    setup = (
+        "from tests.helpers.backbones import BlockAfterFirst\n"
+        "from wtal.video.backbones.registry import BACKBONES\n"
+        "BACKBONES['tiny'] = BlockAfterFirst"
     )
-    deadline = time.monotonic() + 60
-    while not list((folder / "features").glob("*.npy")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(stop)
-    said, _ = process.communicate(timeout=60)
-    made = len(list((folder / "features").glob("*.npy")))
-    assert process.returncode == 130 and "interrupted" in said and "Traceback" not in said
-    assert 0 < made < len(names) and not list((folder / "features").glob(".*.part"))
-    done = extract_dataset(folder, BackboneOptions())
-    assert (done.there, done.made) == (len(names), len(names) - made)
+    process = start_wtal("extract", folder, "--workers", 1, setup=setup)
+    wait_until(lambda: list((folder / "features").glob("*.npy")))
+    output = interrupt(process, stop_signal)
+    assert process.returncode == 130 and "Traceback" not in output
+    assert {path.suffix for path in (folder / "features").iterdir()} == {".npy", ".json"}
+    assert extract_dataset(folder, TINY) == ExtractionSummary(SHORT_VIDEOS, SHORT_VIDEOS - 1, {})
 
 
-def test_features_of_another_backbone_are_not_mixed_in(movies, tmp_path):
-    folder = list_videos(tmp_path / "data", movies, ["good0.mp4"])
-    extract_dataset(folder, BackboneOptions())
-    about = json.loads((folder / "dataset.json").read_text())
-    about["provenance"]["stride"] += 1
-    (folder / "dataset.json").write_text(json.dumps(about))
-    with pytest.raises(DataError, match=r"holds features of tiny.*not of tiny"):
-        extract_dataset(folder, BackboneOptions())
+def test_features_of_another_backbone_are_rejected(short_videos, tmp_path):
+    folder = create_folder(tmp_path / "data", short_videos, ["good0.mp4"])
+    extract_dataset(folder, TINY)
+    description = json.loads((folder / "dataset.json").read_text())
+    description["provenance"]["stride"] += 1
+    (folder / "dataset.json").write_text(json.dumps(description))
+    with raises(DataError, code="provenance-mismatch", path=folder):
+        extract_dataset(folder, TINY)
 
 
-def test_two_at_once_are_refused(movies, tmp_path):
-    folder = list_videos(tmp_path / "data", movies, ["good0.mp4"])
+def test_second_extraction_of_the_same_folder_is_rejected(short_videos, tmp_path):
+    folder = create_folder(tmp_path / "data", short_videos, ["good0.mp4"])
+    reports: list[ExtractionProgress] = []
 
-    def heard(now: Progress) -> None:
-        with pytest.raises(DataError, match="another process"):
-            extract_dataset(folder, BackboneOptions())
+    def on_progress(progress: ExtractionProgress) -> None:
+        reports.append(progress)
+        with pytest.raises(DataError) as caught:
+            extract_dataset(folder, TINY)
+        assert caught.value.path == str(folder)
 
-    extract_dataset(folder, BackboneOptions(), heard=heard)
+    extract_dataset(folder, TINY, on_progress=on_progress)
+    assert reports
 
 
 @pytest.mark.parametrize("id", ["../evil", "/evil", "sub/x", "", ".", "..", "a\0b", "\ud800"])
-def test_ids_that_are_no_file_names_are_refused(movies, tmp_path, id):
-    folder = list_videos(tmp_path / "data", movies, ["good0.mp4"])
-    (folder / "videos.json").write_text(json.dumps({"folder": str(movies), "files": {id: "good0.mp4"}}))
-    with pytest.raises(DataError, match="cannot be an id"):
-        extract_dataset(folder, BackboneOptions())
-    (folder / "videos.json").write_text(json.dumps({"folder": str(movies), "files": {"a": "\ud800.mp4"}}))
-    with pytest.raises(DataError, match="no path"):
-        extract_dataset(folder, BackboneOptions())
+def test_ids_that_are_not_file_names_are_rejected(short_videos, tmp_path, id):
+    folder = create_folder(tmp_path / "data", short_videos, ["good0.mp4"])
+    (folder / "videos.json").write_text(json.dumps({"folder": str(short_videos), "files": {id: "good0.mp4"}}))
+    with pytest.raises(DataError):
+        extract_dataset(folder, TINY)
     assert not list(tmp_path.rglob("*.npy"))
 
 
-def test_moved_videos_are_found_where_they_are_now(movies, tmp_path):
-    folder = list_videos(tmp_path / "data", tmp_path / "nowhere", ["good0.mp4"])
-    with pytest.raises(DataError, match="nowhere: the folder of the videos is not there; name it with --videos"):
-        extract_dataset(folder, BackboneOptions())
-    assert extract_dataset(folder, BackboneOptions(), videos=movies).failed == {}
+def test_file_names_that_are_not_unicode_are_rejected(short_videos, tmp_path):
+    folder = create_folder(tmp_path / "data", short_videos, ["good0.mp4"])
+    (folder / "videos.json").write_text(json.dumps({"folder": str(short_videos), "files": {"a": "\ud800.mp4"}}))
+    with pytest.raises(DataError):
+        extract_dataset(folder, TINY)
+    assert not list(tmp_path.rglob("*.npy"))
 
 
-@pytest.mark.parametrize(
-    "choice, said",
-    [
-        (BackboneOptions("large"), "no backbone 'large'.*tiny, i3d"),
-        (BackboneOptions(device="tpu"), "no device 'tpu'"),
-        (BackboneOptions("tiny", device="cuda"), "on the CPU alone"),
-        (BackboneOptions(precision="float8"), "no precision 'float8'"),
-        (BackboneOptions("tiny", weights=Path("w")), "takes no weights"),
-    ],
-)
-def test_what_cannot_be_chosen(choice, said):
-    with pytest.raises(ConfigError, match=said):
-        open_backbone(choice)
+def test_moved_videos_are_read_from_their_current_folder(short_videos, tmp_path):
+    old_folder = tmp_path / "old"
+    folder = create_folder(tmp_path / "data", old_folder, ["good0.mp4"])
+    with raises(DataError, code="file-not-found", path=old_folder):
+        extract_dataset(folder, TINY)
+    assert extract_dataset(folder, TINY, videos=short_videos).failed == {}
 
 
-def test_an_unknown_engine_and_a_folder_that_init_did_not_make(tmp_path):
-    (tmp_path / "plain").mkdir()
-    said = CliRunner().invoke(app, ["extract", str(tmp_path / "plain")])
-    assert said.exit_code == 2 and "wtal init" in said.output
-    said = CliRunner().invoke(app, ["extract", str(tmp_path / "plain"), "--engine", "spark"])
-    assert said.exit_code == 2 and "no engine 'spark'" in said.output
+def test_unknown_engine_is_rejected(tmp_path):
+    with raises(ConfigError, code="unknown-name"):
+        extract_dataset(tmp_path, TINY, engine="spark")
+
+
+def test_folder_without_listing_is_rejected(tmp_path):
+    result = CliRunner().invoke(app, ["extract", str(tmp_path)])
+    assert result.exit_code == 2 and str(tmp_path) in result.output

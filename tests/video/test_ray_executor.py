@@ -1,179 +1,156 @@
-"""On Ray the files are the same bit for bit, whoever is killed, and what is bad is listed as ever."""
+"""Extraction on Ray: the same files bit for bit as the local executor, also when a worker dies."""
 
 import os
-import signal
 import socket
 import sys
-import threading
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.helpers.video import render
+from tests.helpers.backbones import CrashOnce
+from tests.helpers.errors import raises
+from tests.helpers.video import render, texture
+from wtal.core import ray_cluster
 from wtal.core.errors import ConfigError, DataError
-from wtal.core.ray_cluster import connected, require_ray
-from wtal.video.backbones.registry import BackboneOptions
-from wtal.video.local_executor import WORKER_DIED_MESSAGE, ExtractionTask, run_locally
-from wtal.video.ray_executor import TRIES, Extractor, run_on_ray
+from wtal.video.backbones.base import BackboneOptions
+from wtal.video.backbones.registry import BACKBONES
+from wtal.video.local_executor import ExtractionTask, run_locally
+from wtal.video.ray_executor import MAX_ATTEMPTS, Extractor, run_on_ray
 
 pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # Ray warns of its own settings
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # and leaves its processes to the collector
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # about Ray's own settings
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray does not close its processes
 ]
 
-VIDEOS, WORKERS = 12, 2
+NUM_VIDEOS, NUM_WORKERS = 6, 2
+TINY = BackboneOptions("tiny")
 
 
 @pytest.fixture(scope="module")
-def movies(tmp_path_factory):
-    """Eleven good videos and one that is cut off; read only."""
-    place = tmp_path_factory.mktemp("movies")
-    for i in range(VIDEOS):
-        noise = np.random.default_rng(i).integers(0, 255, (48, 64, 3), dtype=np.uint8)
-        render(place / f"movie{i:02d}.mp4", (np.roll(noise, t, 1) for t in range(60 + 10 * i)), fps=10)
-    bad = place / "movie05.mp4"
-    bad.write_bytes(bad.read_bytes()[:500])
-    return place
-
-
-def jobs_of(movies: Path, features: Path) -> list[ExtractionTask]:
-    features.mkdir()
-    return [ExtractionTask(file.stem, file, features / f"{file.stem}.npy") for file in sorted(movies.glob("*.mp4"))]
-
-
-@pytest.fixture(scope="module")
-def by_hand(movies, tmp_path_factory):
-    """What the local engine makes: the folder of features, and the reasons by id."""
-    features = tmp_path_factory.mktemp("local") / "features"
-    outcomes = run_locally(jobs_of(movies, features), BackboneOptions("tiny"), WORKERS, lambda _: None)
-    return features, {outcome.id: outcome.reason for outcome in outcomes}
+def videos(tmp_path_factory):
+    """Five good videos, and one that is incomplete; read only."""
+    folder = tmp_path_factory.mktemp("videos")
+    for i in range(NUM_VIDEOS):
+        render(folder / f"video{i}.mp4", (np.roll(texture(i), t, 1) for t in range(60 + 10 * i)), fps=10)
+    truncated = folder / "video5.mp4"
+    truncated.write_bytes(truncated.read_bytes()[:500])
+    return folder
 
 
 @pytest.fixture(scope="module")
 def ray_started():
-    """Ray, started once for all tests as the engine starts it."""
-    require_ray(None)
-    with connected(None, WORKERS):
+    """Ray, started once for all tests."""
+    ray_cluster.set_environment(None)
+    with ray_cluster.connected(None, NUM_WORKERS):
         yield
 
 
-class Killer(threading.Thread):
-    """Kills, once, a worker that has begun to write features."""
-
-    def __init__(self, features: Path) -> None:
-        super().__init__(daemon=True)
-        self.features, self.killed = features, ""
-
-    def run(self) -> None:
-        until = time.monotonic() + 60
-        while time.monotonic() < until and not self.killed:
-            for part in self.features.glob(".*.npy.*.part"):
-                pid = part.name.split(".")[-2]  # as wtal.core.io names what is not whole yet
-                if pid.isdecimal():
-                    os.kill(int(pid), signal.SIGKILL)
-                    self.killed = part.name
-                    return
-            time.sleep(0.005)
+def create_tasks(videos: Path, features: Path) -> list[ExtractionTask]:
+    features.mkdir()
+    return [ExtractionTask(file.stem, file, features / f"{file.stem}.npy") for file in sorted(videos.glob("*.mp4"))]
 
 
-def test_a_killed_worker_loses_nothing_and_the_files_are_the_same(ray_started, movies, by_hand, tmp_path, capfd):
-    local, reasons = by_hand
-    features = tmp_path / "features"
-    killer = Killer(features)
-    jobs = jobs_of(movies, features)
-    killer.start()
-    heard = []
-    outcomes = list(run_on_ray(jobs, BackboneOptions("tiny"), WORKERS, heard.append))
-    killer.join()
-    assert killer.killed, "nobody was killed in the middle of a video"
-    assert {outcome.id: outcome.reason for outcome in outcomes} == reasons
-    assert [id for id, reason in reasons.items() if reason] == ["movie05"]
-    assert len(outcomes) == len(heard) == VIDEOS
-    names = sorted(path.name for path in local.iterdir())
-    assert len(names) == 2 * (VIDEOS - 1)
-    left = {path.name for path in features.iterdir() if not path.name.endswith(".part")}
-    assert sorted(left) == names
-    for name in names:
-        assert (features / name).read_bytes() == (local / name).read_bytes(), name
+@pytest.mark.slow
+def test_files_equal_those_of_the_local_executor_even_if_a_worker_dies(
+    ray_started, videos, tmp_path, monkeypatch, capfd
+):
+    marker = tmp_path / "crashed"
+    monkeypatch.setitem(BACKBONES, "crash-once", CrashOnce)
+    monkeypatch.chdir(videos.parent)
+    relative = Path(videos.name)  # the errors contain the path that was given
+    reports = []
+    tasks = create_tasks(relative, tmp_path / "ray")
+    outcomes = list(run_on_ray(tasks, BackboneOptions("crash-once", marker), NUM_WORKERS, reports.append))
+    local_outcomes = list(run_locally(create_tasks(relative, tmp_path / "local"), TINY, NUM_WORKERS, lambda _: None))
+    assert marker.exists()
+    errors, local_errors = ({o.id: o.error and str(o.error) for o in result} for result in (outcomes, local_outcomes))
+    assert errors == local_errors
+    assert [id for id, error in errors.items() if error] == ["video5"]
+    assert len(outcomes) == len(reports) == NUM_VIDEOS
+    files = {path.name: path.read_bytes() for path in (tmp_path / "local").iterdir()}
+    ray_files = {path.name: path.read_bytes() for path in (tmp_path / "ray").iterdir() if path.suffix != ".part"}
+    assert len(files) == 2 * (NUM_VIDEOS - 1)
+    assert ray_files == files
     assert tuple(capfd.readouterr()) == ("", "")
 
 
-def test_a_backbone_that_a_machine_does_not_have_stops_all(ray_started, movies, tmp_path):
-    jobs = jobs_of(movies, tmp_path / "features")
-    with pytest.raises(DataError, match="there is no backbone 'none'"):
-        list(run_on_ray(jobs, BackboneOptions("none"), WORKERS, lambda _: None))
+@pytest.mark.slow
+def test_backbone_that_cannot_be_opened_stops_the_extraction(ray_started, videos, tmp_path):
+    missing = tmp_path / "missing.safetensors"
+    tasks = create_tasks(videos, tmp_path / "features")
+    with raises(DataError, code="file-not-found", path=missing):
+        list(run_on_ray(tasks, BackboneOptions("i3d", missing, device="cpu"), NUM_WORKERS, lambda _: None))
 
 
-def test_ray_listens_on_this_machine_alone(ray_started):
+@pytest.mark.slow
+def test_ray_listens_on_the_loopback_address_only(ray_started):
     import ray
 
     assert [node["NodeManagerAddress"] for node in ray.nodes()] == ["127.0.0.1"]
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
-def test_a_cluster_that_is_named_is_used_as_it_is(monkeypatch):
-    asked = []
+def test_video_whose_workers_always_die_is_given_up(videos, tmp_path):
+    task = create_tasks(videos, tmp_path / "features")[0]
+    attempts = task.features.with_name(f".{task.features.name}.begun.part")
+    for num_attempts in range(MAX_ATTEMPTS, -1, -1):
+        attempts.write_text("\n" * num_attempts)
+        outcome = Extractor({}, TINY, NUM_WORKERS)(task)
+        assert outcome.id == task.id
+        assert (outcome.error.code if outcome.error else None) == (
+            "worker-died" if num_attempts == MAX_ATTEMPTS else None
+        )
+        assert task.features.exists() == (num_attempts < MAX_ATTEMPTS)
+        assert not attempts.exists()
+
+
+def test_no_tasks_do_not_start_ray(monkeypatch):
+    monkeypatch.setattr("ray.init", None)
     monkeypatch.setattr("ray.is_initialized", lambda: False)
-    monkeypatch.setattr("ray.init", lambda address, **settings: asked.append((address, settings)))
-    monkeypatch.setattr("ray.shutdown", lambda: asked.append("gone"))
-    with socket.create_server(("127.0.0.1", 0)) as cluster:
-        address = f"127.0.0.1:{cluster.getsockname()[1]}"
-        with connected(address, WORKERS):
-            ((found, settings),) = asked
-    assert found == address
-    assert not {"num_cpus", "object_store_memory"} & set(settings)
-    assert asked[1:] == ["gone"]
+    assert list(run_on_ray([], TINY, NUM_WORKERS, lambda _: None)) == []
 
 
-def test_a_video_that_kills_each_time_is_given_up(movies, tmp_path):
-    job = jobs_of(movies, tmp_path / "features")[0]
-    batch = {"id": [job.id], "video": [str(job.video)], "features": [str(job.features)]}
-    begun = job.features.with_name(f".{job.features.name}.begun.part")
-    for dead in range(TRIES, -1, -1):  # the last time with none
-        begun.write_text("\n" * dead)
-        row = Extractor(BackboneOptions("tiny"), WORKERS)({name: np.array(value) for name, value in batch.items()})
-        assert row["id"] == [job.id]
-        assert row["fatal"] == [False]
-        assert row["reason"] == [WORKER_DIED_MESSAGE.format(job.video) if dead == TRIES else ""]
-        assert job.features.exists() == (dead < TRIES)
-        assert not begun.exists()
+def test_missing_ray_is_reported_before_the_work(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray.data", None)
+    with raises(ConfigError, code="missing-dependency"):
+        run_on_ray([], TINY, NUM_WORKERS, lambda _: None)
 
 
-def test_where_nobody_answers_the_address_is_named(movies, tmp_path, monkeypatch):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+def test_unreachable_cluster_is_reported_with_its_address(videos, tmp_path, monkeypatch):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
     monkeypatch.setenv("RAY_ADDRESS", address)
     monkeypatch.setattr("ray.is_initialized", lambda: False)
-    outcomes = run_on_ray(jobs_of(movies, tmp_path / "features"), BackboneOptions("tiny"), WORKERS, lambda _: None)
-    with pytest.raises(ConfigError, match=rf"RAY_ADDRESS is {address}, where no cluster can be joined \(.*refused"):
+    outcomes = run_on_ray(create_tasks(videos, tmp_path / "features"), TINY, NUM_WORKERS, lambda _: None)
+    with raises(ConfigError, code="cluster-unreachable") as caught:
         next(outcomes)
+    assert address in caught.value.message
 
 
-def test_a_cluster_that_lets_nobody_in_is_named(monkeypatch):
+def test_existing_cluster_is_used_without_changing_its_settings(monkeypatch):
+    calls = []
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", lambda address, **settings: calls.append((address, settings)))
+    monkeypatch.setattr("ray.shutdown", lambda: calls.append("shutdown"))
+    with socket.create_server(("127.0.0.1", 0)) as cluster:
+        address = f"127.0.0.1:{cluster.getsockname()[1]}"
+        with ray_cluster.connected(address, NUM_WORKERS):
+            ((used_address, settings),) = calls
+    assert used_address == address
+    assert not {"num_cpus", "object_store_memory"} & set(settings)
+    assert calls[1:] == ["shutdown"]
+
+
+def test_rejected_connection_is_reported_in_one_line(monkeypatch):
     def refuse(*_, **__):
         raise ConnectionError("Failed to connect to Ray cluster\nand much more")
 
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.init", refuse)
-    with (
-        pytest.raises(ConfigError, match=r"\(Failed to connect to Ray cluster\); start one"),
-        connected("auto", 1),
-    ):
+    with raises(ConfigError, code="cluster-unreachable") as caught, ray_cluster.connected("auto", 1):
         pass
-
-
-def test_nothing_to_do_starts_nothing(monkeypatch):
-    monkeypatch.setattr("ray.init", None)
-    monkeypatch.setattr("ray.is_initialized", lambda: False)
-    assert list(run_on_ray([], BackboneOptions("tiny"), WORKERS, lambda _: None)) == []
-
-
-def test_without_ray_one_sentence_says_how_to_have_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray.data", None)
-    with pytest.raises(ConfigError, match=r"needs Ray; pip install 'ray\[data\]'"):
-        run_on_ray([], BackboneOptions("tiny"), WORKERS, lambda _: None)
+    assert "Failed to connect" in caught.value.message and "\n" not in str(caught.value)

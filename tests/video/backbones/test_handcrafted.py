@@ -1,4 +1,4 @@
-"""`tiny`: each snippet by itself, always finite and bounded, and a description of motion rather than of colour."""
+"""The `tiny` backbone: independent of other snippets, finite and bounded, sensitive to motion more than to colour."""
 
 import numpy as np
 import pytest
@@ -8,18 +8,17 @@ from hypothesis.extra import numpy as hnp
 
 from wtal.data.synthetic.rendering import ACTIONS, Look, Move, Scene, Thing, clouds
 from wtal.video.backbones.handcrafted import MAX_VALUE, Tiny
-from wtal.video.backbones.registry import BackboneOptions, open_backbone
 
 WINDOW = Tiny.sampling.window
-APPEARANCE, SPEED, PAN = slice(0, 75), slice(75, 86), slice(94, 96)
+APPEARANCE, MOTION, SPEED, PAN = slice(0, 75), slice(75, None), slice(75, 86), slice(94, 96)
 
 
 def noise(seed: int, height: int = 64, width: int = 85, count: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, WINDOW, height, width, 3)).astype(np.uint8)
 
 
-def filmed(kind: str, seed: int, drift: float = 0.0) -> np.ndarray:
-    """A window of one thing that moves before a background; everything but the motion is drawn from the seed."""
+def rendered(kind: str, seed: int, drift: float = 0.0) -> np.ndarray:
+    """A window of an object that moves in front of a background; the seed determines everything but the motion."""
     rng = np.random.default_rng(seed)
     first, second = rng.permutation([rng.uniform(0, 90, 3), rng.uniform(165, 255, 3)])
     look = Look(rng.uniform(8, 11), int(rng.integers(2, 5)), 0.5, rng.uniform(0, 6), (tuple(first), tuple(second)))
@@ -32,26 +31,19 @@ def filmed(kind: str, seed: int, drift: float = 0.0) -> np.ndarray:
     return np.stack([scene.picture(time) for time in times]).clip(0, 255).astype(np.uint8)[None]
 
 
-def test_it_is_a_backbone():
-    opened = open_backbone(BackboneOptions("tiny"))
-    assert opened.provenance.backbone == "tiny" and opened.provenance.weights.startswith("formula ")
-    found = opened(noise(0, count=2))
-    assert found.shape == (2, sum(opened.widths)) and found.dtype == np.float32
-
-
 @pytest.mark.parametrize("height, width", [(64, 64), (64, 85), (113, 64), (40, 400), (7, 5), (1, 1)])
-def test_each_snippet_by_itself(height, width):
-    pictures = noise(1, height, width, count=5)
-    together = Tiny()(pictures)
+def test_features_do_not_depend_on_other_snippets(height, width):
+    frames = noise(1, height, width, count=5)
+    features = Tiny()(frames)
+    assert features.shape == (5, sum(Tiny.widths)) and features.dtype == np.float32
     for i in range(5):
-        assert np.array_equal(Tiny()(pictures[i : i + 1]), together[i : i + 1])
-    assert np.array_equal(Tiny()(pictures[::2]), together[::2])
+        assert np.array_equal(Tiny()(frames[i : i + 1]), features[i : i + 1])
+    assert np.array_equal(Tiny()(frames[::2]), features[::2])
 
 
-def test_memory_layout_is_no_matter():
-    pictures = noise(2)
-    turned = np.asfortranarray(pictures)
-    assert np.allclose(Tiny()(turned), Tiny()(pictures), atol=1e-3)
+def test_features_do_not_depend_on_the_memory_layout():
+    frames = noise(2)
+    assert np.allclose(Tiny()(np.asfortranarray(frames)), Tiny()(frames), atol=1e-3)
 
 
 @settings(max_examples=40, deadline=None)
@@ -62,82 +54,80 @@ def test_memory_layout_is_no_matter():
         elements=st.sampled_from([0, 1, 127, 255]),
     )
 )
-def test_any_pictures_give_finite_bounded_numbers(pictures):
-    found = Tiny()(pictures)
-    assert found.shape == (1, sum(Tiny.widths))
-    assert np.isfinite(found).all() and np.abs(found).max() <= MAX_VALUE
+def test_features_are_finite_and_bounded(frames):
+    features = Tiny()(frames)
+    assert features.shape == (1, sum(Tiny.widths))
+    assert np.isfinite(features).all() and np.abs(features).max() <= MAX_VALUE
 
 
-def test_a_quick_pan_is_bounded():
-    wide = 128 + 40 * clouds(np.random.default_rng(9), 64, 85)
-    pictures = np.stack([np.roll(wide, 4 * i, axis=1) for i in range(WINDOW)]).clip(0, 255).astype(np.uint8)
-    assert Tiny()(np.repeat(pictures[None, ..., None], 3, axis=4))[0, PAN][0] == MAX_VALUE
+def test_fast_pan_is_clipped():
+    background = 128 + 40 * clouds(np.random.default_rng(9), 64, 85)
+    frames = np.stack([np.roll(background, 4 * i, axis=1) for i in range(WINDOW)]).clip(0, 255).astype(np.uint8)
+    assert Tiny()(np.repeat(frames[None, ..., None], 3, axis=4))[0, PAN][0] == MAX_VALUE
 
 
 @pytest.mark.parametrize("shade", [0, 128, 255])
-def test_blank_pictures_differ_in_brightness_alone(shade):
-    blank = np.full((1, WINDOW, 64, 85, 3), shade, np.uint8)
-    found, black = Tiny()(blank), Tiny()(np.zeros_like(blank))
-    assert np.allclose(found[:, 27:], black[:, 27:], atol=1e-4)
-    assert np.allclose(found[:, :9] - black[:, :9], 4 * shade / 255, atol=1e-4)
+def test_uniform_frames_differ_in_brightness_only(shade):
+    uniform = np.full((1, WINDOW, 64, 85, 3), shade, np.uint8)
+    features, black = Tiny()(uniform), Tiny()(np.zeros_like(uniform))
+    assert np.allclose(features[:, 27:], black[:, 27:], atol=1e-4)
+    assert np.allclose(features[:, :9] - black[:, :9], 4 * shade / 255, atol=1e-4)
 
 
-def test_still_pictures_show_no_motion():
+def test_still_frames_have_no_motion():
     still = np.repeat(noise(3)[:, :1], WINDOW, axis=1)
-    blank = np.zeros_like(still)
-    assert np.allclose(Tiny()(still)[:, 75:], Tiny()(blank)[:, 75:], atol=1e-4)
+    assert np.allclose(Tiny()(still)[:, MOTION], Tiny()(np.zeros_like(still))[:, MOTION], atol=1e-4)
 
 
 @pytest.mark.parametrize("gain", [0.6, 0.8])
-def test_a_darker_film_moves_alike(gain):
+def test_motion_does_not_depend_on_brightness(gain):
     for kind in ACTIONS:
-        light = filmed(kind, seed=4)
-        dark = (light * gain).astype(np.uint8)
-        change = np.abs(Tiny()(dark) - Tiny()(light))[0, 75:].mean()
-        other = np.abs(Tiny()(filmed("rest", seed=4)) - Tiny()(light))[0, 75:].mean()
-        assert change < 0.25 * other
+        bright = rendered(kind, seed=4)
+        dark = (bright * gain).astype(np.uint8)
+        change = np.abs(Tiny()(dark) - Tiny()(bright))[0, MOTION].mean()
+        difference_to_rest = np.abs(Tiny()(rendered("rest", seed=4)) - Tiny()(bright))[0, MOTION].mean()
+        assert change < 0.25 * difference_to_rest
 
 
 @pytest.mark.parametrize("speed", [-15.0, 15.0])
-def test_the_camera_is_told_from_what_moves_of_itself(speed):
+def test_camera_motion_is_separated_from_object_motion(speed):
     still, panned, moved = (
-        Tiny()(pictures)[0] for pictures in (filmed("rest", 5), filmed("rest", 5, drift=speed), filmed("orbit", 5))
+        Tiny()(frames)[0] for frames in (rendered("rest", 5), rendered("rest", 5, drift=speed), rendered("orbit", 5))
     )
     assert np.sign(panned[PAN][0]) == np.sign(speed) and abs(panned[PAN][0]) > 3 * abs(still[PAN][0])
     assert abs(panned[PAN][1]) < 0.3 * abs(panned[PAN][0])
-    corners = [75, 77, 81, 83]  # nothing but background there; with the camera's motion they would be above 1.5
+    corners = [75, 77, 81, 83]  # background only; including camera motion they would exceed 1.5
     assert panned[corners].max() < 0.5
     assert moved[SPEED].max() > still[SPEED].max() + 1
 
 
-def test_mirrored_pictures_pan_the_other_way():
-    right = Tiny()(filmed("rest", 6, drift=12.0))[0]
-    left = Tiny()(filmed("rest", 6, drift=12.0)[:, :, :, ::-1])[0]
+def test_mirrored_frames_pan_in_the_opposite_direction():
+    right = Tiny()(rendered("rest", 6, drift=12.0))[0]
+    left = Tiny()(rendered("rest", 6, drift=12.0)[:, :, :, ::-1])[0]
     assert np.allclose(left[PAN], right[PAN] * (-1, 1), atol=0.05)
 
 
-def test_a_film_run_backwards_moves_as_much():
-    forwards = filmed("orbit", 7)
-    there, back = Tiny()(forwards)[0], Tiny()(forwards[:, ::-1])[0]
-    assert np.allclose(there[SPEED], back[SPEED], atol=0.1)
+def test_reversed_video_has_the_same_speed():
+    frames = rendered("orbit", 7)
+    forward, backward = Tiny()(frames)[0], Tiny()(frames[:, ::-1])[0]
+    assert np.allclose(forward[SPEED], backward[SPEED], atol=0.1)
 
 
-def test_motion_is_known_again_in_another_colour_and_place():
-    """The nearest mean of other things' windows is of the same motion, for most; by chance it would be a fifth."""
+def test_motion_is_recognised_for_other_colours_and_positions():
+    """The nearest class mean of other objects is the same motion in most cases; one in five would be chance."""
     kinds = list(ACTIONS)
-    seen = np.stack([[Tiny()(filmed(kind, seed))[0, 75:] for seed in range(6)] for kind in kinds])
-    right = 0
+    features = np.stack([[Tiny()(rendered(kind, seed))[0, MOTION] for seed in range(6)] for kind in kinds])
+    correct = 0
     for left_out in range(6):
-        means = np.delete(seen, left_out, axis=1).mean(1)  # one a kind
-        away = np.linalg.norm(seen[:, None, left_out] - means[None], axis=2)
-        right += int((away.argmin(1) == np.arange(len(kinds))).sum())
-    assert right >= 24  # of 30
+        means = np.delete(features, left_out, axis=1).mean(1)  # one per kind
+        distances = np.linalg.norm(features[:, None, left_out] - means[None], axis=2)
+        correct += int((distances.argmin(1) == np.arange(len(kinds))).sum())
+    assert correct >= 24  # of 30
 
 
-def test_appearance_does_not_see_time():
-    """The snippet's own pictures in another order have the same colours and edges."""
-    pictures = noise(8)
-    own = (WINDOW - Tiny.sampling.stride) // 2
-    shuffled = pictures.copy()
-    shuffled[:, [own, own + 2, own + 4]] = pictures[:, [own + 4, own, own + 2]]
-    assert np.allclose(Tiny()(shuffled)[:, APPEARANCE], Tiny()(pictures)[:, APPEARANCE], atol=1e-3)
+def test_appearance_does_not_depend_on_the_order_of_frames():
+    frames = noise(8)
+    start = (WINDOW - Tiny.sampling.stride) // 2
+    shuffled = frames.copy()
+    shuffled[:, [start, start + 2, start + 4]] = frames[:, [start + 4, start, start + 2]]
+    assert np.allclose(Tiny()(shuffled)[:, APPEARANCE], Tiny()(frames)[:, APPEARANCE], atol=1e-3)
