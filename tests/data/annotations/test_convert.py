@@ -10,12 +10,7 @@ from tests.helpers.errors import raises
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.structures import Segment
 from wtal.data.annotations.base import Annotation
-from wtal.data.annotations.convert import (
-    conversion_warnings,
-    convert_annotations,
-    read_annotations,
-    write_annotations,
-)
+from wtal.data.annotations.convert import conversion_warnings, convert_annotations, read_annotations, write_annotations
 from wtal.data.annotations.registry import FORMATS
 from wtal.data.layouts.activitynet import write_proposals
 

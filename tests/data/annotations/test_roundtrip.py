@@ -9,15 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from tests.helpers.annotations import (
-    FPS,
-    annotations,
-    as_stored,
-    fps_of,
-    run_convert,
-    segment_counts,
-    write_and_read,
-)
+from tests.helpers.annotations import FPS, annotations, as_stored, fps_of, run_convert, segment_counts, write_and_read
 from wtal.core.structures import Segment
 from wtal.data.annotations.base import Annotation, AnnotationFormat
 from wtal.data.annotations.convert import conversion_warnings, read_annotations, write_annotations

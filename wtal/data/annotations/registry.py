@@ -5,17 +5,7 @@ from typing import Any
 
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.io import read_json, read_text
-from wtal.data.annotations import (
-    activitynet,
-    audacity,
-    boris,
-    elan,
-    fiftyone,
-    label_studio,
-    subtitles,
-    table,
-    via,
-)
+from wtal.data.annotations import activitynet, audacity, boris, elan, fiftyone, label_studio, subtitles, table, via
 from wtal.data.annotations.base import AnnotationFormat
 
 FORMATS: dict[str, AnnotationFormat] = {

@@ -11,13 +11,7 @@ from typing import NamedTuple
 
 from wtal.core.io import read_text, write_text
 from wtal.core.structures import Segment
-from wtal.data.annotations.base import (
-    Annotation,
-    AnnotationFile,
-    AnnotationFormat,
-    ConversionWarning,
-    count_warnings,
-)
+from wtal.data.annotations.base import Annotation, AnnotationFile, AnnotationFormat, ConversionWarning, count_warnings
 from wtal.data.parsing import Location, parse_name, parse_seconds, parse_segment
 from wtal.data.problems import abbreviate
 
