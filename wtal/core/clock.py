@@ -1,4 +1,7 @@
-"""Conversion between seconds and snippets, and temporal IoU."""
+"""Time: conversion between seconds and snippets, and temporal IoU.
+
+Apart from `wtal.core.structures`, so that `wtal --help` does not import numpy.
+"""
 
 from dataclasses import dataclass, field
 
@@ -10,10 +13,15 @@ from wtal.core.errors import DataError
 
 @dataclass(frozen=True)
 class SnippetClock:
-    """Snippet i covers [offset + i * stride, offset + (i + 1) * stride] seconds.
+    """The times of snippets: snippet i covers [offset + i * stride, offset + (i + 1) * stride] seconds.
 
-    With `edges` (N + 1 ascending seconds, one more than there are snippets) the recorded times hold instead.
-    Raises DataError when the stride is not positive or the edges do not ascend.
+    Args:
+        stride: Seconds from one snippet to the next.
+        offset: Seconds at which the first snippet starts.
+        edges: N + 1 ascending times in seconds that were recorded for N snippets; they replace stride and offset.
+
+    Raises:
+        DataError: The stride is not positive, or the edges do not ascend.
     """
 
     stride: float
@@ -22,19 +30,25 @@ class SnippetClock:
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.stride) and self.stride > 0 and np.isfinite(self.offset)):
-            raise DataError(f"snippet clock: stride {self.stride} s, offset {self.offset} s; use a stride above 0")
+            raise DataError(
+                f"snippet clock with stride {self.stride} s and offset {self.offset} s",
+                hint="use a stride above 0",
+                code="invalid-value",
+            )
         if self.edges is not None and not np.all(np.diff(self.edges) > 0):
-            raise DataError("snippet clock: the recorded snippet times do not ascend; extract them again")
+            raise DataError(
+                "the recorded snippet times do not ascend", hint="extract the features again", code="invalid-value"
+            )
 
     def seconds(self, snippet: ArrayLike) -> NDArray[np.float64]:
-        """Snippet edges (fractions allowed) to seconds."""
+        """Convert positions in snippets, which may be fractional, to seconds."""
         snippet = np.asarray(snippet, dtype=np.float64)
         if self.edges is not None:
             return np.interp(snippet, np.arange(len(self.edges)), self.edges)
         return self.offset + snippet * self.stride
 
     def snippets(self, seconds: ArrayLike) -> NDArray[np.float64]:
-        """Seconds to (fractional) snippet edges: the inverse of `seconds`."""
+        """Convert seconds to fractional positions in snippets: the inverse of `seconds`."""
         seconds = np.asarray(seconds, dtype=np.float64)
         if self.edges is not None:
             return np.interp(seconds, self.edges, np.arange(len(self.edges)))
@@ -42,10 +56,10 @@ class SnippetClock:
 
 
 def tiou(starts: ArrayLike, ends: ArrayLike, other_starts: ArrayLike, other_ends: ArrayLike) -> NDArray[np.float64]:
-    """Temporal IoU of broadcast intervals; 0 where both are empty."""
+    """Temporal intersection over union of intervals, which are broadcast; 0 where both are empty."""
     times = (starts, ends, other_starts, other_ends)
-    # Of quarters, which share as much, no difference or sum is too large for a float.
+    # A quarter of each time has the same IoU, and no difference or sum of quarters overflows.
     starts, ends, other_starts, other_ends = (np.asarray(time, np.float64) / 4 for time in times)
-    shared = np.clip(np.minimum(ends, other_ends) - np.maximum(starts, other_starts), 0, None)
-    union = (ends - starts) + (other_ends - other_starts) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    intersection = np.clip(np.minimum(ends, other_ends) - np.maximum(starts, other_starts), 0, None)
+    union = (ends - starts) + (other_ends - other_starts) - intersection
+    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)

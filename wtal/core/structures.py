@@ -1,16 +1,29 @@
-"""Where seconds and snippets meet, and how much two intervals share.
-
-FROM: The plain things that one room hands to the next.
-"""
+"""The data structures that all packages share: segments, videos, proposals and the names of subsets."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+SUBSETS = {  # accepted name -> name
+    "train": "training",
+    "training": "training",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "testing",
+    "testing": "testing",
+}
+
 
 class Segment(NamedTuple):
-    """One action instance: its label, start and end in seconds, and a score if it was predicted.
+    """One action instance, annotated or predicted.
 
-    A tuple rather than a dataclass because predictions hold tens of thousands of them.
+    A tuple rather than a dataclass because predictions contain tens of thousands of them.
+
+    Attributes:
+        label: The class.
+        start: Start in seconds.
+        end: End in seconds.
+        score: The score of a predicted segment, None for an annotated one.
     """
 
     label: str
@@ -26,7 +39,15 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """One sequence: its tags, and its actions where somebody marked them. Duration in seconds, None if unknown."""
+    """One video, or one sequence of another sensor.
+
+    Attributes:
+        id: Its id, which is also the name of its feature file.
+        subset: `training`, `validation`, `testing`, or another name.
+        labels: The video-level tags.
+        duration: The duration in seconds, None if unknown.
+        segments: The annotated segments; empty if only tags are known.
+    """
 
     id: str
     subset: str
@@ -35,19 +56,9 @@ class Video:
     segments: tuple[Segment, ...] = ()
 
     def without_segments(self) -> "Video":
-        """The same video with its tags alone: all that training may see."""
+        """The video with its tags only, which is all that training may see."""
         return replace(self, segments=())
 
 
-Proposals = dict[str, list[Segment]]  # video id -> its proposals
-
-
-SUBSETS = {
-    "train": "training",
-    "training": "training",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "testing",
-    "testing": "testing",
-}
+Proposals = dict[str, list[Segment]]
+"""Video id -> its proposals."""

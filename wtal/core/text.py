@@ -1,7 +1,4 @@
-"""A line as it is: neither markup nor wrapped, so that paths in it can be copied; nothing a terminal would obey.
-
-FROM: Markdown and YAML out of other people's words: no name can break out of its line, cell or quotes.
-"""
+"""Text for the terminal, Markdown and YAML. Names from files cannot break out of their line, cell or quotes."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,50 +7,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The lines of a table; a cell is Markdown already, and may not be a code span with a bar in it."""
-    yield f"| {' | '.join(heads)} |"
-    yield f"|{'---|' * len(heads)}"
-    yield from (f"| {' | '.join(row)} |" for row in rows)
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-def code(text: str) -> str:
-    """A code span, whatever is in it."""
-    text = one_line(text)
-    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
-    edge = " " if text[:1] == "`" or text[-1:] == "`" else ""
-    return f"{fence}{edge}{text}{edge}{fence}" if text else "(no name)"
-
-
-def plain(text: str) -> str:
-    """Text that reads as it stands, after a word of ours on the same line."""
-    return re.sub(r"([\\`*_\[\]<>|~$&#!])", r"\\\1", one_line(text))
-
-
-def yaml_string(text: str) -> str:
-    """A double-quoted scalar on one line."""
-    return '"' + "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text) + '"'
+# --- Plain text -------------------------------------------------------------------------------------------------------
 
 
 def one_line(text: str) -> str:
-    """Single spaces for whatever breaks or spaces a line, and a mark for what cannot be printed."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
-
-
-def print_line(console: "Console", line: str, style: str = "") -> None:
-    """Print one line, or several."""
-    from rich.text import Text
-
-    console.print(Text(printable(line), style=style), soft_wrap=True)
+    """The text on one line: white space becomes a single space, unprintable characters U+FFFD."""
+    return printable(" ".join(text.split()))
 
 
 def printable(text: str) -> str:
-    """Without control characters, which a file's name may hold and a terminal would obey."""
-    return "".join(mark if mark.isprintable() or mark == "\n" else "�" for mark in text)
+    """The text with unprintable characters, except line breaks, as U+FFFD: a terminal would obey them."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # no table of tags holds them
+def print_line(console: "Console", text: str, style: str = "") -> None:
+    """Print text without markup and without wrapping, so that paths in it can be copied."""
+    from rich.text import Text
+
+    console.print(Text(printable(text), style=style), soft_wrap=True)
 
 
 def format_list(names: Sequence[str], limit: int = 5) -> str:
@@ -67,3 +41,35 @@ def format_percent(
 ) -> str:
     """A fraction in percent: `43.0`; with `sign` `+43.0`, with the unit " %" `43.0 %`, and `missing` for None."""
     return missing if fraction is None else f"{100 * fraction:{'+' if sign else ''}.{decimals}f}{unit}"
+
+
+# --- Markdown and YAML ------------------------------------------------------------------------------------------------
+
+
+def escape_markdown(text: str) -> str:
+    """The text on one line with all Markdown characters escaped, to follow other text on that line."""
+    return re.sub(r"([\\`*_\[\]<>|~$&#!])", r"\\\1", one_line(text))
+
+
+def code_span(text: str) -> str:
+    """The text on one line as a Markdown code span, with as many backticks as it needs."""
+    text = one_line(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    padding = " " if text[:1] == "`" or text[-1:] == "`" else ""
+    return f"{fence}{padding}{text}{padding}{fence}" if text else "(no name)"
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines of a Markdown table. Cells are Markdown, without `|` in code spans."""
+    yield f"| {' | '.join(header)} |"
+    yield f"|{'---|' * len(header)}"
+    yield from (f"| {' | '.join(row)} |" for row in rows)
+
+
+def yaml_string(text: str) -> str:
+    """The text as a double-quoted YAML scalar on one line."""
+    return '"' + "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text) + '"'
+
+
+# Old names, until every caller uses the new ones.
+plain, code, table, CONTROL = escape_markdown, code_span, markdown_table, CONTROL_CHARACTERS
