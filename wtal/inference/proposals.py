@@ -82,7 +82,7 @@ class SnippetScores:
         """How much each snippet speaks for each class. T x C.
 
         Not attention x CAS: distillation has put attention into the background column already, and twice
-        the noise of single snippets breaks runs apart (LOG, *where to cut*).
+        the noise of single snippets breaks runs apart (docs/experiments/2026-11-22-search-for-defaults.md).
         """
         return self.cas[:, :-1]
 
