@@ -1,4 +1,4 @@
-"""The documentation tells the truth: links lead somewhere, samples run, commands and sentences exist."""
+"""Links, code samples, commands and quoted messages of the documentation are correct."""
 
 import ast
 import re
@@ -23,7 +23,7 @@ from wtal.data.synthetic.features import write_synthetic
 from wtal.experiments.pipeline import localize_run, train_run
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 README = ROOT / "README.md"
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```\s*?$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -31,18 +31,18 @@ DIRECTIVE = re.compile(r"^::: ([\w.]+)$", re.MULTILINE)
 COMMANDS = get_command(app).commands
 
 
-def named(path: Path) -> str:
+def page_name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
 def read(path: Path) -> str:
-    """A page; one that is another file, as log.md is LOG.md, with what it shows."""
+    """The text of a page, with included files inserted (speed.md includes benchmarks/RESULTS.md)."""
     text = path.read_text(encoding="utf-8")
-    return re.sub(r'^--8<-- "(.+)"$', lambda other: read(ROOT / other[1]), text, flags=re.MULTILINE)
+    return re.sub(r'^--8<-- "(.+)"$', lambda include: read(ROOT / include[1]), text, flags=re.MULTILINE)
 
 
 def fences(text: str, language: str) -> list[str]:
-    return [body for _, said, body in FENCE.findall(text) if said == language]
+    return [body for _, name, body in FENCE.findall(text) if name == language]
 
 
 def outside_fences(text: str) -> str:
@@ -54,94 +54,104 @@ def without_code(text: str) -> str:
 
 
 def anchors(text: str) -> set[str]:
-    """Of the headings, and of the names that mkdocstrings writes about."""
-    found = set(DIRECTIVE.findall(text))
+    """Anchors of the headings and of the objects that mkdocstrings documents."""
+    names = set(DIRECTIVE.findall(text))
     for title in re.findall(r"^#+ +(.+?) *$", outside_fences(text), re.MULTILINE):
         plain = normalize("NFKD", title).encode("ascii", "ignore").decode()
-        found.add(re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", plain).strip().lower()))
-    return found
+        names.add(re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", plain).strip().lower()))
+    return names
 
 
-def of_navigation(entries: list[dict]) -> Iterator[str]:
+def navigation_pages(entries: list[dict]) -> Iterator[str]:
     for entry in entries:
         for value in entry.values():
-            yield from of_navigation(value) if isinstance(value, list) else [value]
+            yield from navigation_pages(value) if isinstance(value, list) else [value]
 
 
-NAVIGATION = list(of_navigation(tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]))
+NAVIGATION = list(
+    navigation_pages(tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"])
+)
 
 
-def test_the_navigation_is_the_pages_that_exist():
-    assert sorted(NAVIGATION) == [path.name for path in PAGES]
+def test_navigation_lists_all_pages():
+    """Experiments are listed by their index, and the tables of the study by the study."""
+    pages = {str(path.relative_to(ROOT / "docs")) for path in PAGES}
+    listed = {f"experiments/{name}" for name in LINK.findall(read(ROOT / "docs" / "experiments" / "index.md"))}
+    assert len(NAVIGATION) == len(set(NAVIGATION))
+    assert set(NAVIGATION) | listed | {"study/tables.md"} == pages
 
 
-@pytest.mark.parametrize("path", [README, *PAGES], ids=named)
-def test_every_link_leads_somewhere(path):
+@pytest.mark.parametrize("path", [README, *PAGES], ids=page_name)
+def test_links_have_targets(path):
     for target in LINK.findall(without_code(read(path))):
         if re.match(r"\w+:", target):
             continue
-        place, _, anchor = target.partition("#")
-        aim = (path.parent / place).resolve() if place else path
-        assert aim.exists(), f"{target}: there is no such file"
+        name, _, anchor = target.partition("#")
+        target_path = (path.parent / name).resolve() if name else path
+        assert target_path.exists(), f"{target}: no such file"
         if anchor:
-            there = anchors(read(aim))
-            covered = any(anchor.startswith(f"{name}.") for name in there) and locate(anchor) is not None
-            assert anchor in there or covered, f"{target}: there is no such heading"
+            known_anchors = anchors(read(target_path))
+            is_member = any(anchor.startswith(f"{name}.") for name in known_anchors) and locate(anchor) is not None
+            assert anchor in known_anchors or is_member, f"{target}: no such heading"
 
 
 @pytest.fixture(scope="module")
-def around(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the samples have it around them: a data set, a run, proposals and truth."""
-    place = tmp_path_factory.mktemp("samples")
-    data, run = place / "mydata", place / "runs" / "mine"
+def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the samples use: a data set, a run, proposals and ground truth."""
+    folder = tmp_path_factory.mktemp("samples")
+    data, run = folder / "mydata", folder / "runs" / "mine"
     write_synthetic(data, TINIEST, seed=0)
     train_run(data, run, parse_config({"model": {"width": 8}, "train": {"steps": 2, "batch_size": 2}}))
-    localize_run(run, data, "testing", place / "proposals.json")
-    shutil.copy(data / "annotations.json", place / "truth.json")
+    localize_run(run, data, "testing", folder / "proposals.json")
+    shutil.copy(data / "annotations.json", folder / "truth.json")
     shutil.copy(next((data / "features").glob("*.npy")), data / "features" / "clip01.npy")
-    return place
+    return folder
 
 
-@pytest.mark.parametrize("path", [path for path in [README, *PAGES] if fences(read(path), "python")], ids=named)
-def test_python_samples_run(path, around, tmp_path, monkeypatch):
-    shutil.copytree(around, tmp_path, dirs_exist_ok=True)
+@pytest.mark.parametrize("path", [path for path in [README, *PAGES] if fences(read(path), "python")], ids=page_name)
+def test_python_samples_run(path, sample_folder, own_videos, tmp_path, monkeypatch):
+    shutil.copytree(sample_folder, tmp_path, dirs_exist_ok=True)
+    if "holiday.mp4" in read(path):  # samples that start from a video need a model trained on features of videos
+        shutil.rmtree(tmp_path / "runs" / "mine")
+        shutil.copytree(own_videos / "run", tmp_path / "runs" / "mine")
+        shutil.copy(own_videos / "videos" / "film 0.mp4", tmp_path / "holiday.mp4")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    with mock.patch.dict(FORMATS):  # samples may register their own
+    with mock.patch.dict(FORMATS):  # samples may register formats
         for sample in fences(read(path), "python"):
-            exec(compile(sample, named(path), "exec"), names)
+            exec(compile(sample, page_name(path), "exec"), names)
 
 
 def commands(text: str) -> Iterator[tuple[str, bool]]:
-    """Every line of the shell samples, and what the text mentions, perhaps without all that the command needs."""
+    """Each line of the shell samples with True, and each command in the text, which may be incomplete, with False."""
     for sample in fences(text, "sh"):
         yield from ((line.strip(), True) for line in sample.replace("\\\n", " ").splitlines())
     yield from ((line, False) for line in re.findall(r"(?<!`)`((?:wtal|make) [^`]+)`", outside_fences(text)))
 
 
-def fault(line: str, whole: bool = True) -> str | None:
-    """Why a command of ours cannot be called so; None where it can, and for others' commands."""
+def command_error(line: str, complete: bool = True) -> str | None:
+    """Why a `wtal` or `make` command is wrong; None if it is right or another program."""
     program, *words = shlex.split(line, comments=True) or [""]
     if program == "make":
         targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-        return next((f"there is no target {word}" for word in words if word not in targets), None)
+        return next((f"no target {word}" for word in words if word not in targets), None)
     if program != "wtal":
         return None
     name, *arguments = words
     if name not in COMMANDS:
-        return f"there is no command {name}"
+        return f"no command {name}"
     try:
         COMMANDS[name].make_context(name, arguments)
-    except Exception as error:  # of the click that typer carries
-        lacking = type(error).__name__ == "MissingParameter"
-        return None if lacking and not whole else f"{type(error).__name__} {error}"
+    except Exception as error:  # typer has its own copy of click
+        is_incomplete = type(error).__name__ == "MissingParameter"
+        return None if is_incomplete and not complete else f"{type(error).__name__} {error}"
     return None
 
 
-@pytest.mark.parametrize("path", [README, *PAGES], ids=named)
-def test_commands_and_their_options_exist(path):
-    for line, whole in commands(read(path)):
-        assert fault(line, whole) is None, line
+@pytest.mark.parametrize("path", [README, *PAGES], ids=page_name)
+def test_commands_and_options_exist(path):
+    for line, complete in commands(read(path)):
+        assert command_error(line, complete) is None, line
 
 
 @pytest.mark.parametrize(
@@ -154,34 +164,34 @@ def test_commands_and_their_options_exist(path):
         "make coffee",
     ],
 )
-def test_a_wrong_command_is_noticed(line):
-    assert fault(line)
+def test_wrong_commands_are_detected(line):
+    assert command_error(line)
 
 
-@pytest.mark.parametrize("path", [path for path in PAGES if DIRECTIVE.search(read(path))], ids=named)
-def test_what_the_api_pages_name_exists_and_says_something(path):
+@pytest.mark.parametrize("path", [path for path in PAGES if DIRECTIVE.search(read(path))], ids=page_name)
+def test_documented_objects_have_docstrings(path):
     text = read(path)
     for name, options in re.findall(r"^::: ([\w.]+)\n((?: +.*\n)*)", text + "\n", re.MULTILINE):
-        thing = locate(name)
-        assert thing is not None and thing.__doc__, f"{name} has no docstring"
+        documented = locate(name)
+        assert documented is not None and documented.__doc__, f"{name} has no docstring"
         members = re.search(r"members: (\[.*\])", options)
         for member in ast.literal_eval(members[1]) if members else []:
-            assert getattr(thing, member).__doc__, f"{name}.{member} has no docstring"
+            assert getattr(documented, member).__doc__, f"{name}.{member} has no docstring"
 
 
-@pytest.mark.parametrize("path", PAGES, ids=named)
-def test_tables_are_what_the_code_says(path):
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_generated_tables_are_current(path):
     text = path.read_text(encoding="utf-8")
-    assert with_tables(text) == text, "the code has changed: `python -m docs.tables` writes the tables anew"
+    assert with_tables(text) == text, "run `python -m docs.tables`"
 
 
-def test_every_table_stands_somewhere():
+def test_every_generated_table_is_used():
     shown = {name for path in PAGES for _, name, _ in BLOCK.findall(path.read_text(encoding="utf-8"))}
     assert shown == TABLES.keys()
 
 
 def sentences() -> Iterator[str]:
-    """What the program can say, with … for what it fills in."""
+    """All strings of the package, with … for inserted values."""
     for path in sorted((ROOT / "wtal").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -190,9 +200,9 @@ def sentences() -> Iterator[str]:
                 yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
 
 
-def test_what_troubleshooting_quotes_is_what_the_program_says():
-    said = list(sentences())
+def test_messages_quoted_in_troubleshooting_exist():
+    messages = list(sentences())
     rows = re.findall(r"^\| (`+)(.+?)\1 \| ", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
     assert len(rows) > 30
     for _, quote in rows:
-        assert any(quote.strip() in sentence for sentence in said), f"the program does not say: {quote}"
+        assert any(quote.strip() in sentence for sentence in messages), f"no such message: {quote}"
