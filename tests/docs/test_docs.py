@@ -68,7 +68,8 @@ def navigation_pages(entries: list[dict]) -> Iterator[str]:
             yield from navigation_pages(value) if isinstance(value, list) else [value]
 
 
-NAVIGATION = list(
+CONFIG = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))
+NAVIGATION = list(navigation_pages(CONFIG["project"]["nav"]))
     navigation_pages(tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"])
 )
 
