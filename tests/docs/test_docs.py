@@ -70,8 +70,6 @@ def navigation_pages(entries: list[dict]) -> Iterator[str]:
 
 CONFIG = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))
 NAVIGATION = list(navigation_pages(CONFIG["project"]["nav"]))
-    navigation_pages(tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"])
-)
 
 
 def test_navigation_lists_all_pages():
