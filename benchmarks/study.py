@@ -20,8 +20,8 @@ from wtal.data.synthetic.features import SyntheticConfig, write_synthetic
 from wtal.experiments.compare import configured
 from wtal.experiments.runner import RunSpec, comparison_options, result_of, run_specs
 from wtal.experiments.statistics import Score, paired_difference, score_of
-from wtal.reporting.figures.colors import OKABE_ITO, ink
-from wtal.reporting.tables import TableData, markdown, mean_and_spread
+from wtal.reporting.figures.colors import OKABE_ITO, darken
+from wtal.reporting.tables import TableData, format_mean_std, to_markdown
 
 SEEDS = 5  # each has a world of its own
 METHODS = (
@@ -31,7 +31,7 @@ METHODS = (
 AGAINST = ("local", "self-distillation", "random-memory")  # what tells a memory's worth
 STEPS = 200
 SETTINGS: Config = with_overrides(Config(), ("model.width=64",))
-COLOURS = dict(zip(METHODS, (*(ink(colour, 3.0) for colour in OKABE_ITO), "#111827"), strict=True))
+COLOURS = dict(zip(METHODS, (*(darken(color, 3.0) for color in OKABE_ITO), "#111827"), strict=True))
 CENTRE = SyntheticConfig(training=96, snippets=(40, 90), action_snippets=(4, 12))
 DONE = ROOT / "docs" / "study"
 
@@ -128,7 +128,7 @@ def _tables(scores: Scores) -> list[str]:
     ]
     for trait in TRAITS:
         cells = [
-            (method, *(mean_and_spread(scores[world, method].averages) for world in trait.worlds.values()))
+            (method, *(format_mean_std(scores[world, method].averages) for world in trait.worlds.values()))
             for method in trait.methods
         ]
         cells += [
@@ -138,7 +138,7 @@ def _tables(scores: Scores) -> list[str]:
         ]
         columns = (trait.title, *(f"{value:g}" for value in trait.worlds))
         sheet = TableData(columns, tuple(cells), bold=(trait.methods.index("dfe"),))
-        lines += ["", f"## By {trait.title}", "", *markdown(sheet)]
+        lines += ["", f"## By {trait.title}", "", *to_markdown(sheet)]
     return lines
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from wtal.core.config import METHODS, Config
-from wtal.core.text import code, table
+from wtal.core.text import code_span, markdown_table
 from wtal.data.annotations.base import AnnotationFormat
 from wtal.data.annotations.registry import FORMATS
 from wtal.evaluation.protocols import PROTOCOLS, Protocol
@@ -19,7 +19,8 @@ from wtal.experiments.benchmarks.definitions import BENCHMARKS
 from wtal.experiments.compare import ARMS
 from wtal.experiments.published import BENCHMARKS as PUBLISHED
 from wtal.experiments.published import published
-from wtal.reporting.benchmark_report import published_markdown
+from wtal.reporting.evaluation_tables import published_table
+from wtal.reporting.tables import to_markdown
 
 DOCS = Path(__file__).parent
 BLOCK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -63,14 +64,14 @@ def settings_table(section: str) -> list[str]:
     assert isinstance(settings, type) and issubclass(settings, BaseModel)
     rows = [
         (
-            code(name),
-            code(_toml(field.default)),
+            code_span(name),
+            code_span(_toml(field.default)),
             _allowed(field),
             field.description or MEANINGS[f"{section}.{name}"],
         )
         for name, field in settings.model_fields.items()
     ]
-    return list(table(("setting", "default", "allowed", "meaning"), rows))
+    return list(markdown_table(("setting", "default", "allowed", "meaning"), rows))
 
 
 def methods_table() -> list[str]:
@@ -78,51 +79,55 @@ def methods_table() -> list[str]:
     memory = {"none": "none", "kept": "yes", "shuffled": "classes shuffled", "random": "frozen at random"}
     teacher = {"none": "none", "global": "global branch", "dropout": "itself, another dropout"}
     rows = [
-        (code(name), "yes" if parts.local else "no", memory[parts.memory], teacher[parts.teacher])
+        (code_span(name), "yes" if parts.local else "no", memory[parts.memory], teacher[parts.teacher])
         for name, parts in METHODS.items()
     ]
-    return list(table(("method", "local enhancement", "memory", "teacher"), rows))
+    return list(markdown_table(("method", "local enhancement", "memory", "teacher"), rows))
 
 
 def protocols_table() -> list[str]:
     """In which facts the protocols differ."""
     heads = ("protocol", "unit", "rounded", "tIoU", "left out", "takes", "precision", "ambiguous", "promises")
-    return list(table(heads, [_protocol_row(rules) for rules in PROTOCOLS.values()]))
+    return list(markdown_table(heads, [_protocol_row(rules) for rules in PROTOCOLS.values()]))
 
 
 def benchmarks_table() -> list[str]:
     """What each benchmark promises."""
     rows = [
         (
-            code(one.name),
+            code_span(one.name),
             str(one.classes),
             ", ".join(f"{count:,} {subset}" for subset, count in one.videos.items()),
             f"{one.scored}, {one.instances:,} instances" if one.instances else one.scored,
             " + ".join(map(str, one.widths)),
-            ", ".join(map(code, one.protocols)),
+            ", ".join(map(code_span, one.protocols)),
         )
         for one in BENCHMARKS.values()
     ]
-    return list(table(("benchmark", "classes", "videos", "scored", "features", "protocols"), rows))
+    return list(markdown_table(("benchmark", "classes", "videos", "scored", "features", "protocols"), rows))
 
 
 def ablation_table() -> list[str]:
     """What each arm changes."""
-    rows = [(code(name), ", ".join(map(code, changes)) or "nothing") for name, changes in ARMS.items()]
-    return list(table(("arm", "changes"), rows))
+    rows = [(code_span(name), ", ".join(map(code_span, changes)) or "nothing") for name, changes in ARMS.items()]
+    return list(markdown_table(("arm", "changes"), rows))
 
 
 def annotation_formats_table() -> list[str]:
     """What each annotation format stores."""
     heads = ("name", "format", "extension", "one video per file", "times", "scores", "also stored")
-    return list(table(heads, [_annotation_format_row(format) for format in FORMATS.values()]))
+    return list(markdown_table(heads, [_annotation_format_row(format) for format in FORMATS.values()]))
 
 
 TABLES: dict[str, Callable[[], list[str]]] = {
     **{
         f"settings.{name}": lambda name=name: settings_table(name) for name in ("model", "weights", "train", "localize")
     },
-    **{f"published.{name}": lambda name=name: published_markdown(name) for name in PUBLISHED if published(name)},
+    **{
+        f"published.{name}": lambda name=name: to_markdown(published_table(name))
+        for name in PUBLISHED
+        if published(name)
+    },
     "methods": methods_table,
     "protocols": protocols_table,
     "benchmarks": benchmarks_table,
@@ -144,7 +149,7 @@ def pages() -> Iterator[Path]:
 def _protocol_row(rules: Protocol) -> tuple[str, ...]:
     rounded = "truth and proposals" if rules.truncates_proposals else "truth" if rules.snippet_rate else "nothing"
     return (
-        code(rules.name),
+        code_span(rules.name),
         "seconds" if rules.snippet_rate is None else "snippets",
         rounded,
         f"{rules.tious[0]:g} to {rules.tious[-1]:g}",
@@ -161,9 +166,9 @@ def _annotation_format_row(format: AnnotationFormat) -> tuple[str, ...]:
     times = "frames" if format.needs_fps else units[format.ticks_per_second]
     scores = "four digits" if format.score_note else "required" if format.requires_scores else "exact"
     return (
-        code(format.name),
+        code_span(format.name),
         format.title,
-        code(format.extension),
+        code_span(format.extension),
         "yes" if format.single_video else "",
         times if format.allows_zero_length else f"{times}, at least one",
         scores if "scores" in format.keeps else "",
@@ -180,7 +185,7 @@ def _toml(value: object) -> str:
 def _allowed(field: FieldInfo) -> str:
     """The choices of a setting, or its bounds."""
     if choices := [word for word in getattr(field.annotation, "__args__", ()) if isinstance(word, str)]:
-        return ", ".join(map(code, choices))
+        return ", ".join(map(code_span, choices))
     said = {
         "ge": "from {}",
         "gt": "above {}",

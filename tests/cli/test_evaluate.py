@@ -16,7 +16,7 @@ from wtal.evaluation.error_analysis import analyse
 from wtal.evaluation.evaluate import fitting_protocols
 from wtal.evaluation.protocols import PROTOCOLS, EvaluationOptions
 from wtal.evaluation.results import EvaluationResult, read_result
-from wtal.reporting.benchmark_report import render_evaluations
+from wtal.reporting.evaluation_tables import render_evaluations
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_tables_of_several_protocols_fit_the_terminal(shared):
         text = console.export_text()
         tables = text[: text.index("all protocols: ")]
         assert max(map(len, tables.splitlines()[:-1])) <= width and "…" not in text
-        assert "thumos14-snippet" in text and ".1-.5 .3-.7 .1-.7" in text
+        assert "thumos14-snippet" in text and "0.1:0.5  0.3:0.7  0.1:0.7" in text
     assert text.count("does not use the list") == 1
 
 

@@ -12,7 +12,7 @@ from tests.helpers.errors import raises
 from wtal.core.errors import DataError
 from wtal.data.problems import Problem, raise_first
 from wtal.data.validation import ValidationReport, validate_dataset
-from wtal.reporting.tables import render_validation
+from wtal.reporting.validation_tables import render_validation
 
 
 def entry(subset="training", duration=10.0, annotations=({"label": "run"},)):

@@ -21,7 +21,7 @@ from wtal.evaluation.evaluate import prepare_scoring
 from wtal.evaluation.protocols import EvaluationOptions
 from wtal.evaluation.sensitivity import SIZES
 from wtal.reporting.error_tables import render_analysis
-from wtal.reporting.figures.paper import draw_analysis
+from wtal.reporting.figures.error_analysis import draw_analysis
 
 NO_KINDS = dict.fromkeys(KINDS, 0)
 

@@ -91,7 +91,7 @@ def test_from_a_public_layout_to_the_report(layout, rehearsal, tmp_path, here):
     page = (out / "report.md").read_text()
     for protocol in THUMOS.protocols:
         assert f"### {protocol}\n" in page
-    assert "MADE-UP FEATURES" in page and "best on test" not in page and "NOT COMPARABLE" in page
+    assert "SYNTHETIC FEATURES" in page and "best on test" not in page and "NOT COMPARABLE" in page
     told = json.loads((out / "benchmark.json").read_text())
     assert len(told["results"]["dfe"]["wtalc"]) == 2 and told["data"]["scored"] == "testing"
     card = (out / "runs/dfe/seed-1/checkpoint-000002/README.md").read_text()
@@ -119,7 +119,7 @@ def test_published_results_stand_beside_real_ones(rehearsal, tmp_path, here):
     code, said = run("thumos14", "--features", source, "--out", out, "--seeds", 1, "--methods", "dfe", *QUICK)
     assert code == 0, said
     page = (out / "report.md").read_text()
-    assert "best on test" in page and "**wtal, dfe**" in page and "MADE-UP" not in page
+    assert "best on test" in page and "**wtal, dfe**" in page and "SYNTHETIC" not in page
 
 
 @pytest.mark.parametrize("layout", ["plain", "wtalc"])

@@ -11,7 +11,8 @@ from wtal.evaluation.evaluate import evaluate
 from wtal.evaluation.protocols import PROTOCOLS, EvaluationOptions
 from wtal.evaluation.results import between
 from wtal.experiments.published import BENCHMARKS, DATA, Published, ours, published, read_published
-from wtal.reporting.benchmark_report import published_markdown, published_table
+from wtal.reporting.evaluation_tables import published_table
+from wtal.reporting.tables import print_table, to_markdown
 
 ENTRIES = read_published(DATA)
 KNOWN = {  # average over 0.1:0.7, and 0.3:0.7 of the fully supervised
@@ -24,7 +25,7 @@ US = Published("dfe (ours)", "thumos14", {"0.1:0.7": 12.3}, "thumos14-210", "las
 
 def shown(benchmark, mine=(), width=80):
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(published_table(benchmark, mine))
+    print_table(published_table(benchmark, mine), console)
     return console.export_text()
 
 
@@ -89,7 +90,7 @@ def test_a_bad_file_is_named(tmp_path, text, said):
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS)
 def test_no_figure_without_its_protocol_and_checkpoint(benchmark):
-    header, _, *rows = published_markdown(benchmark)
+    header, _, *rows = to_markdown(published_table(benchmark))
     names = [cell.strip() for cell in header.strip("|").split("|")]
     assert len(rows) == len(published(benchmark))
     for row in rows:
@@ -99,9 +100,9 @@ def test_no_figure_without_its_protocol_and_checkpoint(benchmark):
 
 
 def test_ours_stands_out_between_the_weakly_and_the_fully_supervised():
-    lines = published_markdown("thumos14", [US])
+    lines = to_markdown(published_table("thumos14", [US]))
     (mine,) = (number for number, line in enumerate(lines) if "dfe (ours)" in line)
-    assert "| **12.3 ± 0.4** |" in lines[mine] and "**thumos14-210** | **last** | **5** | this run |" in lines[mine]
+    assert "| **12.3 ± 0.4** |" in lines[mine] and "**thumos14-210** | **last** | **5** | **this run** |" in lines[mine]
     assert "FuSTAL" in lines[mine - 1] and "ActionFormer (fully supervised)" in lines[mine + 1]
     text = shown("thumos14", [US])
     assert "12.3 ± 0.4" in text and "thumos14-snippet" in text and "best on test" in text
@@ -110,7 +111,7 @@ def test_ours_stands_out_between_the_weakly_and_the_fully_supervised():
 
 def test_where_nothing_is_published_ours_alone():
     mine = Published("dfe", "multithumos", {"0.1:0.9": 1.5}, "multithumos", "last")
-    assert published_markdown("multithumos", [mine])[0].startswith("| method | year | 0.1:0.9 |")
+    assert to_markdown(published_table("multithumos", [mine]))[0].startswith("| method | year | venue | 0.1:0.9 |")
     assert "1.5" in shown("multithumos", [mine])
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from wtal.experiments.statistics import Difference, Score, differences_of, overall, paired_difference
-from wtal.reporting.tables import render_comparison
+from wtal.reporting.comparison_tables import render_comparison
 
 
 def score(data: str, method: str, *averages: float) -> Score:
@@ -70,4 +70,4 @@ def test_tables_fit_eighty_columns_and_lose_no_number(sets):
 def test_one_seed_has_no_spread_and_no_interval():
     scores = [score("[red]a", "dfe", 10.0), score("[red]a", "local", 8.0)]
     text = "\n".join(shown(scores, differences_of(scores), 80))
-    assert "[red]a" in text and "+2.0" in text and "±" not in text and "no interval from 1 seed" in text
+    assert "[red]a" in text and "+2.0" in text and "±" not in text and "no interval for a single seed" in text

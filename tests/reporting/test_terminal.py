@@ -1,4 +1,4 @@
-"""The timeline as a terminal shows it."""
+"""Predicted segments as text: lanes of characters and a list."""
 
 import io
 from pathlib import Path
@@ -14,7 +14,7 @@ from wtal.reporting.terminal import lane, render_timeline
 
 
 @pytest.mark.parametrize(
-    "spans, picture",
+    "times, expected",
     [
         ([(0, 10)], "██████████"),
         ([(2, 5)], "··███·····"),
@@ -24,46 +24,45 @@ from wtal.reporting.terminal import lane, render_timeline
         ([], "··········"),
     ],
 )
-def test_lane(spans, picture):
-    assert lane([Segment("a", *span, 1.0) for span in spans], 0, 10, 10) == picture
+def test_lane_marks_segments(times, expected):
+    assert lane([Segment("a", *segment, 1.0) for segment in times], 0, 10, 10) == expected
 
 
 @given(
     start=st.floats(0, 1e5),
     length=st.floats(0.04, 1e5),
-    spans=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=5),
-    columns=st.integers(1, 120),
+    shares=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=5),
+    width=st.integers(1, 120),
 )
-def test_a_lane_is_as_wide_as_it_should_be_and_shows_every_proposal(start, length, spans, columns):
-    found = [Segment("a", start + min(s) * length, start + max(s) * length, 1.0) for s in spans]
-    row = lane(found, start, start + length, columns)
-    assert len(row) == columns and ("█" in row) == bool(spans)
+def test_lane_has_its_width_and_shows_every_segment(start, length, shares, width):
+    segments = [Segment("a", start + min(s) * length, start + max(s) * length, 1.0) for s in shares]
+    row = lane(segments, start, start + length, width)
+    assert len(row) == width and ("█" in row) == bool(shares)
 
 
-def shown(timeline: VideoPrediction, width: int = 80) -> str:
+def render(prediction: VideoPrediction, width: int = 80) -> str:
     out = io.StringIO()
-    render_timeline(timeline, timeline.proposals, Console(file=out, width=width))
+    render_timeline(prediction, prediction.proposals, Console(file=out, width=width))
     return out.getvalue()
 
 
-def test_render_draws_lanes_and_times():
-    proposals = (
-        Segment("javelin", 10.0, 20.0, 0.8),
-        Segment("[b]long jump[/nope]", 60.0, 90.0, 0.9),
-    )
-    said = shown(VideoPrediction("clip", Path("clip.mp4"), 0.0, 100.0, proposals))
-    assert "[b]long jump[/nope]" in said and "1:00" in said and "1:30" in said and "30.0 s" in said
-    assert said.index("javelin") < said.index("long jump"), "in the order of time"
-    assert said.count("javelin") == 2, "a lane and a line"
-    assert max(map(len, said.splitlines())) <= 80
+def test_timeline_shows_lanes_and_times_and_no_markup():
+    segments = (Segment("javelin", 10.0, 20.0, 0.8), Segment("[b]long jump[/nope]", 60.0, 90.0, 0.9))
+    text = render(VideoPrediction("clip", Path("clip.mp4"), 0.0, 100.0, segments))
+    assert "[b]long jump[/nope]" in text and "1:00" in text and "1:30" in text and "30.0 s" in text
+    assert text.index("javelin") < text.index("long jump")
+    assert text.count("javelin") == 2, "in a lane and in the list"
+    assert max(map(len, text.splitlines())) <= 80
 
 
-def test_a_video_in_which_nothing_is_found_says_so():
-    assert "nothing found" in shown(VideoPrediction("clip", Path("clip.mp4"), 0.0, 3.0))
+def test_timeline_without_segments():
+    assert render(VideoPrediction("clip", Path("clip.mp4"), 0.0, 3.0)).splitlines() == ["clip  0:03", "  no segments"]
 
 
-def test_a_narrow_terminal_is_not_overflown():
-    proposals = (Segment("a class with a very very very long name", 1.0, 2.0, 0.9),)
-    *lanes, _, line = shown(VideoPrediction("clip", Path("c"), 0.0, 3.0, proposals), 60).splitlines()
-    assert max(map(len, lanes)) <= 60 and line.endswith("0.90  a class with a very very very long name")
+def test_long_label_does_not_hide_the_numbers():
+    label = "a class with a very very very long name"
+    *lanes, _, line = render(
+        VideoPrediction("clip", Path("c"), 0.0, 3.0, (Segment(label, 1.0, 2.0, 0.9),)), 60
+    ).splitlines()
+    assert max(map(len, lanes)) <= 60 and line.endswith(f"0.90  {label}")
     assert line.index("0.90") < 45

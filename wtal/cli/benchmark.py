@@ -74,21 +74,21 @@ def benchmark(
     from wtal.experiments.benchmarks.run import run_benchmark
     from wtal.experiments.compare import methods_named
     from wtal.reporting.benchmark_report import benchmark_markdown, render_outcome, render_survey
-    from wtal.reporting.terminal import counting, jobs
+    from wtal.reporting.progress import count_progress, runs_progress
 
     definition, folder = find_benchmark(name), out or Path("runs") / name
     settings, names = read_config(config or definition.config, tuple(overrides or ())), methods_named(methods)
     timing = None if (stride, window, fps) == (None, None, None) else FeatureTiming(stride, window, fps)
     machine = choose_device(device).type
     with directory_lock(folder):
-        with counting("converting", console) as progress:
+        with count_progress("converting", console) as progress:
             prepared = prepare(definition, features, folder, annotations, timing, progress)
         survey_result = survey(definition, prepared)
         render_survey(survey_result, console)
         if inspect:
             return
         parallel_runs = workers or (available_cores() if machine == "cpu" else 1)
-        with jobs(console) as progress:
+        with runs_progress(console) as progress:
             outcome = run_benchmark(
                 definition, prepared, survey_result, names, seeds, settings, folder, parallel_runs, machine, progress
             )

@@ -13,10 +13,10 @@ from wtal.core.errors import ConfigError, DataError
 def check(data: DataArgument) -> None:
     """Summarize a data set folder and list every problem in it with its fix."""
     from wtal.data.validation import validate_dataset
-    from wtal.reporting.tables import render_validation
-    from wtal.reporting.terminal import counting
+    from wtal.reporting.progress import count_progress
+    from wtal.reporting.validation_tables import render_validation
 
-    with counting("reading", console) as progress:
+    with count_progress("reading", console) as progress:
         report = validate_dataset(data, progress)
     render_validation(report, console)
     if report.fatal:
@@ -88,9 +88,9 @@ def convert(
 def _convert_layout(source: Path, out: Path, stride: int | None, window: int | None, fps: float | None) -> None:
     from wtal.data.layouts.convert import convert_layout
     from wtal.data.layouts.opentad import FeatureTiming
-    from wtal.reporting.terminal import counting
+    from wtal.reporting.progress import count_progress
 
-    with counting("converting", console) as progress:
+    with count_progress("converting", console) as progress:
         converted = convert_layout(source, out, progress, FeatureTiming(stride, window, fps))
     print_line(f"{converted.layout}: {len(converted.videos)} sequences written to {converted.out}")
     for remark in converted.remarks:
@@ -124,10 +124,10 @@ def rehearse(
 ) -> None:
     """Make up features for real annotations, in a public layout: a benchmark's whole road before its features."""
     from wtal.data.synthetic.rehearsal import SignalConfig, write_rehearsal
-    from wtal.reporting.terminal import counting
+    from wtal.reporting.progress import count_progress
 
     signal = SignalConfig(strength, context, width, seed)
-    with counting("making up", console) as progress:
+    with count_progress("making up", console) as progress:
         videos = write_rehearsal(annotations, out, layout, signal, share, progress)
     print_line(f"{layout}: {len(videos)} sequences with made-up features written to {out}")
     if layout == "actionformer":

@@ -14,12 +14,12 @@ from wtal.experiments.compare import compare
 from wtal.inference.localizer import score_videos
 from wtal.inference.proposals import generate_proposals, top_non_overlapping
 from wtal.models import checkpoint
+from wtal.reporting.comparison_tables import render_comparison
 from wtal.reporting.figures.layout import TimelineData
 from wtal.reporting.figures.timeline import draw_timelines
 from wtal.reporting.html.collect import collect_report_data
 from wtal.reporting.html.render import write_report
-from wtal.reporting.tables import render_comparison
-from wtal.reporting.terminal import counting, extracting, jobs
+from wtal.reporting.progress import count_progress, extraction_progress, runs_progress
 from wtal.video.backbones.registry import BackboneOptions
 from wtal.video.extract_dataset import extract_dataset
 
@@ -42,7 +42,7 @@ def run_demo(
     runs, figure_path, report_path = out / "runs", out / "timelines.png", out / "report.html"
     print_line(console, f"training {' and '.join(METHODS)} with {seeds} seeds each, on tags only")
     config = parse_config({"train": {"steps": steps}})
-    with jobs(console) as progress:
+    with runs_progress(console) as progress:
         scores, differences = compare([dataset.path], METHODS, seeds, "testing", config, runs, done=progress)
     render_comparison(scores, differences, "testing", console)
     run = runs / dataset.path.name / "dfe" / "seed-0"
@@ -64,13 +64,13 @@ def make_dataset(folder: Path, settings: MovieConfig, console: Console) -> Datas
 
     The data set is inside so that it is deleted when the videos are rendered again with other settings.
     """
-    with counting("rendering", console) as progress:
+    with count_progress("rendering", console) as progress:
         write_movies(folder, settings, done=progress)
     data, videos, tags = folder / "data", folder / "videos", folder / "tags.csv"
     print_line(console, f"wtal init {data} --videos {videos} --tags {tags}")
     created = create_dataset(data, videos, [tags])
     print_line(console, f"wtal extract {data}")
-    with extracting(console) as progress:
+    with extraction_progress(console) as progress:
         extract_dataset(data, BackboneOptions("tiny"), on_progress=progress)
     print_line(
         console,
@@ -94,8 +94,8 @@ def collect_timelines(
             TimelineData(
                 title=video.id,
                 duration=video.duration or float(times[-1]),
-                truth=video.segments,
-                result=top_non_overlapping(proposals),
+                ground_truth=video.segments,
+                predictions=top_non_overlapping(proposals),
                 proposals=proposals,
                 times=times,
                 attention=scores.attention,

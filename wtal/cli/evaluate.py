@@ -103,17 +103,14 @@ def evaluate(
         ambiguous=None if ambiguous is None else read_ambiguous(ambiguous),
     )
     if len(proposals) == 1 and not all_protocols:
-        from wtal.evaluation.results import summary_lines
-        from wtal.reporting.tables import map_table
+        from wtal.reporting.evaluation_tables import render_evaluation
 
         path = out or proposals[0].parent / "results.json"
         require_not_input(path, ambiguous)
         result = evaluate_file(proposals[0], truth, options, out=path)
-        console.print(map_table(result, classes=classes))
-        for line in summary_lines(result):
-            print_line(line)
+        render_evaluation(result, console, classes)
     else:
-        from wtal.reporting.benchmark_report import render_evaluations
+        from wtal.reporting.evaluation_tables import render_evaluations
 
         if classes:
             raise ConfigError(
@@ -149,7 +146,7 @@ def analyse(
     from wtal.evaluation.error_analysis import analyse as analyse_proposals
     from wtal.evaluation.protocols import EvaluationOptions
     from wtal.reporting.error_tables import render_analysis
-    from wtal.reporting.figures.paper import draw_analysis
+    from wtal.reporting.figures.error_analysis import draw_analysis
 
     folder = proposals.parent if out is None else out
     json_path, figure_path = folder / "analysis.json", folder / "analysis.png"
@@ -184,11 +181,11 @@ def compare(
     from wtal.core.config import read_config
     from wtal.experiments.compare import compare as compare_methods
     from wtal.experiments.compare import methods_named
-    from wtal.reporting.tables import render_comparison
-    from wtal.reporting.terminal import jobs
+    from wtal.reporting.comparison_tables import render_comparison
+    from wtal.reporting.progress import runs_progress
 
     names, settings = methods_named(methods), read_config(config, tuple(overrides or ()))
-    with jobs(console) as progress:
+    with runs_progress(console) as progress:
         scores, differences = compare_methods(data, names, seeds, subset, settings, out, workers, progress)
     render_comparison(scores, differences, subset, console)
     print_line(f"written to {out / 'comparison.json'}")
@@ -212,25 +209,16 @@ def ablate(
     from wtal.core.config import read_config
     from wtal.core.hardware import available_cores
     from wtal.experiments.compare import ablate as ablate_defaults
-    from wtal.reporting.tables import render_comparison
-    from wtal.reporting.terminal import jobs
+    from wtal.reporting.comparison_tables import render_comparison
+    from wtal.reporting.progress import runs_progress
 
     settings = read_config(config, tuple(overrides or ()))
-    with jobs(console) as done:
+    with runs_progress(console) as done:
         scores, differences = ablate_defaults(
             data, tuple(arm or ()), seeds, subset, settings, out, workers or available_cores(), done
         )
     render_comparison(scores, differences, subset, console)
     print_line(f"written to {out / 'ablation.json'}")
-
-
-@command("wtal memory")
-def memory(run: RunArgument) -> None:
-    """Show what a run's memory holds: slots and writes of each class, and the classes nearest to it."""
-    from wtal.models.checkpoint import load_both
-    from wtal.reporting.tables import memory_table
-
-    console.print(memory_table(*load_both(run)))
 
 
 def _is_analysis(path: Path) -> bool:

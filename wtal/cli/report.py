@@ -81,15 +81,15 @@ def errors(
     from wtal.evaluation.error_analysis import analyse
     from wtal.evaluation.protocols import EvaluationOptions
     from wtal.evaluation.sensitivity import SIZES
-    from wtal.reporting.error_tables import LIMITS, analysis_caption
-    from wtal.reporting.figures.paper import draw, errors_figure, require_place
+    from wtal.reporting.error_tables import SIZE_LIMITS, analysis_caption
+    from wtal.reporting.figures.paper import draw, errors_figure, require_output
 
-    require_place(out, proposals, truth)
+    require_output(out, proposals, truth)
     options = EvaluationOptions(protocol, subset=subset, ambiguous=find_ambiguous(truth))
     analysis = analyse(read_proposals(proposals), read_timed_ground_truth(truth), options, tiou)
     draw(out, partial(errors_figure, analysis))
     print_line(analysis_caption(analysis))
-    sizes = ", ".join(map(" ".join, zip(SIZES, LIMITS, strict=True)))
+    sizes = ", ".join(map(" ".join, zip(SIZES, SIZE_LIMITS, strict=True)))
     traits = ", ".join(trait.name for trait in analysis.traits)
     print_line(f"missed instances by {traits}: {sizes}; dashed line: all instances")
     print_line(f"written to {out}")
@@ -108,9 +108,9 @@ def precision(
     from wtal.data.layouts.activitynet import read_proposals
     from wtal.evaluation.evaluate import evaluate_with_matches
     from wtal.evaluation.protocols import EvaluationOptions
-    from wtal.reporting.figures.paper import draw, precision_figure, require_place
+    from wtal.reporting.figures.paper import draw, precision_figure, require_output
 
-    require_place(out, proposals, truth)
+    require_output(out, proposals, truth)
     options = EvaluationOptions(protocol, subset=subset, ambiguous=find_ambiguous(truth))
     evaluation = evaluate_with_matches(read_proposals(proposals), read_ground_truth(truth), options)
     draw(out, partial(precision_figure, evaluation))
@@ -127,10 +127,10 @@ def precision(
 def training(run: RunArgument, out: OutOption) -> None:
     """Loss terms over the training steps, of the local and the global branch."""
     from wtal.core.errors import DataError
-    from wtal.reporting.figures.paper import draw, require_place, training_figure
-    from wtal.reporting.html.charts import read_metrics
+    from wtal.reporting.curves import read_metrics
+    from wtal.reporting.figures.paper import draw, require_output, training_figure
 
-    require_place(out)
+    require_output(out)
     metrics = read_metrics(run)
     if not metrics:
         raise DataError(
@@ -150,9 +150,9 @@ def methods(
     out: OutOption,
 ) -> None:
     """Mean and standard deviation of each method over the seeds, with a dot for each seed."""
-    from wtal.reporting.figures.paper import draw, methods_figure, read_comparison, require_place
+    from wtal.reporting.figures.paper import draw, methods_figure, read_comparison, require_output
 
-    require_place(out, comparison)
+    require_output(out, comparison)
     result = read_comparison(comparison)
     draw(out, partial(methods_figure, result))
     print_line(f"mean and standard deviation over the seeds, a dot per seed; {result.subset} subset, last checkpoint")

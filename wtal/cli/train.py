@@ -64,12 +64,12 @@ def train(
     """
     from wtal.core import distributed
     from wtal.experiments.pipeline import train_run
-    from wtal.reporting.terminal import training
+    from wtal.reporting.progress import training_progress
 
     with distributed.group(device):
         console.quiet = not distributed.is_first()
         settings = _read_settings(config, overrides, method, seed)
-        with training(settings.train.steps, console) as progress:
+        with training_progress(settings.train.steps, console) as progress:
             checkpoint = train_run(
                 data,
                 out,
@@ -112,11 +112,12 @@ def calibrate(
     """Choose the confidence threshold of each class for `wtal predict`, from segments or from tags alone."""
     from wtal.inference.calibration import CALIBRATION_NAME, calibrate_run, sentence, wanted_precision
     from wtal.inference.postprocessing import SegmentConstraints
-    from wtal.reporting.tables import operating_sheet, terminal
+    from wtal.reporting.evaluation_tables import calibration_table
+    from wtal.reporting.tables import print_table
 
     wanted_precision(target)  # raises before the work starts
     calibration = calibrate_run(run, data, subset, SegmentConstraints(per_minute, min_duration, max_duration))
-    console.print(terminal(operating_sheet(calibration, target)))
+    print_table(calibration_table(calibration, target), console)
     print_line(sentence(calibration.at(target)))
     if calibration.subset == "training":
         print_line(

@@ -92,12 +92,12 @@ def extract(
 ) -> None:
     """Extract the features that are missing. Run it again to continue; exit code 2 if a video cannot be read."""
     from wtal.data.dataset import FAILED_NAME
-    from wtal.reporting.terminal import extracting
+    from wtal.reporting.progress import extraction_progress
     from wtal.video.backbones.registry import BackboneOptions
     from wtal.video.extract_dataset import extract_dataset
 
     options = BackboneOptions(backbone, weights, flow_weights, device, precision)
-    with extracting(console) as progress:
+    with extraction_progress(console) as progress:
         summary = extract_dataset(folder, options, videos=videos, workers=workers, engine=engine, on_progress=progress)
     print_line(f"{folder}: features of {summary.available} videos, {summary.extracted} of them new")
     _print_failures(list(summary.failed.values()), f"{folder / FAILED_NAME} lists all of them")
@@ -135,7 +135,8 @@ def predict(
     from wtal.data.video_files import read_listing
     from wtal.inference.calibration import load_segment_filter
     from wtal.inference.video import predict_videos
-    from wtal.reporting.terminal import render_timeline, watching
+    from wtal.reporting.progress import videos_progress
+    from wtal.reporting.terminal import render_timeline
     from wtal.video.backbones.registry import BackboneOptions
 
     options = BackboneOptions(backbone, weights, flow_weights, device, precision)
@@ -157,7 +158,7 @@ def predict(
     selected: dict[str, list[Segment]] = {}
     failures: list[str] = []
     try:
-        with watching(len(videos), console) as progress:
+        with videos_progress(len(videos), console) as progress:
             for prediction in predict_videos(model, videos, options, progress, listing):
                 if prediction.reason:
                     failures.append(prediction.reason)

@@ -43,6 +43,14 @@ def format_percent(
     return missing if fraction is None else f"{100 * fraction:{'+' if sign else ''}.{decimals}f}{unit}"
 
 
+def format_time(seconds: float, step: float = 1.0) -> str:
+    """`m:ss`, from an hour on `h:mm:ss`; with a decimal if `step`, the resolution in seconds, is below 1."""
+    tenths = round(seconds * 10) if step < 1 else round(seconds) * 10
+    minutes, rest = divmod(tenths, 600)
+    text = f"{rest / 10:04.1f}" if step < 1 else f"{rest // 10:02d}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{text}" if minutes >= 60 else f"{minutes}:{text}"
+
+
 # --- Markdown and YAML ------------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ from wtal.inference.calibration import F1, LABELS, OperatingPoint, percent, read
 from wtal.inference.postprocessing import SegmentConstraints, remove_overlaps
 from wtal.inference.proposals import RELATIVE_SCORE_THRESHOLD
 from wtal.reporting.figures.layout import TimelineData
-from wtal.reporting.html.encoding import pack
+from wtal.reporting.html.encoding import encode_timeline
 from wtal.web.videos import File
 
 KEPT = 32  # videos whose findings stay in memory
@@ -189,5 +189,5 @@ def packed(found: StoredPrediction, operating: DisplayThresholds) -> str:
     """As the page unpacks it, in base64: the result lane holds all that is tidied. Raises DataError."""
     lanes = operating.tidied(found), found.proposals
     cas = found.cas.astype(np.float32)
-    panel = TimelineData("", found.duration, (), *lanes, found.edges, found.attention, cas)
-    return pack(panel, found.classes)
+    timeline = TimelineData("", found.duration, (), *lanes, found.edges, found.attention, cas)
+    return encode_timeline(timeline, found.classes)

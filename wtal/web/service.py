@@ -17,7 +17,7 @@ from wtal.data.annotations.registry import FORMATS, find_format
 from wtal.data.video_files import VIDEO_SUFFIXES, video_ids
 from wtal.inference.video import open_backbone_of
 from wtal.models import checkpoint
-from wtal.reporting.figures.colors import PALETTE, ink, lit
+from wtal.reporting.figures.colors import PALETTE, darken, lighten
 from wtal.video.backbones.registry import BackboneOptions
 from wtal.web import videos as upload
 from wtal.web.corrections import CorrectionRecord, Corrections
@@ -72,8 +72,8 @@ class AnnotationService:
             "most": self.most,
             "suffixes": sorted(VIDEO_SUFFIXES),
             "fills": PALETTE,
-            "light": [ink(colour) for colour in PALETTE],
-            "dark": [lit(colour) for colour in PALETTE],
+            "light": [darken(color) for color in PALETTE],
+            "dark": [lighten(color) for color in PALETTE],
         }
 
     def videos(self) -> list[dict[str, Any]]:

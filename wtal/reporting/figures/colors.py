@@ -1,86 +1,80 @@
-"""Which colour a class has: the same one in every picture of a run, told apart also by the colour-blind."""
+"""Class colors: the same in every figure of a run, and distinguishable by color-blind readers."""
 
 from collections.abc import Sequence
 
-OKABE_ITO = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-    "#F0E442",
-)  # its black is for text
+# Okabe and Ito, 2008; their black is left for text.
+OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")
 GREY = "#9CA3AF"
-DARK = "#15181C"  # the paper of pages in the dark
-COLOURED = 10  # with more classes than this, colour cannot tell them all apart
+WHITE, BLACK = "#FFFFFF", "#000000"
+DARK_BACKGROUND = "#15181C"  # of pages in the dark theme
+DARK_TEXT = "#111827"
+MAX_COLORED_CLASSES = 10  # more classes cannot be told apart by color
 
 
-def class_colours(classes: Sequence[str], chosen: Sequence[str] | None = None) -> dict[str, str]:
-    """The colour (#RRGGBB) of every class, by its place in the list of classes.
+def class_colors(classes: Sequence[str], chosen: Sequence[str] | None = None) -> dict[str, str]:
+    """Assign a color to every class, by its index in the list of classes.
 
-    With more than ten classes only the `chosen` ones (without a choice: the first ten) are coloured, the rest
-    grey; where two chosen classes fall on one colour, the later one takes the next that is free.
+    Args:
+        classes: All classes of the data set, in their order.
+        chosen: With more than ten classes only these are colored and the rest is grey; by default the first ten.
+            Where two chosen classes share a palette entry, the later one takes the next free entry.
+
+    Returns:
+        The color of each class as #RRGGBB.
     """
-    if len(classes) <= COLOURED:
-        return {label: PALETTE[place] for place, label in enumerate(classes)}
-    wanted = set(classes[:COLOURED] if chosen is None else chosen)
-    colours: dict[str, str] = {}
-    for place, label in enumerate(classes):
-        colours[label] = _free(place, set(colours.values())) if label in wanted else GREY
-    return colours
+    if len(classes) <= MAX_COLORED_CLASSES:
+        return dict(zip(classes, PALETTE, strict=False))
+    colored = set(classes[:MAX_COLORED_CLASSES] if chosen is None else chosen)
+    colors: dict[str, str] = {}
+    for index, label in enumerate(classes):
+        colors[label] = _free_color(index, set(colors.values())) if label in colored else GREY
+    return colors
 
 
-def mix(colour: str, other: str, share: float) -> str:
-    """`colour` with a share (0 to 1) of `other`; both and the result #RRGGBB."""
-    pairs = zip(_channels(colour), _channels(other), strict=True)
+def mix(color: str, other: str, share: float) -> str:
+    """`color` with a share (0 to 1) of `other`; both and the result as #RRGGBB."""
+    pairs = zip(_channels(color), _channels(other), strict=True)
     return "#" + "".join(f"{round((1 - share) * a + share * b):02X}" for a, b in pairs)
 
 
-def ink(colour: str, contrast: float = 4.5) -> str:
-    """The colour, darkened until words of it on white can be read (a WCAG contrast ratio; 3 for a line)."""
-    for step in range(20):
-        darker = mix(colour, "#000000", step / 20)
-        if 1.05 / (luminance(darker) + 0.05) >= contrast:
-            return darker
-    return "#000000"
+def darken(color: str, contrast: float = 4.5) -> str:
+    """The color, darkened until it has a WCAG contrast ratio on white: 4.5 for text, 3 for lines."""
+    darker = (mix(color, BLACK, step / 20) for step in range(21))
+    return next(c for c in darker if 1.05 / (luminance(c) + 0.05) >= contrast)
 
 
-def lit(colour: str, contrast: float = 4.5) -> str:
-    """The colour, lightened until words of it in the dark can be read (a WCAG contrast ratio)."""
-    steps = (mix(colour, "#FFFFFF", step / 20) for step in range(21))
-    return next(c for c in steps if (luminance(c) + 0.05) / (luminance(DARK) + 0.05) >= contrast)
+def lighten(color: str, contrast: float = 4.5) -> str:
+    """The color, lightened until it has a WCAG contrast ratio on the background of the dark theme."""
+    lighter = (mix(color, WHITE, step / 20) for step in range(21))
+    return next(c for c in lighter if (luminance(c) + 0.05) / (luminance(DARK_BACKGROUND) + 0.05) >= contrast)
 
 
-def text_on(colour: str) -> str:
-    """White, or nearly black: whichever reads better on the colour."""
-    light = luminance(colour) + 0.05
-    return "#FFFFFF" if 1.05 / light >= light / (luminance("#111827") + 0.05) else "#111827"
+def text_color_on(background: str) -> str:
+    """White or dark text, whichever has more contrast on the background."""
+    light = luminance(background) + 0.05
+    return WHITE if 1.05 / light >= light / (luminance(DARK_TEXT) + 0.05) else DARK_TEXT
 
 
-def luminance(colour: str) -> float:
+def luminance(color: str) -> float:
     """Relative luminance after WCAG 2, 0 (black) to 1 (white)."""
-    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in _shares(colour)]
+    shares = (channel / 255 for channel in _channels(color))
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in shares]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def _channels(colour: str) -> tuple[int, ...]:
-    return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
+def _channels(color: str) -> tuple[int, ...]:
+    return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
 
 
-def _shares(colour: str) -> tuple[float, ...]:
-    return tuple(channel / 255 for channel in _channels(colour))
+def _free_color(index: int, used: set[str]) -> str:
+    """The palette's color at this index or the next free one; the one at the index when all are used."""
+    candidates = [PALETTE[(index + step) % len(PALETTE)] for step in range(len(PALETTE))]
+    return next((color for color in candidates if color not in used), candidates[0])
 
 
-def _free(place: int, taken: set[str]) -> str:
-    """The palette's colour at this place, or the next one that nobody has; when all are taken, its own."""
-    turned = [PALETTE[(place + step) % len(PALETTE)] for step in range(len(PALETTE))]
-    return next((colour for colour in turned if colour not in taken), turned[0])
-
-
-# Darker steps before lighter ones: a light blue is too near to Okabe-Ito's sky blue to come early.
+# Darker steps come before lighter ones: a light blue is too close to Okabe-Ito's sky blue to come early.
 PALETTE = (
     *OKABE_ITO,
-    *(mix(colour, "#000000", 0.45) for colour in OKABE_ITO),
-    *(mix(colour, "#FFFFFF", 0.55) for colour in OKABE_ITO),
+    *(mix(color, BLACK, 0.45) for color in OKABE_ITO),
+    *(mix(color, WHITE, 0.55) for color in OKABE_ITO),
 )

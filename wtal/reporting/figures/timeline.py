@@ -1,335 +1,317 @@
-"""Timelines as a picture: truth, result, all proposals, attention and CAS; hands on a PNG, SVG or PDF.
+"""Timelines as a PNG, SVG or PDF: ground truth, predictions, proposals, attention and CAS of each video."""
 
-FROM: The lanes of a panel, drawn from the top; one Axes a panel, seconds to the right and inches downwards.
-"""
-
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, fontManager
+from matplotlib.font_manager import FontProperties
 
 from wtal.core.errors import DataError
-from wtal.core.io import atomic_write
 from wtal.core.structures import Segment
-from wtal.reporting.figures.colors import GREY, class_colours, ink, mix, text_on
+from wtal.core.text import format_time, one_line
+from wtal.reporting.figures.colors import GREY, WHITE, class_colors, darken, mix, text_color_on
 from wtal.reporting.figures.layout import (
-    ATTENTION,
-    AXIS,
-    BETWEEN,
-    CAPTION,
-    CAS,
-    EDGE,
+    ATTENTION_HEIGHT,
+    AXIS_HEIGHT,
+    CAS_HEIGHT,
+    EDGE_MARGIN,
+    LABEL_GAP,
     LANE_GAP,
-    LEFT,
-    MOST_LINES,
-    NAME_GAP,
-    RIGHT,
-    ROW,
-    THIN_ROW,
-    WIDTH,
+    LEFT_MARGIN,
+    MAX_CLASS_ROWS,
+    PROPOSAL_ROW_HEIGHT,
+    RIGHT_MARGIN,
+    ROW_HEIGHT,
+    TIMELINE_GAP,
+    TITLE_HEIGHT,
     Measure,
     TimelineData,
-    chosen_classes,
-    clock_time,
-    elide,
-    end_of_axis,
+    assign_rows,
+    axis_end,
+    cas_classes,
     opacities,
-    pack,
-    panel_height,
-    plain,
     proposal_rows,
     rows_height,
-    spread,
-    steps,
+    snippet_curve,
+    spread_positions,
     tick_step,
+    timeline_height,
+    truncate_text,
     value_range,
 )
-
-# One sans-serif; the later names lend what the first lacks, such as Chinese, Japanese and Korean.
-FONTS = (
-    *("Inter", "Helvetica Neue", "Helvetica", "Arial", "Liberation Sans", "DejaVu Sans", "Noto Sans CJK JP"),
-    *("Hiragino Sans", "PingFang SC", "Microsoft YaHei", "Malgun Gothic", "Arial Unicode MS"),
+from wtal.reporting.figures.style import (
+    BAND,
+    GRID,
+    MUTED,
+    PAGE_WIDTH,
+    TEXT,
+    available_fonts,
+    figure_format,
+    ignore_missing_glyphs,
+    new_figure,
+    save_figure,
 )
-TEXT, MUTED, GRID, BAND = "#111827", "#6B7280", "#E5E7EB", "#F3F4F6"
-TITLE, NAME, SMALL = 9.0, 7.0, 6.0  # points
+
+TITLE_SIZE, NAME_SIZE, SMALL_SIZE, ROW_NAME_SIZE = 9.0, 7.0, 6.0, 5.5  # points
+LANES_WIDTH = PAGE_WIDTH - LEFT_MARGIN - RIGHT_MARGIN  # inches
+LINE_CONTRAST = 2.0  # of CAS lines on white
+OUTLINE_CONTRAST = 3.0
+
+
+def draw_timelines(path: Path, timelines: Sequence[TimelineData], classes: Sequence[str]) -> None:
+    """Draw timelines below one another and write them as .png, .svg or .pdf.
+
+    Args:
+        path: The file to write.
+        timelines: At least one.
+        classes: The classes in the order of the columns of every CAS; they determine the colors.
+
+    Raises:
+        DataError: Another suffix, no timeline, a CAS with too few columns, or the file cannot be written.
+    """
+    figure_format(path)
+    if not timelines:
+        raise DataError("no timeline to draw", path=path, hint="choose at least one video", code="empty-input")
+    save_figure(path, lambda: timeline_figure(timelines, classes))
+
+
+def timeline_figure(timelines: Sequence[TimelineData], classes: Sequence[str]) -> Figure:
+    """The timelines as a matplotlib figure as wide as a page with two columns (7.2 in). Raises DataError as above."""
+    for timeline in timelines:
+        if len(timeline.cas) > 0 and timeline.cas.shape[1] < len(classes):
+            raise DataError(
+                f"the CAS has {timeline.cas.shape[1]} columns for {len(classes)} classes",
+                location=f"video {timeline.title}",
+                hint="pass one column for each class, in the order of the classes",
+                code="shape-mismatch",
+            )
+    drawn = [cas_classes(timeline, classes) for timeline in timelines]
+    colors = class_colors(classes, [label for labels in drawn for label in labels])
+    heights = [timeline_height(timeline, labels) for timeline, labels in zip(timelines, drawn, strict=True)]
+    total = sum(heights) + TIMELINE_GAP * (len(timelines) - 1) + 2 * EDGE_MARGIN
+    figure = new_figure(PAGE_WIDTH, total)
+    top = EDGE_MARGIN
+    with ignore_missing_glyphs():
+        for timeline, labels, height in zip(timelines, drawn, heights, strict=True):
+            box = (LEFT_MARGIN / PAGE_WIDTH, 1 - (top + height) / total, LANES_WIDTH / PAGE_WIDTH, height / total)
+            context = DrawContext(figure.add_axes(box), timeline, tuple(classes), labels, colors)
+            _draw_timeline(context, height)
+            top += height + TIMELINE_GAP
+    return figure
 
 
 @dataclass(frozen=True)
 class DrawContext:
-    """What the lanes of one panel share."""
+    """What the lanes of a timeline share."""
 
-    axes: Axes
-    panel: TimelineData
+    axes: Axes  # seconds to the right, inches downwards
+    timeline: TimelineData
     classes: tuple[str, ...]
-    chosen: list[str]
-    colours: dict[str, str]
+    drawn: list[str]  # classes with a CAS line
+    colors: dict[str, str]
 
     @property
-    def until(self) -> float:
-        """The end of the axis in seconds."""
-        return end_of_axis(self.panel)
+    def end(self) -> float:
+        """The end of the time axis in seconds."""
+        return axis_end(self.timeline)
 
     @property
     def point(self) -> float:
-        """One point (1/72 in) along the axis, in seconds."""
-        return self.until / (WIDTH - LEFT - RIGHT) / 72
+        """One point (1/72 in) along the time axis, in seconds."""
+        return self.end / LANES_WIDTH / 72
 
-    def colour(self, label: str) -> str:
-        return self.colours.get(label, GREY)
+    @property
+    def left_edge(self) -> float:
+        """The left margin of the figure, in seconds (below 0)."""
+        return (EDGE_MARGIN - LEFT_MARGIN) * 72 * self.point
 
-    def write(self, x: float, y: float, text: str, size: float, colour: str, align: str = "left") -> None:
-        """Plain text at x seconds and y inches, without any mathematics in it."""
+    def color(self, label: str) -> str:
+        return self.colors.get(label, GREY)
+
+    def write(self, x: float, y: float, text: str, size: float, color: str, align: str = "left") -> None:
+        """Write text, never as a formula, at x seconds and y inches."""
         self.axes.text(
-            x, y, text, fontsize=size, color=colour, ha=align, va="center", family=_fonts(), parse_math=False
+            x, y, text, fontsize=size, color=color, ha=align, va="center", family=available_fonts(), parse_math=False
         )  # fmt: skip
 
-    def margin(self, inches: float) -> float:
-        """Seconds (below 0) that lie so many inches from the figure's left edge."""
-        return (inches - LEFT) * 72 * self.point
+
+def _draw_timeline(context: DrawContext, height: float) -> None:
+    _draw_grid(context, height)
+    _draw_title(context)
+    timeline = context.timeline
+    y = TITLE_HEIGHT
+    y = _draw_segments(context, y, "ground truth", timeline.ground_truth, "no segments annotated", outlined=True)
+    y = _draw_segments(context, y, "predictions", timeline.predictions, "no predictions", outlined=False)
+    y = _draw_proposals(context, y)
+    y = _draw_attention(context, y)
+    _draw_cas(context, y)
 
 
-def draw_panel(stage: DrawContext, height: float) -> None:
-    """All lanes of a panel that is `height` inches tall (see `panel_height`)."""
-    _draw_grid(stage, height)
-    _draw_caption(stage)
-    y = CAPTION
-    y = _draw_segments(stage, y, "truth", stage.panel.truth, "no action marked")
-    y = _draw_segments(stage, y, "result", stage.panel.result, "nothing at this operating point")
-    y = _draw_proposals(stage, y)
-    y = _draw_attention(stage, y)
-    _draw_cas(stage, y)
-
-
-def _draw_grid(stage: DrawContext, height: float) -> None:
-    axes, step = stage.axes, tick_step(stage.until)
-    axes.set(xlim=(0, stage.until), ylim=(height, 0), facecolor="none")
+def _draw_grid(context: DrawContext, height: float) -> None:
+    axes, step = context.axes, tick_step(context.end)
+    axes.set(xlim=(0, context.end), ylim=(height, 0), facecolor="none")
     axes.set_axis_off()
-    foot = height - AXIS
-    ticks = np.arange(0, stage.until + step / 1e3, step)
-    axes.vlines(ticks, CAPTION - 0.03, foot, color=GRID, linewidth=0.6, zorder=0)
+    bottom = height - AXIS_HEIGHT
+    ticks = np.arange(0, context.end + step / 1e3, step)
+    axes.vlines(ticks, TITLE_HEIGHT - 0.03, bottom, color=GRID, linewidth=0.6, zorder=0)
     for tick in ticks:
-        stage.write(tick, foot + 0.08, clock_time(tick, step), SMALL, MUTED, "center")
+        context.write(tick, bottom + 0.08, format_time(tick, step), SMALL_SIZE, MUTED, "center")
 
 
-def _draw_caption(stage: DrawContext) -> None:
-    size = _measure(TITLE)
-    title = elide(plain(stage.panel.title), (WIDTH - 2 * EDGE - 0.6) * 72, size, least=1)
-    stage.write(stage.margin(EDGE), 0.09, title, TITLE, TEXT)
-    beside = stage.margin(EDGE) + (size(title) + 6) * stage.point
-    stage.write(beside, 0.095, clock_time(stage.panel.duration, tick_step(stage.until)), NAME, MUTED)
+def _draw_title(context: DrawContext) -> None:
+    measure = _text_measure(TITLE_SIZE)
+    title = truncate_text(
+        one_line(context.timeline.title), (PAGE_WIDTH - 2 * EDGE_MARGIN - 0.6) * 72, measure, min_length=1
+    )
+    context.write(context.left_edge, 0.09, title, TITLE_SIZE, TEXT)
+    x = context.left_edge + (measure(title) + 6) * context.point
+    duration = format_time(context.timeline.duration, tick_step(context.end))
+    context.write(x, 0.095, duration, NAME_SIZE, MUTED)
 
 
-def _draw_segments(stage: DrawContext, y: float, name: str, segments: Sequence[Segment | Segment], empty: str) -> float:
-    """A lane of truth or of a result. Returns the next lane's y."""
-    rows = pack(segments)
-    _name(stage, y, ROW, name)
+def _draw_segments(
+    context: DrawContext, y: float, name: str, segments: Sequence[Segment], empty: str, outlined: bool
+) -> float:
+    """A lane of segments, or the `empty` text. Returns the y of the next lane."""
+    rows = assign_rows(segments)
+    _draw_lane_name(context, y, ROW_HEIGHT, name)
     if not segments:
-        stage.write(4 * stage.point, y + ROW / 2, empty, SMALL, MUTED)
+        context.write(4 * context.point, y + ROW_HEIGHT / 2, empty, SMALL_SIZE, MUTED)
     for segment, row in zip(segments, rows, strict=True):
-        _draw_segment(stage, y + row * ROW, segment)
-    return y + rows_height(rows, ROW) + LANE_GAP
+        _draw_segment(context, y + row * ROW_HEIGHT, segment, outlined)
+    return y + rows_height(rows, ROW_HEIGHT) + LANE_GAP
 
 
-def _draw_segment(stage: DrawContext, y: float, segment: Segment | Segment) -> None:
-    """Truth outlined, a result filled; with its label where that fits."""
-    colour, outlined = stage.colour(segment.label), isinstance(segment, Segment)
-    fill, edge, line = ("white", ink(colour, 3.0), 1.0) if outlined else (colour, "white", 0.5)
-    box = [_box(stage, segment, y, ROW)]
-    stage.axes.add_collection(PolyCollection(box, facecolors=fill, edgecolors=edge, linewidths=line, zorder=2))
-    start, end = max(0.0, segment.start), min(stage.until, segment.end)
-    label = elide(plain(segment.label), (end - start) / stage.point - 5, _measure(SMALL))
-    shade = TEXT if outlined else text_on(colour)
-    stage.write((start + end) / 2, y + ROW / 2, label, SMALL, shade, "center")
+def _draw_segment(context: DrawContext, y: float, segment: Segment, outlined: bool) -> None:
+    """Ground truth is outlined, a prediction is filled; with its label if that fits."""
+    color = context.color(segment.label)
+    fill, edge, line_width = (WHITE, darken(color, OUTLINE_CONTRAST), 1.0) if outlined else (color, WHITE, 0.5)
+    box = [_box(context, segment, y, ROW_HEIGHT)]
+    context.axes.add_collection(PolyCollection(box, facecolors=fill, edgecolors=edge, linewidths=line_width, zorder=2))
+    start, end = max(0.0, segment.start), min(context.end, segment.end)
+    label = truncate_text(one_line(segment.label), (end - start) / context.point - 5, _text_measure(SMALL_SIZE))
+    text_color = TEXT if outlined else text_color_on(color)
+    context.write((start + end) / 2, y + ROW_HEIGHT / 2, label, SMALL_SIZE, text_color, "center")
 
 
-def _draw_proposals(stage: DrawContext, y: float) -> float:
-    """A row for each class; the surer within its panel, the stronger its colour; the surest on top."""
-    proposals = sorted(stage.panel.proposals, key=lambda p: p.confidence)
-    rows = proposal_rows(stage.panel, stage.chosen)
-    height = max(ROW, rows_height(rows.values(), THIN_ROW))
-    _name(stage, y, height, "all proposals")
+def _draw_proposals(context: DrawContext, y: float) -> float:
+    """A row for each class; the higher the score within the video, the stronger the color; the highest on top."""
+    proposals = sorted(context.timeline.proposals, key=lambda proposal: proposal.confidence)
+    rows = proposal_rows(context.timeline, context.drawn)
+    height = max(ROW_HEIGHT, rows_height(rows.values(), PROPOSAL_ROW_HEIGHT))
+    _draw_lane_name(context, y, height, "proposals")
     if not proposals:
-        stage.write(4 * stage.point, y + ROW / 2, "no proposals", SMALL, MUTED)
+        context.write(4 * context.point, y + ROW_HEIGHT / 2, "no proposals", SMALL_SIZE, MUTED)
         return y + height + LANE_GAP
-    shared = _sharing(rows)
-    colours = {label: GREY if label in shared else stage.colour(label) for label in rows}
-    boxes = [_box(stage, p, y + rows[p.label] * THIN_ROW, THIN_ROW) for p in proposals]
-    # Opaque tints in place of alpha: hundreds of weak proposals on a heap would add up to a strong one.
-    shares = opacities([p.confidence for p in proposals])
-    tints = [mix("#FFFFFF", colours[p.label], share) for p, share in zip(proposals, shares, strict=True)]
-    lane = PolyCollection(boxes, facecolors=tints, edgecolors="white", linewidths=0.3, zorder=2)
-    stage.axes.add_collection(lane)
-    _name_rows(stage, y, rows)
+    shared = _labels_of_last_row(rows)
+    colors = {label: GREY if label in shared else context.color(label) for label in rows}
+    boxes = [_box(context, p, y + rows[p.label] * PROPOSAL_ROW_HEIGHT, PROPOSAL_ROW_HEIGHT) for p in proposals]
+    # Opaque tints instead of alpha: hundreds of overlapping low scores would add up to a strong color.
+    shares = opacities([proposal.confidence for proposal in proposals])
+    tints = [mix(WHITE, colors[p.label], share) for p, share in zip(proposals, shares, strict=True)]
+    collection = PolyCollection(boxes, facecolors=tints, edgecolors=WHITE, linewidths=0.3, zorder=2)
+    context.axes.add_collection(collection)
+    _draw_row_names(context, y, rows)
     return y + height + LANE_GAP
 
 
-def _name_rows(stage: DrawContext, y: float, rows: dict[str, int]) -> None:
-    """Names of rows whose class has no line in the CAS below, and so no name there."""
-    measure, shared = _measure(SMALL - 0.5), _sharing(rows)
-    names = {row: label for label, row in rows.items() if label not in stage.chosen}
+def _draw_row_names(context: DrawContext, y: float, rows: dict[str, int]) -> None:
+    """Names of the rows whose class has no named CAS line below."""
+    measure, shared = _text_measure(ROW_NAME_SIZE), _labels_of_last_row(rows)
+    names = {row: label for label, row in rows.items() if label not in context.drawn}
     if shared:
-        names[MOST_LINES] = f"{len(shared)} more classes"
+        names[MAX_CLASS_ROWS] = f"{len(shared)} more classes"
     for row, name in names.items():
-        short = elide(plain(name), (RIGHT - EDGE) * 72 - 5, measure, least=1)
-        stage.write(stage.until + 5 * stage.point, y + (row + 0.5) * THIN_ROW, short, SMALL - 0.5, MUTED)
+        text = truncate_text(one_line(name), (RIGHT_MARGIN - EDGE_MARGIN) * 72 - 5, measure, min_length=1)
+        x, middle = context.end + 5 * context.point, y + (row + 0.5) * PROPOSAL_ROW_HEIGHT
+        context.write(x, middle, text, ROW_NAME_SIZE, MUTED)
 
 
-def _sharing(rows: dict[str, int]) -> list[str]:
-    """The labels in the last row of proposals, where they are more than one."""
-    last = [label for label, row in rows.items() if row == MOST_LINES]
-    return last if len(last) > 1 else []
+def _labels_of_last_row(rows: dict[str, int]) -> list[str]:
+    """The labels that share the last row of proposals; empty if at most one is there."""
+    labels = [label for label, row in rows.items() if row == MAX_CLASS_ROWS]
+    return labels if len(labels) > 1 else []
 
 
-def _draw_attention(stage: DrawContext, y: float) -> float:
-    _name(stage, y, ATTENTION, "attention")
-    _bands(stage, y, ATTENTION)
-    _scale(stage, y, ATTENTION, "0", "1")
-    if len(stage.panel.attention):
-        times, values = steps(stage.panel.times, stage.panel.attention)
-        curve = y + ATTENTION * (1 - np.clip(values, 0, 1))
-        stage.axes.fill_between(times, curve, y + ATTENTION, color="#9CA3AF", alpha=0.55, linewidth=0, zorder=2)
-        stage.axes.plot(times, curve, color=MUTED, linewidth=0.6, zorder=2)
-    return y + ATTENTION + LANE_GAP
+def _draw_attention(context: DrawContext, y: float) -> float:
+    _draw_lane_name(context, y, ATTENTION_HEIGHT, "attention")
+    _draw_bands(context, y, ATTENTION_HEIGHT)
+    _draw_scale(context, y, ATTENTION_HEIGHT, "0", "1")
+    if len(context.timeline.attention):
+        times, values = snippet_curve(context.timeline.times, context.timeline.attention)
+        curve = y + ATTENTION_HEIGHT * (1 - np.clip(values, 0, 1))
+        bottom = y + ATTENTION_HEIGHT
+        context.axes.fill_between(times, curve, bottom, color=GREY, alpha=0.55, linewidth=0, zorder=2)
+        context.axes.plot(times, curve, color=MUTED, linewidth=0.6, zorder=2)
+    return y + ATTENTION_HEIGHT + LANE_GAP
 
 
-def _draw_cas(stage: DrawContext, y: float) -> None:
-    """A line for each chosen class, named at its end."""
-    _name(stage, y, CAS, "CAS")
-    _bands(stage, y, CAS)
-    columns = [stage.classes.index(label) for label in stage.chosen]
-    cas = stage.panel.cas[:, columns]
+def _draw_cas(context: DrawContext, y: float) -> None:
+    """A line for each drawn class, named at its end."""
+    _draw_lane_name(context, y, CAS_HEIGHT, "CAS")
+    _draw_bands(context, y, CAS_HEIGHT)
+    cas = context.timeline.cas[:, [context.classes.index(label) for label in context.drawn]]
     low, high = value_range(cas)
-    _scale(stage, y, CAS, f"{low:g}", f"{high:g}")
+    _draw_scale(context, y, CAS_HEIGHT, f"{low:g}", f"{high:g}")
     if not cas.size:
         return
-    ends = []
-    for values, label in zip(cas.T, stage.chosen, strict=True):
-        times, stepped = steps(stage.panel.times, values)
-        curve = y + CAS * (1 - (stepped - low) / (high - low))
-        stage.axes.plot(times, curve, color=ink(stage.colour(label), 2.0), linewidth=1.0, zorder=3)
-        ends.append(float(curve[-1]) if np.isfinite(curve[-1]) else y + CAS)
-    _name_lines(stage, ends, y + CAS)
+    line_ends = []
+    for column, label in zip(cas.T, context.drawn, strict=True):
+        times, values = snippet_curve(context.timeline.times, column)
+        curve = y + CAS_HEIGHT * (1 - (values - low) / (high - low))
+        color = darken(context.color(label), LINE_CONTRAST)
+        context.axes.plot(times, curve, color=color, linewidth=1.0, zorder=3)
+        line_ends.append(float(curve[-1]) if np.isfinite(curve[-1]) else y + CAS_HEIGHT)
+    _draw_line_names(context, line_ends, y + CAS_HEIGHT)
 
 
-def _name_lines(stage: DrawContext, ends: list[float], foot: float) -> None:
-    """Names beside the ends of the lines, kept apart, each led to by a stroke of its colour."""
-    measure = _measure(SMALL)
-    start = stage.until + 2 * stage.point
-    for label, end, y in zip(stage.chosen, ends, spread(ends, NAME_GAP, foot), strict=True):
-        xs = [start, start + 4 * stage.point, start + 9 * stage.point, start + 14 * stage.point]
-        colour = ink(stage.colour(label), 2.0)
-        stage.axes.plot(xs, [end, end, y, y], color=colour, linewidth=0.9, clip_on=False, solid_capstyle="butt")
-        name = elide(plain(label), (RIGHT - EDGE) * 72 - 20, measure, least=1)
-        stage.write(start + 17 * stage.point, y, name, SMALL, TEXT)
+def _draw_line_names(context: DrawContext, line_ends: list[float], bottom: float) -> None:
+    """Names beside the ends of the CAS lines, spread apart and connected to them."""
+    measure, point = _text_measure(SMALL_SIZE), context.point
+    start = context.end + 2 * point
+    positions = spread_positions(line_ends, LABEL_GAP, bottom)
+    for label, line_end, y in zip(context.drawn, line_ends, positions, strict=True):
+        xs, ys = [start, start + 4 * point, start + 9 * point, start + 14 * point], [line_end, line_end, y, y]
+        color = darken(context.color(label), LINE_CONTRAST)
+        context.axes.plot(xs, ys, color=color, linewidth=0.9, clip_on=False, solid_capstyle="butt")
+        name = truncate_text(one_line(label), (RIGHT_MARGIN - EDGE_MARGIN) * 72 - 20, measure, min_length=1)
+        context.write(start + 17 * point, y, name, SMALL_SIZE, TEXT)
 
 
-def _name(stage: DrawContext, y: float, height: float, name: str) -> None:
-    stage.write(stage.margin(EDGE), y + height / 2, name, NAME, MUTED)
+def _draw_lane_name(context: DrawContext, y: float, height: float, name: str) -> None:
+    context.write(context.left_edge, y + height / 2, name, NAME_SIZE, MUTED)
 
 
-def _scale(stage: DrawContext, y: float, height: float, low: str, high: str) -> None:
-    """The ends of a curve's scale, left of the lane, over a hairline at its foot."""
-    stage.axes.hlines(y + height, 0, stage.until, color=GRID, linewidth=0.6, zorder=1)
-    for at, text in ((y + height - 0.03, low), (y + 0.03, high)):
-        stage.write(-3 * stage.point, at, text, SMALL - 0.5, MUTED, "right")
+def _draw_scale(context: DrawContext, y: float, height: float, low: str, high: str) -> None:
+    """The limits of a curve's axis, left of the lane, and its base line."""
+    context.axes.hlines(y + height, 0, context.end, color=GRID, linewidth=0.6, zorder=1)
+    for position, text in ((y + height - 0.03, low), (y + 0.03, high)):
+        context.write(-3 * context.point, position, text, ROW_NAME_SIZE, MUTED, "right")
 
 
-def _bands(stage: DrawContext, y: float, height: float) -> None:
-    """The truth as pale bands behind a curve, so that the eye need not travel up."""
-    boxes = [_box(stage, action, y, height + 0.02) for action in stage.panel.truth]
-    stage.axes.add_collection(PolyCollection(boxes, facecolors=BAND, edgecolors="none", zorder=-1))
+def _draw_bands(context: DrawContext, y: float, height: float) -> None:
+    """The ground truth as pale bands behind a curve."""
+    boxes = [_box(context, segment, y, height + 0.02) for segment in context.timeline.ground_truth]
+    context.axes.add_collection(PolyCollection(boxes, facecolors=BAND, edgecolors="none", zorder=-1))
 
 
-def _box(stage: DrawContext, segment: Segment | Segment, y: float, height: float) -> list[tuple[float, float]]:
-    """Corners of a segment, at least a point wide so that none is lost in a long video."""
-    start, end = segment.start, max(segment.end, segment.start + stage.point)
-    top, foot = y + 0.01, y + height - 0.01
-    return [(start, top), (end, top), (end, foot), (start, foot)]
-
-
-@cache
-def _measure(size: float) -> Measure:
-    """How wide a text of that size is, in points."""
-    fine = 10  # pixels a point: coarser ones would round the letters' widths
-    renderer = RendererAgg(8, 8, 72 * fine)
-    font = FontProperties(family=_fonts(), size=size)
-    return lambda text: float(renderer.get_text_width_height_descent(text, font, False)[0]) / fine
+def _box(context: DrawContext, segment: Segment, y: float, height: float) -> list[tuple[float, float]]:
+    """Corners of a segment, at least a point wide so that it stays visible in a long video."""
+    start, end = segment.start, max(segment.end, segment.start + context.point)
+    top, bottom = y + 0.01, y + height - 0.01
+    return [(start, top), (end, top), (end, bottom), (start, bottom)]
 
 
 @cache
-def _fonts() -> list[str]:
-    """Those of our fonts that this machine has; matplotlib always brings DejaVu Sans."""
-    here = set(fontManager.get_font_names())
-    return [name for name in FONTS if name in here]
-
-
-FORMATS: dict[str, dict[str, None]] = {
-    "png": {},
-    "svg": {"Date": None},
-    "pdf": {"CreationDate": None},  # no dates: the same input gives the same file
-}
-# The same ids in each SVG, text in a PDF that can be edited, and letters as wide as they were measured.
-SAVING: Any = {"svg.hashsalt": "wtal", "pdf.fonttype": 42, "text.hinting": "none"}
-TALLEST = 60_000  # pixels; Agg ends at 65,536
-
-
-def draw_timelines(path: Path, panels: Sequence[TimelineData], classes: Sequence[str]) -> None:
-    """Draw the panels below one another into a .png, .svg or .pdf file, whole or not at all.
-
-    `classes` are the columns of every CAS in order, and give the colours. Raises DataError for another
-    suffix, when there is no panel, when a CAS has too few columns, and when the file cannot be written.
-    """
-    suffix = path.suffix.lower().removeprefix(".")
-    if suffix not in FORMATS:
-        raise DataError(f"{path}: pictures are written as .png, .svg or .pdf; choose one of these names")
-    if not panels:
-        raise DataError(f"{path}: there is no video to draw; choose at least one")
-    with _quiet_fonts(), mpl.rc_context(SAVING):
-        figure = timeline_figure(panels, classes)
-        how: dict[str, Any] = {"format": suffix, "metadata": FORMATS[suffix]}
-        how["dpi"] = min(200.0, TALLEST / figure.get_figheight())
-        atomic_write(path, lambda part: figure.savefig(part, **how))
-
-
-def timeline_figure(panels: Sequence[TimelineData], classes: Sequence[str]) -> Figure:
-    """The same as a matplotlib figure, as wide as a page of two columns (7.2 in); DataError as above."""
-    for panel in panels:
-        if len(panel.cas) > 0 and panel.cas.shape[1] < len(classes):
-            raise DataError(
-                f"{panel.title}: the CAS has {panel.cas.shape[1]} columns for {len(classes)} classes; "
-                "give it one for each class, in the order of the classes"
-            )
-    lines = [chosen_classes(panel, classes) for panel in panels]
-    colours = class_colours(classes, [label for chosen in lines for label in chosen])
-    heights = [panel_height(panel, chosen) for panel, chosen in zip(panels, lines, strict=True)]
-    tall = sum(heights) + BETWEEN * (len(panels) - 1) + 2 * EDGE
-    figure = Figure(figsize=(WIDTH, tall), facecolor="white")
-    FigureCanvasAgg(figure)
-    top = EDGE
-    for panel, chosen, height in zip(panels, lines, heights, strict=True):
-        place = (LEFT / WIDTH, 1 - (top + height) / tall, (WIDTH - LEFT - RIGHT) / WIDTH, height / tall)
-        stage = DrawContext(figure.add_axes(place), panel, tuple(classes), chosen, colours)
-        with _quiet_fonts():
-            draw_panel(stage, height)
-        top += height + BETWEEN
-    return figure
-
-
-@contextmanager
-def _quiet_fonts() -> Iterator[None]:
-    """A label in a script that no font here knows is drawn as boxes: no reason to stop or to warn."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
-        warnings.filterwarnings("ignore", r"Matplotlib currently does not support", UserWarning)
-        yield
+def _text_measure(size: float) -> Measure:
+    """A function that returns the width of a text of that size, in points."""
+    pixels_per_point = 10  # fewer would round the glyph widths
+    renderer = RendererAgg(8, 8, 72 * pixels_per_point)
+    font = FontProperties(family=available_fonts(), size=size)
+    return lambda text: float(renderer.get_text_width_height_descent(text, font, False)[0]) / pixels_per_point

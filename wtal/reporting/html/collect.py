@@ -1,4 +1,4 @@
-"""What there is to report of a run: its seeds and their scores, its curves, its memory, each video's timeline."""
+"""Collect the data of a report: scores of all seeds, curves, memory, and each video's timeline."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,264 +10,317 @@ from wtal.core.config import METHODS
 from wtal.core.errors import CheckpointError, DataError
 from wtal.core.io import read_json, realpath
 from wtal.core.structures import Proposals, Video
+from wtal.core.text import format_list
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.ground_truth import find_ambiguous
 from wtal.data.layouts.activitynet import read_proposals
 from wtal.data.video_files import LISTING_NAME, VideoFolder, read_listing
 from wtal.evaluation.error_analysis import Analysis, analyse
 from wtal.evaluation.evaluate import EvaluationWithMatches, evaluate, evaluate_with_matches
-from wtal.evaluation.protocols import EvaluationOptions
-from wtal.evaluation.results import EvaluationResult
+from wtal.evaluation.protocols import DEFAULT_PROTOCOL, EvaluationOptions
+from wtal.evaluation.results import EvaluationResult, read_result
 from wtal.experiments.benchmarks.definitions import BENCHMARKS
 from wtal.inference.batch import localize_many
 from wtal.inference.calibration import F1, TIOU, load_segment_filter
 from wtal.inference.localizer import load_network, require_compatible, score_videos
 from wtal.inference.proposals import SnippetScores
 from wtal.models import checkpoint
+from wtal.reporting.curves import Curve, read_metrics
 from wtal.reporting.figures.layout import TimelineData
-from wtal.reporting.html.charts import Curve, read_metrics
-from wtal.reporting.html.memory import Memory, recall
+from wtal.reporting.html.memory import MemorySummary, summarize_memory
 
-RANKS = {name: rank for one in BENCHMARKS.values() for rank, name in enumerate(one.protocols)}  # 0 is a main one
-PLACES = ("seed-*", "*/seed-*", "*/*/seed-*")  # of runs in a method's folder, a data set's, a comparison's
+# A benchmark's first protocol is its main one; results under a main protocol are preferred.
+PROTOCOL_RANKS = {
+    protocol: rank for benchmark in BENCHMARKS.values() for rank, protocol in enumerate(benchmark.protocols)
+}
+RUN_PATTERNS = ("seed-*", "*/seed-*", "*/*/seed-*")  # in the folder of a method, a data set, a comparison
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What the proposals are worth, where it is known when something happens."""
+class ReportScores:
+    """Scores on videos with annotated segments.
 
-    judged: EvaluationWithMatches  # the reported run
-    shown: EvaluationWithMatches  # its results alone, at tIoU 0.5
+    Args:
+        evaluation: All proposals of the main run.
+        predictions: Its predictions alone, at tIoU 0.5.
+        analysis: The error analysis of its proposals.
+        results: For each method its results, one per seed; the main run's is the first of the first method.
+        seeds: Names of the first method's run folders.
+    """
+
+    evaluation: EvaluationWithMatches
+    predictions: EvaluationWithMatches
     analysis: Analysis
-    results: Mapping[
-        str, Sequence[EvaluationResult]
-    ]  # method -> a result for each seed; the reported run's is the first
-    seeds: tuple[str, ...] = ()  # of the first method, by the names of their folders
+    results: Mapping[str, Sequence[EvaluationResult]]
+    seeds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """All that the page shows. What is None or empty is not there, and the page says so."""
+    """The content of a report; sections without data are left out.
+
+    Args:
+        title: Heading of the page.
+        facts: Names and values that describe the run.
+        classes: The classes in the order of the CAS columns.
+        timelines: One per video.
+        scores: None if no video has annotated segments.
+        threshold_note: How the predictions were selected from the proposals.
+        metrics: Training metrics by name.
+        memory: None for a method without memory.
+        video_urls: URL of each video's file by id, relative to the page.
+    """
 
     title: str
-    facts: tuple[tuple[str, str], ...]  # a word and what it is in this run
+    facts: tuple[tuple[str, str], ...]
     classes: tuple[str, ...]
-    panels: Iterable[TimelineData]  # a video each
-    scored: Scored | None = None
-    operating: str = ""  # how it was chosen what is a result
+    timelines: Iterable[TimelineData]
+    scores: ReportScores | None = None
+    threshold_note: str = ""
     metrics: Mapping[str, Curve] = field(default_factory=dict)
-    memory: Memory | None = None
-    files: Mapping[str, str] = field(default_factory=dict)  # video id -> its file's address, as seen from the page
+    memory: MemorySummary | None = None
+    video_urls: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs on one data set, a list of seeds for each method; the first seed of the first method is looked into."""
+    """The run folders of each method on one data set, one per seed.
+
+    Args:
+        methods: Run folders by method.
+        data: The data set that they were trained on, if it is recorded.
+    """
 
     methods: Mapping[str, Sequence[Path]]
-    data: Path | None  # what they were trained on, where that is written down
+    data: Path | None
 
     @property
     def main(self) -> Path:
-        """The run whose timelines are shown."""
+        """The run whose timelines, curves and memory are shown: the first seed of the first method."""
         return next(iter(self.methods.values()))[0]
 
 
 def collect_report_data(
-    place: Path,
+    path: Path,
     out: Path,
     data: Path | None = None,
     videos: Path | None = None,
     protocol: str | None = None,
     subset: str | None = None,
 ) -> ReportData:
-    """What there is to report of a run, or of all runs of a comparison or a benchmark, for a page at `out`.
+    """Collect the report of a run, or of all runs of a comparison or a benchmark.
 
-    Protocol and subset are those that the runs were scored under, where nobody says otherwise; `videos` is the
-    folder of the video files. Raises CheckpointError where there is no run, or one that does not fit the data,
-    DataError where it is not known which data set it was trained on.
+    Args:
+        path: A run folder, or a folder with runs on one data set.
+        out: The page to be written; video URLs are relative to it.
+        data: The data set folder; by default the one recorded in the comparison.
+        videos: Folder of the video files.
+        protocol: By default that of the runs' results, else `activitynet`.
+        subset: By default that of the runs' results, else testing.
+
+    Raises:
+        CheckpointError: No run, or it does not match the data set.
+        DataError: The data set is unknown or invalid.
     """
-    runs = find_runs(place)
-    folder = load_dataset(_data(place, runs, data))
+    runs = find_runs(path)
+    dataset = load_dataset(_data_path(path, runs, data))
     network, meta = load_network(runs.main, "local")
-    require_compatible(meta, folder)
-    before = _scored_before(runs.main, meta.config.method)
-    chosen = folder.subset(subset or _subset(folder, before))
-    rules = protocol or (before.protocol if before else "activitynet")
-    tious = before.tious if before and before.protocol == rules else None
-    cut, operating = load_segment_filter(runs.main, F1)
-    found = proposals_of(runs.main, folder, chosen)
-    results = {id: cut(proposals) for id, proposals in found.items()}
-    known = any(video.segments for video in chosen)
-    remembers = _has_memory(runs.main)
-    name, of = realpath(folder.path).name, chosen[0].subset
+    require_compatible(meta, dataset)
+    previous = _previous_result(runs.main, meta.config.method)
+    shown = dataset.subset(subset or _default_subset(dataset, previous))
+    protocol_name = protocol or (previous.protocol if previous else DEFAULT_PROTOCOL)
+    tious = previous.tious if previous and previous.protocol == protocol_name else None
+    select, threshold_note = load_segment_filter(runs.main, F1)
+    proposals = load_proposals(runs.main, dataset, shown)
+    predictions = {id: select(segments) for id, segments in proposals.items()}
+    has_segments = any(video.segments for video in shown)
+    data_name, subset_name = realpath(dataset.path).name, shown[0].subset
     return ReportData(
-        title=f"{meta.config.method} on {name}",
+        title=f"{meta.config.method} on {data_name}",
         facts=(
             ("method", meta.config.method),
-            ("data set", f"{name}, {of or 'videos without a subset'}"),
+            ("data set", f"{data_name}, {subset_name or 'videos without a subset'}"),
             ("run", f"{realpath(runs.main).parent.name}/{runs.main.name}, step {meta.step:,}"),
-            ("features", str(meta.provenance or f"{sum(meta.modalities):,} numbers a snippet")),
-            ("a snippet", f"{meta.clock.stride:g} s"),
+            ("features", str(meta.provenance or f"{sum(meta.modalities):,} dimensions")),
+            ("snippet length", f"{meta.clock.stride:g} s"),
         ),
         classes=meta.classes,
-        panels=_panels(score_videos(network, folder, chosen, meta.config), folder, found, results),
-        scored=_score(runs, folder, chosen, found, results, rules, tious) if known else None,
-        operating=operating.replace(str(runs.main), "RUN"),
+        timelines=_timelines(score_videos(network, dataset, shown, meta.config), dataset, proposals, predictions),
+        scores=_score_runs(runs, dataset, shown, proposals, predictions, protocol_name, tious)
+        if has_segments
+        else None,
+        threshold_note=threshold_note.replace(str(runs.main), "RUN"),
         metrics=read_metrics(runs.main),
-        memory=recall(checkpoint.load_both(runs.main)[0], meta, folder, chosen) if remembers else None,
-        files=video_files(folder, videos, chosen, out) if videos else {},
+        memory=_summarize_memory(runs.main, dataset, shown),
+        video_urls=find_video_urls(dataset, videos, shown, out) if videos else {},
     )
 
 
-def find_runs(place: Path) -> Runs:
-    """The run that a folder is, or all that are in it. Raises CheckpointError where there is none.
+def find_runs(path: Path) -> Runs:
+    """The run in a folder, or all runs below it.
 
-    Raises DataError where they are on several data sets.
+    Raises:
+        CheckpointError: There is no run.
+        DataError: The runs are on several data sets.
     """
-    if checkpoint.latest_checkpoint(place) is not None:
-        return Runs({checkpoint.read_meta(place).config.method: [place]}, _claimed(place))
-    found = next(filter(None, (_seeds(place, pattern) for pattern in PLACES)), [])
-    if not found:
-        raise CheckpointError(f"{place}: not a run folder, and no runs in it; name the --out of train or compare")
-    datas = sorted({run.parent.parent for run in found})
-    if len(datas) > 1:
-        some = ", ".join(map(str, datas[:3]))
-        raise DataError(f"{place}: holds runs on {len(datas)} data sets; name one of {some}")
+    if checkpoint.latest_checkpoint(path) is not None:
+        return Runs({checkpoint.read_meta(path).config.method: [path]}, _recorded_data(path))
+    runs = next(filter(None, (_runs_by_seed(path, pattern) for pattern in RUN_PATTERNS)), [])
+    if not runs:
+        raise CheckpointError(
+            "not a run folder, and it contains no runs",
+            path=path,
+            hint="name the --out of `wtal train` or `wtal compare`",
+            code="no-runs",
+        )
+    datasets = sorted({run.parent.parent for run in runs})
+    if len(datasets) > 1:
+        raise DataError(
+            f"contains runs on {len(datasets)} data sets",
+            path=path,
+            hint=f"name one of {format_list([str(data) for data in datasets], 3)}",
+            code="ambiguous-path",
+        )
     order = ("dfe", *METHODS)
-    names = sorted({run.parent.name for run in found}, key=lambda name: order.index(name) if name in order else 99)
-    return Runs({name: [run for run in found if run.parent.name == name] for name in names}, _claimed(found[0]))
+    names = sorted({run.parent.name for run in runs}, key=lambda name: order.index(name) if name in order else 99)
+    return Runs({name: [run for run in runs if run.parent.name == name] for name in names}, _recorded_data(runs[0]))
 
 
 def score(
     methods: Mapping[str, Sequence[Proposals]],
-    results: Proposals,
-    truth: Sequence[Video],
+    predictions: Proposals,
+    ground_truth: Sequence[Video],
     options: EvaluationOptions,
-) -> Scored:
-    """Judge each method's proposals, a file for each seed, and look into the first. Errors as in `evaluate`."""
+) -> ReportScores:
+    """Evaluate each method's proposals, and analyse the first.
+
+    Args:
+        methods: For each method its proposals, one entry per seed.
+        predictions: The predictions of the first method's first seed.
+        ground_truth: Videos with annotated segments.
+        options: Protocol, thresholds and subset.
+    """
     main = next(iter(methods.values()))[0]
-    judged = evaluate_with_matches(main, truth, options)
-    return Scored(
-        judged,
-        evaluate_with_matches(results, truth, replace(options, tious=(TIOU,))),
-        analyse(main, truth, options, TIOU),
-        {
-            method: [judged.result if seed is main else evaluate(seed, truth, options) for seed in seeds]
-            for method, seeds in methods.items()
-        },
+    evaluation = evaluate_with_matches(main, ground_truth, options)
+    results = {
+        method: [evaluation.result if seed is main else evaluate(seed, ground_truth, options) for seed in seeds]
+        for method, seeds in methods.items()
+    }
+    return ReportScores(
+        evaluation,
+        evaluate_with_matches(predictions, ground_truth, replace(options, tious=(TIOU,))),
+        analyse(main, ground_truth, options, TIOU),
+        results,
     )
 
 
-def proposals_of(run: Path, folder: Dataset, videos: Sequence[Video]) -> Proposals:
-    """The proposals that lie in a run for these videos, else those that its local branch makes."""
+def load_proposals(run: Path, dataset: Dataset, videos: Sequence[Video]) -> Proposals:
+    """The proposals for these videos that are stored in a run folder, else newly computed ones."""
     network, meta = load_network(run, "local")
     ids = {video.id for video in videos}
     for path in (run / f"proposals-{meta.config.method}-{videos[0].subset}.json", run / "proposals.json"):
-        there = read_proposals(path) if path.is_file() else {}
-        if ids <= there.keys():
-            return {id: found for id, found in there.items() if id in ids}
-    require_compatible(meta, folder)
-    return dict(localize_many(network, meta, folder, videos))
+        stored = read_proposals(path) if path.is_file() else {}
+        if ids <= stored.keys():
+            return {id: proposals for id, proposals in stored.items() if id in ids}
+    require_compatible(meta, dataset)
+    return dict(localize_many(network, meta, dataset, videos))
 
 
-def video_files(folder: Dataset, place: Path, videos: Sequence[Video], out: Path) -> dict[str, str]:
-    """Video id -> address of its file in `place`, as seen from a page at `out`.
+def find_video_urls(dataset: Dataset, folder: Path, videos: Sequence[Video], out: Path) -> dict[str, str]:
+    """The URL of each video's file, relative to the page at `out`.
 
-    Found by videos.json, else by its name. Raises DataError where no video has one.
+    Files are looked up in the data set's videos.json, or by their names. Raises DataError if no video has a file.
     """
-    if (folder.path / LISTING_NAME).is_file():
-        files = {id: place / file for id, file in read_listing(folder.path, place).files.items()}
+    if (dataset.path / LISTING_NAME).is_file():
+        files = {id: folder / file for id, file in read_listing(dataset.path, folder).files.items()}
     else:
-        files = {Path(file).stem: place / file for file in VideoFolder(place).videos}
-    there = {video.id: files[video.id] for video in videos if video.id in files and files[video.id].is_file()}
-    if not there:
-        raise DataError(f"{place}: no file in it is called as a video of {folder.path} is; name their folder")
-    return {id: _address(realpath(path), realpath(out).parent) for id, path in there.items()}
+        files = {Path(file).stem: folder / file for file in VideoFolder(folder).videos}
+    existing = {video.id: files[video.id] for video in videos if video.id in files and files[video.id].is_file()}
+    if not existing:
+        raise DataError(
+            f"contains no video of {dataset.path}", path=folder, hint="name the folder of its videos", code="no-videos"
+        )
+    return {id: _relative_url(realpath(path), realpath(out).parent) for id, path in existing.items()}
 
 
-def _score(
+def _score_runs(
     runs: Runs,
-    folder: Dataset,
+    dataset: Dataset,
     videos: Sequence[Video],
-    found: Proposals,
-    results: Proposals,
+    proposals: Proposals,
+    predictions: Proposals,
     protocol: str,
     tious: Sequence[float] | None,
-) -> Scored:
+) -> ReportScores:
     methods = {
-        method: [found if run == runs.main else proposals_of(run, folder, videos) for run in seeds]
+        method: [proposals if run == runs.main else load_proposals(run, dataset, videos) for run in seeds]
         for method, seeds in runs.methods.items()
     }
     subset = videos[0].subset
-    options = EvaluationOptions(protocol, tious, subset, find_ambiguous(folder.path), "last")
-    truth = [folder.with_duration(video) if video.subset == subset else video for video in folder.videos]
-    scored = score(methods, results, truth, options)
-    return replace(scored, seeds=tuple(run.name for run in next(iter(runs.methods.values()))))
+    options = EvaluationOptions(protocol, tious, subset, find_ambiguous(dataset.path), "last")
+    ground_truth = [dataset.with_duration(video) if video.subset == subset else video for video in dataset.videos]
+    scores = score(methods, predictions, ground_truth, options)
+    return replace(scores, seeds=tuple(run.name for run in next(iter(runs.methods.values()))))
 
 
-def _panels(
-    scores: Iterable[tuple[Video, SnippetScores]], folder: Dataset, found: Proposals, results: Proposals
+def _timelines(
+    scores: Iterable[tuple[Video, SnippetScores]], dataset: Dataset, proposals: Proposals, predictions: Proposals
 ) -> Iterator[TimelineData]:
     for video, curves in scores:
-        times = folder.clock_of(video.id).seconds(range(len(curves.attention) + 1))
+        times = dataset.clock_of(video.id).seconds(range(len(curves.attention) + 1))
         duration = video.duration or float(times[-1])
-        segments = video.segments, results[video.id], found[video.id]
-        yield TimelineData(video.id, duration, *segments, times, curves.attention, curves.cas[:, :-1])
+        lanes = video.segments, predictions[video.id], proposals[video.id]
+        yield TimelineData(video.id, duration, *lanes, times, curves.attention, curves.cas[:, :-1])
 
 
-def _address(path: Path, page: Path) -> str:
+def _summarize_memory(run: Path, dataset: Dataset, videos: Sequence[Video]) -> MemorySummary | None:
+    folder = checkpoint.latest_checkpoint(run)
+    if folder is None or not (folder / "global.safetensors").is_file():
+        return None
+    return summarize_memory(*checkpoint.load_both(run), dataset, videos)
+
+
+def _relative_url(path: Path, folder: Path) -> str:
     try:
-        return quote(Path(os.path.relpath(path, page)).as_posix())
-    except ValueError:  # another drive of Windows
+        return quote(Path(os.path.relpath(path, folder)).as_posix())
+    except ValueError:  # another drive on Windows
         return path.as_uri()
 
 
-def _seeds(place: Path, pattern: str) -> list[Path]:
-    """The runs that are whole, by their number."""
+def _runs_by_seed(path: Path, pattern: str) -> list[Path]:
+    """The run folders with a checkpoint, by parent folder and number of the seed."""
     runs = [
-        run for run in place.glob(pattern) if run.name[5:].isdecimal() and checkpoint.latest_checkpoint(run) is not None
+        run for run in path.glob(pattern) if run.name[5:].isdecimal() and checkpoint.latest_checkpoint(run) is not None
     ]
     return sorted(runs, key=lambda run: (str(run.parent), int(run.name[5:])))
 
 
-def _claimed(run: Path) -> Path | None:
-    """The data set that `wtal compare` wrote beside the methods."""
+def _recorded_data(run: Path) -> Path | None:
+    """The data set that `wtal compare` recorded beside the methods."""
     path = realpath(run).parent.parent / "data.json"
-    said = read_json(path) if path.is_file() else None
-    return Path(said["path"]) if isinstance(said, dict) and isinstance(said.get("path"), str) else None
+    record = read_json(path) if path.is_file() else None
+    return Path(record["path"]) if isinstance(record, dict) and isinstance(record.get("path"), str) else None
 
 
-def _data(place: Path, runs: Runs, data: Path | None) -> Path:
-    found = data or runs.data
-    if found is None:
-        raise DataError(f"{place}: it is not written there what it was trained on; name the data set with --data")
-    if not found.is_dir():
-        raise DataError(f"{found}: there is no such data set folder; name where it is with --data")
-    return found
+def _data_path(path: Path, runs: Runs, data: Path | None) -> Path:
+    data = data or runs.data
+    if data is None:
+        raise DataError(
+            "the data set of this run is not recorded", path=path, hint="name it with --data", code="missing-option"
+        )
+    if not data.is_dir():
+        raise DataError("no such data set folder", path=data, hint="name it with --data", code="file-not-found")
+    return data
 
 
-def _scored_before(run: Path, method: str) -> EvaluationResult | None:
-    """The run's own score: of the testing subset before others, under a benchmark's main protocol before others."""
-    testing, others = (sorted(run.glob(f"results-{method}-{part}*.json")) for part in ("testing", ""))
-    found = [_result(path) for path in testing or others]
-    return min(found, key=lambda result: RANKS.get(result.protocol, len(RANKS)), default=None)
+def _previous_result(run: Path, method: str) -> EvaluationResult | None:
+    """A result stored in a run: preferably of the testing subset and under a benchmark's main protocol."""
+    testing, others = (sorted(run.glob(f"results-{method}-{subset}*.json")) for subset in ("testing", ""))
+    results = [read_result(path) for path in testing or others]
+    return min(results, key=lambda result: PROTOCOL_RANKS.get(result.protocol, len(PROTOCOL_RANKS)), default=None)
 
 
-def _result(path: Path) -> EvaluationResult:
-    values = read_json(path)
-    try:
-        return EvaluationResult.from_json(values)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-
-
-def _subset(folder: Dataset, scored: EvaluationResult | None) -> str:
-    if scored and scored.subset in folder.subsets:
-        return scored.subset
-    return "testing" if "testing" in folder.subsets else folder.subsets[-1]
-
-
-def _has_memory(run: Path) -> bool:
-    place = checkpoint.latest_checkpoint(run)
-    return place is not None and (place / "global.safetensors").is_file()
+def _default_subset(dataset: Dataset, previous: EvaluationResult | None) -> str:
+    if previous and previous.subset in dataset.subsets:
+        return previous.subset
+    return "testing" if "testing" in dataset.subsets else dataset.subsets[-1]

@@ -1,4 +1,4 @@
-"""What a memory learned: how alike its classes are, how often slots were written, which moments are near them."""
+"""Summary of a trained memory: similarity of its classes, writes to its slots, and the snippets closest to them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from wtal.models.checkpoint import ModelMetadata
 from wtal.models.dfe import DFE
 from wtal.models.memory import LearnedMemory
 
-NEAREST = 3  # moments of a slot, each from another video
+NEAREST_SNIPPETS = 3  # per slot, each from another video
 BACKGROUND = "(background)"
 
 
 @dataclass(frozen=True)
-class Moment:
-    """A snippet near to a slot: where and when (seconds), and the cosine."""
+class NearestSnippet:
+    """A snippet close to a slot: video, start and end in seconds, and the cosine similarity."""
 
     video: str
     start: float
@@ -31,52 +31,73 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Slot:
-    """One vector of the memory; `written` is None where it was learned by gradient."""
+class SlotSummary:
+    """One vector of the memory.
+
+    Args:
+        label: Its class.
+        number: Its number among the slots of the class, from 1.
+        writes: How often it was written; None if it was learned by gradient.
+        nearest: The snippets closest to it, by falling similarity.
+    """
 
     label: str
-    number: int  # among those of its class, from 1
-    written: int | None
-    moments: tuple[Moment, ...]
+    number: int
+    writes: int | None
+    nearest: tuple[NearestSnippet, ...]
 
 
 @dataclass(frozen=True)
-class Memory:
-    """All slots, and the cosines between the means of the classes' slots, background last. K x K"""
+class MemorySummary:
+    """All written slots of a memory.
+
+    Args:
+        classes: Names of the classes, the background last. K
+        similarity: Cosines between the means of the classes' slots. K x K
+        slots: Summaries by class, then by number.
+    """
 
     classes: tuple[str, ...]
-    alike: NDArray[np.float32]
-    slots: tuple[Slot, ...]
+    similarity: NDArray[np.float32]
+    slots: tuple[SlotSummary, ...]
 
 
 @torch.inference_mode()
-def recall(model: DFE, meta: ModelMetadata, folder: Dataset, videos: Sequence[Video]) -> Memory:
-    """What the memory holds, and the moments of these videos that its reading finds most alike to each slot."""
-    names = (*meta.classes, BACKGROUND)
+def summarize_memory(model: DFE, meta: ModelMetadata, dataset: Dataset, videos: Sequence[Video]) -> MemorySummary:
+    """Summarize the memory of a model.
+
+    Args:
+        model: Both branches.
+        meta: Its metadata, for the names of the classes.
+        dataset: Holds the features of the videos.
+        videos: The snippets closest to each slot are searched in these, with the keys and queries that reading the
+            memory uses.
+    """
+    classes = (*meta.classes, BACKGROUND)
     memory = model.memory
     means = F.normalize(memory.prototypes.mean(1), dim=-1)  # K x H
-    there = (memory.written > 0).flatten()  # K * S
-    keys = F.normalize(model.enhance.key(memory.prototypes.flatten(0, 1)), dim=-1)[there]  # N x H
-    nearest: list[list[Moment]] = [[] for _ in keys]
+    is_written = (memory.written > 0).flatten()  # K * S
+    keys = F.normalize(model.enhance.key(memory.prototypes.flatten(0, 1)), dim=-1)[is_written]  # N x H
+    nearest: list[list[NearestSnippet]] = [[] for _ in keys]
     for video in videos:
-        cosines, snippets = _nearest(model, keys, folder, video)
-        clock = folder.clock_of(video.id)
+        cosines, snippets = _nearest_snippets(model, keys, dataset, video)
+        clock = dataset.clock_of(video.id)
         starts, ends = clock.seconds(snippets).tolist(), clock.seconds(np.add(snippets, 1)).tolist()
-        for moments, *moment in zip(nearest, starts, ends, cosines, strict=True):
-            moments.append(Moment(video.id, *moment))
-            moments.sort(key=lambda moment: -moment.cosine)
-            del moments[NEAREST:]
-    labels = [(name, number + 1) for name in names for number in range(memory.written.shape[1])]
-    learned = isinstance(memory, LearnedMemory)
-    rows = zip(labels, memory.written.flatten().tolist(), there.tolist(), strict=True)
-    written = [(*label, None if learned else times) for label, times, is_there in rows if is_there]
-    slots = [Slot(*slot, tuple(moments)) for slot, moments in zip(written, nearest, strict=True)]
-    return Memory(names, (means @ means.T).numpy(), tuple(slots))
+        for candidates, start, end, cosine in zip(nearest, starts, ends, cosines, strict=True):
+            candidates.append(NearestSnippet(video.id, start, end, cosine))
+            candidates.sort(key=lambda snippet: -snippet.cosine)
+            del candidates[NEAREST_SNIPPETS:]
+    names = [(label, number + 1) for label in classes for number in range(memory.written.shape[1])]
+    is_learned = isinstance(memory, LearnedMemory)
+    rows = zip(names, memory.written.flatten().tolist(), is_written.tolist(), strict=True)
+    written = [(*name, None if is_learned else writes) for name, writes, is_used in rows if is_used]
+    slots = [SlotSummary(*slot, tuple(snippets)) for slot, snippets in zip(written, nearest, strict=True)]
+    return MemorySummary(classes, (means @ means.T).numpy(), tuple(slots))
 
 
-def _nearest(model: DFE, keys: Tensor, folder: Dataset, video: Video) -> tuple[list[float], list[int]]:
-    """Each slot's highest cosine in a video, and the snippet that has it. N, N"""
-    branch = model(*pad([folder.features(video.id)]))
+def _nearest_snippets(model: DFE, keys: Tensor, dataset: Dataset, video: Video) -> tuple[list[float], list[int]]:
+    """The highest cosine of each key in a video, and the snippet that has it. N, N"""
+    branch = model(*pad([dataset.features(video.id)]))
     queries = F.normalize(model.enhance.query(branch.far[0]), dim=-1)  # T x H
     cosines, snippets = (queries @ keys.T).max(0)
     return cosines.tolist(), snippets.tolist()

@@ -1,4 +1,4 @@
-"""The report as one HTML page that opens from disk: nothing from the network, no word of a user's obeyed."""
+"""Render the report as one HTML page that opens from disk, loads nothing from the network and runs no user input."""
 
 import hashlib
 from base64 import b64encode
@@ -15,55 +15,70 @@ from numpy.typing import NDArray
 
 from wtal import __version__
 from wtal.core.io import write_text
+from wtal.core.text import format_percent, format_time
 from wtal.evaluation.error_analysis import Analysis
-from wtal.evaluation.results import EvaluationResult, between, summary_lines
+from wtal.evaluation.results import between, summary_lines
 from wtal.evaluation.sensitivity import Group
 from wtal.inference.calibration import TIOU
-from wtal.reporting.error_tables import analysis_caption, kind_sheet, span, trait_sheets, what_is_missed, why_empty
-from wtal.reporting.figures.colors import COLOURED, PALETTE, ink, lit
-from wtal.reporting.figures.layout import TimelineData, clock_time, end_of_axis
+from wtal.reporting.error_tables import (
+    analysis_caption,
+    empty_trait_reason,
+    error_type_table,
+    missed_summary,
+    trait_tables,
+)
+from wtal.reporting.evaluation_tables import class_table, map_table
+from wtal.reporting.figures.colors import MAX_COLORED_CLASSES, PALETTE, darken, lighten
+from wtal.reporting.figures.layout import TimelineData, axis_end
 from wtal.reporting.html.charts import precision_charts, training_charts
-from wtal.reporting.html.collect import ReportData, Scored
-from wtal.reporting.html.encoding import FURTHEST, pack
-from wtal.reporting.html.memory import Memory
-from wtal.reporting.tables import TableData, mean_and_spread
+from wtal.reporting.html.collect import ReportData, ReportScores
+from wtal.reporting.html.encoding import MAX_FLOAT32, encode_timeline
+from wtal.reporting.html.memory import MemorySummary
+from wtal.reporting.tables import TableData, format_mean_std
 
 STYLES = ("look.css", "page.css")
 SCRIPTS = ("paint.js", "draw.js", "hands.js", "lanes.js", "page.js")
-FIRST = 24  # charts of classes that are shown at once
-ALIKE = 3  # classes named beside each slot
+MAX_OPEN_CHARTS = 24  # class charts that are visible at first
+SIMILAR_CLASSES = 3  # named beside each slot
+LINE_CONTRAST = 3.0
+
+TRAIT_VALUES: dict[str, Callable[[Group], float | None]] = {
+    "missed": lambda group: group.miss_rate,
+    "normalised mAP": lambda group: group.normalised_map,
+}
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A number that stands large, with what it means."""
+class Highlight:
+    """A number in large type, and what it means."""
 
     value: str
     meaning: str
 
 
 def write_report(out: Path, report: ReportData) -> None:
-    """Write the page, whole or not at all. Raises DataError where it cannot be, or a video cannot be read."""
-    # A lone half of a UTF-16 pair in a label is no text that a file could hold.
+    """Write the page atomically. Raises DataError if it cannot be written, or a video cannot be read."""
+    # A lone surrogate in a label cannot be encoded.
     write_text(out, render_page(report).encode(errors="replace").decode())
 
 
 def render_page(report: ReportData) -> str:
-    """The whole page as text."""
-    videos, packed, scores = zip(*_videos(report), strict=True)
-    weakest, surest = _ends(np.concatenate(scores))
+    """The HTML of a report. Raises DataError if a video cannot be read."""
+    videos, encoded, scores = zip(*_videos(report), strict=True)
+    min_score, max_score = _score_range(np.concatenate(scores))
     index = {
         "classes": report.classes,
         "videos": videos,
         "fills": PALETTE,
-        "light": [ink(colour) for colour in PALETTE],
-        "dark": [lit(colour) for colour in PALETTE],
-        "weakest": weakest,  # one scale of opacity for all videos
-        "surest": surest,
-        "alike": _alike(report.memory),
+        "light": [darken(color) for color in PALETTE],
+        "dark": [lighten(color) for color in PALETTE],
+        "weakest": min_score,  # one opacity scale for all videos
+        "surest": max_score,
+        "alike": _similarity(report.memory),
     }
     slots = _slots(report.memory) if report.memory else []
-    style, script = "".join(map(_own, STYLES)) + _class_colours(), "".join(map(_own, SCRIPTS))
+    style = "".join(map(_read_static, STYLES)) + _class_rules()
+    script = "".join(map(_read_static, SCRIPTS))
     return (
         _environment()
         .get_template("page.html")
@@ -72,170 +87,157 @@ def render_page(report: ReportData) -> str:
             version=__version__,
             style=style,
             script=script,
-            policy=_policy(style, script),
+            policy=_content_security_policy(style, script),
             index=index,
-            packed=packed,
-            scores=_scores(report.scored, report.classes) if report.scored else None,
+            encoded=encoded,
+            scores=_score_sections(report.scores, report.classes) if report.scores else None,
             training=training_charts(report.metrics),
             slots=slots,
-            counts_writes=not slots or any(slot["written"] for slot in slots),
+            counts_writes=not slots or any(slot["writes"] for slot in slots),
         )
     )
 
 
-def score_sheets(scored: Scored) -> list[TableData]:
-    """mAP of each method at each tIoU and on average, mean and spread over seeds; then each seed of the first."""
-    first = next(iter(scored.results.values()))
-    runs = {name: [one] for name, one in zip(_runs(scored), first, strict=True)}
-    return [_score_sheet("method", scored.results), *([_score_sheet("run", runs)] if len(first) > 1 else [])]
+def score_tables(scores: ReportScores) -> list[TableData]:
+    """mAP of each method, and of each seed of the first method if there are several."""
+    first = next(iter(scores.results.values()))
+    title = f"mAP (%) by tIoU, protocol {first[0].protocol}"
+    over_seeds = ", mean ± standard deviation over the seeds" if len(first) > 1 else ""
+    tables = [map_table(scores.results, title=title + over_seeds, bold=(0,) if len(scores.results) > 1 else ())]
+    if len(first) > 1:
+        tables.append(map_table({n: [r] for n, r in zip(_run_names(scores), first, strict=True)}, "run", title))
+    return tables
 
 
-def _runs(scored: Scored) -> Sequence[str]:
-    """What the seeds of the first method are called."""
-    count = len(next(iter(scored.results.values())))
-    return scored.seeds or [f"run {number}" for number in range(1, count + 1)]
+def _run_names(scores: ReportScores) -> Sequence[str]:
+    """Names of the first method's runs."""
+    count = len(next(iter(scores.results.values())))
+    return scores.seeds or [f"run {number}" for number in range(1, count + 1)]
 
 
-def class_sheet(results: Sequence[EvaluationResult]) -> TableData:
-    """A row a class: its instances, and its average precision at each tIoU and on average, mean over the seeds."""
-    first = results[0]
-    rows = []
-    for label, count in first.instances_per_class.items():
-        scores = 100 * np.array([result.per_class[label] for result in results])  # seeds x tIoUs
-        cells = [f"{score:.1f}" for score in scores.mean(0)]
-        rows.append((label, f"{count:,}", *cells, mean_and_spread(scores.mean(1).tolist())))
-    return TableData(("class", "instances", *(f"{t:g}" for t in first.tious), "mean"), tuple(rows))
-
-
-def _score_sheet(name: str, results: Mapping[str, Sequence[EvaluationResult]]) -> TableData:
-    first = next(iter(results.values()))[0]
-    rows = []
-    for method, seeds in results.items():
-        maps = [[100 * result.map[place] for result in seeds] for place in range(len(first.tious))]
-        averages = [[100 * result.average(*limits) for result in seeds] for limits in first.averages]
-        rows.append((method, *(mean_and_spread(values) for values in [*maps, *averages])))
-    heads = (*(f"{t:g}" for t in first.tious), *(f"{low:g}-{high:g}" for low, high in first.averages))
-    return TableData((name, *heads), tuple(rows), (0,) if len(rows) > 1 and name == "method" else ())
-
-
-def _figures(scored: Scored) -> Iterator[Figure]:
-    """The few numbers that stand above all others."""
-    seeds, result = next(iter(scored.results.values())), scored.judged.result
-    over = f", {len(seeds)} seeds" if len(seeds) > 1 else ""
-    averages = [100 * one.average() for one in seeds]
-    yield Figure(mean_and_spread(averages), f"average mAP (%), tIoU {result.tious[0]:g}-{result.tious[-1]:g}{over}")
+def _highlights(scores: ReportScores) -> Iterator[Highlight]:
+    seeds, result = next(iter(scores.results.values())), scores.evaluation.result
+    over_seeds = f", {len(seeds)} seeds" if len(seeds) > 1 else ""
+    averages = [100 * seed.average() for seed in seeds]
+    yield Highlight(format_mean_std(averages), f"average mAP (%), tIoU {result.tiou_range}{over_seeds}")
     if any(between(result.tious, TIOU, TIOU)):
-        values = [100 * one.average(TIOU, TIOU) for one in seeds]
-        yield Figure(mean_and_spread(values), f"mAP (%) at tIoU {TIOU:g}{over}")
-    right, counts = int(scored.shown.matches.hits.sum()), scored.shown.result.counts
-    one = f", {_runs(scored)[0]}" if len(seeds) > 1 else ""
-    yield Figure(f"{right:,} of {counts.instances:,}", f"marked actions are in the result, tIoU {TIOU:g}{one}")
-    yield Figure(f"{right:,} of {counts.proposals:,}", f"segments of the result are right{one}")
+        values = [100 * seed.average(TIOU, TIOU) for seed in seeds]
+        yield Highlight(format_mean_std(values), f"mAP (%) at tIoU {TIOU:g}{over_seeds}")
+    correct, counts = int(scores.predictions.matches.hits.sum()), scores.predictions.result.counts
+    run = f", {_run_names(scores)[0]}" if len(seeds) > 1 else ""
+    yield Highlight(f"{correct:,} of {counts.instances:,}", f"annotated segments found at tIoU {TIOU:g}{run}")
+    yield Highlight(f"{correct:,} of {counts.proposals:,}", f"predictions correct at tIoU {TIOU:g}{run}")
 
 
 def _videos(report: ReportData) -> Iterator[tuple[dict[str, Any], str, NDArray[np.float64]]]:
-    """What the list of videos tells of each, its packed timeline, and its proposals' scores."""
-    places = {label: place for place, label in enumerate(report.classes)}
-    for panel in report.panels:
-        scores = np.array([proposal.score for proposal in panel.proposals], np.float64)
-        yield _listed(panel, places, report.files.get(panel.title)), pack(panel, report.classes), scores
+    """For each video its entry in the list, its encoded timeline, and the scores of its proposals."""
+    indices = {label: index for index, label in enumerate(report.classes)}
+    for timeline in report.timelines:
+        scores = np.array([proposal.score for proposal in timeline.proposals], np.float64)
+        entry = _list_entry(timeline, indices, report.video_urls.get(timeline.title))
+        yield entry, encode_timeline(timeline, report.classes), scores
 
 
-def _ends(scores: NDArray[np.float64]) -> tuple[float, float]:
-    """The least and the highest, as numbers that JSON can hold; 0 and 1 where there are none."""
+def _score_range(scores: NDArray[np.float64]) -> tuple[float, float]:
+    """The lowest and the highest score as finite numbers; 0 and 1 if there are none."""
     if not scores.size:
         return 0.0, 1.0
-    finite = np.nan_to_num(scores).clip(-FURTHEST, FURTHEST)
+    finite = np.nan_to_num(scores).clip(-MAX_FLOAT32, MAX_FLOAT32)
     return float(finite.min()), float(finite.max())
 
 
-def _listed(panel: TimelineData, places: dict[str, int], file: str | None) -> dict[str, Any]:
-    labels = dict.fromkeys([*(a.label for a in panel.truth), *(p.label for p in panel.result)])
-    told: dict[str, Any] = {"id": panel.title, "end": round(end_of_axis(panel), 3)}
-    told["labels"] = [places[label] for label in labels if label in places]
-    return told | ({"file": file} if file else {})
+def _list_entry(timeline: TimelineData, indices: Mapping[str, int], url: str | None) -> dict[str, Any]:
+    labels = dict.fromkeys(segment.label for segment in [*timeline.ground_truth, *timeline.predictions])
+    entry: dict[str, Any] = {
+        "id": timeline.title,
+        "end": round(axis_end(timeline), 3),
+        "labels": [indices[label] for label in labels if label in indices],
+    }
+    return entry | ({"file": url} if url else {})
 
 
-def _scores(scored: Scored, classes: Sequence[str]) -> dict[str, Any]:
-    """What the template draws where there are scores."""
-    # Beyond ten classes colour could not tell them apart; each chart has its name.
-    coloured = classes if len(classes) <= COLOURED else ()
-    whole, each = precision_charts(scored.judged, TIOU, {label: place for place, label in enumerate(coloured)})
+def _score_sections(scores: ReportScores, classes: Sequence[str]) -> dict[str, Any]:
+    """The template's data of the sections that need scores."""
+    colored = classes if len(classes) <= MAX_COLORED_CLASSES else ()
+    indices = {label: index for index, label in enumerate(colored)}
+    mean_chart, class_charts = precision_charts(scores.evaluation, TIOU, indices)
     return {
-        "result": scored.judged.result,
-        "figures": list(_figures(scored)),
-        "remarks": summary_lines(scored.judged.result),
-        "first": _runs(scored)[0],
-        "sheets": score_sheets(scored),
-        "classes": class_sheet(next(iter(scored.results.values()))),
-        "precision": [whole, *each[:FIRST]],
-        "more": each[FIRST:],
-        "errors": _errors(scored.analysis),
+        "result": scores.evaluation.result,
+        "highlights": list(_highlights(scores)),
+        "notes": summary_lines(scores.evaluation.result),
+        "main_run": _run_names(scores)[0],
+        "tables": score_tables(scores),
+        "class_table": class_table(next(iter(scores.results.values()))),
+        "precision": [mean_chart, *class_charts[:MAX_OPEN_CHARTS]],
+        "more_precision": class_charts[MAX_OPEN_CHARTS:],
+        "errors": _error_section(scores.analysis),
     }
 
 
-TRAIT_FIGURES: dict[str, Callable[[Group], float | None]] = {
-    "missed": lambda group: group.miss_rate,
-    "normalised mAP": lambda group: group.normalised_map,
-}
-
-
-def _errors(analysis: Analysis) -> dict[str, Any]:
-    """The error analysis as the template draws it."""
-    total = max(1, analysis.counted)
-    shares = [{"kind": kind, "width": 100 * count / total} for kind, count in analysis.kinds.items()]
-    most = max(*(gain.average for gain in analysis.gains.values()), 0.001)
+def _error_section(analysis: Analysis) -> dict[str, Any]:
+    counted = max(1, analysis.counted)
+    shares = [
+        {"kind": kind, "width": 100 * count / counted, "text": format_percent(count / counted)}
+        for kind, count in analysis.kinds.items()
+    ]
+    largest = max(*(gain.average for gain in analysis.gains.values()), 0.001)
     gains = [
-        {"kind": kind, "width": 100 * max(0, gain.average) / most, "text": f"{100 * gain.average:+.1f}"}
+        {"kind": kind, "width": 100 * max(0, gain.average) / largest, "text": format_percent(gain.average, sign=True)}
         for kind, gain in analysis.gains.items()
     ]
     traits = [
         {
-            "of": trait,
-            "figure": name,
-            "groups": [(g.size, told(g)) for g in trait.groups],
-            "why_empty": why_empty(trait),
+            "trait": trait,
+            "value": name,
+            "groups": [(group.size, value_of(group)) for group in trait.groups],
+            "empty_reason": empty_trait_reason(trait),
         }
-        for name, told in TRAIT_FIGURES.items()
+        for name, value_of in TRAIT_VALUES.items()
         for trait in analysis.traits
     ]
     return {
-        "counts": analysis_caption(analysis).splitlines(),
-        "missed": what_is_missed(analysis),
-        "span": span(analysis),
+        "caption": analysis_caption(analysis).splitlines(),
+        "missed": missed_summary(analysis),
+        "tiou_range": analysis.result.tiou_range,
         "shares": shares,
         "gains": gains,
         "traits": traits,
-        "kinds": kind_sheet(analysis),
-        "sheets": trait_sheets(analysis),
+        "types": error_type_table(analysis),
+        "tables": trait_tables(analysis),
         "notes": analysis.notes,
     }
 
 
-def _alike(memory: Memory | None) -> dict[str, Any] | None:
-    """The memory's cosines in a byte each, for the page: 0 is -1, 254 is 1."""
+def _similarity(memory: MemorySummary | None) -> dict[str, Any] | None:
+    """The cosines between the classes, one byte each: 0 is -1, 254 is 1."""
     if memory is None:
         return None
-    cosines = np.rint(127 * (np.clip(memory.alike, -1, 1) + 1)).astype("u1")
+    cosines = np.rint(127 * (np.clip(memory.similarity, -1, 1) + 1)).astype("u1")
     return {"names": memory.classes, "cosines": b64encode(cosines.tobytes()).decode("ascii")}
 
 
-def _slots(memory: Memory) -> list[dict[str, Any]]:
-    """A row a slot: its class, how often written, the classes nearest to its own, and its moments."""
+def _slots(memory: MemorySummary) -> list[dict[str, Any]]:
+    """The rows of the memory's table."""
     rows = []
     for slot in memory.slots:
-        own = memory.classes.index(slot.label)
-        order = [place for place in np.argsort(-memory.alike[own]).tolist() if place != own][:ALIKE]
-        near = ", ".join(f"{memory.classes[place]} {memory.alike[own, place]:.2f}" for place in order)
-        written = "" if slot.written is None else f"{slot.written:,}"
+        index = memory.classes.index(slot.label)
+        others = [other for other in np.argsort(-memory.similarity[index]).tolist() if other != index]
+        similar = (f"{memory.classes[i]} {memory.similarity[index, i]:.2f}" for i in others[:SIMILAR_CLASSES])
+        writes = "" if slot.writes is None else f"{slot.writes:,}"
         rows.append(
-            {"label": slot.label, "number": slot.number, "written": written, "near": near, "moments": slot.moments}
+            {
+                "label": slot.label,
+                "number": slot.number,
+                "writes": writes,
+                "similar": ", ".join(similar),
+                "nearest": slot.nearest,
+            }
         )
     return rows
 
 
-def _policy(style: str, script: str) -> str:
-    """What the browser may load and run: this style, this script, and video files beside the page."""
+def _content_security_policy(style: str, script: str) -> str:
+    """Allow this style, this script, and video files beside the page."""
     style_hash, script_hash = (
         b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in (style, script)
     )
@@ -245,27 +247,28 @@ def _policy(style: str, script: str) -> str:
     )
 
 
-def _class_colours() -> str:
-    """Style sheet rules: `cN` has the colour of the class at N."""
-    named = {f"c{place}": colour for place, colour in enumerate(PALETTE)}
-    light = "".join(f".{name}{{--fill:{colour};--line:{ink(colour, 3.0)}}}\n" for name, colour in named.items())
-    dark = "".join(f".{name}{{--line:{lit(colour)}}}\n" for name, colour in named.items())
+def _class_rules() -> str:
+    """CSS rules: `.cN` has the color of the class with index N."""
+    colors = {f"c{index}": color for index, color in enumerate(PALETTE)}
+    light = "".join(
+        f".{name}{{--fill:{color};--line:{darken(color, LINE_CONTRAST)}}}\n" for name, color in colors.items()
+    )
+    dark = "".join(f".{name}{{--line:{lighten(color)}}}\n" for name, color in colors.items())
     return f"{light}@media screen and (prefers-color-scheme:dark){{\n{dark}}}\n"
 
 
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FunctionLoader(_own),
+        loader=FunctionLoader(_read_static),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["clock"] = lambda seconds: clock_time(seconds, 0.1)
+    environment.filters["time"] = lambda seconds: format_time(seconds, 0.1)
     return environment
 
 
-def _own(name: str) -> str:
-    """A file of the page, as it lies beside this module."""
+def _read_static(name: str) -> str:
     return (files("wtal.reporting.html") / "static" / name).read_text(encoding="utf-8")

@@ -1,0 +1,48 @@
+"""Curves: the area under precision over recall is average precision; metrics are read from incomplete files."""
+
+import numpy as np
+import pytest
+
+from tests.helpers.report import CLASSES, make_video
+from wtal.core.structures import Segment
+from wtal.evaluation.evaluate import evaluate_with_matches
+from wtal.evaluation.protocols import EvaluationOptions
+from wtal.reporting.curves import mean_curve, pair_branches, precision_recall_curves, read_metrics
+from wtal.reporting.html.charts import training_charts
+
+
+def test_area_under_the_mean_curve_is_map():
+    rng = np.random.default_rng(1)
+    truth = [make_video(str(i), label) for i, label in enumerate(CLASSES * 20)]
+    proposals = {
+        v.id: [Segment(v.labels[0], 1 + rng.normal(0, 0.1), 2 + rng.normal(0, 0.1), rng.random()) for _ in range(3)]
+        for v in truth
+    }
+    evaluation = evaluate_with_matches(proposals, truth, EvaluationOptions("thumos14-212"))
+    for index, expected in enumerate(evaluation.result.map):
+        curves = precision_recall_curves(evaluation, index)
+        recall, precision = mean_curve(curves.values())
+        assert np.trapezoid(precision, recall) == pytest.approx(expected, abs=0.01)
+        for label, curve in curves.items():
+            area = np.trapezoid(curve[1], curve[0]) if curve.shape[1] else 0.0
+            assert area == pytest.approx(evaluation.result.per_class[label][index], abs=1e-6)
+
+
+def test_incomplete_metrics_line_is_skipped(tmp_path):
+    lines = [
+        '{"step": 1, "mil": 2.0, "global_mil": 1.0, "note": "x"}',
+        '{"step": 2, "mil": 1.5, "global_mil": 1.2}',
+        "{",
+    ]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+    metrics = read_metrics(tmp_path)
+    assert metrics["mil"].tolist() == [[1, 2], [2, 1.5]]
+    (chart,) = training_charts(metrics)
+    assert [line.name for line in chart.lines] == ["local", "global"]
+    assert read_metrics(tmp_path / "missing") == {}
+
+
+def test_global_term_without_a_local_one_stands_alone():
+    curve = np.ones((2, 1))
+    pairs = pair_branches({"mil": curve, "global_mil": curve, "global_only": curve})
+    assert {name: other is not None for name, (_, other) in pairs.items()} == {"mil": True, "global_only": False}

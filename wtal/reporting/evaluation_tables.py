@@ -1,0 +1,215 @@
+"""Evaluation results as tables: mAP, average precision per class, several files and protocols, published results."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from rich.console import Console
+
+from wtal.core.text import format_percent, print_line
+from wtal.evaluation.bootstrap import DRAWS, EvaluationComparison
+from wtal.evaluation.protocols import PROTOCOLS, Protocol
+from wtal.evaluation.results import EvaluationResult, format_range, summary_lines
+from wtal.experiments.published import Published, published
+from wtal.inference.calibration import LABELS, Calibration
+from wtal.reporting.tables import TableData, format_interval, format_mean_std, print_table
+
+COUNTS = ("videos", "instances", "classes")
+
+
+def render_evaluation(result: EvaluationResult, console: Console, classes: bool = False) -> None:
+    """Print mAP at each tIoU, with `classes` the average precision of each class, and the notes."""
+    title = f"mAP (%) by tIoU, {result.protocol}, checkpoint: {result.checkpoint}"
+    print_table(map_table({"mAP": [result]}, "tIoU", title), console)
+    if classes:
+        print_table(class_table([result]), console)
+    for line in summary_lines(result):
+        print_line(console, line)
+
+
+def map_table(
+    results: Mapping[str, Sequence[EvaluationResult]], label: str = "method", title: str = "", bold: Sequence[int] = ()
+) -> TableData:
+    """mAP in percent at each tIoU and averaged over the protocol's tIoU ranges.
+
+    Args:
+        results: For each row its results under one protocol, one per seed; mean and standard deviation are shown.
+        label: Heading of the first column.
+        title: Title of the table.
+        bold: Indices of the highlighted rows.
+    """
+    first = next(iter(results.values()))[0]
+    rows = []
+    for name, seeds in results.items():
+        maps = 100 * np.array([result.map for result in seeds])  # seeds x tIoUs
+        averages = [[100 * result.average(*bounds) for result in seeds] for bounds in first.averages]
+        rows.append((name, *map(format_mean_std, [*maps.T.tolist(), *averages])))
+    averages_over = [f"avg\n{format_range(*bounds)}" for bounds in first.averages]
+    columns = (label, *(f"{tiou:g}" for tiou in first.tious), *averages_over)
+    return TableData(columns, tuple(rows), title, tuple(bold))
+
+
+def class_table(results: Sequence[EvaluationResult]) -> TableData:
+    """The average precision of each class in percent, at each tIoU and averaged over all of them.
+
+    Args:
+        results: Results under one protocol, one per seed; each cell is their mean, the average has a deviation.
+    """
+    first = results[0]
+    rows = []
+    for label, instances in first.instances_per_class.items():
+        precisions = 100 * np.array([result.per_class[label] for result in results])  # seeds x tIoUs
+        cells = [f"{precision:.1f}" for precision in precisions.mean(0)]
+        rows.append((label, f"{instances:,}", *cells, format_mean_std(precisions.mean(1).tolist())))
+    columns = ("class", "instances", *(f"{tiou:g}" for tiou in first.tious), f"avg\n{first.tiou_range}")
+    seeds = f", mean over {len(results)} seeds" if len(results) > 1 else ""
+    return TableData(columns, tuple(rows), f"average precision (%) per class by tIoU{seeds}")
+
+
+def render_evaluations(comparison: EvaluationComparison, console: Console) -> None:
+    """Print several files under several protocols: averages, differences, the protocols' rules and the notes."""
+    protocols = list(dict.fromkeys(entry.result.protocol for entry in comparison.entries))
+    print_table(_averages_table(comparison), console)
+    if comparison.differences:
+        print_table(_differences_table(comparison), console)
+    print_line(console, f"95 % interval of the protocol's last range: paired bootstrap over videos, {DRAWS:,} draws")
+    print_table(protocol_table([PROTOCOLS[name] for name in protocols]), console)
+    for line in merge_notes([(entry.file, entry.result) for entry in comparison.entries]):
+        print_line(console, line)
+    if comparison.not_fitting:
+        names = ", ".join(comparison.not_fitting)
+        print_line(console, f"skipped, because they expect different ground truth: {names}")
+
+
+def _averages_table(comparison: EvaluationComparison) -> TableData:
+    """A row for each protocol and file, a column for each tIoU range."""
+    entries = comparison.entries
+    ranges = list(dict.fromkeys(bounds for entry in entries for bounds in entry.result.averages))
+    rows = []
+    for entry in entries:
+        result = entry.result
+        averages = [format_percent(result.average(*b) if b in result.averages else None) for b in ranges]
+        interval = format_interval(entry.average.low, entry.average.high)
+        rows.append((result.protocol, entry.file, *averages, interval))
+    title = f"average mAP (%) by tIoU range, checkpoint: {entries[0].result.checkpoint}"
+    columns = ("protocol", "file", *(format_range(*bounds) for bounds in ranges), "95 % interval")
+    return TableData(columns, tuple(rows), title, sections=_section_starts(rows), align="llr", labels=2)
+
+
+def _differences_table(comparison: EvaluationComparison) -> TableData:
+    ranges = {entry.result.protocol: format_range(*entry.result.averages[-1]) for entry in comparison.entries}
+    rows = [
+        (
+            lead.protocol,
+            f"{lead.file} - {lead.other}",
+            ranges[lead.protocol],
+            format_percent(lead.difference.value, sign=True),
+            format_interval(lead.difference.low, lead.difference.high, sign=True),
+        )
+        for lead in comparison.differences
+    ]
+    columns = ("protocol", "files", "tIoU", "difference", "95 % interval")
+    title = "differences in average mAP (points)"
+    return TableData(columns, tuple(rows), title, sections=_section_starts(rows), align="llr", labels=2)
+
+
+def _section_starts(rows: Sequence[tuple[str, ...]]) -> tuple[int, ...]:
+    """Indices of rows whose first cell differs from the row above; none if all of them differ."""
+    starts = tuple(i for i in range(1, len(rows)) if rows[i][0] != rows[i - 1][0])
+    return starts if len(starts) < len(rows) - 1 else ()
+
+
+def protocol_table(protocols: Sequence[Protocol]) -> TableData:
+    """A column for each protocol, a row for each rule in which they differ; all rules of a single protocol."""
+    rules = {protocol.name: _rules(protocol) for protocol in protocols}
+    first, *others = rules.values()
+    differing = [name for name in first if not others or any(other[name] != first[name] for other in others)]
+    rows = tuple((name, *(values[name] for values in rules.values())) for name in differing)
+    return TableData(("rule", *rules), rows, "differences between the protocols" if others else "protocol", align="l")
+
+
+def _rules(protocol: Protocol) -> dict[str, str]:
+    expected = {
+        name: f"{protocol.expected_counts[name]:,}" if name in protocol.expected_counts else "any" for name in COUNTS
+    }
+    return {
+        "time unit": "seconds" if protocol.snippet_rate is None else "snippets",
+        **expected,
+        "excluded": f"{len(protocol.excluded_videos)} videos" if protocol.excluded_videos else "nothing",
+        "match": "best free segment" if protocol.prefers_best else "first in file order",
+        "precision": "interpolated" if protocol.interpolated else "at each hit",
+        "ambiguous list": "removed" if protocol.removes_ambiguous else "not used",
+        "rounded": "truth, proposals"
+        if protocol.truncates_proposals
+        else "truth"
+        if protocol.snippet_rate
+        else "nothing",
+    }
+
+
+def merge_notes(results: Sequence[tuple[str, EvaluationResult]]) -> list[str]:
+    """The notes of several results, each once, with the protocols and files that it holds for.
+
+    Args:
+        results: File name and result; the file names may be equal.
+    """
+    all_files = list(dict.fromkeys(file for file, _ in results))
+    all_protocols = list(dict.fromkeys(result.protocol for _, result in results))
+    files_of: dict[tuple[str, str], list[str]] = {}  # note, protocol -> files
+    for file, result in results:
+        for line in summary_lines(result):
+            files_of.setdefault((line.removeprefix(f"{result.protocol} "), result.protocol), []).append(file)
+    protocols_of: dict[tuple[str, tuple[str, ...]], list[str]] = {}  # note, files -> protocols
+    for (note, protocol), files in files_of.items():
+        protocols_of.setdefault((note, tuple(files)), []).append(protocol)
+    lines = []
+    for (note, noted_files), protocols in protocols_of.items():
+        scope = "all protocols" if protocols == all_protocols and len(protocols) > 1 else ", ".join(protocols)
+        suffix = "" if list(noted_files) == all_files else f" ({', '.join(noted_files)})"
+        lines.append(f"{note}{suffix}" if scope in note else f"{scope}{suffix}: {note}")
+    return lines
+
+
+def published_table(benchmark: str, ours: Sequence[Published] = ()) -> TableData:
+    """Published results on a benchmark: weakly supervised by year, then `ours`, then fully supervised methods."""
+    entries = published(benchmark)
+    weak, full = ([entry for entry in entries if entry.supervision == kind] for kind in ("weak", "full"))
+    ranges = sorted({name for entry in entries or ours for name in entry.averages}, key=_range_bounds)
+    rows = [_published_row(entry, ranges) for entry in [*weak, *ours, *full]]
+    columns = ("method", "year", "venue", *ranges, "protocol", "checkpoint", "seeds", "source")
+    return TableData(columns, tuple(rows), bold=tuple(range(len(weak), len(weak) + len(ours))))
+
+
+def _published_row(entry: Published, ranges: Sequence[str]) -> tuple[str, ...]:
+    averages = {name: f"{value:.1f}" for name, value in entry.averages.items()}
+    if entry.spread is not None:
+        averages[list(averages)[-1]] += f" ± {entry.spread:.1f}"
+    return (
+        f"{entry.method} (fully supervised)" if entry.supervision == "full" else entry.method,
+        str(entry.year or ""),
+        entry.venue,
+        *(averages.get(name, "") for name in ranges),
+        entry.protocol,
+        entry.checkpoint,
+        str(entry.seeds or ""),
+        entry.source,
+    )
+
+
+def _range_bounds(name: str) -> tuple[float, ...]:
+    return tuple(map(float, name.split(":")))
+
+
+def calibration_table(calibration: Calibration, aim: str) -> TableData:
+    """The score threshold of each class, and the precision, recall and F1 that it reaches."""
+    point = calibration.at(aim)
+    rows = []
+    for label, threshold in point.thresholds.items():
+        reached = point.reached[label]
+        rates = (
+            format_percent(rate, 0, unit=" %", missing="-") for rate in (reached.precision, reached.recall, reached.f1)
+        )
+        shown = "none" if threshold is None else f"{threshold:.3f}"
+        rows.append((label, f"{reached.there:,}", shown, f"{reached.shown:,}", f"{reached.right:,}", *rates))
+    instances = "tagged videos" if calibration.source == LABELS else "segments"
+    columns = ("class", instances, "threshold", "shown", "correct", "precision", "recall", "F1")
+    return TableData(columns, tuple(rows), f"score thresholds for {aim}")
