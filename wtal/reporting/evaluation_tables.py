@@ -71,7 +71,7 @@ def render_evaluations(comparison: EvaluationComparison, console: Console) -> No
     print_table(_averages_table(comparison), console)
     if comparison.differences:
         print_table(_differences_table(comparison), console)
-    print_line(console, f"95 % interval of the protocol's last range: paired bootstrap over videos, {DRAWS:,} draws")
+    print_line(console, f"95 % intervals of the last range: paired bootstrap over videos, {DRAWS:,} draws")
     print_table(protocol_table([PROTOCOLS[name] for name in protocols]), console)
     for line in merge_notes([(entry.file, entry.result) for entry in comparison.entries]):
         print_line(console, line)
