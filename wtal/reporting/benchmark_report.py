@@ -60,7 +60,13 @@ def _summary(outcome: Outcome, command: str) -> Iterator[str]:
 
 def _data(survey: Survey) -> Iterator[str]:
     yield from ("## Data", "", f"{_describe_data(survey)}. Evaluated on the {survey.scored} subset.")
-    yield from ("", *to_markdown(_survey_table(survey)), "", *(f"- {escape_markdown(note)}" for note in survey.notes), "")
+    yield from (
+        "",
+        *to_markdown(_survey_table(survey)),
+        "",
+        *(f"- {escape_markdown(note)}" for note in survey.notes),
+        "",
+    )
 
 
 def _results(outcome: Outcome) -> Iterator[str]:
