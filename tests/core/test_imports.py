@@ -5,22 +5,54 @@ import sys
 
 import pytest
 
-HEAVY = "torch pydantic numpy scipy matplotlib typer rich huggingface_hub safetensors"
+HEAVY = ("torch", "pydantic", "numpy", "scipy", "matplotlib", "typer", "rich", "huggingface_hub", "safetensors")
 
 
-def imported(statement: str, modules: str) -> list[str]:
-    """Those of `modules` that a fresh interpreter has loaded after a statement."""
-    code = f"import sys; {statement}; print(*[m for m in {modules.split()} if m in sys.modules])"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+def run_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
-def test_importing_wtal_loads_nothing_heavy():
-    assert imported("import wtal", HEAVY) == []
+def loaded_modules(statement: str, modules: tuple[str, ...]) -> list[str]:
+    """Those of `modules` that a new interpreter has loaded after a statement."""
+    code = f"import sys\n{statement}\nprint(*[m for m in {modules} if m in sys.modules])"
+    return run_python(code).splitlines()[-1].split()
+
+
+def test_importing_wtal_loads_no_heavy_package():
+    assert loaded_modules("import wtal", HEAVY) == []
 
 
 @pytest.mark.parametrize(
-    "module", ["wtal.evaluation.evaluate", "wtal.evaluation.error_analysis", "wtal.inference.postprocessing",
-               "wtal.inference.proposals", "wtal.data.validation", "wtal.core.structures"]
-)  # fmt: skip
+    "command, modules",
+    [("", ("numpy", "torch", "pydantic")), ("train", ("torch",)), ("predict", ("torch",)), ("evaluate", ("torch",))],
+)
+def test_help_loads_no_heavy_package(command, modules):
+    statement = f"""
+from wtal.cli import main
+sys.argv = ["wtal", *{command.split()}, "--help"]
+try:
+    main()
+except SystemExit:
+    pass
+"""
+    assert loaded_modules(statement, modules) == []
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "wtal.core.structures",
+        "wtal.data.validation",
+        "wtal.evaluation.evaluate",
+        "wtal.evaluation.error_analysis",
+        "wtal.inference.postprocessing",
+        "wtal.inference.proposals",
+    ],
+)
 def test_module_works_without_torch(module):
-    assert imported(f"import {module}", "torch safetensors huggingface_hub") == []
+    assert loaded_modules(f"import {module}", ("torch", "safetensors", "huggingface_hub")) == []
+
+
+def test_importing_wtal_takes_less_than_a_tenth_of_a_second():
+    code = "import time; start = time.process_time(); import wtal; print(time.process_time() - start)"
+    assert min(float(run_python(code)) for _ in range(3)) < 0.1

@@ -1,7 +1,7 @@
-"""Several processes train one model, each with its rows of the very same batch; torchrun starts them.
+"""Training one model in several processes, which torchrun starts. Each process computes rows of the same batch.
 
-DistributedDataParallel would average what is to be summed, and wants one forward pass with every parameter in it.
-One flat sum after the backward pass is exact for any number of rows a process, and can be read.
+DistributedDataParallel is not used: it averages gradients, which must be summed here, and needs one forward pass
+with every parameter in it. A single sum of all gradients is exact for any number of rows per process.
 """
 
 import signal
@@ -18,12 +18,18 @@ from torch import Tensor
 from wtal.core.errors import WtalError
 from wtal.core.hardware import choose_device
 
-TIMEOUT = timedelta(minutes=30)  # the first process may read a whole data set while the others wait
+TIMEOUT = timedelta(minutes=30)  # the first process may check a whole data set while the others wait
 
 
 @dataclass(frozen=True)
 class Rows:
-    """This process's rows of a batch: `count` of `whole`, from `first` on."""
+    """The rows of a batch that this process computes.
+
+    Attributes:
+        first: The first row.
+        count: The number of rows, which may be 0.
+        whole: The number of rows of the whole batch.
+    """
 
     first: int
     count: int
@@ -31,17 +37,17 @@ class Rows:
 
     @property
     def taken(self) -> slice:
-        """The rows to work on: its own, or where it has none the next one's, which counts nothing."""
+        """The rows to compute: at least one, since a process without rows computes a row of weight 0."""
         return slice(self.first, self.first + max(self.count, 1))
 
     @property
     def share(self) -> float:
-        """What this process's means count in those of the whole batch."""
+        """The weight of a mean over these rows in the mean over the whole batch."""
         return self.count / self.whole
 
 
 def own_rows(size: int) -> Rows | None:
-    """This process's rows of a batch of `size`; None where it is alone and has them all."""
+    """The rows of this process in a batch of `size` rows; None if it is the only process."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return None
     rank, count = dist.get_rank(), dist.get_world_size()
@@ -50,61 +56,101 @@ def own_rows(size: int) -> Rows | None:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes and speaks."""
+    """Whether this is the process that writes files and prints."""
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
 @contextmanager
 def group(device: str) -> Iterator[None]:
-    """Join the processes that torchrun started; without it there is nobody to join.
+    """Join the processes that torchrun started. Without torchrun this does nothing.
 
-    What stops one of them stops all, and the first alone says what it was: the others end without a word.
+    An error or interrupt in one process ends all of them. Only the first to fail raises it; the others exit silently.
+
+    Args:
+        device: A name for `choose_device`.
     """
     if not dist.is_torchelastic_launched():
         yield
         return
     store, rank, count = next(dist.rendezvous("env://", timeout=TIMEOUT))
     try:
-        place = choose_device(device)
-        if place.type == "cuda":
-            torch.cuda.set_device(place)
-        backend = "nccl" if place.type == "cuda" else "gloo"
+        torch_device = choose_device(device)
+        if torch_device.type == "cuda":
+            torch.cuda.set_device(torch_device)
+        backend = "nccl" if torch_device.type == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)
         yield
         dist.destroy_process_group()
     except (WtalError, OSError, KeyboardInterrupt) as error:
-        for number in (signal.SIGINT, signal.SIGTERM):  # torchrun sends one more to who is ending already
+        for number in (signal.SIGINT, signal.SIGTERM):  # torchrun signals processes that are already ending
             signal.signal(number, signal.SIG_IGN)
-        if _is_first_to_speak(store):
+        if _is_first_to_fail(store):
             raise
         raise SystemExit(130 if isinstance(error, KeyboardInterrupt) else 2) from None
 
 
+def _is_first_to_fail(store: dist.Store) -> bool:
+    try:
+        return store.add("failed", 1) == 1
+    except RuntimeError:  # the process that held the store is gone
+        return True
+
+
+def wait(device: torch.device) -> None:
+    """Wait until all processes have come to this point."""
+    broadcast_from_first([torch.zeros((), device=device)])
+
+
+def broadcast_from_first(tensors: Iterable[Tensor]) -> None:
+    """Copy the values of the first process to all processes, in place."""
+    for x in tensors if dist.is_initialized() else ():
+        _all_reduce(x if is_first() else x.zero_())
+
+
 def all_reduce_sum(parts: Sequence[Tensor]) -> None:
-    """Turn each tensor into its sum over all processes, in one go."""
-    flat = _sum(torch.cat([part.flatten() for part in parts]))
+    """Replace each tensor by its sum over all processes, with a single transfer."""
+    flat = _all_reduce(torch.cat([part.flatten() for part in parts]))
     for part, total in zip(parts, flat.split([part.numel() for part in parts]), strict=True):
         part.copy_(total.view_as(part))
 
 
-def broadcast_from_first(tensors: Iterable[Tensor]) -> None:
-    """Give every process the first one's values."""
-    for x in tensors if dist.is_initialized() else ():
-        _sum(x if is_first() else x.zero_())
+def _all_reduce(x: Tensor) -> Tensor:
+    """The sum over all processes, in place."""
+    try:
+        dist.all_reduce(x)
+    except RuntimeError as error:
+        raise WtalError(
+            "another process of this training has ended",
+            hint="continue from the last checkpoint with --resume",
+            code="process-ended",
+        ) from error
+    return x
 
 
-def wait(device: torch.device) -> None:
-    """Go on when all processes are here."""
-    broadcast_from_first([torch.zeros((), device=device)])
+def all_gather(x: Tensor, rows: Rows | None) -> Tensor:
+    """The rows of all processes in the order of the whole batch, with gradients. n x ... -> B x ..."""
+    return x if rows is None else _Gather.apply(x, rows)
 
 
-def all_gather(own: Tensor, rows: Rows | None) -> Tensor:
-    """All processes' rows as the whole batch has them, with their gradients. n x ... -> B x ..."""
-    return own if rows is None else _Gather.apply(own, rows)
+class _Gather(torch.autograd.Function):
+    """Each process adds its rows to zeros, so a sum gathers them whatever the number of rows per process."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rows: Rows) -> Tensor:
+        ctx.rows, ctx.shape = rows, x.shape
+        gathered = x.new_zeros(rows.whole, *x.shape[1:])
+        gathered[rows.first : rows.first + rows.count] = x[: rows.count]
+        return _all_reduce(gathered)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        total, gradient_of_x = _all_reduce(gradient.clone()), gradient.new_zeros(ctx.shape)
+        gradient_of_x[: ctx.rows.count] = total[ctx.rows.first : ctx.rows.first + ctx.rows.count]
+        return gradient_of_x, None
 
 
 def draw_like(x: Tensor, rows: Rows | None) -> Tensor:
-    """Uniform numbers for n x ...: those that one process with the whole batch would have drawn for these rows."""
+    """Uniform random numbers for these rows: those that a single process draws for them in the whole batch. n x ..."""
     if rows is None:
         return torch.rand_like(x)
     row = torch.empty_like(x[:1])
@@ -112,38 +158,3 @@ def draw_like(x: Tensor, rows: Rows | None) -> Tensor:
         (rows.whole, *row.shape[1:]), (row.numel(), *row.stride()[1:]), dtype=x.dtype, device=x.device
     )
     return whole.uniform_()[rows.taken]
-
-
-class _Gather(torch.autograd.Function):
-    """Each process adds its rows to zeros, so that a sum is a gathering that does not mind uneven counts."""
-
-    @staticmethod
-    def forward(ctx: Any, own: Tensor, rows: Rows) -> Tensor:
-        ctx.rows, ctx.shape = rows, own.shape
-        whole = own.new_zeros(rows.whole, *own.shape[1:])
-        whole[rows.first : rows.first + rows.count] = own[: rows.count]
-        return _sum(whole)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        total, own = _sum(gradient.clone()), gradient.new_zeros(ctx.shape)
-        own[: ctx.rows.count] = total[ctx.rows.first : ctx.rows.first + ctx.rows.count]
-        return own, None
-
-
-def _is_first_to_speak(store: dist.Store) -> bool:
-    try:
-        return store.add("said", 1) == 1
-    except RuntimeError:  # nobody is left to ask
-        return True
-
-
-def _sum(x: Tensor) -> Tensor:
-    """The sum over all processes, in place."""
-    try:
-        dist.all_reduce(x)
-    except RuntimeError as error:  # which says it in many words
-        raise WtalError(
-            "another process of this training was ended; what was saved stays, go on with --resume"
-        ) from error
-    return x
