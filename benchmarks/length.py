@@ -21,8 +21,8 @@ from wtal.core.config import Config, parse_config
 from wtal.data.batching import Batch
 from wtal.inference.localizer import snippet_scores
 from wtal.inference.proposals import SnippetScores, generate_proposals
-from wtal.models.dfe import build, build_local
-from wtal.training.criterion import compute_loss
+from wtal.models.dfe import build_local_branch, build_model
+from wtal.training.criterion import compute_loss, forward_branches
 
 LENGTHS = (100, 1_000, 10_000, 100_000, 1_000_000)
 WEEK = 945_000  # snippets of 16 frames at 25 a second
@@ -60,13 +60,18 @@ def rows() -> list[str]:
 
 def _training(length: int, _: Path) -> Callable[[], object]:
     torch.manual_seed(0)
-    model = build(NARROW, WIDTHS, CLASSES)
+    model = build_model(NARROW, WIDTHS, CLASSES)
     batch = Batch(torch.randn(1, length, sum(WIDTHS)), torch.ones(1, length, dtype=torch.bool), torch.eye(CLASSES)[:1])
-    return lambda: compute_loss(model, batch, NARROW, 400)[0].backward()
+
+    def step() -> None:
+        branches = forward_branches(model, batch, NARROW, 400)
+        compute_loss(model, *branches, batch, NARROW, 400)[0].backward()
+
+    return step
 
 
 def _inference(length: int, place: Path, widths: tuple[int, int] = WIDTHS) -> Callable[[], object]:
-    network = build_local(Config(), widths, CLASSES).eval()
+    network = build_local_branch(Config(), widths, CLASSES).eval()
     features = _made_up(place / "features.npy", length, sum(widths))
     return lambda: snippet_scores(network, features, Config())
 

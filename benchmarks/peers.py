@@ -22,9 +22,9 @@ from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.ground_truth import read_ground_truth
 from wtal.evaluation.evaluate import evaluate
 from wtal.evaluation.protocols import EvaluationOptions
-from wtal.inference.localizer import Network, global_branch, score_videos
+from wtal.inference.localizer import Network, score_videos
 from wtal.models import checkpoint
-from wtal.models.dfe import DFE
+from wtal.models.dfe import DFE, GlobalBranch
 from wtal.training.trainer import train
 
 STEPS = 40
@@ -60,7 +60,7 @@ def _measured(folder: Dataset, place: Path) -> list[str]:
     both, meta = checkpoint.load_both(place / "run")
     assert isinstance(both, DFE)
     local, _ = checkpoint.load_local(place / "run")
-    alone, together = (_inference(network, folder, meta) for network in (local, global_branch(both)))
+    alone, together = (_inference(network, folder, meta) for network in (local, GlobalBranch(both)))
     truth = read_ground_truth(SHARED / "thumos14" / "acmnet_gt.json")
     proposing, found = localization(read_canned(), class_names(truth))
     scoring = seconds(lambda: evaluate(found, truth, EvaluationOptions("thumos14-snippet")))
@@ -80,7 +80,7 @@ def _measured(folder: Dataset, place: Path) -> list[str]:
     snippets = sum(len(folder.features(video.id)) for video in folder.subset("testing"))
     for name, network, module, took in (
         ("local branch alone", local, local, alone),
-        ("local and global", global_branch(both), both, together),
+        ("local and global", GlobalBranch(both), both, together),
     ):
         operations = _operations(network, sum(folder.modalities)) * snippets / 1e9
         lines.append(f"| {name} | {_parameters(module):,} | {operations:.0f} | {took:.2f} |")
@@ -91,7 +91,7 @@ def _step(folder: Dataset, run: Path) -> float:
     """Median seconds of a step, the first ones left out."""
     config = parse_config({"train": {"steps": STEPS, "save_every": STEPS, "batch_size": 10, "snippets": 320}})
     at: list[float] = []
-    train(config, folder, run, device="cpu", progress=lambda *_: at.append(time.perf_counter()))
+    train(config, folder, run, device="cpu", on_progress=lambda *_: at.append(time.perf_counter()))
     return median(np.diff(at)[5:])
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from wtal.core.config import METHODS, Config
+from wtal.core.config import Config
+from wtal.core.methods import METHODS
 from wtal.core.text import code_span, markdown_table
 from wtal.data.annotations.base import AnnotationFormat
 from wtal.data.annotations.registry import FORMATS
@@ -25,38 +26,6 @@ from wtal.reporting.tables import to_markdown
 DOCS = Path(__file__).parent
 BLOCK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
-# What each setting means, where wtal.core.config leaves it to the reader of the code.
-MEANINGS = {
-    "model.width": "H, the width of the network",
-    "model.normalise": "the input: not, by the training set's mean and spread, or by each video's own mean",
-    "model.dropout": "share of the numbers that training drops",
-    "model.local": "what local enhancement is made of: dilated convolutions, or attention in a window",
-    "model.dilations": "of the dilated convolutions, one block each; none leaves smoothing alone",
-    "model.memory": "how slots are written: learned with the network, or a moving average of confident snippets",
-    "model.slots": "S, the memory's vectors for each class",
-    "weights.mil": "the video's labels from its strongest snippets, background among them",
-    "weights.mil_suppressed": "the same where attention has taken the background away",
-    "weights.class_competition": "each carried class wins snippets of its own",
-    "weights.partial_label": "no snippet is of a class that its video does not carry",
-    "weights.co_activity": "videos that share a class agree in what is high in it",
-    "weights.sparsity": "actions are rare",
-    "weights.attention_background_consistency": "attention and class scores agree on background",
-    "weights.mutual": "each feature group's attention follows the others'",
-    "weights.prototypes": "the classifier knows each slot of the memory as its class",
-    "weights.distillation_attention": "the local attention follows the teacher's",
-    "weights.distillation_cas": "the local class scores follow the teacher's",
-    "weights.distillation_features": "the local features follow the teacher's",
-    "train.seed": "of the weights at the start, the batches and the crops",
-    "train.steps": "how many batches are learned from",
-    "train.batch_size": "sequences in a batch",
-    "train.learning_rate": "at the start; it falls to 0 as a cosine does",
-    "train.weight_decay": "of the optimizer",
-    "train.temperature": "softens the class scores that distillation compares",
-    "train.save_every": "steps from one checkpoint to the next",
-    "localize.attention_thresholds": "where attention is cut into runs of snippets",
-    "localize.evidence_thresholds": "where a class's scores are cut, as shares of their range in the video",
-}
-
 
 def settings_table(section: str) -> list[str]:
     """Name, default, what is allowed, meaning."""
@@ -67,7 +36,7 @@ def settings_table(section: str) -> list[str]:
             code_span(name),
             code_span(_toml(field.default)),
             _allowed(field),
-            field.description or MEANINGS[f"{section}.{name}"],
+            field.description or "",
         )
         for name, field in settings.model_fields.items()
     ]

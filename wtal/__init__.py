@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wtal.inference.localizer import Localizer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Public name -> the module that defines it. Loaded on first use, so that `import wtal` stays fast.
 _PUBLIC = {"Localizer": "wtal.inference.localizer"}

@@ -1,119 +1,124 @@
-"""Every setting, frozen and checked. A TOML file lists only what differs from the defaults."""
+"""All settings of a run, frozen and validated. A TOML file lists only those that differ from the defaults."""
 
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
-from reprlib import repr as shortened
+from reprlib import repr as shorten
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from wtal.core.errors import ConfigError
 from wtal.core.io import read_text
+from wtal.core.methods import DEFAULT_METHOD, METHODS, MethodSpec, find_method, is_import_path
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+# Upper bounds are far above any useful value. They reject typos and hostile values before these exhaust the memory.
+Dilation = Annotated[int, Field(ge=1, le=65536)]
+Thresholds = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=100)]
+Weight = Annotated[float, Field(ge=0)]
 
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-@dataclass(frozen=True)
-class MethodSpec:
-    """What a method of the comparison has: the parts that tell DFE from its controls."""
-
-    local: bool = True
-    memory: Literal["none", "kept", "shuffled", "random"] = "none"
-    teacher: Literal["none", "global", "dropout"] = "none"
-
-
-# The controls of docs/method.md. `dfe-global` is trained as `dfe` and scored with its global branch.
-METHODS = {
-    "baseline": MethodSpec(local=False),
-    "local": MethodSpec(),
-    "dfe": MethodSpec(memory="kept", teacher="global"),
-    "dfe-global": MethodSpec(memory="kept", teacher="global"),
-    "dfe-no-distillation": MethodSpec(memory="kept"),
-    "self-distillation": MethodSpec(teacher="dropout"),
-    "shuffled-memory": MethodSpec(memory="shuffled", teacher="global"),
-    "random-memory": MethodSpec(memory="random", teacher="global"),
-}
-
-
-# Upper bounds are far beyond any use: they stop a slip of the pen, or of ill will, before it takes all memory.
-Dilation = Annotated[int, Field(ge=1, le=65536)]
-Thresholds = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=100)]
-
-
 class ModelConfig(_Settings):
-    """The network. `width` is H; `slots` is S, the memory's vectors a class."""
+    """The network."""
 
-    width: int = Field(128, ge=8, le=4096, multiple_of=4)
-    normalise: Literal["none", "training", "video"] = "none"
-    dropout: float = Field(0.3, ge=0, lt=1)
-    local: Literal["dilated", "attention"] = "dilated"
-    smoothing: int = Field(2, ge=0, le=256, description="snippets each side that local enhancement's mean takes in")
-    dilations: tuple[Dilation, ...] = Field((1, 2, 4), max_length=16)
-    window: int = Field(8, ge=1, le=4096, description="snippets each side that windowed attention sees")
-    memory: Literal["learned", "ema"] = "learned"
-    slots: int = Field(2, ge=1, le=64)
-    momentum: float = Field(0.9, ge=0, lt=1, description="of the ema memory")
+    width: int = Field(128, ge=8, le=4096, multiple_of=4, description="hidden width H of the network")
+    normalise: Literal["none", "training", "video"] = Field(
+        "none",
+        description="input normalisation: none, by mean and standard deviation of the training set, "
+        "or by subtracting each video's mean",
+    )
+    dropout: float = Field(0.3, ge=0, lt=1, description="dropout probability")
+    local: Literal["dilated", "attention"] = Field(
+        "dilated", description="local enhancement: dilated convolutions or windowed self-attention"
+    )
+    smoothing: int = Field(2, ge=0, le=256, description="snippets on each side in the smoothing layer; 0: no smoothing")
+    dilations: tuple[Dilation, ...] = Field(
+        (1, 2, 4), max_length=16, description="dilation of each dilated block; an empty list leaves smoothing alone"
+    )
+    window: int = Field(8, ge=1, le=4096, description="snippets on each side that windowed attention sees")
+    memory: Literal["learned", "ema"] = Field(
+        "learned",
+        description="how the memory is written: trained by gradient, or a moving average of confident snippets",
+    )
+    slots: int = Field(2, ge=1, le=64, description="memory slots S of each class")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of the ema memory")
 
 
 class WeightsConfig(_Settings):
-    """What each loss counts in the sum; 0 gives it no say."""
+    """The weight of each loss in the total; 0 switches a loss off.
 
-    mil: float = Field(1.0, ge=0)
-    mil_suppressed: float = Field(1.0, ge=0)
-    class_competition: float = Field(1.0, ge=0)
-    partial_label: float = Field(3.0, ge=0)
-    co_activity: float = Field(1.0, ge=0)
-    sparsity: float = Field(0.1, ge=0)
-    attention_background_consistency: float = Field(0.1, ge=0)
-    mutual: float = Field(1.0, ge=0)
-    prototypes: float = Field(1.0, ge=0)
-    distillation_attention: float = Field(1.0, ge=0)
-    distillation_cas: float = Field(1.0, ge=0)
-    distillation_features: float = Field(0.0, ge=0)
+    The names are those of `wtal.training.losses.LOSSES`, so the weight of a registered loss of your own stands here
+    too. Training rejects weights without a loss.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Weight]
+
+    mil: Weight = Field(1.0, description="video labels from the highest-scoring snippets, with background")
+    mil_suppressed: Weight = Field(1.0, description="the same after attention has suppressed the background")
+    class_competition: Weight = Field(1.0, description="each class of a video wins snippets of its own")
+    partial_label: Weight = Field(3.0, description="no snippet belongs to a class that its video does not have")
+    co_activity: Weight = Field(1.0, description="videos that share a class have similar features where it is active")
+    sparsity: Weight = Field(0.1, description="actions are rare")
+    attention_background_consistency: Weight = Field(
+        0.1, description="attention and class scores agree on what is background"
+    )
+    mutual: Weight = Field(1.0, description="the attention of each modality follows that of the others")
+    prototypes: Weight = Field(1.0, description="the classifier recognises each memory slot as its class")
+    distillation_attention: Weight = Field(1.0, description="the local attention follows the teacher's")
+    distillation_cas: Weight = Field(1.0, description="the local class scores follow the teacher's")
+    distillation_features: Weight = Field(0.0, description="the local features follow the teacher's")
 
 
 class TrainConfig(_Settings):
-    """How long and how fast; one step is one batch."""
+    """Training; one step is one batch."""
 
-    seed: int = Field(0, ge=0, lt=2**40)
-    steps: int = Field(500, ge=1, le=10**9)
-    batch_size: int = Field(10, ge=1, le=4096)
-    snippets: int = Field(320, ge=2, le=10**6, description="longer training sequences are cropped to so many")
-    learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-3, ge=0)
-    ema_decay: float = Field(0.99, ge=0, lt=1, description="momentum of the averaged weights that are kept")
-    topk_ratio: int = Field(16, ge=1, le=10**6, description="r: video logits are the mean of the top T / r")
+    seed: int = Field(0, ge=0, lt=2**40, description="random seed of initial weights, batches and crops")
+    steps: int = Field(500, ge=1, le=10**9, description="number of training steps")
+    batch_size: int = Field(10, ge=1, le=4096, description="videos in a batch")
+    snippets: int = Field(320, ge=2, le=10**6, description="longer videos are cropped to this many snippets")
+    learning_rate: float = Field(1e-3, gt=0, description="initial learning rate; it falls to 0 along a cosine")
+    weight_decay: float = Field(1e-3, ge=0, description="weight decay of the optimizer")
+    ema_decay: float = Field(0.99, ge=0, lt=1, description="decay of the moving average of the weights that is saved")
+    topk_ratio: int = Field(16, ge=1, le=10**6, description="r: video logits are the mean of the top T / r snippets")
     warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps before the memory is read")
     distillation_rampup: float = Field(
-        0.2, ge=0, le=1, description="share of the steps over which distillation comes in"
+        0.2, ge=0, le=1, description="share of the steps over which distillation grows to its full weight"
     )
-    temperature: float = Field(2.0, gt=0)
-    save_every: int = Field(100, ge=1, le=10**9)
+    temperature: float = Field(2.0, gt=0, description="temperature of the class scores in distillation")
+    save_every: int = Field(100, ge=1, le=10**9, description="steps between checkpoints")
 
 
 class LocalizeConfig(_Settings):
     """From snippet scores to proposals."""
 
-    attention_thresholds: Thresholds = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-    evidence_thresholds: Thresholds = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-    temperature: float = Field(2.0, gt=0, description="softens CAS before it is cut, as in distillation")
-    video_threshold: float = Field(0.02, ge=0, lt=1, description="classes below are left out; the best one stays")
-    flank: float = Field(0.25, gt=0, description="outer part each side, as a share of the proposal's length")
-    gamma: float = Field(0.2, ge=0, description="share of the video score in a proposal's score")
-    nms_sigma: float = Field(0.3, gt=0, description="of Gaussian soft-NMS")
-    min_score: float = Field(1e-3, ge=0, description="proposals that soft-NMS pushes below are dropped")
+    attention_thresholds: Thresholds = Field(
+        (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), description="thresholds on attention that give candidates"
+    )
+    evidence_thresholds: Thresholds = Field(
+        (0.05, 0.1, 0.2, 0.3, 0.4, 0.5),
+        description="thresholds on the scores of a class, relative to their range in the video",
+    )
+    temperature: float = Field(2.0, gt=0, description="temperature of the class scores before they are thresholded")
+    video_threshold: float = Field(
+        0.02, ge=0, lt=1, description="classes with a lower video score are left out, except the best one"
+    )
+    flank: float = Field(0.25, gt=0, description="length of the flank on each side, relative to the proposal")
+    gamma: float = Field(0.2, ge=0, description="weight of the video score in the score of a proposal")
+    nms_sigma: float = Field(0.3, gt=0, description="sigma of Gaussian soft-NMS")
+    min_score: float = Field(1e-3, ge=0, description="proposals that score lower after soft-NMS are dropped")
 
 
 class Config(_Settings):
-    """A whole run, as it stands in the run folder's config.json."""
+    """All settings of a run, as saved in config.json."""
 
-    method: str = "dfe"
+    method: str = Field(DEFAULT_METHOD, description="name of a method, or `my_module:build` for one of your own")
     model: ModelConfig = ModelConfig()
     weights: WeightsConfig = WeightsConfig()
     train: TrainConfig = TrainConfig()
@@ -121,67 +126,81 @@ class Config(_Settings):
 
     @field_validator("method")
     @classmethod
-    def _method_known(cls, name: str) -> str:
-        if name not in METHODS:
-            raise ValueError(f"it should be one of {', '.join(METHODS)}")
+    def _require_method_name(cls, name: str) -> str:
+        if name not in METHODS and not is_import_path(name):
+            names = ", ".join(METHODS)
+            raise ValueError(f"it should be {names}; or registered in wtal.core.methods.METHODS; or my_module:build")
         return name
 
     @property
     def method_spec(self) -> MethodSpec:
-        """The parts that this run's method has."""
-        return METHODS[self.method]
+        """What the method of this run consists of. Raises ConfigError if it is not registered."""
+        return find_method(self.method)
 
 
-def parse_config(values: dict[str, Any], source: str = "settings") -> Config:
-    """Check plain values. Raises ConfigError naming the setting, its place and what would be right."""
+def parse_config(values: dict[str, Any], path: Path | None = None) -> Config:
+    """Validate plain values.
+
+    Args:
+        values: Sections and settings, as in a TOML file.
+        path: The file that they were read from, for error messages.
+
+    Raises:
+        ConfigError: A setting is unknown (code `unknown-setting`) or out of range (`invalid-value`).
+    """
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{source}: {_sentence(error.errors()[0])}") from error
+        raise _config_error(error.errors()[0], path) from error
 
 
 def read_config(path: Path | None, overrides: tuple[str, ...] = ()) -> Config:
-    """A TOML file and `section.name=value` overrides over it. Raises ConfigError or DataError."""
+    """Read a TOML file and apply overrides such as `train.steps=1000`.
+
+    Raises:
+        ConfigError: The file is not valid TOML, or a setting is unknown or out of range.
+        DataError: The file cannot be read.
+    """
     values: dict[str, Any] = {}
     if path is not None:
         try:
             values = tomllib.loads(read_text(path))
-        except ValueError as error:  # a number of thousands of digits too
-            raise ConfigError(f"{path}: not valid TOML: {error}") from error
+        except ValueError as error:  # also integers with thousands of digits
+            raise ConfigError(f"not valid TOML: {error}", path=path, code="invalid-toml") from error
         except RecursionError as error:
-            raise ConfigError(f"{path}: brackets or names are nested too deeply; settings need two levels") from error
-    config = parse_config(values, str(path) if path else "settings")
+            hint = "write settings in at most two levels"
+            raise ConfigError("TOML is nested too deeply", path=path, hint=hint, code="invalid-toml") from error
+    config = parse_config(values, path)
     return with_overrides(config, overrides) if overrides else config
 
 
 def with_overrides(config: Config, overrides: tuple[str, ...]) -> Config:
-    """The settings with `section.name=value` overrides over them. Raises ConfigError."""
+    """Return the settings after overrides such as `train.steps=1000`. Raises ConfigError."""
     values = config.model_dump()
     for override in overrides:
-        _set(values, override)
+        _apply_override(values, override)
     return parse_config(values)
 
 
 def flatten(config: Config) -> dict[str, Any]:
-    """`section.name` -> value of every setting, as config.json has it."""
+    """Every setting as `section.name` -> value, as in config.json."""
     values = config.model_dump(mode="json")
     sections = {name: value for name, value in values.items() if isinstance(value, dict)}
-    inner = {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
-    return {"method": values["method"], **inner}
+    settings = {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
+    return {"method": values["method"], **settings}
 
 
 def non_default_settings(config: Config) -> dict[str, Any]:
-    """`section.name` -> value of what is not the default; method and seed aside, which are said anyway."""
-    defaults = flatten(Config())
-    said = ("method", "train.seed")
-    return {name: value for name, value in flatten(config).items() if value != defaults[name] and name not in said}
+    """The settings that differ from the defaults, except method and seed, which are always reported."""
+    defaults, skipped = flatten(Config()), ("method", "train.seed")
+    return {k: v for k, v in flatten(config).items() if v != defaults.get(k) and k not in skipped}
 
 
-def _set(values: dict[str, Any], override: str) -> None:
+def _apply_override(values: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
     *sections, last = (part.strip() for part in name.split("."))
     if not equals or not all([*sections, last]):
-        raise ConfigError(f"--set {override}: write it as section.name=value")
+        raise ConfigError(f"cannot parse --set {override}", hint="write section.name=value", code="invalid-override")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
@@ -189,33 +208,40 @@ def _set(values: dict[str, Any], override: str) -> None:
     for section in sections:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
-            raise ConfigError(f"--set {override}: {section} has no settings of its own")
+            raise ConfigError(
+                f"cannot parse --set {override}", hint=f"{section} is no section", code="invalid-override"
+            )
     values[last] = value
 
 
-def _sentence(problem: "ErrorDetails") -> str:
-    """What pydantic found, in our words: which setting, what was given, what would be right."""
-    place, (_, should, right) = problem["loc"], problem["msg"].partition("should")
-    name = ".".join(str(part) or "''" for part in place) or "the configuration"
-    if problem["type"] == "extra_forbidden":
-        return f"there is no setting {name}; known here: {_known(place[:-1])}"
-    if problem["type"] == "model_type":
-        return f"{name} is {_shown(problem['input'])}; it should hold settings by name: {_known(place)}"
-    right = right.replace(" after validation", "")
-    return f"{name} is {_shown(problem['input'])}; {f'it should{right}' if should else problem['msg'].lower()}"
+def _config_error(details: "ErrorDetails", path: Path | None) -> ConfigError:
+    location = details["loc"]
+    name = ".".join(str(part) or "''" for part in location)
+    if details["type"] == "extra_forbidden":
+        hint = f"known settings: {_setting_names(location[:-1])}"
+        return ConfigError(f"unknown setting {name}", path=path, hint=hint, code="unknown-setting")
+    message = f"{name or 'the configuration'} is {_shorten(details['input'])}"
+    if details["type"] == "model_type":
+        hint = f"it should be a section with the settings {_setting_names(location)}"
+    elif "should" in details["msg"]:
+        _, _, expected = details["msg"].partition("should ")
+        hint = f"it should {expected.replace(' after validation', '')}"
+    else:
+        hint = details["msg"].lower()
+    return ConfigError(message, path=path, hint=hint, code="invalid-value")
 
 
-def _shown(value: object) -> str:
+def _shorten(value: object) -> str:
     try:
-        return shortened(value)
-    except ValueError:
-        return "a number of thousands of digits"
+        return shorten(value)
+    except ValueError:  # Python refuses to print an integer of more than 4300 digits
+        return "a number with thousands of digits"
 
 
-def _known(place: tuple[int | str, ...]) -> str:
-    settings: type[BaseModel] = Config
-    for name in place:
-        annotation = settings.model_fields[str(name)].annotation
+def _setting_names(location: tuple[int | str, ...]) -> str:
+    section: type[BaseModel] = Config
+    for name in location:
+        annotation = section.model_fields[str(name)].annotation
         assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
-        settings = annotation
-    return ", ".join(settings.model_fields)
+        section = annotation
+    return ", ".join(section.model_fields)

@@ -7,10 +7,11 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wtal.core.config import METHODS, Config, with_overrides
+from wtal.core.config import Config, with_overrides
 from wtal.core.errors import ConfigError
 from wtal.core.hardware import available_cores
 from wtal.core.io import realpath, write_json
+from wtal.core.methods import METHODS, find_method, load_method
 from wtal.data.dataset import load_dataset
 from wtal.experiments.pipeline import require_actions
 from wtal.experiments.runner import Done, RunSpec, claim, comparison_options, result_of, run_specs, write_cards
@@ -74,16 +75,16 @@ def methods_named(names: str) -> list[str]:
 def known_methods(methods: Sequence[str]) -> list[str]:
     """Each name once. Raises ConfigError for an unknown one, naming the known ones."""
     wanted = list(dict.fromkeys(methods))
-    unknown = [name for name in wanted if name not in METHODS]
-    if unknown or not wanted:
-        what = f"there is no method {unknown[0]!r}" if unknown else "no method to compare"
-        raise ConfigError(f"{what}; use {', '.join(METHODS)}")
+    if not wanted:
+        raise ConfigError("no method to compare", hint=f"use {', '.join(METHODS)}", code="unknown-method")
+    for name in wanted:
+        load_method(name)
     return wanted
 
 
 def configured(config: Config, method: str, seed: int) -> Config:
-    """The settings of one run. `dfe-global` is trained as `dfe`."""
-    trained_as = "dfe" if method == "dfe-global" else method
+    """The settings of one run."""
+    trained_as = find_method(method).trained_as or method
     return config.model_copy(update={"method": trained_as, "train": config.train.model_copy(update={"seed": seed})})
 
 

@@ -13,6 +13,7 @@ from wtal.core.config import Config
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.hardware import choose_device
 from wtal.core.io import directory_lock, realpath, require_file, require_not_input, write_json
+from wtal.core.methods import load_method
 from wtal.core.structures import Proposals
 from wtal.data.batching import held_out_ids
 from wtal.data.dataset import Dataset, load_dataset
@@ -28,7 +29,8 @@ from wtal.experiments.validation import validator
 from wtal.inference import localizer
 from wtal.inference.batch import localize_many, localize_on_ray
 from wtal.models.checkpoint import latest_checkpoint, list_checkpoints
-from wtal.training.trainer import Progress, train
+from wtal.training.criterion import loss_weights
+from wtal.training.trainer import OnProgress, train
 
 OUTPUT_NAMES = ("results.json", "evaluations.json")  # default names; such a file may be replaced
 
@@ -44,7 +46,7 @@ def train_run(
     hold_out: float = 0.0,
     checked: bool = False,
     compiled: bool = False,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Path:
     """Train on a data set folder; the run folder gets checkpoints and metrics.jsonl. Returns the last checkpoint.
 
@@ -56,6 +58,8 @@ def train_run(
     """
     if validate and hold_out:
         raise ConfigError("--validate and --hold-out are two ways to score while training; choose one")
+    load_method(config.method)
+    loss_weights(config)  # rejects unknown losses
     choose_device(device)  # before the data are read
     folder = load_dataset(data)
     held_out = _held_out(folder, hold_out, config.train.seed)
@@ -76,7 +80,7 @@ def train_run(
             held_out=held_out,
             validate=score,
             compiled=compiled,
-            progress=progress,
+            on_progress=progress,
         )
         # A finished run that was resumed may have a card with its score.
         if first and not (last / model_card.CARD_NAME).exists():

@@ -13,6 +13,7 @@ from wtal.core.concurrency import init_worker_process
 from wtal.core.config import Config, flatten
 from wtal.core.errors import ConfigError, DataError, WtalError, short_message
 from wtal.core.io import read_json, realpath, write_json
+from wtal.core.methods import find_method, load_method
 from wtal.data.dataset import dataset_fingerprint, load_dataset
 from wtal.data.validation import require_valid_features
 from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions
@@ -174,11 +175,12 @@ def _run_group(jobs: list[RunSpec]) -> None:
 
 
 def _run(job: RunSpec) -> None:
+    load_method(job.config.method)
     try:
         train_run(job.data, job.run, job.config, resume=True, device=job.device, checked=True)
     except torch.OutOfMemoryError as error:
         raise WtalError(f"the device has too little memory ({short_message(error)}); lower train.batch_size") from error
-    branch = "global" if job.method == "dfe-global" else "local"
+    branch = find_method(job.method).branch
     localize_run(job.run, job.data, job.subset, job.proposals, branch)
     evaluate_file(job.proposals, job.ground_truth or job.data, job.options, out=job.results)
 
@@ -189,7 +191,7 @@ def _is_scored(job: RunSpec) -> bool:
         return False
     before = checkpoint.read_meta(job.run).config
     if before != job.config:
-        other = [name for name, value in flatten(before).items() if value != flatten(job.config)[name]]
+        other = [name for name, value in flatten(before).items() if value != flatten(job.config).get(name)]
         raise ConfigError(f"{job.run}: was made with another {', '.join(other)}; name another --out for this")
     result = result_of(job)
     options = job.options

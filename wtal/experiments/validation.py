@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from torch import nn
 
 from wtal.core.structures import Video
 from wtal.data.batching import multi_hot
@@ -13,13 +14,12 @@ from wtal.evaluation.evaluate import evaluate
 from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions
 from wtal.inference.localizer import score_videos
 from wtal.inference.proposals import generate_proposals
-from wtal.models.dfe import LocalBranch
 
 if TYPE_CHECKING:
     from wtal.core.config import Config
 
 
-def validator(folder: Dataset, config: "Config", held_out: frozenset[str]) -> Callable[[LocalBranch], dict[str, float]]:
+def validator(folder: Dataset, config: "Config", held_out: frozenset[str]) -> Callable[[nn.Module], dict[str, float]]:
     """What `train` calls at each checkpoint: the local branch -> scores by name, as fractions.
 
     With held-out sequences their video-level mAP; else the average mAP on the validation subset's segments.
@@ -31,7 +31,7 @@ def validator(folder: Dataset, config: "Config", held_out: frozenset[str]) -> Ca
     return lambda network: {"validation_map": segment_map(network, config, folder, videos)}
 
 
-def segment_map(network: LocalBranch, config: "Config", folder: Dataset, videos: list[Video]) -> float:
+def segment_map(network: nn.Module, config: "Config", folder: Dataset, videos: list[Video]) -> float:
     """Average mAP over tIoU 0.1:0.7 of a local branch."""
     proposals = {
         video.id: generate_proposals(scores, folder.classes, folder.clock_of(video.id), config.localize)
@@ -40,7 +40,7 @@ def segment_map(network: LocalBranch, config: "Config", folder: Dataset, videos:
     return evaluate(proposals, videos, EvaluationOptions(tious=COMPARISON_TIOUS, subset=videos[0].subset)).average()
 
 
-def video_map(network: LocalBranch, config: "Config", folder: Dataset, videos: list[Video]) -> float:
+def video_map(network: nn.Module, config: "Config", folder: Dataset, videos: list[Video]) -> float:
     """Mean average precision of naming what happens in a video; needs no segment."""
     scored = score_videos(network, folder, videos, config)
     scores = np.stack([scores.video for _, scores in scored])  # N x C

@@ -1,6 +1,6 @@
 """From a trained model and features to snippet scores and a timeline."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,10 @@ from wtal.data.dataset import Dataset
 from wtal.data.features import require_finite
 from wtal.inference.proposals import SnippetScores, generate_proposals
 from wtal.models import checkpoint
-from wtal.models.dfe import DFE, LocalBranch, receptive_field
-from wtal.models.layers import BranchOutput, topk_mean
+from wtal.models.dfe import GlobalBranch
+from wtal.models.layers import topk_mean
 
-# B x T x D features, B x T mask, and the video's mean where a piece of it does not tell.
-Network = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], BranchOutput]
+Network = torch.nn.Module
 WINDOW = 4096  # snippets that go through the network at once
 
 
@@ -34,7 +33,7 @@ class Localizer(ModelHubMixin):
     `save_pretrained(folder)` writes one. Raises CheckpointError when the folder is no model.
     """
 
-    def __init__(self, network: LocalBranch, meta: checkpoint.ModelMetadata) -> None:
+    def __init__(self, network: torch.nn.Module, meta: checkpoint.ModelMetadata) -> None:
         self.network, self.meta = network, meta
 
     def __call__(self, features: NDArray[Any]) -> list[Segment]:
@@ -100,7 +99,8 @@ def snippet_scores(network: Network, features: NDArray[Any], config: Config, win
     features in memory.
     """
     centre = _centre(features, window) if config.model.normalise == "video" else None
-    around, count = receptive_field(config), len(features)
+    count = len(features)
+    around: int = network.receptive_field  # type: ignore[assignment]
     attention, cas = torch.empty(1, count), []
     for start in range(0, count, window):
         first = max(0, start - around)
@@ -133,12 +133,7 @@ def load_network(run: Path, branch: str) -> tuple[Network, checkpoint.ModelMetad
     if branch != "global":
         raise ConfigError(f"there is no branch {branch!r}; use local, or global to measure it")
     model, meta = checkpoint.load_both(run)
-    return global_branch(model), meta
-
-
-def global_branch(model: DFE) -> Network:
-    """The branch that inference leaves out."""
-    return lambda x, mask, centre: model.both_branches(x, mask, centre)[1]
+    return GlobalBranch(model), meta
 
 
 def require_compatible(meta: checkpoint.ModelMetadata, folder: Dataset) -> None:

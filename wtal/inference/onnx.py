@@ -17,7 +17,6 @@ from wtal.core.errors import ConfigError
 from wtal.core.io import atomic_write, require_output_file
 from wtal.inference.localizer import probabilities
 from wtal.models import checkpoint
-from wtal.models.dfe import LocalBranch
 
 INPUTS, OUTPUTS = ("features", "mask"), ("attention", "cas", "video")
 
@@ -25,7 +24,7 @@ INPUTS, OUTPUTS = ("features", "mask"), ("attention", "cas", "video")
 class SnippetScorer(nn.Module):
     """`wtal.inference.localizer.snippet_scores` of a batch, as a network."""
 
-    def __init__(self, network: LocalBranch, config: Config) -> None:
+    def __init__(self, network: nn.Module, config: Config) -> None:
         super().__init__()
         self.network, self.config = network, config
 

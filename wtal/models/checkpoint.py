@@ -1,11 +1,12 @@
-"""A checkpoint is a folder: safetensors, config.json. Written whole; read without unpickling anything.
+"""Checkpoint folders: safetensors and config.json, written atomically and read without unpickling.
 
 model.safetensors     the local branch: all that inference loads
-global.safetensors    memory and global enhancement, where the method has them
-training.safetensors  raw weights and the optimizer's state, to resume
-config.json           resolved settings, classes, modalities, snippet clock, step, version
+global.safetensors    memory and global enhancement, if the method has them
+training.safetensors  weights in training and optimizer state, to resume
+config.json           settings, classes, modalities, snippet clock, step, versions
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,33 +15,48 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from wtal import __version__
 from wtal.core.clock import SnippetClock
 from wtal.core.config import Config, parse_config
-from wtal.core.errors import CheckpointError, DataError, first_validation_error
+from wtal.core.errors import CheckpointError, ConfigError, DataError, first_validation_error
 from wtal.core.fingerprint import content_fingerprint
 from wtal.core.io import atomic_write_dir, os_error_message, read_json, write_json, write_tensors
 from wtal.data.provenance import Provenance, parse_provenance, to_json
-from wtal.models.dfe import DFE, LocalBranch, build, build_local
+from wtal.models.dfe import DFE, build_inference_model, build_model
+
+FORMAT = 2  # of config.json; files of wtal 0.1.0 have none and are read as 1
+HINT = "copy the run again, or train again"
+
+# Settings that wtal 0.1.0 named differently: section -> old name -> name.
+RENAMED_SETTINGS = {
+    "train": {"average": "ema_decay", "ramp": "distillation_rampup"},
+    "weights": {
+        "exclusive": "class_competition",
+        "candidates": "partial_label",
+        "coactivity": "co_activity",
+        "guide": "attention_background_consistency",
+    },
+}
 
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """What a model must know beside its weights."""
+    """What a model consists of besides its weights."""
 
     config: Config
     classes: tuple[str, ...]
-    modalities: tuple[int, ...]
+    modalities: tuple[int, ...]  # widths; they sum to D
     clock: SnippetClock
     step: int
-    held_out: tuple[str, ...] = ()  # training sequences that were kept back
-    provenance: Provenance | None = None  # what its features come from, None where nobody wrote it down
+    held_out: tuple[str, ...] = ()  # ids of training videos that were left out
+    provenance: Provenance | None = None  # how the features were extracted, None if unknown
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for config.json."""
         return {
+            "format": FORMAT,
             "wtal": __version__,
             "step": self.step,
             "classes": self.classes,
@@ -54,10 +70,12 @@ class ModelMetadata:
 
 
 class _MetaFile(BaseModel):
-    """config.json as it must be; what a later version adds beside is let be."""
+    """The content of config.json. Unknown keys are ignored, so that later versions can add some."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
+    format: int = Field(1, ge=1)
+    wtal: str = ""
     config: dict[str, Any]
     classes: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1)
     modalities: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)
@@ -68,8 +86,8 @@ class _MetaFile(BaseModel):
     provenance: dict[str, Any] | None = None
 
 
-def save_checkpoint(folder: Path, meta: ModelMetadata, model: LocalBranch | DFE, training: dict[str, Tensor]) -> None:
-    """Write a checkpoint whole, with what resuming needs. Raises DataError when the disk is full."""
+def save_checkpoint(folder: Path, meta: ModelMetadata, model: nn.Module, training: dict[str, Tensor]) -> None:
+    """Write a checkpoint atomically, with the tensors that resuming needs. Raises DataError if the disk is full."""
 
     def write_all(part: Path) -> None:
         write_model(part, meta, model)
@@ -78,116 +96,170 @@ def save_checkpoint(folder: Path, meta: ModelMetadata, model: LocalBranch | DFE,
     atomic_write_dir(folder, write_all)
 
 
-def write_model(folder: Path, meta: ModelMetadata, model: LocalBranch | DFE) -> None:
+def write_model(folder: Path, meta: ModelMetadata, model: nn.Module) -> None:
     """Write a model into an existing folder: config.json and the weights of each branch."""
     weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
     if isinstance(model, DFE):
-        write_tensors(_where(weights, inside=False), folder / "global.safetensors")
-        weights = _where(weights, inside=True)
+        write_tensors({k: v for k, v in weights.items() if not k.startswith("local.")}, folder / "global.safetensors")
+        weights = {k.removeprefix("local."): v for k, v in weights.items() if k.startswith("local.")}
     write_tensors(weights, folder / "model.safetensors")
     write_json(folder / "config.json", meta.to_json())
 
 
-def latest_checkpoint(run: Path) -> Path | None:
-    """The last checkpoint of a run folder, or the folder itself where it is a model; None if there is none."""
-    if (run / "config.json").is_file() and (run / "model.safetensors").is_file():
-        return run
-    whole = [folder for folder in list_checkpoints(run) if (folder / "config.json").is_file()]
-    return max(whole, key=lambda folder: int(folder.name.split("-")[1]), default=None)
+def latest_checkpoint(run_dir: Path) -> Path | None:
+    """The last checkpoint of a run folder, or the folder itself if it is a model folder; None if there is none."""
+    if (run_dir / "config.json").is_file() and (run_dir / "model.safetensors").is_file():
+        return run_dir
+    complete = [folder for folder in list_checkpoints(run_dir) if (folder / "config.json").is_file()]
+    return max(complete, key=lambda folder: int(folder.name.split("-")[1]), default=None)
 
 
-def list_checkpoints(run: Path) -> list[Path]:
-    """The checkpoint folders of a run, by their names; a copy that a user made under another name is not one."""
-    return [path for path in run.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdecimal()]
+def list_checkpoints(run_dir: Path) -> list[Path]:
+    """The checkpoint folders of a run, by name; copies under other names are not listed."""
+    return [path for path in run_dir.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdecimal()]
 
 
-def read_meta(run: Path) -> ModelMetadata:
-    """Settings, classes and clock. Raises CheckpointError where the folder is no run, ConfigError for a setting."""
-    path = _folder(run) / "config.json"
+def require_checkpoint(run_dir: Path) -> Path:
+    """The last checkpoint of a run or model folder.
+
+    Raises:
+        CheckpointError: There is none (code `not-a-model`).
+    """
+    folder = latest_checkpoint(run_dir)
+    if folder is None:
+        raise CheckpointError(
+            "not a run or model folder" if run_dir.exists() else "no such folder",
+            path=run_dir,
+            hint="name the folder given as --out to `wtal train`",
+            code="not-a-model" if run_dir.exists() else "file-not-found",
+        )
+    return folder
+
+
+def read_meta(run_dir: Path) -> ModelMetadata:
+    """Read settings, classes and clock of a run or model folder.
+
+    Raises:
+        CheckpointError: The folder is no model, or config.json is damaged or of a newer version.
+        ConfigError: A setting is unknown or out of range.
+    """
+    path = require_checkpoint(run_dir) / "config.json"
     try:
-        values = _MetaFile.model_validate(read_json(path))
+        file = _MetaFile.model_validate(read_json(path))
     except DataError as error:
-        raise CheckpointError(f"{error}; copy the run again, or train again") from error
+        raise CheckpointError(error.message, path=path, location=error.location, hint=HINT, code=error.code) from error
     except ValidationError as error:
-        what = first_validation_error(error)
-        raise CheckpointError(f"{path}: not a wtal model ({what}); copy the run again, or train again") from error
+        raise CheckpointError(
+            f"not the config.json of a model ({first_validation_error(error)})", path=path, hint=HINT
+        ) from error
+    if file.format > FORMAT:
+        raise CheckpointError(
+            f"written by wtal {file.wtal}, this is wtal {__version__}",
+            path=path,
+            hint="update wtal",
+            code="unsupported-version",
+        )
     return ModelMetadata(
-        parse_config(values.config, str(path)),
-        tuple(values.classes),
-        tuple(values.modalities),
-        SnippetClock(values.snippet_seconds, values.offset_seconds),
-        values.step,
-        tuple(values.held_out),
-        _provenance(values.provenance, path),
+        parse_config(_renamed(file.config) if file.format == 1 else file.config, path),
+        tuple(file.classes),
+        tuple(file.modalities),
+        SnippetClock(file.snippet_seconds, file.offset_seconds),
+        file.step,
+        tuple(file.held_out),
+        _provenance(file.provenance, path),
     )
+
+
+def load_local(run_dir: Path) -> tuple[nn.Module, ModelMetadata]:
+    """Load the local branch, ready for inference; memory and cross-attention are neither built nor read.
+
+    Raises:
+        CheckpointError: The folder is no model, or its method is not registered.
+    """
+    meta = read_meta(run_dir)
+    model = _build(build_inference_model, meta, run_dir)
+    _load_weights(model, read_tensors(require_checkpoint(run_dir) / "model.safetensors"), run_dir)
+    return model.eval(), meta
+
+
+def load_both(run_dir: Path) -> tuple[DFE, ModelMetadata]:
+    """Load both branches, for evaluation.
+
+    Raises:
+        CheckpointError: The folder is no model, or its method has no memory (code `no-global-branch`).
+    """
+    meta = read_meta(run_dir)
+    model = _build(build_model, meta, run_dir)
+    if not isinstance(model, DFE):
+        raise CheckpointError(
+            f"method {meta.config.method} has no global branch",
+            path=run_dir,
+            hint="use the local branch",
+            code="no-global-branch",
+        )
+    folder = require_checkpoint(run_dir)
+    local = read_tensors(folder / "model.safetensors")
+    weights = {f"local.{name}": value for name, value in local.items()}
+    _load_weights(model, weights | read_tensors(folder / "global.safetensors"), run_dir)
+    return model.eval(), meta
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file. Raises CheckpointError if it is missing or incomplete."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError("missing or incomplete", path=path, hint=HINT, code="unreadable-weights") from error
+
+
+def _renamed(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings of wtal 0.1.0 under the names of today."""
+    renamed = dict(config)
+    for section, names in RENAMED_SETTINGS.items():
+        if isinstance(values := config.get(section), dict):
+            renamed[section] = {names.get(name, name): value for name, value in values.items()}
+    return renamed
 
 
 def _provenance(values: dict[str, Any] | None, path: Path) -> Provenance | None:
     try:
         return None if values is None else parse_provenance(values, str(path))
     except DataError as error:
-        raise CheckpointError(f"{path}: the provenance cannot be read; copy the run again, or train again") from error
+        raise CheckpointError("the provenance cannot be read", path=path, hint=HINT) from error
 
 
-def load_local(run: Path) -> tuple[LocalBranch, ModelMetadata]:
-    """The local branch, ready for inference: memory and cross-attention are neither built nor read."""
-    meta = read_meta(run)
-    model = build_local(meta.config, meta.modalities, len(meta.classes))
-    _fill(model, read_tensors(_folder(run) / "model.safetensors"), run)
-    return model.eval(), meta
-
-
-def load_both(run: Path) -> tuple[DFE, ModelMetadata]:
-    """Both branches, for measuring. Raises CheckpointError where the method has no memory."""
-    meta = read_meta(run)
-    model = build(meta.config, meta.modalities, len(meta.classes))
-    if not isinstance(model, DFE):
-        raise CheckpointError(f"{run}: method {meta.config.method} has no global branch; use the local one")
-    folder = _folder(run)
-    local = read_tensors(folder / "model.safetensors")
-    weights = {f"local.{name}": value for name, value in local.items()}
-    _fill(model, weights | read_tensors(folder / "global.safetensors"), run)
-    return model.eval(), meta
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """A safetensors file. Raises CheckpointError where it is missing or cut off."""
+def _build(build: Callable[..., nn.Module], meta: ModelMetadata, run_dir: Path) -> nn.Module:
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: missing or cut off; copy the run again, or train again") from error
+        return build(meta.config, meta.modalities, len(meta.classes))
+    except ConfigError as error:  # a method of the user's own that is not registered
+        raise CheckpointError(error.message, path=run_dir, hint=error.hint, code=error.code) from error
 
 
-def weights_fingerprint(run: Path) -> str:
-    """The SHA-256 of the weights that inference loads. Raises CheckpointError where there are none."""
-    path = _folder(run) / "model.safetensors"
+def weights_fingerprint(run_dir: Path) -> str:
+    """The SHA-256 of the weights that inference loads. Raises CheckpointError if there are none."""
+    path = require_checkpoint(run_dir) / "model.safetensors"
     try:
         return content_fingerprint(path)
     except OSError as error:
         raise CheckpointError(
             f"the weights cannot be read ({os_error_message(error)})",
             path=path,
-            hint="copy the run again",
+            hint=HINT,
             code="io-error",
         ) from error
 
 
-def _where(weights: dict[str, Tensor], inside: bool) -> dict[str, Tensor]:
-    """DFE's weights inside its local branch (under the branch's own names), or outside."""
-    return {k.removeprefix("local."): v for k, v in weights.items() if k.startswith("local.") == inside}
-
-
-def _fill(model: torch.nn.Module, weights: dict[str, Tensor], run: Path) -> None:
+def _load_weights(model: nn.Module, weights: dict[str, Tensor], run_dir: Path) -> None:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise CheckpointError(f"{run}: the weights do not fit config.json; one of them was changed") from error
+        raise CheckpointError(
+            "the weights do not fit config.json", path=run_dir, hint=HINT, code="weights-mismatch"
+        ) from error
     if not all(torch.isfinite(weight).all() for weight in weights.values()):
-        raise CheckpointError(f"{run}: the weights are not finite, the training diverged; lower train.learning_rate")
-
-
-def _folder(run: Path) -> Path:
-    folder = latest_checkpoint(run)
-    if folder is None:
-        raise CheckpointError(f"{run}: not a run or model folder (no whole checkpoint in it); name the --out of train")
-    return folder
+        raise CheckpointError(
+            "the weights are not finite: training diverged",
+            path=run_dir,
+            hint="lower train.learning_rate and train again",
+            code="training-diverged",
+        )

@@ -1,113 +1,152 @@
-"""Every loss is a formula: tensors in, a scalar out. Axes: B videos, T snippets, H width, C classes.
+"""The losses: pure functions of tensors that return a scalar, and their registry `LOSSES`.
 
-`cas` has C + 1 columns of logits, the last is background; `mask` is True on real snippets.
+Axes: B videos, T snippets, H width, C classes. `cas` has C + 1 columns of logits, the last is background; `mask` is
+True on real snippets. To add a loss, write a function of `LossInputs` and add a line to `LOSSES`; its weight is the
+setting `weights.NAME`.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wtal.models.layers import topk_mean
+from wtal.core.distributed import Rows, all_gather
+from wtal.models.layers import BranchOutput, topk_mean
 
 EPSILON = 1e-6  # keeps the logarithm of a probability finite
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over videos of each video's mean over its real snippets. B x T -> scalar."""
-    return _per_video(values, mask).mean()
+@dataclass(frozen=True)
+class LossInputs:
+    """What a loss can use: the output of one branch for a batch, the labels, and what several losses share.
+
+    In distributed training these are the rows of one process, and `rows` says which; otherwise it is None.
+    """
+
+    branch: BranchOutput
+    labels: Tensor  # B x C, 1 for each label of a video
+    mask: Tensor  # B x T
+    topk_ratio: int  # r: video logits are the mean of the top T / r snippets
+    rows: Rows | None
+    suppressed: Tensor  # B x T x (C + 1)  attention times CAS
+    probabilities: Tensor  # B x T x (C + 1)  softmax of CAS
+    high: Tensor  # B x C x H  features where a class is high
+    low: Tensor  # B x C x H  features where a class is low
+
+    @classmethod
+    def of(
+        cls, branch: BranchOutput, labels: Tensor, mask: Tensor, topk_ratio: int, rows: Rows | None = None
+    ) -> "LossInputs":
+        """Compute what several losses share."""
+        suppressed, probabilities = branch.suppressed, F.softmax(branch.cas.float(), -1)
+        high, low = high_and_low(branch.features, suppressed[..., :-1], mask)
+        return cls(branch, labels, mask, topk_ratio, rows, suppressed, probabilities, high, low)
 
 
-@torch.no_grad()
-def match_mean_foreground(attention: Tensor, foreground: Tensor, mask: Tensor) -> Tensor:
-    """Attention, its logits shifted until a video's mean is that of `foreground`. B x T each -> B x T."""
-    logits, wanted = attention.float().logit(EPSILON), _per_video(foreground.float(), mask)
-    low, high = torch.full_like(wanted, -20), torch.full_like(wanted, 20)
-    for _ in range(24):  # each halves what is open
-        middle = (low + high) / 2
-        short = _per_video((logits + middle).sigmoid(), mask) < wanted
-        low, high = torch.where(short, middle, low), torch.where(short, high, middle)
-    return (logits + low).sigmoid()
+Loss = Callable[[LossInputs], Tensor]
 
 
 def mil_loss(video_logits: Tensor, labels: Tensor, background: float) -> Tensor:
-    """Cross-entropy of B x (C + 1) video logits with the normalised B x C labels and a background share.
+    """Cross-entropy of the video logits with the normalised labels: -sum_c y_c log softmax(s)_c, y = labels / |labels|.
 
-    A video with nothing to name (no label, background 0) has no target and adds nothing.
+    A video without any target (no label, background 0) adds nothing.
+
+    Args:
+        video_logits: B x (C + 1).
+        labels: B x C.
+        background: Target of the background class before normalisation, 1 or 0.
     """
     target = torch.cat([labels, labels.new_full((len(labels), 1), background)], 1)
     target = target / target.sum(1, keepdim=True).clamp(min=1)
     return -(target * F.log_softmax(video_logits, 1)).sum(1).mean()
 
 
-def class_competition_loss(classes: Tensor, labels: Tensor, mask: Tensor, ratio: int) -> Tensor:
-    """Every class that a video carries, background too, wins its strongest snippets from the others.
+def class_competition_loss(probabilities: Tensor, labels: Tensor, mask: Tensor, ratio: int) -> Tensor:
+    """Each class of a video wins snippets of its own: -mean_c log(mean of the top T / r of p_tc).
 
-    `mil_loss` lets classes that often come together share the same snippets; here a snippet's probabilities
-    (B x T x (C + 1)) sum to one, so each class must find snippets of its own. labels B x C.
+    c runs over the labels and background. `mil_loss` lets classes that often occur together share the same snippets;
+    here the probabilities of a snippet sum to one, so the classes compete for it.
+
+    Args:
+        probabilities: B x T x (C + 1).
+        labels: B x C.
+        mask: B x T.
+        ratio: r.
     """
-    carried = _carried(labels)
-    strongest = topk_mean(classes, mask, ratio)  # B x (C + 1)
-    return -((strongest + EPSILON).log() * carried).sum(1).div(carried.sum(1)).mean()
+    present = _with_background(labels)
+    highest = topk_mean(probabilities, mask, ratio)  # B x (C + 1)
+    return -((highest + EPSILON).log() * present).sum(1).div(present.sum(1)).mean()
 
 
-def partial_label_loss(classes: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
-    """No snippet is of a class that its video does not carry: -log of what the carried ones share.
+def partial_label_loss(probabilities: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+    """No snippet belongs to a class that its video does not have: -mean_t log(sum of p_tc), c in labels or background.
 
-    `classes` are a snippet's probabilities, B x T x (C + 1); labels B x C.
+    Args:
+        probabilities: B x T x (C + 1).
+        labels: B x C.
+        mask: B x T.
     """
-    with torch.autocast(classes.device.type, enabled=False):  # half precision would round 0.998 to a loss of 0
-        share = torch.einsum("btc,bc->bt", classes.float(), _carried(labels))
-    return masked_mean(-(share + EPSILON).log(), mask)
+    with torch.autocast(probabilities.device.type, enabled=False):  # bfloat16 would round 0.998 to a loss of 0
+        total = torch.einsum("btc,bc->bt", probabilities.float(), _with_background(labels))
+    return masked_mean(-(total + EPSILON).log(), mask)
 
 
 def high_and_low(features: Tensor, cas: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """What a video looks like where a class is high, and where low. B x T x H, B x T x C -> twice B x C x H."""
+    """Features of a video where a class is high, and where it is low, as unit vectors.
+
+    The weights are a = softmax over time of cas, and 1 - a.
+
+    Args:
+        features: B x T x H.
+        cas: B x T x C.
+        mask: B x T.
+
+    Returns:
+        B x C x H twice.
+    """
     high = F.softmax(cas.masked_fill(~mask[..., None], -torch.inf), 1)  # B x T x C
     low = (1 - high).masked_fill(~mask[..., None], 0)
     return _pool(features, high), _pool(features, low)
 
 
 def co_activity_loss(high: Tensor, low: Tensor, labels: Tensor) -> Tensor:
-    """CASL of W-TALC: in two videos that share a class, what is high in it agrees and differs from what is low.
+    """Videos that share a class agree where it is high: max(0, 0.5 + cos(high_i, low_j) - cos(high_i, high_j)).
 
-    high and low B x C x H, labels B x C. Zero where no two videos share a label.
+    The mean over pairs of videos i != j and their shared classes; 0 if there are none. This is the CASL of W-TALC.
+
+    Args:
+        high: B x C x H, from `high_and_low`.
+        low: B x C x H.
+        labels: B x C.
     """
-    agree = torch.einsum("ich,jch->ijc", high, high)  # cosine of every two videos, class by class
-    differ = torch.einsum("ich,jch->ijc", high, low)
-    share = torch.einsum("ic,jc->ijc", labels, labels)
-    share = share * (1 - torch.eye(len(labels), device=labels.device))[..., None]
-    hinge = F.relu(0.5 + differ - agree)
-    return (hinge * share).sum() / share.sum().clamp(min=1)
-
-
-def _per_video(values: Tensor, mask: Tensor) -> Tensor:
-    """Over each video's real snippets. B x T -> B x 1."""
-    return values.masked_fill(~mask, 0).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
-
-
-def _carried(labels: Tensor) -> Tensor:
-    """Labels with the background, which every video carries. B x C -> B x (C + 1)."""
-    return F.pad(labels, (0, 1), value=1.0)
-
-
-def _pool(features: Tensor, weights: Tensor) -> Tensor:
-    """Unit vectors of the weighted sums. B x T x H, B x T x C -> B x C x H."""
-    return F.normalize(torch.einsum("bth,btc->bch", features, weights), dim=-1)
+    agreement = torch.einsum("ich,jch->ijc", high, high)  # cosines
+    difference = torch.einsum("ich,jch->ijc", high, low)
+    shared = torch.einsum("ic,jc->ijc", labels, labels)
+    shared = shared * (1 - torch.eye(len(labels), device=labels.device))[..., None]
+    hinge = F.relu(0.5 + difference - agreement)
+    return (hinge * shared).sum() / shared.sum().clamp(min=1)
 
 
 def sparsity_loss(attention: Tensor, mask: Tensor) -> Tensor:
-    """Actions are rare: the mean attention. B x T -> scalar."""
+    """Actions are rare: mean_t a_t. Attention B x T."""
     return masked_mean(attention, mask)
 
 
 def attention_background_consistency_loss(attention: Tensor, cas: Tensor, mask: Tensor) -> Tensor:
-    """Attention and the class scores agree on background: |1 - attention - p(background)|."""
+    """Attention and class scores agree on the background: mean_t |1 - a_t - p_t(background)|."""
     background = F.softmax(cas, -1)[..., -1]  # B x T
     return masked_mean((1 - attention - background).abs(), mask)
 
 
 def mutual_loss(attentions: Tensor, mask: Tensor) -> Tensor:
-    """Each of M modalities' attention follows the others' mean. M x B x T; zero for a single modality."""
+    """The attention of each modality follows the mean of the others, detached: mean_tm (a_tm - a_t,others)^2.
+
+    Args:
+        attentions: M x B x T; with a single modality the loss is 0.
+        mask: B x T.
+    """
     count = len(attentions)
     if count == 1:
         return attentions.sum() * 0
@@ -116,27 +155,40 @@ def mutual_loss(attentions: Tensor, mask: Tensor) -> Tensor:
 
 
 def prototypes_loss(logits: Tensor, classes: Tensor) -> Tensor:
-    """The shared classifier recognises each memory slot as its class. N x (C + 1) logits, N classes."""
+    """The shared classifier recognises each memory slot as its class: cross-entropy.
+
+    Args:
+        logits: N x (C + 1).
+        classes: N class indices.
+    """
     return F.cross_entropy(logits, classes)
 
 
 def distillation_attention_loss(local: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """The local attention follows the teacher's. B x T each."""
+    """The local attention follows the teacher's: mean_t (a_t - a_t,teacher)^2. B x T each."""
     return masked_mean((local - teacher.detach()) ** 2, mask)
 
 
 def distillation_cas_loss(
     local: Tensor, teacher: Tensor, foreground: Tensor, labels: Tensor, mask: Tensor, temperature: float
 ) -> Tensor:
-    """Pull the local class distribution toward the teacher's. B x T x (C + 1) logits each.
+    """The local class distribution follows the teacher's: tau^2 mean_t KL(teacher_t || softmax(local_t / tau)).
 
-    The teacher knows the labels (B x C): classes that the video does not carry are struck from its softmax.
-    Its background share is 1 - foreground (B x T), else background, which every video carries, takes all.
+    The teacher knows the labels: classes that the video does not have get probability 0. The probability of background
+    is 1 - foreground; a softmax over the teacher's logits would give background, which every video has, too much.
+
+    Args:
+        local: Logits of the local branch, B x T x (C + 1).
+        teacher: Logits of the teacher, B x T x (C + 1).
+        foreground: The teacher's foreground probability, B x T.
+        labels: B x C.
+        mask: B x T.
+        temperature: tau.
     """
-    some = labels.sum(1) > 0  # B
-    struck = ((labels == 0) & some[:, None])[:, None]
-    classes = F.softmax((teacher.detach()[..., :-1] / temperature).masked_fill(struck, -torch.inf), -1)
-    share = (foreground.detach() * some[:, None])[..., None]  # B x T x 1
+    has_label = labels.sum(1) > 0  # B
+    absent = ((labels == 0) & has_label[:, None])[:, None]
+    classes = F.softmax((teacher.detach()[..., :-1] / temperature).masked_fill(absent, -torch.inf), -1)
+    share = (foreground.detach() * has_label[:, None])[..., None]  # B x T x 1
     target = torch.cat([share * classes, 1 - share], -1)
     student = F.log_softmax(local / temperature, -1)
     per_snippet = (torch.xlogy(target, target) - target * student).sum(-1)  # B x T
@@ -144,5 +196,53 @@ def distillation_cas_loss(
 
 
 def distillation_features_loss(local: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """The local features turn toward the teacher's: 1 - cosine. B x T x H each."""
+    """The local features follow the teacher's: mean_t 1 - cos(f_t, f_t,teacher). B x T x H each."""
     return masked_mean(1 - F.cosine_similarity(local, teacher.detach(), dim=-1), mask)
+
+
+@torch.no_grad()
+def match_mean_foreground(attention: Tensor, foreground: Tensor, mask: Tensor) -> Tensor:
+    """Shift the logits of attention so that its mean in each video is that of `foreground`. B x T each -> B x T."""
+    logits, target = attention.float().logit(EPSILON), _video_means(foreground.float(), mask)
+    low, high = torch.full_like(target, -20), torch.full_like(target, 20)
+    for _ in range(24):  # bisection
+        middle = (low + high) / 2
+        too_low = _video_means((logits + middle).sigmoid(), mask) < target
+        low, high = torch.where(too_low, middle, low), torch.where(too_low, high, middle)
+    return (logits + low).sigmoid()
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over videos of the mean over the real snippets of each video. B x T -> scalar."""
+    return _video_means(values, mask).mean()
+
+
+def _video_means(values: Tensor, mask: Tensor) -> Tensor:
+    """B x T -> B x 1."""
+    return values.masked_fill(~mask, 0).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
+
+
+def _with_background(labels: Tensor) -> Tensor:
+    """Add background, which every video has. B x C -> B x (C + 1)."""
+    return F.pad(labels, (0, 1), value=1.0)
+
+
+def _pool(features: Tensor, weights: Tensor) -> Tensor:
+    """Unit vectors of the weighted sums. B x T x H, B x T x C -> B x C x H."""
+    return F.normalize(torch.einsum("bth,btc->bch", features, weights), dim=-1)
+
+
+# The losses of one branch, by the name of their weight in the settings.
+LOSSES: dict[str, Loss] = {
+    "mil": lambda x: mil_loss(topk_mean(x.branch.cas, x.mask, x.topk_ratio), x.labels, background=1),
+    "mil_suppressed": lambda x: mil_loss(topk_mean(x.suppressed, x.mask, x.topk_ratio), x.labels, background=0),
+    "class_competition": lambda x: class_competition_loss(x.probabilities, x.labels, x.mask, x.topk_ratio),
+    "partial_label": lambda x: partial_label_loss(x.probabilities, x.labels, x.mask),
+    # Compares videos with each other, so it needs those of all processes.
+    "co_activity": lambda x: co_activity_loss(*(all_gather(part, x.rows) for part in (x.high, x.low, x.labels))),
+    "sparsity": lambda x: sparsity_loss(x.branch.attention, x.mask),
+    "attention_background_consistency": lambda x: attention_background_consistency_loss(
+        x.branch.attention, x.branch.cas, x.mask
+    ),
+    "mutual": lambda x: mutual_loss(x.branch.attentions, x.mask),
+}

@@ -15,13 +15,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
+from torch import nn
+
 from wtal.core.errors import DataError, WtalError, short_message
 from wtal.core.io import read_json, write_json
 from wtal.inference.localizer import snippet_scores
 from wtal.inference.proposals import generate_proposals
 from wtal.inference.video import open_backbone_of
 from wtal.models import checkpoint
-from wtal.models.dfe import LocalBranch
 from wtal.video.backbones.base import Backbone
 from wtal.video.backbones.registry import BackboneOptions
 from wtal.video.extract_video import extract_features
@@ -111,7 +112,7 @@ def _outcome(
 
 
 def _find(
-    network: LocalBranch,
+    network: nn.Module,
     meta: checkpoint.ModelMetadata,
     backbone: Backbone,
     task: Task,

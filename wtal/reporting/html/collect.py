@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote
 
-from wtal.core.config import METHODS
 from wtal.core.errors import CheckpointError, DataError
 from wtal.core.io import read_json, realpath
+from wtal.core.methods import DEFAULT_METHOD, METHODS
 from wtal.core.structures import Proposals, Video
 from wtal.core.text import format_list
 from wtal.data.dataset import Dataset, load_dataset
@@ -181,7 +181,7 @@ def find_runs(path: Path) -> Runs:
             hint=f"name one of {format_list([str(data) for data in datasets], 3)}",
             code="ambiguous-path",
         )
-    order = ("dfe", *METHODS)
+    order = (DEFAULT_METHOD, *METHODS)
     names = sorted({run.parent.name for run in runs}, key=lambda name: order.index(name) if name in order else 99)
     return Runs({name: [run for run in runs if run.parent.name == name] for name in names}, _recorded_data(runs[0]))
 

@@ -98,6 +98,6 @@ def summarize_memory(model: DFE, meta: ModelMetadata, dataset: Dataset, videos: 
 def _nearest_snippets(model: DFE, keys: Tensor, dataset: Dataset, video: Video) -> tuple[list[float], list[int]]:
     """The highest cosine of each key in a video, and the snippet that has it. N, N"""
     branch = model(*pad([dataset.features(video.id)]))
-    queries = F.normalize(model.enhance.query(branch.far[0]), dim=-1)  # T x H
+    queries = F.normalize(model.enhance.query(branch.features[0]), dim=-1)  # T x H
     cosines, snippets = (queries @ keys.T).max(0)
     return cosines.tolist(), snippets.tolist()

@@ -1,0 +1,100 @@
+"""What training saves: its state, to resume from any checkpoint, and the log of the losses."""
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from wtal.core.errors import CheckpointError
+from wtal.core.io import append_line, read_text, write_text
+from wtal.models import checkpoint
+
+METRICS_NAME = "metrics.jsonl"
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """The model in training, the moving average of its weights, and the optimizer."""
+
+    model: nn.Module
+    averaged: nn.Module
+    optimizer: torch.optim.Optimizer
+
+    def save(self, run_dir: Path, meta: checkpoint.ModelMetadata, step: int) -> None:
+        """Write the checkpoint of a step and delete the older ones."""
+        state = self.optimizer.state_dict()["state"]
+        tensors = {
+            **{f"model.{name}": value for name, value in self.model.state_dict().items()},
+            **{f"averaged.module.{name}": value for name, value in self.averaged.state_dict().items()},
+            **{f"optimizer.{i}.{name}": value for i, values in state.items() for name, value in values.items()},
+        }
+        tensors = {name: value.contiguous().cpu() for name, value in tensors.items()}
+        folder = run_dir / f"checkpoint-{step:06d}"
+        checkpoint.save_checkpoint(folder, replace(meta, step=step), self.averaged, tensors)
+        for older in checkpoint.list_checkpoints(run_dir):
+            if older != folder:
+                shutil.rmtree(older)
+
+    def restore(self, run_dir: Path, meta: checkpoint.ModelMetadata) -> int:
+        """Load the last checkpoint of a run and return its number of steps; 0 if there is none.
+
+        Raises:
+            CheckpointError: It belongs to another run, or is damaged.
+        """
+        folder = checkpoint.latest_checkpoint(run_dir)
+        if folder is None:
+            return 0
+        saved = checkpoint.read_meta(folder)
+        if replace(saved, step=0) != meta:
+            raise CheckpointError(
+                "the run was trained with other settings, classes, features or held-out videos",
+                path=run_dir,
+                hint="choose another folder",
+                code="different-run",
+            )
+        path = folder / "training.safetensors"
+        tensors = checkpoint.read_tensors(path)
+        try:
+            self.model.load_state_dict(_select(tensors, "model."))
+            self.averaged.load_state_dict(_select(tensors, "averaged.module."))
+            self._load_optimizer(_select(tensors, "optimizer."))
+        except (RuntimeError, ValueError) as error:
+            raise CheckpointError(
+                "the saved weights belong to another run", path=path, hint="train again", code="different-run"
+            ) from error
+        return saved.step
+
+    def _load_optimizer(self, tensors: dict[str, Tensor]) -> None:
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            index, name = key.split(".")
+            state.setdefault(int(index), {})[name] = value
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+
+
+def append_metrics(run_dir: Path, metrics: dict[int, dict[str, float]]) -> None:
+    """Append one JSON line per step to metrics.jsonl."""
+    lines = (json.dumps({"step": step, **losses}) for step, losses in metrics.items())
+    append_line(run_dir / METRICS_NAME, "\n".join(lines))
+
+
+def truncate_metrics(run_dir: Path, step: int) -> None:
+    """Drop what was logged after the checkpoint that training resumes from, and an incomplete last line."""
+    path = run_dir / METRICS_NAME
+    lines = read_text(path).splitlines() if path.is_file() else []
+    write_text(path, "".join(line + "\n" for line in lines if _step_of(line) <= step))
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of metrics.jsonl; infinity if the line cannot be read."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+def _select(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
