@@ -14,8 +14,9 @@ from markdown_it import MarkdownIt
 
 from wtal import Localizer, __version__
 from wtal.core.clock import SnippetClock
-from wtal.core.config import METHODS, Config
+from wtal.core.config import Config
 from wtal.core.errors import CheckpointError
+from wtal.core.methods import METHODS
 from wtal.data.dataset import Dataset
 from wtal.data.provenance import Provenance
 from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions

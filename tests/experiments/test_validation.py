@@ -15,7 +15,7 @@ from wtal.experiments.pipeline import evaluate_file, localize_run, train_run
 from wtal.experiments.validation import segment_map, validator, video_map
 from wtal.inference.proposals import SnippetScores
 from wtal.models.checkpoint import load_local
-from wtal.models.dfe import build_local
+from wtal.models.dfe import build_local_branch
 
 NOBODY: frozenset[str] = frozenset()
 
@@ -23,7 +23,7 @@ NOBODY: frozenset[str] = frozenset()
 def made(settings, tiny):
     torch.manual_seed(0)
     config = settings("local")
-    return config, build_local(config, tiny.modalities, len(tiny.classes)).eval()
+    return config, build_local_branch(config, tiny.modalities, len(tiny.classes)).eval()
 
 
 def read(monkeypatch) -> list[str]:

@@ -11,14 +11,13 @@ from wtal.core.errors import CheckpointError, DataError
 from wtal.data.batching import pad
 from wtal.inference.localizer import (
     Localizer,
-    global_branch,
     load_network,
     require_compatible,
     score_videos,
     snippet_scores,
 )
 from wtal.inference.proposals import generate_proposals
-from wtal.models.dfe import build, build_local, receptive_field
+from wtal.models.dfe import GlobalBranch, build_local_branch, build_model
 from wtal.training.trainer import train
 
 
@@ -149,11 +148,11 @@ def test_predicting_leaves_no_trace_in_the_model(run, tiny):
 def test_a_window_at_a_time_says_what_one_piece_says(settings, model, method, branch):
     torch.manual_seed(0)
     config = settings(method=method, model=model)
-    network = build(config, (4, 6), 2).eval()
+    network = build_model(config, (4, 6), 2).eval()
     for weight in network.parameters():  # blocks start as the identity, and an identity has no reach
         torch.nn.init.normal_(weight, std=0.3)
     if branch == "global":
-        network = global_branch(network)
+        network = GlobalBranch(network)
     features = np.random.default_rng(0).normal(1, 1, (41, 10)).astype(np.float32)
     whole = snippet_scores(network, features, config)
     assert whole.attention.std() > 0.01 and whole.cas.std() > 0.01
@@ -166,11 +165,11 @@ def test_a_window_at_a_time_says_what_one_piece_says(settings, model, method, br
 def test_the_reach_is_as_far_as_one_snippet_is_heard(settings):
     for model in ({"smoothing": 3, "dilations": [1, 4]}, {"local": "attention", "window": 3, "smoothing": 1}):
         config = settings(model=model)
-        network = build_local(config, (10,), 2).eval()
+        network = build_local_branch(config, (10,), 2).eval()
         for weight in network.parameters():
             torch.nn.init.normal_(weight, std=0.3)
         x, mask = torch.randn(1, 41, 10, requires_grad=True), torch.ones(1, 41, dtype=torch.bool)
         (heard,) = torch.autograd.grad(network(x, mask).cas[0, 20].sum(), x)
         assert (heard[0].abs().sum(-1) > 0).nonzero()[:, 0].tolist() == list(
-            range(20 - receptive_field(config), 21 + receptive_field(config))
+            range(20 - network.receptive_field, 21 + network.receptive_field)
         )

@@ -19,7 +19,7 @@ from wtal.data.batching import pad
 from wtal.inference.localizer import Localizer, snippet_scores
 from wtal.inference.onnx import export_onnx
 from wtal.models import checkpoint
-from wtal.models.dfe import build_local
+from wtal.models.dfe import build_local_branch
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="pip install 'wtal[onnx]'")
 
@@ -56,7 +56,7 @@ def write_run(folder: Path, settings, method: str, widths: tuple[int, ...], mode
     """A model as if long trained: no part of it is the identity any more."""
     torch.manual_seed(0)
     config = settings(method, model=model, train=train, localize={"temperature": 1.5})
-    network = build_local(config, widths, len(CLASSES))
+    network = build_local_branch(config, widths, len(CLASSES))
     for weight in network.parameters():
         torch.nn.init.normal_(weight, 0, 1.5 / weight[0].numel() ** 0.5)
     if config.model.normalise == "training":

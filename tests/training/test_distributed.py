@@ -1,4 +1,4 @@
-"""Several processes train what one would have trained, whatever the batch and their number, and end together."""
+"""Several processes train the same weights as one, for any batch and number of processes, and fail together."""
 
 import json
 import multiprocessing
@@ -23,8 +23,9 @@ from wtal.core.distributed import Rows
 from wtal.data.batching import TrainingDataset
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.models import checkpoint
-from wtal.training import trainer as training
+from wtal.training import trainer
 
+TIMEOUT = 240  # seconds; far more than any test takes on a busy machine
 MODEL = {"width": 16, "dropout": 0.3, "dilations": [1], "window": 4}
 TRAIN = {"steps": 4, "batch_size": 4, "snippets": 20, "save_every": 2}
 CASES = {
@@ -40,59 +41,59 @@ ANY_CASE = pytest.mark.parametrize("case", CASES)
 
 
 def config_of(case: str) -> Config:
-    own = CASES[case]
-    model, train = MODEL | own.get("model", {}), TRAIN | own.get("train", {})
-    return parse_config({"method": own.get("method", "dfe"), "model": model, "train": train})
+    values = CASES[case]
+    model, train = MODEL | values.get("model", {}), TRAIN | values.get("train", {})
+    return parse_config({"method": values.get("method", "dfe"), "model": model, "train": train})
 
 
 def run_all(jobs: list[tuple]) -> list[int]:
-    """Run (function, *arguments) each in a process of its own, all side by side; the exit codes."""
+    """Run each (function, *arguments) in a process of its own, in parallel. Returns the exit codes."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["wtal.experiments.pipeline", "wtal.cli", "pytest", "hypothesis"])  # once for all
-    team = [context.Process(target=work, args=arguments) for work, *arguments in jobs]
-    for process in team:
+    context.set_forkserver_preload(["wtal.experiments.pipeline", "wtal.cli", "pytest", "hypothesis"])  # imported once
+    processes = [context.Process(target=function, args=arguments) for function, *arguments in jobs]
+    for process in processes:
         process.start()
-    for process in team:
-        process.join(60)
+    for process in processes:
+        process.join(TIMEOUT)
         process.kill()
-    return [process.exitcode for process in team]
+    return [process.exitcode for process in processes]
 
 
-def take_part(rank: int, count: int, place: Path, data: Path) -> None:
-    """One of `count` processes: trains all cases, and keeps its own weights beside each run."""
+def train_cases(rank: int, count: int, folder: Path, data: Path) -> None:
+    """One of `count` processes: trains all cases, and saves its weights beside each run."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{place}/meeting", rank=rank, world_size=count)
-    build, built = training.build, []
-    training.build = lambda *parts: built.append(build(*parts)) or built[-1]
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=count)
+    build_model, models = trainer.build_model, []
+    trainer.build_model = lambda *arguments: models.append(build_model(*arguments)) or models[-1]
     for case in CASES:
-        training.train(config_of(case), load_dataset(data), place / case, device="cpu")
-        save_file(built[-1].state_dict(), place / f"{case}-{rank}.safetensors")
+        trainer.train(config_of(case), load_dataset(data), folder / case, device="cpu")
+        save_file(models[-1].state_dict(), folder / f"{case}-{rank}.safetensors")
     dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
 def trained(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
-    """`trained(3)`: where three processes trained all cases; 1: where one did."""
-    places: dict[int, Path] = {}
+    """`trained(3)`: the folder in which three processes have trained all cases."""
+    folders: dict[int, Path] = {}
 
-    def find(count: int) -> Path:
-        if count not in places:
-            place = places[count] = tmp_path_factory.mktemp(f"by-{count}")
+    def folder_of(count: int) -> Path:
+        if count not in folders:
+            folder = folders[count] = tmp_path_factory.mktemp(f"by-{count}")
             if count == 1:
                 for case in CASES:
-                    training.train(config_of(case), tiny, place / case, device="cpu")
+                    trainer.train(config_of(case), tiny, folder / case, device="cpu")
             else:
-                codes = run_all([(take_part, rank, count, place, tiny.path) for rank in range(count)])
+                codes = run_all([(train_cases, rank, count, folder, tiny.path) for rank in range(count)])
                 assert codes == [0] * count
-        return places[count]
+        return folders[count]
 
-    return find
+    return folder_of
 
 
 def tensors(run: Path) -> dict[str, torch.Tensor]:
-    """What would be trained on, and what is kept; the optimizer's squares of rounding errors aside."""
-    saved = load_file(checkpoint.latest_checkpoint(run) / "training.safetensors")
-    return {name: value for name, value in saved.items() if not name.startswith("optimizer.")}
+    """The weights in training and their average; the optimizer's squared rounding errors are left out."""
+    state = load_file(checkpoint.latest_checkpoint(run) / "training.safetensors")
+    return {name: value for name, value in state.items() if not name.startswith("optimizer.")}
 
 
 def metrics(run: Path) -> list[dict[str, float]]:
@@ -101,44 +102,44 @@ def metrics(run: Path) -> list[dict[str, float]]:
 
 @COUNTS
 @ANY_CASE
-def test_several_processes_train_what_one_would(trained, case, count):
+def test_several_processes_train_the_weights_of_one(trained, case, count):
     torch.testing.assert_close(tensors(trained(count) / case), tensors(trained(1) / case), rtol=1e-3, atol=1e-5)
-    logged, expected = metrics(trained(count) / case), metrics(trained(1) / case)
-    assert [row["step"] for row in logged] == [1, 2, 3, 4], "each step is logged once"
-    for row, other in zip(logged, expected, strict=True):
-        assert row == pytest.approx(other, rel=1e-3, abs=1e-5)
+    log, expected_log = metrics(trained(count) / case), metrics(trained(1) / case)
+    assert [row["step"] for row in log] == [1, 2, 3, 4], "each step is logged once"
+    for row, expected in zip(log, expected_log, strict=True):
+        assert row == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
 
 @COUNTS
 @ANY_CASE
-def test_weights_and_memory_are_identical_on_each(trained, case, count):
-    own = [load_file(trained(count) / f"{case}-{rank}.safetensors") for rank in range(count)]
-    saved = tensors(trained(count) / case)
-    for weights in own:
-        assert all(torch.equal(value, saved[f"model.{name}"]) for name, value in weights.items())
+def test_weights_and_memory_are_identical_in_all_processes(trained, case, count):
+    state = tensors(trained(count) / case)
+    for rank in range(count):
+        weights = load_file(trained(count) / f"{case}-{rank}.safetensors")
+        assert all(torch.equal(value, state[f"model.{name}"]) for name, value in weights.items())
 
 
-def test_the_cases_see_videos_that_share_a_class(trained):
+def test_cases_have_videos_that_share_a_class(trained):
     assert all(any(row["co_activity"] > 0 for row in metrics(trained(1) / case)) for case in ("dfe", "ema", "uneven"))
 
 
 @given(size=st.integers(1, 40), count=st.integers(2, 9))
-def test_every_row_is_somebody_s_own(size, count):
+def test_rows_partition_batch(size, count):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dist, "is_initialized", lambda: True)
         patch.setattr(dist, "get_world_size", lambda: count)
-        rows = []
+        parts = []
         for rank in range(count):
             patch.setattr(dist, "get_rank", lambda rank=rank: rank)
-            rows.append(distributed.own_rows(size))
-    assert [i for own in rows for i in range(own.first, own.first + own.count)] == list(range(size))
-    assert sum(own.share for own in rows) == pytest.approx(1)
-    assert max(own.count for own in rows) - min(own.count for own in rows) <= 1
-    assert all(len(range(size)[own.taken]) == max(own.count, 1) for own in rows)
+            parts.append(distributed.own_rows(size))
+    assert [i for rows in parts for i in range(rows.first, rows.first + rows.count)] == list(range(size))
+    assert sum(rows.share for rows in parts) == pytest.approx(1)
+    assert max(rows.count for rows in parts) - min(rows.count for rows in parts) <= 1
+    assert all(len(range(size)[rows.taken]) == max(rows.count, 1) for rows in parts)
 
 
 @pytest.mark.parametrize("rows", [Rows(0, 2, 5), Rows(2, 3, 5), Rows(4, 0, 5)], ids=str)
-def test_only_own_rows_are_read_and_they_are_those_of_the_whole_batch(tiny, monkeypatch, rows):
+def test_process_reads_only_its_rows_of_the_batch(tiny, monkeypatch, rows):
     data = TrainingDataset(tiny, seed=0)
     whole, crops = data.batch(3, 5, 20), data.crops(3, 5, 20)
     read = []
@@ -149,11 +150,11 @@ def test_only_own_rows_are_read_and_they_are_those_of_the_whole_batch(tiny, monk
         assert torch.equal(getattr(part, name), getattr(whole, name)[rows.taken])
 
 
-@pytest.mark.parametrize("shape", ["as it is", "transposed", "cut"])
-def test_what_is_drawn_for_some_rows_is_what_one_process_draws(shape):
+@pytest.mark.parametrize("layout", ["contiguous", "transposed", "sliced"])
+def test_process_draws_its_rows_of_the_whole_batch(layout):
     def tensor(rows: int) -> torch.Tensor:
         x = torch.zeros(rows, 4, 6)
-        return {"as it is": x, "transposed": x.transpose(1, 2), "cut": x[:, :3]}[shape]
+        return {"contiguous": x, "transposed": x.transpose(1, 2), "sliced": x[:, :3]}[layout]
 
     torch.manual_seed(0)
     whole = distributed.draw_like(tensor(5), None)
@@ -162,41 +163,40 @@ def test_what_is_drawn_for_some_rows_is_what_one_process_draws(shape):
         assert torch.equal(distributed.draw_like(tensor(rows.count), rows), whole[rows.taken])
 
 
-def wtal(rank: int, count: int, port: int, said: Path, arguments: list[str], spoil: str) -> None:
-    """The command as torchrun starts it. Process 1 is spoilt at step 4: it is killed, or its loss is not finite."""
+def run_command(rank: int, count: int, port: int, output: Path, arguments: list[str], fault: str) -> None:
+    """The command as torchrun starts it. Process 1 has a fault at step 4: it is killed, or its loss is not finite."""
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
     os.environ |= {"TORCHELASTIC_RUN_ID": "test", "TORCHELASTIC_RESTART_COUNT": "0"}
     os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"
-    sys.stdout = sys.stderr = (said / str(rank)).open("w", buffering=1)
-    compute_loss = training.compute_loss
+    sys.stdout = sys.stderr = (output / str(rank)).open("w", buffering=1)
+    compute_loss = trainer.compute_loss
 
-    def spoilt(model, batch, config, step):
-        loss, terms = compute_loss(model, batch, config, step)
+    def faulty_loss(model, local, teacher, batch, config, step):
+        loss, terms = compute_loss(model, local, teacher, batch, config, step)
         if (rank, step) == (1, 3):
-            if spoil == "killed":
+            if fault == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             loss = loss * float("nan")
         return loss, terms
 
-    if spoil in ("killed", "diverged"):
-        training.compute_loss = spoilt
-    if spoil == "elsewhere" and rank == 1:
-        arguments[arguments.index("--out") + 1] += "-of-mine"
+    if fault in ("killed", "diverged"):
+        trainer.compute_loss = faulty_loss
+    if fault == "other folder" and rank == 1:
+        arguments[arguments.index("--out") + 1] += "-other"
     sys.argv = ["wtal", *arguments]
     cli.main()
 
 
-def torchrun(count: int, place: Path, *arguments: object, spoil: str = "") -> tuple[list[int], list[str]]:
-    """What torchrun does, without its start of seconds, and without killing who is left: exit codes, and what was
-    said by each."""
+def torchrun(count: int, folder: Path, *arguments: object, fault: str = "") -> tuple[list[int], list[str]]:
+    """What torchrun does, but faster and without killing the remaining processes. Returns exit codes and outputs."""
     store = dist.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
-    said = place / "said"
-    said.mkdir(exist_ok=True)
+    output = folder / "output"
+    output.mkdir(exist_ok=True)
     words = [str(word) for word in arguments]
-    codes = run_all([(wtal, rank, count, store.port, said, words, spoil) for rank in range(count)])
-    return codes, [(said / str(rank)).read_text() for rank in range(count)]
+    codes = run_all([(run_command, rank, count, store.port, output, words, fault) for rank in range(count)])
+    return codes, [(output / str(rank)).read_text() for rank in range(count)]
 
 
 SETTINGS = [f"model.{name}={json.dumps(value)}" for name, value in MODEL.items()]
@@ -204,56 +204,53 @@ SETTINGS += [f"train.{name}={value}" for name, value in TRAIN.items()]
 SET = [word for setting in SETTINGS for word in ("--set", setting)]
 
 
-def test_a_killed_process_ends_the_others_with_one_sentence_and_the_run_resumes(tiny, tmp_path, trained):
-    """Broken off at step 4 of three processes, resumed from step 2 by two."""
+def test_killed_process_ends_the_others_with_one_error_and_the_run_resumes(tiny, tmp_path, trained):
+    """Killed at step 4 of three processes, resumed from step 2 by two."""
     run = tmp_path / "run"
     command = ["train", tiny.path, "--out", run, "--device", "cpu", *SET]
-    codes, said = torchrun(3, tmp_path, *command, spoil="killed")
+    codes, outputs = torchrun(3, tmp_path, *command, fault="killed")
     assert codes == [2, -signal.SIGKILL, 2]
-    assert "".join(said).count("error:") == 1, said
-    assert "another process of this training has ended" in "".join(said)
+    assert "".join(outputs).count("error:") == 1 and "--resume" in "".join(outputs), outputs
     assert checkpoint.latest_checkpoint(run).name == "checkpoint-000002"
-    codes, said = torchrun(2, tmp_path, *command, "--resume")
-    assert codes == [0, 0] and "last checkpoint" in said[0] and not said[1]
+    codes, outputs = torchrun(2, tmp_path, *command, "--resume")
+    assert codes == [0, 0] and str(run / "checkpoint-000004") in outputs[0] and not outputs[1]
     torch.testing.assert_close(tensors(run), tensors(trained(1) / "dfe"), rtol=1e-3, atol=1e-5)
     assert [row["step"] for row in metrics(run)] == [1, 2, 3, 4]
     assert (run / "checkpoint-000004/README.md").is_file()
 
 
-def test_a_loss_that_is_not_finite_in_one_process_ends_all(tiny, tmp_path):
-    codes, said = torchrun(
-        2, tmp_path, "train", tiny.path, "--out", tmp_path / "run", "--device", "cpu", *SET, spoil="diverged"
-    )
-    assert codes == [2, 2] and "".join(said).count("error:") == 1
-    assert "step 4: the loss is nan, training diverged; lower train.learning_rate" in "".join(said)
+def test_non_finite_loss_in_one_process_ends_all(tiny, tmp_path):
+    command = ["train", tiny.path, "--out", tmp_path / "run", "--device", "cpu", *SET]
+    codes, outputs = torchrun(2, tmp_path, *command, fault="diverged")
+    assert codes == [2, 2] and "".join(outputs).count("error:") == 1
+    assert "train.learning_rate" in "".join(outputs)
 
 
-def test_processes_that_would_go_on_from_different_steps_are_refused(tiny, tmp_path):
+def test_processes_must_start_from_the_same_checkpoint(tiny, tmp_path):
     run = tmp_path / "run"
     command = ["train", tiny.path, "--out", run, "--device", "cpu", "--resume", *SET]
-    training.train(config_of("dfe"), tiny, run, device="cpu")
-    codes, said = torchrun(2, tmp_path, *command, spoil="elsewhere")
-    assert codes == [2, 2] and "".join(said).count("error:") == 1
-    assert "is not the same folder for all processes; name one that all machines share" in "".join(said)
+    trainer.train(config_of("dfe"), tiny, run, device="cpu")
+    codes, outputs = torchrun(2, tmp_path, *command, fault="other folder")
+    assert codes == [2, 2] and "".join(outputs).count("error:") == 1 and str(run) in "".join(outputs)
 
 
-@pytest.mark.parametrize("fault", ["settings", "data", "the first alone sees it"])
-def test_what_is_wrong_before_training_is_said_once(tiny, tmp_path, fault):
-    data, run, more = tiny.path, tmp_path / "run", []
-    if fault == "settings":
-        more = ["--set", "train.stepz=3"]
-    elif fault == "data":
-        data = tmp_path / "nowhere"
+@pytest.mark.parametrize("wrong", ["settings", "data", "seen by the first process alone"])
+def test_errors_before_training_are_printed_once(tiny, tmp_path, wrong):
+    data, run, options = tiny.path, tmp_path / "run", []
+    if wrong == "settings":
+        options = ["--set", "train.stepz=3"]
+    elif wrong == "data":
+        data = tmp_path / "missing"
     else:
         run.mkdir()
         run.joinpath(".lock").mkdir()
-    codes, said = torchrun(2, tmp_path, "train", data, "--out", run, "--device", "cpu", *SET, *more)
-    assert codes == [2, 2] and "".join(said).count("error:") == 1, said
-    assert "Traceback" not in "".join(said)
+    codes, outputs = torchrun(2, tmp_path, "train", data, "--out", run, "--device", "cpu", *SET, *options)
+    assert codes == [2, 2] and "".join(outputs).count("error:") == 1, outputs
+    assert "Traceback" not in "".join(outputs)
 
 
-def test_torchrun_itself(tiny, tmp_path):
-    """And a set of processes that are started, told who they are and waited for by the real one."""
+@pytest.mark.slow
+def test_training_under_torchrun(tiny, tmp_path):
     main = [sys.executable, "-W", "error", "-c", "from wtal.cli import main; main()"]
     command = [
         sys.executable,
@@ -264,9 +261,9 @@ def test_torchrun_itself(tiny, tmp_path):
         "2",
         "--no-python",
     ]
-    done = subprocess.run(
-        [*command, *main, "train", tiny.path, "--out", tmp_path, *SET], capture_output=True, text=True, timeout=100
+    process = subprocess.run(
+        [*command, *main, "train", tiny.path, "--out", tmp_path, *SET], capture_output=True, text=True, timeout=TIMEOUT
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("last checkpoint") == 1 and done.stdout.count("training 4/4") == 1
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.count("training 4/4") == 1
     assert [row["step"] for row in metrics(tmp_path)] == [1, 2, 3, 4]

@@ -1,4 +1,4 @@
-"""Losses: finite whatever the batch, blind to padding, and zero where there is nothing to learn."""
+"""Losses: finite for any batch, independent of padding and order, and zero at their optimum."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -18,7 +18,7 @@ TEMPERATURE = 2.0
 
 @dataclass
 class Sample:
-    """All that a loss may ask for, from a student and a teacher."""
+    """The outputs of a student and a teacher that the losses use."""
 
     features: Tensor  # B x T x H
     cas: Tensor  # B x T x (C + 1)
@@ -34,33 +34,33 @@ class Sample:
 
 
 def sample(lengths: list[int], labels: list[list[int]], seed: int = 0, padding: int = 0, garbage=1e6) -> Sample:
-    """Random outputs for videos of these lengths; `padding` more snippets, all padding full of garbage."""
+    """Random outputs for videos of these lengths, with `padding` more snippets; all padding is garbage."""
     torch.manual_seed(seed)
     B, T = len(lengths), max(lengths)
     mask = torch.arange(T + padding)[None] < torch.tensor(lengths)[:, None]
 
-    def drawn(values: Tensor, axis: int = 1) -> Tensor:
+    def padded(values: Tensor, axis: int = 1) -> Tensor:
         more = values.new_zeros(*values.shape[:axis], padding, *values.shape[axis + 1 :])
-        padded = torch.cat([values, more], axis)
-        real = mask.reshape(mask.shape + (1,) * (padded.ndim - axis - 1))
-        return torch.where(real, padded, garbage * torch.sin(torch.arange(padded.numel()) + 1.0).view_as(padded))
+        longer = torch.cat([values, more], axis)
+        valid = mask.reshape(mask.shape + (1,) * (longer.ndim - axis - 1))
+        return torch.where(valid, longer, garbage * torch.sin(torch.arange(longer.numel()) + 1.0).view_as(longer))
 
     wide, scores, attentions = torch.randn(2, B, T, H), torch.randn(2, B, T, C + 1), torch.rand(3, B, T)
     tags = torch.zeros(B, C)
-    for row, carried in zip(tags, labels, strict=True):
-        row[carried] = 1
+    for row, present in zip(tags, labels, strict=True):
+        row[present] = 1
     values = [
-        drawn(wide[0]),
-        drawn(scores[0]),
-        drawn(attentions[:2], 2),
-        drawn(wide[1]),
-        drawn(scores[1]),
-        drawn(attentions[2]),
+        padded(wide[0]),
+        padded(scores[0]),
+        padded(attentions[:2], 2),
+        padded(wide[1]),
+        padded(scores[1]),
+        padded(attentions[2]),
     ]
     return Sample(*(value.requires_grad_() for value in values), mask, tags)
 
 
-def coactivity(features: Tensor, cas: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+def co_activity(features: Tensor, cas: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
     return losses.co_activity_loss(*losses.high_and_low(features, cas, mask), labels)
 
 
@@ -69,7 +69,7 @@ LOSSES: dict[str, Callable[[Sample], Tensor]] = {
     "mil_loss, suppressed": lambda s: losses.mil_loss(losses.topk_mean(s.cas, s.mask, 3), s.labels, background=0),
     "class_competition_loss": lambda s: losses.class_competition_loss(s.cas.softmax(-1), s.labels, s.mask, 3),
     "partial_label_loss": lambda s: losses.partial_label_loss(s.cas.softmax(-1), s.labels, s.mask),
-    "co_activity_loss": lambda s: coactivity(s.features, s.cas[..., :-1], s.labels, s.mask),
+    "co_activity_loss": lambda s: co_activity(s.features, s.cas[..., :-1], s.labels, s.mask),
     "sparsity_loss": lambda s: losses.sparsity_loss(s.attentions[0], s.mask),
     "attention_background_consistency_loss": lambda s: losses.attention_background_consistency_loss(
         s.attentions[0], s.cas, s.mask
@@ -96,14 +96,14 @@ BATCHES = {
 
 
 def gradients(loss: Callable[[Sample], Tensor], s: Sample) -> list[Tensor]:
-    found = torch.autograd.grad(loss(s), s.learnable(), allow_unused=True)
-    return [torch.zeros_like(v) if g is None else g for g, v in zip(found, s.learnable(), strict=True)]
+    gradients = torch.autograd.grad(loss(s), s.learnable(), allow_unused=True)
+    return [torch.zeros_like(v) if g is None else g for g, v in zip(gradients, s.learnable(), strict=True)]
 
 
-def test_every_loss_is_tested_here():
-    """All but `prototypes_loss`, which sees no video, stand in the table above."""
-    there = {name for name in vars(losses) if name.endswith("_loss")}
-    assert there == {name.partition(",")[0] for name in LOSSES} | {"prototypes_loss"}
+def test_the_table_of_this_module_covers_every_loss():
+    """Except `prototypes_loss`, which does not depend on a video."""
+    functions = {name for name in vars(losses) if name.endswith("_loss")}
+    assert functions == {name.partition(",")[0] for name in LOSSES} | {"prototypes_loss"}
 
 
 @ANY_LOSS
@@ -116,7 +116,7 @@ def test_value_and_gradient_are_finite(loss, batch):
 
 @ANY_LOSS
 @pytest.mark.parametrize("scale", [0.0, 1e3])
-def test_flat_and_extreme_outputs_are_finite_too(loss, scale):
+def test_flat_and_extreme_outputs_give_finite_losses(loss, scale):
     s = sample([7, 4, 4], [[0], [0, 2], []])
     for value in s.learnable():
         value.data *= scale
@@ -134,16 +134,16 @@ def test_padding_changes_nothing(loss, garbage):
     for short, long in zip(gradients(loss, plain), gradients(loss, padded), strict=True):
         axis = short.shape.index(7)  # T
         torch.testing.assert_close(long.narrow(axis, 0, short.shape[axis]), short)
-        assert not long.narrow(axis, short.shape[axis], 5).any(), "padding is not learned from"
+        assert not long.narrow(axis, short.shape[axis], 5).any(), "padding gets no gradient"
 
 
 @ANY_LOSS
-def test_the_order_of_the_videos_does_not_matter(loss):
+def test_loss_does_not_depend_on_the_order_of_videos(loss):
     lengths, labels = [7, 4, 5, 2], [[0], [0, 2], [], [2]]
     s, order = sample(lengths, labels), torch.tensor([2, 0, 3, 1])
     values = {f.name: getattr(s, f.name) for f in fields(s)}
-    turned = [v[:, order] if name == "attentions" else v[order] for name, v in values.items()]
-    torch.testing.assert_close(loss(Sample(*turned)), loss(s))
+    permuted = [v[:, order] if name == "attentions" else v[order] for name, v in values.items()]
+    torch.testing.assert_close(loss(Sample(*permuted)), loss(s))
 
 
 @given(
@@ -156,60 +156,60 @@ def test_topk_mean_equals_a_plain_loop(lengths, ratio, padding, seed):
     s = sample(lengths, [[]] * len(lengths), seed, padding)
     pooled = losses.topk_mean(s.cas, s.mask, ratio)
     for b, length in enumerate(lengths):
-        strongest = -(-length // ratio)
+        k = -(-length // ratio)
         for c in range(C + 1):
             ranked = sorted(s.cas[b, :length, c].tolist(), reverse=True)
-            assert pooled[b, c].item() == pytest.approx(sum(ranked[:strongest]) / strongest, abs=1e-5)
+            assert pooled[b, c].item() == pytest.approx(sum(ranked[:k]) / k, abs=1e-5)
 
 
-def test_masked_mean_weighs_videos_alike():
+def test_masked_mean_weights_videos_equally():
     values, mask = torch.tensor([[1.0, 1.0, 1.0], [4.0, 9.0, 9.0]]), torch.tensor([[1, 1, 1], [1, 0, 0]]).bool()
     assert losses.masked_mean(values, mask) == 2.5
 
 
-def test_mil_of_sure_logits_tends_to_what_the_target_leaves_open():
+def test_mil_loss_of_confident_logits_is_the_entropy_of_the_target():
     labels = torch.tensor([[0.0, 1.0, 0.0]])
-    sure = torch.tensor([[0.0, 60.0, 0.0, 0.0]])
-    assert losses.mil_loss(sure, labels, background=0) == pytest.approx(0, abs=1e-6)
+    confident = torch.tensor([[0.0, 60.0, 0.0, 0.0]])
+    assert losses.mil_loss(confident, labels, background=0) == pytest.approx(0, abs=1e-6)
     two = torch.tensor([[0.0, 60.0, 0.0, 60.0]])
     assert losses.mil_loss(two, labels, background=1).item() == pytest.approx(torch.tensor(2.0).log().item())
     assert losses.mil_loss(torch.randn(2, 4), torch.zeros(2, 3), background=0) == 0
 
 
-def test_prototypes_that_are_recognised_cost_nothing():
+def test_prototypes_loss_of_recognised_slots_is_zero():
     classes = torch.tensor([0, 0, 1, 2])
     perfect = 60 * torch.nn.functional.one_hot(classes, C + 1).float()
     assert losses.prototypes_loss(perfect, classes) == pytest.approx(0, abs=1e-6)
     assert losses.prototypes_loss(perfect, classes.flip(0)) > 1
 
 
-def test_one_modality_agrees_with_itself_and_two_may_not():
+def test_mutual_loss_is_zero_for_one_modality_and_for_equal_ones():
     s = sample([7, 4], [[0], [1]])
     assert losses.mutual_loss(s.attentions[:1], s.mask) == 0
     assert losses.mutual_loss(s.attentions[:1].expand(3, -1, -1), s.mask).item() == pytest.approx(0, abs=1e-7)
     assert losses.mutual_loss(s.attentions, s.mask) > 0
 
 
-def test_coactivity_asks_nothing_of_videos_that_share_no_label():
+def test_co_activity_loss_is_zero_without_shared_labels():
     loss = LOSSES["co_activity_loss"]
     assert loss(sample([7, 4, 5], [[0], [1], [2]])) == 0
     assert loss(sample([7, 4, 5], [[0], [1], [0]])) > 0
 
 
-def test_coactivity_is_lower_where_the_shared_class_looks_alike():
-    """Two videos, each high in class 0 in its first snippet: alike there, or unlike."""
+def test_co_activity_loss_is_lower_if_the_shared_class_has_similar_features():
+    """Two videos, each with class 0 in its first snippet, with equal or different features there."""
     cas = torch.zeros(2, 4, C)
     cas[:, 0, 0] = 9
     mask, labels = torch.ones(2, 4, dtype=torch.bool), torch.tensor([[1.0, 0, 0], [1.0, 0, 0]])
-    alike, unlike = torch.zeros(2, 4, H), torch.zeros(2, 4, H)
-    alike[:, 1:, 1] = unlike[:, 1:, 1] = 1
-    alike[:, 0, 0] = unlike[0, 0, 0] = unlike[1, 0, 2] = 1
-    near, far = (coactivity(x, cas, labels, mask) for x in (alike, unlike))
-    assert near < 0.01 < far
+    equal, different = torch.zeros(2, 4, H), torch.zeros(2, 4, H)
+    equal[:, 1:, 1] = different[:, 1:, 1] = 1
+    equal[:, 0, 0] = different[0, 0, 0] = different[1, 0, 2] = 1
+    low, high = (co_activity(x, cas, labels, mask) for x in (equal, different))
+    assert low < 0.01 < high
 
 
 @pytest.mark.parametrize("name", ["distillation_attention_loss", "distillation_features_loss"])
-def test_distillation_is_zero_when_the_student_is_the_teacher(name):
+def test_distillation_loss_is_zero_if_student_and_teacher_are_equal(name):
     s = sample([7, 4], [[0, 1], []])
     same = replace(s, teacher_features=s.features, teacher_attention=s.attentions[0])
     assert LOSSES[name](same).item() == pytest.approx(0, abs=1e-6)
@@ -217,7 +217,7 @@ def test_distillation_is_zero_when_the_student_is_the_teacher(name):
 
 
 @DISTILLATION
-def test_the_teacher_gets_no_gradient_and_the_student_does(name):
+def test_only_the_student_gets_a_gradient(name):
     s = sample([7, 4], [[0], [1, 2]])
     LOSSES[name](s).backward()
     for value in (s.teacher_features, s.teacher_cas, s.teacher_attention):
@@ -225,116 +225,116 @@ def test_the_teacher_gets_no_gradient_and_the_student_does(name):
     assert any(v.grad is not None and v.grad.any() for v in (s.features, s.cas, s.attentions))
 
 
-LABELS = pytest.mark.parametrize("carried", [[], [1], [0, 2], [0, 1, 2]], ids=str)
+LABELS = pytest.mark.parametrize("labels", [[], [1], [0, 2], [0, 1, 2]], ids=str)
 
 
-def taught(s: Sample) -> Tensor:
-    """What the student of a single video is pulled toward, read off the gradient. T x (C + 1)."""
+def target_of(s: Sample) -> Tensor:
+    """The distribution that the student of a single video is pulled toward, from the gradient. T x (C + 1)."""
     (gradient,) = torch.autograd.grad(LOSSES["distillation_cas_loss"](s), s.cas)
     student = torch.softmax(s.cas / TEMPERATURE, -1)
     return (student - gradient * s.cas.shape[1] / TEMPERATURE)[0].detach()
 
 
 @LABELS
-def test_the_taught_distribution_is_of_carried_classes_and_of_background(carried):
-    s = sample([7], [carried])
-    target, attention = taught(s), s.teacher_attention[0]
-    absent = [c for c in range(C) if c not in carried]
+def test_target_has_only_the_classes_of_the_video_and_background(labels):
+    s = sample([7], [labels])
+    target, attention = target_of(s), s.teacher_attention[0]
+    absent = [c for c in range(C) if c not in labels]
     torch.testing.assert_close(target.sum(1), torch.ones(7))
     torch.testing.assert_close(target[:, absent], torch.zeros(7, len(absent)), atol=1e-6, rtol=0)
-    torch.testing.assert_close(target[:, -1], 1 - attention if carried else torch.ones(7))
-    if carried:  # in the teacher's own proportions
-        among = torch.softmax(s.teacher_cas[0][:, carried] / TEMPERATURE, -1)
-        torch.testing.assert_close(target[:, carried], attention[:, None] * among)
+    torch.testing.assert_close(target[:, -1], 1 - attention if labels else torch.ones(7))
+    if labels:  # in the proportions of the teacher
+        shares = torch.softmax(s.teacher_cas[0][:, labels] / TEMPERATURE, -1)
+        torch.testing.assert_close(target[:, labels], attention[:, None] * shares)
 
 
 @LABELS
-def test_a_student_that_says_what_is_taught_has_nothing_to_learn(carried):
-    s = sample([7], [carried])
-    student = TEMPERATURE * taught(s).clamp(min=1e-9).log()
+def test_student_equal_to_the_target_has_loss_zero(labels):
+    s = sample([7], [labels])
+    student = TEMPERATURE * target_of(s).clamp(min=1e-9).log()
     assert LOSSES["distillation_cas_loss"](replace(s, cas=student[None])).item() == pytest.approx(0, abs=1e-5)
     assert LOSSES["distillation_cas_loss"](s) > 0.01
 
 
-def test_what_the_teacher_holds_of_classes_not_carried_and_of_background_counts_nothing():
+def test_teacher_logits_of_absent_classes_and_background_are_ignored():
     s = sample([7], [[0, 1]])
-    before = taught(s)
+    before = target_of(s)
     s.teacher_cas.data[..., [2, 3]] += 1e3
-    torch.testing.assert_close(taught(s), before)
+    torch.testing.assert_close(target_of(s), before)
     s.teacher_cas.data[..., 1] += 1
-    assert not torch.allclose(taught(s), before)
+    assert not torch.allclose(target_of(s), before)
 
 
-def sure(*pictures: str) -> Tensor:
-    """A video a picture, a digit a snippet: logits that are sure of that class; `.` is background."""
-    won = torch.tensor([[C if mark == "." else int(mark) for mark in picture] for picture in pictures])
-    return 60 * torch.nn.functional.one_hot(won, C + 1).float()
+def confident_cas(*videos: str) -> Tensor:
+    """Logits that are confident of the class given by each digit; `.` is background."""
+    classes = torch.tensor([[C if mark == "." else int(mark) for mark in video] for video in videos])
+    return 60 * torch.nn.functional.one_hot(classes, C + 1).float()
 
 
-def carrying(*carried: list[int]) -> Tensor:
-    return torch.stack([torch.zeros(C).index_fill_(0, torch.tensor(c, dtype=torch.long), 1) for c in carried])
+def multi_hot(*labels: list[int]) -> Tensor:
+    return torch.stack([torch.zeros(C).index_fill_(0, torch.tensor(c, dtype=torch.long), 1) for c in labels])
 
 
-def everywhere(cas: Tensor) -> Tensor:
+def full_mask(cas: Tensor) -> Tensor:
     return torch.ones(cas.shape[:2], dtype=torch.bool)
 
 
-def test_exclusive_is_zero_where_each_class_wins_its_own_snippets():
-    cas, labels = sure("00.22.", "......", ".11111"), carrying([0, 2], [], [1])
-    assert losses.class_competition_loss(cas.softmax(-1), labels, everywhere(cas), 6).item() == pytest.approx(
+def test_class_competition_is_zero_if_each_class_wins_snippets_of_its_own():
+    cas, labels = confident_cas("00.22.", "......", ".11111"), multi_hot([0, 2], [], [1])
+    assert losses.class_competition_loss(cas.softmax(-1), labels, full_mask(cas), 6).item() == pytest.approx(
         0, abs=1e-5
     )
-    missed = losses.class_competition_loss(cas.softmax(-1), labels, everywhere(cas), 3).item()
-    assert missed == pytest.approx(np.log(2) / 2 / 3, abs=1e-4), "half the third's background is sought in vain"
+    missing = losses.class_competition_loss(cas.softmax(-1), labels, full_mask(cas), 3).item()
+    assert missing == pytest.approx(np.log(2) / 2 / 3, abs=1e-4), "the third video has one background snippet of two"
 
 
-def test_exclusive_is_larger_where_two_classes_share_their_snippets():
-    own, labels = sure("00.22."), carrying([0, 2])
-    shared = own.clone()
+def test_class_competition_is_larger_if_two_classes_share_their_snippets():
+    separate, labels = confident_cas("00.22."), multi_hot([0, 2])
+    shared = separate.clone()
     shared[:, :2] = shared[:, 3:5] = torch.tensor([60.0, 0, 60, 0])
-    loss = losses.class_competition_loss(shared.softmax(-1), labels, everywhere(shared), 3)
-    assert loss.item() == pytest.approx(2 / 3 * np.log(2), abs=1e-4), "both win by half what they share"
-    mil, mil_own = (losses.mil_loss(losses.topk_mean(x, everywhere(x), 3), labels, 1) for x in (shared, own))
-    torch.testing.assert_close(mil, mil_own, msg="which the other loss does not mind")
-    missed = losses.class_competition_loss(sure("00....").softmax(-1), labels, everywhere(own), 3)
-    assert missed > loss, "and a class with no snippet at all is worse"
+    loss = losses.class_competition_loss(shared.softmax(-1), labels, full_mask(shared), 3)
+    assert loss.item() == pytest.approx(2 / 3 * np.log(2), abs=1e-4), "each has probability 1/2 in the shared snippets"
+    mil, mil_separate = (losses.mil_loss(losses.topk_mean(x, full_mask(x), 3), labels, 1) for x in (shared, separate))
+    torch.testing.assert_close(mil, mil_separate, msg="the MIL loss does not see the difference")
+    missed = losses.class_competition_loss(confident_cas("00....").softmax(-1), labels, full_mask(separate), 3)
+    assert missed > loss, "a class without any snippet is worse"
 
 
-def test_candidates_are_the_carried_classes_and_background():
-    cas = sure("00.22.", "......")
-    assert losses.partial_label_loss(cas.softmax(-1), carrying([0, 2], []), everywhere(cas)).item() == pytest.approx(
+def test_partial_label_loss_allows_the_classes_of_the_video_and_background():
+    cas = confident_cas("00.22.", "......")
+    assert losses.partial_label_loss(cas.softmax(-1), multi_hot([0, 2], []), full_mask(cas)).item() == pytest.approx(
         0, abs=1e-6
     )
-    assert losses.partial_label_loss(cas.softmax(-1), carrying([0], []), everywhere(cas)) > 2, (
-        "two snippets of a class not there"
+    assert losses.partial_label_loss(cas.softmax(-1), multi_hot([0], []), full_mask(cas)) > 2, (
+        "two snippets of an absent class"
     )
     either = torch.tensor([[[30.0, 0, 30, 0]]])
-    assert losses.partial_label_loss(either.softmax(-1), carrying([0, 2]), everywhere(either)).item() == pytest.approx(
+    assert losses.partial_label_loss(either.softmax(-1), multi_hot([0, 2]), full_mask(either)).item() == pytest.approx(
         0, abs=1e-6
     )
 
 
 @given(st.integers(0, 999), st.floats(0.01, 0.99), st.floats(0.01, 0.99))
-def test_levelled_attention_keeps_its_order_and_takes_the_wanted_mean(seed, level, wanted):
+def test_match_mean_foreground_keeps_the_order_and_reaches_the_target_mean(seed, level, target):
     draw = torch.Generator().manual_seed(seed)
     attention = (torch.rand(3, 9, generator=draw) * 0.2 + level * 0.8).clamp(0.01, 0.99)
-    foreground = torch.rand(3, 9, generator=draw) * 0.01 + wanted * 0.99
+    foreground = torch.rand(3, 9, generator=draw) * 0.01 + target * 0.99
     mask = torch.arange(9) < torch.tensor([9, 4, 1])[:, None]
-    found = losses.match_mean_foreground(attention, foreground, mask)
+    matched = losses.match_mean_foreground(attention, foreground, mask)
     garbage = losses.match_mean_foreground(attention.masked_fill(~mask, 1.0), foreground.masked_fill(~mask, 0.0), mask)
-    for row, other, aim, real, same in zip(attention, found, foreground, mask, garbage, strict=True):
-        assert other[real].mean().item() == pytest.approx(aim[real].mean().item(), abs=1e-4)
-        assert torch.equal(row[real].argsort(), other[real].argsort())
-        torch.testing.assert_close(other[real], same[real], rtol=0, atol=0)
+    for before, after, goal, valid, other in zip(attention, matched, foreground, mask, garbage, strict=True):
+        assert after[valid].mean().item() == pytest.approx(goal[valid].mean().item(), abs=1e-4)
+        assert torch.equal(before[valid].argsort(), after[valid].argsort())
+        torch.testing.assert_close(after[valid], other[valid], rtol=0, atol=0)
 
 
-def test_attention_at_the_wanted_level_stays_and_extremes_are_finite():
+def test_match_mean_foreground_keeps_matching_attention_and_is_finite_at_extremes():
     mask = torch.ones(1, 6, dtype=torch.bool)
     attention = torch.tensor([[0.1, 0.3, 0.5, 0.5, 0.7, 0.9]])
     torch.testing.assert_close(
         losses.match_mean_foreground(attention, attention.flip(1), mask), attention, atol=1e-4, rtol=0
     )
     for extreme in (torch.zeros(1, 6), torch.ones(1, 6)):
-        for one, other in ((attention, extreme), (extreme, attention), (extreme, 1 - extreme)):
-            assert losses.match_mean_foreground(one, other, mask).isfinite().all()
-            assert abs(losses.match_mean_foreground(one, other, mask).mean() - other.mean()) < 1e-2
+        for before, goal in ((attention, extreme), (extreme, attention), (extreme, 1 - extreme)):
+            after = losses.match_mean_foreground(before, goal, mask)
+            assert after.isfinite().all() and abs(after.mean() - goal.mean()) < 1e-2

@@ -85,7 +85,7 @@ def _print_error(prefix: str, message: str) -> None:
 
 
 def _methods() -> Iterable[str]:
-    from wtal.core.config import METHODS
+    from wtal.core.methods import METHODS
 
     return METHODS
 

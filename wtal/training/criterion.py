@@ -45,8 +45,8 @@ def loss_weights(config: "Config") -> dict[str, float]:
     weights = config.weights.model_dump()
     unknown = next((name for name in config.weights.model_extra or {} if name not in LOSSES), None)
     if unknown is not None:
-        known = ", ".join([*type(config.weights).model_fields, *(name for name in LOSSES if name not in weights)])
-        hint = f"known losses: {known}; add a loss of your own to wtal.training.losses.LOSSES"
+        names = ", ".join(dict.fromkeys([*type(config.weights).model_fields, *LOSSES]))
+        hint = f"known losses: {names}; add a loss of your own to wtal.training.losses.LOSSES"
         raise ConfigError(f"unknown loss weights.{unknown}", hint=hint, code="unknown-setting")
     return weights
 

@@ -31,7 +31,7 @@ from wtal.data.synthetic.rehearsal import (
 )
 from wtal.inference.localizer import snippet_scores
 from wtal.inference.proposals import generate_proposals
-from wtal.models.dfe import build_local
+from wtal.models.dfe import build_local_branch
 
 SMALL = SignalConfig(width=6)
 CLASSES = ("CliffDiving", "Diving", "Run")
@@ -74,7 +74,7 @@ def test_two_layouts_give_the_same_proposals(truth, tmp_path, settings):
     assert folders[0].features("test_1").dtype == folders[1].features("test_1").dtype == np.float32
     torch.manual_seed(0)
     config = settings("local")
-    network = build_local(config, (1024, 1024), 3).eval()
+    network = build_local_branch(config, (1024, 1024), 3).eval()
     for v in VIDEOS:
         one, other = (
             generate_proposals(
@@ -272,7 +272,7 @@ def test_one_that_is_stopped_leaves_nothing(truth, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_rehearsal(truth, tmp_path / "out", "wtalc", SMALL, progress=stop)
+        write_rehearsal(truth, tmp_path / "out", "wtalc", SMALL, on_progress=stop)
     assert not list(tmp_path.iterdir())
 
 
