@@ -287,7 +287,7 @@ def test_help_names_the_benchmarks():
         (("thumos", "--features", "."), "there is no benchmark 'thumos'; use one of thumos14, multithumos"),
         (("thumos14", "--features", "nowhere"), "nowhere: there is no such folder or file"),
         (("thumos14", "--features", "empty"), "the folder is empty"),
-        (("thumos14", "--features", "plain", "--methods", "best"), "there is no method 'best'"),
+        (("thumos14", "--features", "plain", "--methods", "best"), "method 'best' is not registered"),
         (("thumos14", "--features", "plain", "--config", "none.toml"), "none.toml"),
         (("thumos14", "--features", "plain", "--device", "tpu"), "tpu"),
         (("thumos14", "--features", "plain", "--annotations", "none.json"), "none.json"),

@@ -167,7 +167,7 @@ def test_a_worker_that_is_killed_is_said(done, monkeypatch):
 
 def test_what_cannot_be_compared(made, tmp_path):
     out = tmp_path / "out"
-    for methods, said in (([], "no method to compare"), (["dfe", "nope"], "there is no method 'nope'; use base")):
+    for methods, said in (([], "no method to compare"), (["dfe", "nope"], "method 'nope' is not registered")):
         with pytest.raises(ConfigError, match=said):
             compare([made / "data"], methods, 1, "validation", config(), out)
     with pytest.raises(DataError, match="nothing in training has a start and an end to score against"):

@@ -240,7 +240,7 @@ def test_a_card_of_an_older_checkpoint_goes_with_it(tiny, tmp_path, settings):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(config, tiny, tmp_path, device="cpu", progress=stop)
+        train(config, tiny, tmp_path, device="cpu", on_progress=stop)
     old = write_card(tmp_path, tiny)
     assert "2 of 4 steps" in old.read_text(encoding="utf-8")
     last = train(config, tiny, tmp_path, resume=True, device="cpu")

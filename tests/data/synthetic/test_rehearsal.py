@@ -272,7 +272,7 @@ def test_one_that_is_stopped_leaves_nothing(truth, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_rehearsal(truth, tmp_path / "out", "wtalc", SMALL, on_progress=stop)
+        write_rehearsal(truth, tmp_path / "out", "wtalc", SMALL, progress=stop)
     assert not list(tmp_path.iterdir())
 
 
