@@ -63,7 +63,7 @@ def shared() -> Callable[..., Path]:
 
 
 @pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
+def serial_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parallel runs are executed one after another in this process."""
     from wtal.experiments import runner
 

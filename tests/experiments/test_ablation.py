@@ -33,7 +33,7 @@ def test_an_arm_changes_what_it_says(arm):
     assert {name for name in before if before[name] != after[name]} == named
 
 
-def test_arms_are_scored_beside_the_defaults(tmp_path, here):
+def test_arms_are_scored_beside_the_defaults(tmp_path, serial_runs):
     write_synthetic(tmp_path / "data", TINIEST)
     heard = []
     scores, differences = ablate(

@@ -69,7 +69,7 @@ def test_a_benchmark_has_settings_and_known_protocols(benchmark):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_from_a_public_layout_to_the_report(layout, rehearsal, tmp_path, here):
+def test_from_a_public_layout_to_the_report(layout, rehearsal, tmp_path, serial_runs):
     source, out = rehearsal(layout), tmp_path / "out"
     before = {path: path.read_bytes() for path in source.rglob("*") if path.is_file()}
     grid = ("--stride", 16, "--window", 16, "--fps", 25) if layout == "actionformer" else ()
@@ -112,7 +112,7 @@ def test_a_mark_of_made_up_features_is_not_lost(rehearsal, tmp_path):
     assert not seen.made_up
 
 
-def test_published_results_stand_beside_real_ones(rehearsal, tmp_path, here):
+def test_published_results_stand_beside_real_ones(rehearsal, tmp_path, serial_runs):
     source, out = rehearsal("plain"), tmp_path / "out"
     about = source / "dataset.json"
     about.write_text(json.dumps({**json.loads(about.read_text()), "feature": "I3D"}))
@@ -123,7 +123,7 @@ def test_published_results_stand_beside_real_ones(rehearsal, tmp_path, here):
 
 
 @pytest.mark.parametrize("layout", ["plain", "wtalc"])
-def test_other_features_need_another_folder(layout, rehearsal, truth, tmp_path, here):
+def test_other_features_need_another_folder(layout, rehearsal, truth, tmp_path, serial_runs):
     """Finished runs and converted features are of the data that they were made from."""
     source, out = rehearsal(layout), tmp_path / "out"
     words = ("thumos14", "--features", source, "--out", out, "--seeds", 1, "--methods", "dfe", *QUICK)
@@ -145,7 +145,7 @@ def test_a_source_that_was_mended_is_taken_again(rehearsal, tmp_path):
     assert survey(THUMOS, prepare(THUMOS, source, out)).scored == "testing"
 
 
-def test_a_score_of_another_benchmark_is_not_ours(rehearsal, tmp_path, here):
+def test_a_score_of_another_benchmark_is_not_ours(rehearsal, tmp_path, serial_runs):
     words = ("--features", rehearsal("plain"), "--out", tmp_path / "out", "--seeds", 1, "--methods", "dfe", *QUICK)
     assert run("thumos14", *words)[0] == 0
     code, said = run("multithumos", *words)
@@ -205,7 +205,7 @@ def test_what_is_odd_is_said(rehearsal, tmp_path):
     assert "1 feature files belong to no annotated video and are not used: other" in notes
 
 
-def test_a_video_without_features_counts_as_missed(rehearsal, tmp_path, here):
+def test_a_video_without_features_counts_as_missed(rehearsal, tmp_path, serial_runs):
     source = rehearsal("actionformer")
     (source / "i3d_features/test_1.npy").unlink()
     grid = ("--stride", 16, "--window", 16, "--fps", 25)
@@ -216,7 +216,7 @@ def test_a_video_without_features_counts_as_missed(rehearsal, tmp_path, here):
     assert result["counts"]["videos_without_proposals"] == 1
 
 
-def test_other_annotations_for_the_same_features(rehearsal, tmp_path, here):
+def test_other_annotations_for_the_same_features(rehearsal, tmp_path, serial_runs):
     """MultiTHUMOS: the features of THUMOS14, a text file a class, and subsets by the ids."""
     path, folder = tmp_path / "truth.json", tmp_path / "multithumos"
     named = [
@@ -249,7 +249,7 @@ def test_annotations_beside_a_plain_folder_leave_it_alone(rehearsal, truth, tmp_
     assert before == {path: path.read_bytes() for path in source.rglob("*") if path.is_file()}
 
 
-def test_a_failed_seed_goes_on(rehearsal, tmp_path, here, monkeypatch):
+def test_a_failed_seed_goes_on(rehearsal, tmp_path, serial_runs, monkeypatch):
     from wtal.experiments import runner
 
     out, source = tmp_path / "out", rehearsal("plain")

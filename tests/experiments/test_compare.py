@@ -91,7 +91,7 @@ def test_finished_runs_are_used_again_without_a_worker(done, monkeypatch):
     assert [list(score.averages) for score in scores] == [score["averages"] for score in first["scores"]]
 
 
-def test_only_what_is_missing_is_run(done, here):
+def test_only_what_is_missing_is_run(done, serial_runs):
     (done / "out/data/dfe/seed-1/results-dfe-global-validation.json").unlink()
     shutil.rmtree(done / "out/data/baseline/seed-0")
     before, heard = state(done / "out"), []
@@ -103,7 +103,7 @@ def test_only_what_is_missing_is_run(done, here):
     assert not any("checkpoint" in path for path in changed if "dfe" in path)
 
 
-def test_an_interrupted_run_goes_on_and_ends_the_same(done, here):
+def test_an_interrupted_run_goes_on_and_ends_the_same(done, serial_runs):
     run = done / "out/data/dfe/seed-0"
     first = (run / "results-dfe-validation.json").read_text()
     (saved,) = run.glob("checkpoint-*")
@@ -137,7 +137,7 @@ def test_other_data_under_the_same_name_are_refused(done, tmp_path):
     compare([moved], ["dfe"], 1, "validation", config(), done / "out")
 
 
-def test_a_run_at_fault_leaves_the_others(done, here):
+def test_a_run_at_fault_leaves_the_others(done, serial_runs):
     shutil.rmtree(done / "out/data/baseline/seed-1")
     features = done / "data/features/training_0000.npy"
     size = np.load(features).shape

@@ -1,4 +1,4 @@
-"""A replacement for a process pool that runs each task at once in this process."""
+"""A replacement for ProcessPoolExecutor."""
 
 from concurrent.futures import Future
 
@@ -6,7 +6,7 @@ from wtal.core.errors import WtalError
 
 
 class InProcessExecutor:
-    """Runs each submitted task at once and in this process, so that tests stay fast."""
+    """Runs each submitted task immediately in this process, so that tests are fast."""
 
     def __init__(self, workers: int, *_: object, **__: object) -> None:
         self.workers = workers
@@ -18,10 +18,10 @@ class InProcessExecutor:
 
     def shutdown(self, **_: object) -> None: ...
 
-    def submit(self, work, *arguments):
+    def submit(self, function, *arguments):
         future: Future = Future()
         try:
-            future.set_result(work(*arguments))
+            future.set_result(function(*arguments))
         except WtalError as error:
             future.set_exception(error)
         return future

@@ -10,7 +10,7 @@ from wtal import __version__
 from wtal.core.config import non_default_settings
 from wtal.core.errors import CheckpointError
 from wtal.core.io import read_json, write_text
-from wtal.core.text import code, plain, table, yaml_string
+from wtal.core.text import code_span, escape_markdown, markdown_table, yaml_string
 from wtal.data.dataset import Dataset
 from wtal.data.problems import abbreviate
 from wtal.evaluation.results import EvaluationResult, quote_subset, summary_lines
@@ -114,7 +114,7 @@ def training_data(folder: Dataset, meta: ModelMetadata) -> TrainingData:
 def card_text(card: Card) -> str:
     """Markdown under the YAML that the Hugging Face hub reads; no name can break out of either."""
     meta = card.meta
-    title = f"# Temporal action localization: {code(meta.config.method)} trained on {code(card.data.name)}"
+    title = f"# Temporal action localization: {code_span(meta.config.method)} trained on {code_span(card.data.name)}"
     sections = {
         "What it was trained on": _trained_on(card),
         "How": _how(card),
@@ -153,29 +153,31 @@ def _trained_on(card: Card) -> Iterator[str]:
     meta, data = card.meta, card.data
     unlabelled = f", {data.without_label:,} of them without any label" if data.without_label else ""
     held = f"; {len(meta.held_out):,} more were held out" if meta.held_out else ""
-    yield f"- Data set: {code(data.name)}, {data.sequences:,} training sequences{unlabelled}{held}."
-    yield f"- Classes ({len(meta.classes)}): {', '.join(map(code, meta.classes))}."
+    yield f"- Data set: {code_span(data.name)}, {data.sequences:,} training sequences{unlabelled}{held}."
+    yield f"- Classes ({len(meta.classes)}): {', '.join(map(code_span, meta.classes))}."
     widths = " + ".join(map(str, meta.modalities))
-    source = f"from {plain(str(meta.provenance))}" if meta.provenance else "from what backbone is not written down"
+    source = (
+        f"from {escape_markdown(str(meta.provenance))}" if meta.provenance else "from what backbone is not written down"
+    )
     yield f"- Features: {widths} numbers a snippet, {source}."
     start, stride = meta.clock.offset, meta.clock.stride
     yield f"- Snippets: one every {stride:g} s, the first from {start:g} s to {start + stride:g} s."
     for key, what in (("feature", "the features"), ("source", "the source"), ("licence", "the licence")):
         if isinstance(said := data.about.get(key), str) and said.strip():
-            yield f"- What the data set says of {what}: {plain(abbreviate(said, 500))}"
+            yield f"- What the data set says of {what}: {escape_markdown(abbreviate(said, 500))}"
 
 
 def _how(card: Card) -> Iterator[str]:
     config = card.meta.config
     parts = config.method_spec
     local = "local enhancement" if parts.local else "no local enhancement"
-    yield f"- Method: {code(config.method)} ({local}, {MEMORY[parts.memory]}, {TEACHER[parts.teacher]})."
+    yield f"- Method: {code_span(config.method)} ({local}, {MEMORY[parts.memory]}, {TEACHER[parts.teacher]})."
     yield (
         f"- {card.meta.step:,} of {config.train.steps:,} steps, batches of {config.train.batch_size}, "
         f"seed {config.train.seed}, wtal {card.version}. The weights are their running average at the last step; "
         f"no score chose them."
     )
-    changed = ", ".join(code(f"{name} = {value}") for name, value in non_default_settings(config).items())
+    changed = ", ".join(code_span(f"{name} = {value}") for name, value in non_default_settings(config).items())
     yield f"- Settings that differ from the defaults of wtal {__version__}: {changed or 'none'}."
 
 
@@ -183,15 +185,15 @@ def _scored(card: Card) -> Iterator[str]:
     for result in card.results:
         averages = [result.average(low, high) for low, high in result.averages]
         spans = [f"{low:g} to {high:g}" for low, high in result.averages]
-        what = f"subset {plain(quote_subset(result.subset))}, checkpoint {plain(result.checkpoint)}"
-        yield f"Mean average precision (mAP) in percent, protocol {code(result.protocol)}, {what}:"
+        what = f"subset {escape_markdown(quote_subset(result.subset))}, checkpoint {escape_markdown(result.checkpoint)}"
+        yield f"Mean average precision (mAP) in percent, protocol {code_span(result.protocol)}, {what}:"
         yield ""
         percent = [f"{100 * value:.1f}" for value in [*result.map, *averages]]
-        yield from table(["tIoU", *(f"{t:g}" for t in result.tious), *spans], [["mAP", *percent]])
+        yield from markdown_table(["tIoU", *(f"{t:g}" for t in result.tious), *spans], [["mAP", *percent]])
         yield ""
         count, *notes = summary_lines(result)
-        yield f"- Counted: {plain(count)}."
-        yield from (f"- Note: {plain(note)}." for note in notes)
+        yield f"- Counted: {escape_markdown(count)}."
+        yield from (f"- Note: {escape_markdown(note)}." for note in notes)
         yield ""
     yield from _spread(card) if card.scores else ["Another seed may score otherwise; no spread is known."]
 
@@ -205,8 +207,8 @@ def _spread(card: Card) -> Iterator[str]:
     yield ""
     seeds = [", ".join(f"{value:.1f}" for value in score.averages) for score in card.scores]
     means = [f"{s.mean:.1f} ± {s.spread:.1f}" if len(s.averages) > 1 else f"{s.mean:.1f}" for s in card.scores]
-    rows = [[plain(s.method), mean, each] for s, mean, each in zip(card.scores, means, seeds, strict=True)]
-    yield from table(["method", "mAP", "seed by seed"], rows)
+    rows = [[escape_markdown(s.method), mean, each] for s, mean, each in zip(card.scores, means, seeds, strict=True)]
+    yield from markdown_table(["method", "mAP", "seed by seed"], rows)
 
 
 def _limits(card: Card) -> Iterator[str]:
