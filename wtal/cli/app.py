@@ -108,12 +108,19 @@ def _annotation_formats() -> Iterable[str]:
     return FORMATS
 
 
+def _layouts() -> Iterable[str]:
+    from wtal.data.layouts.registry import LAYOUTS
+
+    return (layout.title for layout in LAYOUTS.values())
+
+
 # Replaced in help texts when help is shown, so that the names stand in one place and help stays fast elsewhere.
 HELP_LISTS: dict[str, Callable[[], Iterable[str]]] = {
     "{methods}": _methods,
     "{protocols}": _protocols,
     "{benchmarks}": _benchmarks,
     "{formats}": _annotation_formats,
+    "{layouts}": _layouts,
 }
 
 app = typer.Typer(

@@ -32,8 +32,7 @@ def benchmark(
             "--features",
             "--raw",
             metavar="PATH",
-            help="Features in a public layout (W-TALC, BaS-Net / CoLA, OpenTAD / ActionFormer) or a data set folder; "
-            "for hapt the original UCI archive",
+            help="Features in a public layout ({layouts}) or a data set folder",
         ),
     ],
     annotations: Annotated[
@@ -67,7 +66,7 @@ def benchmark(
     from wtal.core.config import read_config
     from wtal.core.hardware import available_cores, choose_device
     from wtal.core.io import directory_lock, write_json, write_text
-    from wtal.data.layouts.opentad import FeatureTiming
+    from wtal.data.layouts.base import FeatureTiming
     from wtal.experiments.benchmarks.definitions import find_benchmark
     from wtal.experiments.benchmarks.inspect import survey
     from wtal.experiments.benchmarks.prepare import prepare

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated
+from zipfile import is_zipfile
 
 import typer
 
@@ -12,10 +13,19 @@ from wtal.core.errors import ConfigError, DataError
 @command("wtal check mydata")
 def check(data: DataArgument) -> None:
     """Summarize a data set folder and list every problem in it with its fix."""
+    from wtal.data.layouts.registry import detect_layout
     from wtal.data.validation import validate_dataset
     from wtal.reporting.progress import count_progress
     from wtal.reporting.validation_tables import render_validation
 
+    is_dataset = any((data / name).is_file() for name in ("annotations.json", "tags.csv", "dataset.json"))
+    if not is_dataset and (layout := detect_layout(data)):
+        raise DataError(
+            f"has the layout {layout.title}",
+            path=data,
+            hint=f"convert it with `wtal convert {data} FOLDER` and check FOLDER",
+            code="not-converted",
+        )
     with count_progress("reading", console) as progress:
         report = validate_dataset(data, progress)
     render_validation(report, console)
@@ -34,7 +44,7 @@ def convert(
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="Folder in the W-TALC, BaS-Net / CoLA or OpenTAD / ActionFormer layout, or an annotation file",
+            help="Features in a public layout ({layouts}), or an annotation file",
         ),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Data set folder or annotation file to write")],
@@ -70,12 +80,13 @@ def convert(
 ) -> None:
     """Convert a public feature layout to a data set folder, or annotations from one format to another.
 
-    A layout is a folder; an interrupted conversion continues when it is run again. Annotations (proposals,
-    ground truth, subtitles) are a file, or a folder of files with --to or --from.
+    A layout is a folder or a zip file; an interrupted conversion continues when it is run again. Annotations
+    (proposals, ground truth, subtitles) are a file, or a folder of files with --to or --from.
     """
     if not source.exists():
         raise DataError("no such file or folder", path=source, code="file-not-found")
-    if source.is_file() or to or source_format or video:
+    has_layout = source.is_dir() or (source.is_file() and is_zipfile(source))
+    if not has_layout or to or source_format or video:
         if (stride, window) != (None, None):
             raise ConfigError(
                 "--stride and --window apply to feature layouts only", hint="leave them out", code="invalid-option"
@@ -86,13 +97,13 @@ def convert(
 
 
 def _convert_layout(source: Path, out: Path, stride: int | None, window: int | None, fps: float | None) -> None:
+    from wtal.data.layouts.base import FeatureTiming
     from wtal.data.layouts.convert import convert_layout
-    from wtal.data.layouts.opentad import FeatureTiming
     from wtal.reporting.progress import count_progress
 
     with count_progress("converting", console) as progress:
-        converted = convert_layout(source, out, progress, FeatureTiming(stride, window, fps))
-    print_line(f"{converted.layout}: {len(converted.videos)} sequences written to {converted.out}")
+        converted = convert_layout(source, out, timing=FeatureTiming(stride, window, fps), on_progress=progress)
+    print_line(f"{converted.layout}: {len(converted.videos)} sequences written to {converted.path}")
     for remark in converted.remarks:
         print_line(f"note: {remark}")
 

@@ -1,4 +1,4 @@
-"""Features made elsewhere, in the layout of OpenTAD and ActionFormer: found, timed and converted."""
+"""The OpenTAD / ActionFormer layout: files are found, snippets get their times, and what does not fit is rejected."""
 
 import json
 from pathlib import Path
@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wtal.core.errors import ConfigError, DataError
+from tests.helpers.errors import raises
+from wtal.core.errors import DataError
 from wtal.data.dataset import load_dataset
+from wtal.data.layouts.base import FeatureTiming
 from wtal.data.layouts.convert import ConvertedLayout, convert_layout
-from wtal.data.layouts.opentad import FeatureTiming
 from wtal.data.provenance import origin_path
 from wtal.data.validation import validate_dataset
 
-THUMOS = FeatureTiming(4, 16)
+TIMING = FeatureTiming(4, 16)
 WIDTH = 6
 
 
@@ -28,10 +29,12 @@ def entry(subset: str, fps: float | None = 30.0, **more: Any) -> dict[str, Any]:
     return {"subset": subset, "duration": 4.2, **rate, "annotations": [run, jump, run], **more}
 
 
-SMALL = {"v_1": entry("Validation"), "t_1": entry("Test"), "t_2": entry("Test")}
+DATABASE = {"v_1": entry("Validation"), "t_1": entry("Test"), "t_2": entry("Test")}
 
 
-def layout(root: Path, database: dict[str, Any] = SMALL, prefix: str = "", without: tuple[str, ...] = ()) -> Path:
+def write_layout(
+    root: Path, database: dict[str, Any] = DATABASE, prefix: str = "", without: tuple[str, ...] = ()
+) -> Path:
     source = root / "thumos"
     (source / "annotations").mkdir(parents=True)
     text = json.dumps({"version": "Thumos14-30fps", "database": database})
@@ -43,160 +46,152 @@ def layout(root: Path, database: dict[str, Any] = SMALL, prefix: str = "", witho
     return source
 
 
-def converted(root: Path, *args: Any, grid: FeatureTiming = THUMOS, **options: Any) -> ConvertedLayout:
-    return convert_layout(layout(root, *args, **options), root / "out", grid=grid)
+def convert(root: Path, *args: Any, timing: FeatureTiming = TIMING, **options: Any) -> ConvertedLayout:
+    return convert_layout(write_layout(root, *args, **options), root / "out", timing=timing)
 
 
 def test_thumos(tmp_path):
     calls = []
-    made = convert_layout(layout(tmp_path), tmp_path / "out", lambda *call: calls.append(call), THUMOS)
-    assert made.layout == "OpenTAD / ActionFormer" and calls == [(1, 3), (2, 3), (3, 3)]
-    assert made.remarks == (
-        "no training subset: its validation subset is taken for training, as is usual for THUMOS14",
+    converted = convert_layout(
+        write_layout(tmp_path), tmp_path / "out", timing=TIMING, on_progress=lambda *call: calls.append(call)
     )
-    folder = load_dataset(made.out)
-    assert folder.classes == ("Jump", "Run") and folder.modalities == (WIDTH,)
-    assert [(v.id, v.subset, v.labels, len(v.segments)) for v in folder.videos] == [
+    assert converted.layout == "OpenTAD / ActionFormer" and calls == [(1, 3), (2, 3), (3, 3)]
+    assert len(converted.remarks) == 1 and "validation subset" in converted.remarks[0]
+    dataset = load_dataset(converted.path)
+    assert dataset.classes == ("Jump", "Run") and dataset.modalities == (WIDTH,)
+    assert [(v.id, v.subset, v.labels, len(v.segments)) for v in dataset.videos] == [
         ("v_1", "training", ("Jump", "Run"), 0),
-        ("t_1", "testing", ("Jump", "Run"), 3),  # what is there twice stays there twice
+        ("t_1", "testing", ("Jump", "Run"), 3),  # a repeated segment stays repeated
         ("t_2", "testing", ("Jump", "Run"), 3),
     ]
-    assert folder.clock.stride == pytest.approx(4 / 30) and folder.clock.offset == pytest.approx(0.2)
-    assert folder.features("t_2").shape == (31, WIDTH) and np.all(folder.features("t_2") == 2)
-    assert not list((made.out / "features").glob("*.json"))
-    assert [p.what for p in validate_dataset(made.out).problems if p.fatal] == []
+    assert dataset.clock.stride == pytest.approx(4 / 30) and dataset.clock.offset == pytest.approx(0.2)
+    assert dataset.features("t_2").shape == (31, WIDTH) and np.all(dataset.features("t_2") == 2)
+    assert not list((converted.path / "features").glob("*.json"))
+    assert not validate_dataset(converted.path).fatal
 
 
 @settings(deadline=None, max_examples=25)
 @given(stride=st.integers(1, 32), window=st.integers(1, 64), rates=st.lists(st.floats(1, 120), min_size=3, max_size=3))
-def test_a_feature_is_centred_in_its_window(tmp_path_factory, stride, window, rates):
-    root = tmp_path_factory.mktemp("grid")
+def test_snippet_is_centred_in_its_window(tmp_path_factory, stride, window, rates):
+    root = tmp_path_factory.mktemp("timing")
     database = {f"v{n}": entry("training", fps) for n, fps in enumerate(rates)}
-    made = converted(root, database, grid=FeatureTiming(stride, window))
-    folder = load_dataset(made.out)
-    for video, fps in zip(folder.videos, rates, strict=True):
-        clock, length = folder.clock_of(video.id), len(folder.features(video.id))
+    dataset = load_dataset(convert(root, database, timing=FeatureTiming(stride, window)).path)
+    for video, fps in zip(dataset.videos, rates, strict=True):
+        clock, length = dataset.clock_of(video.id), len(dataset.features(video.id))
         centres = clock.seconds(np.arange(length) + 0.5)
         assert centres == pytest.approx((np.arange(length) * stride + window / 2) / fps, abs=1e-5)
 
 
-def test_one_rate_for_all_wins_and_leaves_no_times_of_before(tmp_path):
+def test_given_frame_rate_replaces_recorded_times(tmp_path):
     database = {"a": entry("training", 25), "b": entry("training", 30), "c": entry("validation", 30)}
-    made = converted(tmp_path, database)
-    folder = load_dataset(made.out)
-    assert origin_path(folder.features_path("a")).is_file() and not made.remarks
-    assert folder.clock_of("a").stride == folder.clock.stride == pytest.approx(4 / 30)
-    made = convert_layout(tmp_path / "thumos", made.out, grid=FeatureTiming(4, 16, 15))
-    folder = load_dataset(made.out)
-    assert folder.clock_of("a").seconds(1) == pytest.approx(6 / 15 + 4 / 15)
-    assert not origin_path(folder.features_path("a")).exists()
+    converted = convert(tmp_path, database)
+    dataset = load_dataset(converted.path)
+    assert origin_path(dataset.features_path("a")).is_file() and not converted.remarks
+    assert dataset.clock_of("a").stride == dataset.clock.stride == pytest.approx(4 / 30)
+    convert_layout(tmp_path / "thumos", converted.path, timing=FeatureTiming(4, 16, 15))
+    dataset = load_dataset(converted.path)
+    assert dataset.clock_of("a").seconds(1) == pytest.approx(6 / 15 + 4 / 15)
+    assert not origin_path(dataset.features_path("a")).exists()
 
 
-def test_a_prefix_and_features_that_lack(tmp_path):
-    database = {**SMALL, "gone": entry("Test"), "1": entry("Test")}
-    made = converted(tmp_path, database, prefix="v_", without=("gone",))
-    assert [video.id for video in made.videos] == ["v_1", "t_1", "t_2", "1"]
-    assert f"1 of 5 videos have no features in {tmp_path}/thumos/i3d_features, left out: gone" in made.remarks
-    assert np.all(load_dataset(made.out).features("1") == 4)
+def test_common_prefix_and_missing_features(tmp_path):
+    database = {**DATABASE, "gone": entry("Test"), "1": entry("Test")}
+    converted = convert(tmp_path, database, prefix="v_", without=("gone",))
+    assert [video.id for video in converted.videos] == ["v_1", "t_1", "t_2", "1"]
+    assert any("gone" in remark for remark in converted.remarks)
+    assert np.all(load_dataset(converted.path).features("1") == 4)
 
 
-def test_good_files_are_kept_and_broken_ones_made_again(tmp_path):
-    made = converted(tmp_path)
-    good, broken = made.out / "features/v_1.npy", made.out / "features/t_1.npy"
-    before = good.stat().st_mtime_ns
-    broken.write_bytes(broken.read_bytes()[:-9])
-    convert_layout(tmp_path / "thumos", made.out, grid=THUMOS)
-    assert good.stat().st_mtime_ns == before and load_dataset(made.out).features("t_1").shape == (30, WIDTH)
+def test_complete_files_are_kept_and_truncated_ones_written_again(tmp_path):
+    converted = convert(tmp_path)
+    complete, truncated = converted.path / "features/v_1.npy", converted.path / "features/t_1.npy"
+    modified = complete.stat().st_mtime_ns
+    truncated.write_bytes(truncated.read_bytes()[:-9])
+    convert_layout(tmp_path / "thumos", converted.path, timing=TIMING)
+    assert complete.stat().st_mtime_ns == modified
+    assert load_dataset(converted.path).features("t_1").shape == (30, WIDTH)
 
 
-def test_the_width_of_two_streams(tmp_path):
-    source = layout(tmp_path)
+def test_width_of_two_streams_is_remarked(tmp_path):
+    source = write_layout(tmp_path)
     for path in (source / "i3d_features").iterdir():
         np.save(path, np.ones((3, 2048), np.float16))
-    made = convert_layout(source, tmp_path / "out", grid=THUMOS)
-    assert '"modalities": [1024, 1024]' in made.remarks[-1]
-    assert load_dataset(made.out).features("v_1").dtype == np.float16
+    converted = convert_layout(source, tmp_path / "out", timing=TIMING)
+    assert "[1024, 1024]" in converted.remarks[-1]
+    assert load_dataset(converted.path).features("v_1").dtype == np.float16
 
 
-@pytest.mark.parametrize("grid", [None, FeatureTiming(), FeatureTiming(stride=4), FeatureTiming(window=16, fps=30)])
-def test_the_times_are_asked_for(tmp_path, grid):
-    with pytest.raises(DataError, match=r"give --stride and --window in frames, and --fps \(I3D on THUMOS14") as said:
-        convert_layout(layout(tmp_path), tmp_path / "out", grid=grid)
-    assert "--stride 4 --window 16 --fps 30" in str(said.value) and not (tmp_path / "out").exists()
+@pytest.mark.parametrize("timing", [None, FeatureTiming(), FeatureTiming(stride=4), FeatureTiming(window=16, fps=30)])
+def test_timing_is_required(tmp_path, timing):
+    source = write_layout(tmp_path)
+    with raises(DataError, code="missing-timing", path=source) as caught:
+        convert_layout(source, tmp_path / "out", timing=timing)
+    assert "--stride 4 --window 16 --fps 30" in caught.value.hint and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("fps", [None, 0, "30", True, -1, float("inf")])
-def test_a_video_without_its_rate(tmp_path, fps):
-    with pytest.raises(DataError, match=r"thumos14\.json, b: fps is .*; give --fps"):
-        converted(tmp_path, {"a": entry("training"), "b": {**entry("training", None), "fps": fps}})
+def test_invalid_frame_rate_is_located(tmp_path, fps):
+    path = tmp_path / "thumos/annotations/thumos14.json"
+    with raises(DataError, code="invalid-value", path=path, location="b"):
+        convert(tmp_path, {"a": entry("training"), "b": {**entry("training", None), "fps": fps}})
 
 
-@pytest.mark.parametrize("values", [{"stride": 0}, {"window": -1}, {"fps": 0.0}, {"fps": float("nan")}])
-def test_numbers_that_are_no_grid(values):
-    with pytest.raises(ConfigError, match="use a number above 0"):
-        FeatureTiming(**values)
-
-
-def test_several_of_one_kind(tmp_path):
-    source = layout(tmp_path)
-    (source / "scores.json").write_text('{"v_1": 3}')  # no annotations, no matter
+def test_ambiguous_folder_is_rejected(tmp_path):
+    source = write_layout(tmp_path)
+    (source / "scores.json").write_text('{"v_1": 3}')  # no annotations
     (source / "tsn").mkdir()
-    np.save(source / "tsn/other.npy", np.ones((2, 2)))  # of no video, no matter
-    convert_layout(source, tmp_path / "out", grid=THUMOS)
+    np.save(source / "tsn/other.npy", np.ones((2, 2)))  # of no video
+    convert_layout(source, tmp_path / "out", timing=TIMING)
     np.save(source / "tsn/t_1.npy", np.ones((2, 2)))
-    with pytest.raises(DataError, match=r"holds 2 folders of features \(i3d_features, tsn\)"):
-        convert_layout(source, tmp_path / "out", grid=THUMOS)
+    with raises(DataError, code="ambiguous", path=source) as caught:
+        convert_layout(source, tmp_path / "out", timing=TIMING)
+    assert "i3d_features, tsn" in caught.value.message
     (source / "gt2.json").write_text('{"database": {}}')
-    with pytest.raises(DataError, match="holds 2 JSON files of annotations"):
-        convert_layout(source, tmp_path / "out", grid=THUMOS)
+    with raises(DataError, code="ambiguous", path=source) as caught:
+        convert_layout(source, tmp_path / "out", timing=TIMING)
+    assert "gt2.json" in caught.value.message
 
 
 @pytest.mark.parametrize(
-    "shapes, said",
+    "shapes, name",
     [
-        ({"v_1": (WIDTH, 40), "t_1": (WIDTH, 50), "t_2": (WIDTH, 60)}, "6 rows, so they are D x T; transpose them"),
-        ({"t_1": (30, 7)}, r"t_1\.npy: 7 numbers a snippet, most have 6"),
-        ({"t_1": (30,)}, "expected T x D"),
-        ({"t_1": (0, WIDTH)}, "0 snippets"),
+        ({"v_1": (WIDTH, 40), "t_1": (WIDTH, 50), "t_2": (WIDTH, 60)}, ""),  # D x T
+        ({"t_1": (30, 7)}, "t_1.npy"),
     ],
 )
-def test_features_at_fault(tmp_path, shapes, said):
-    source = layout(tmp_path)
+def test_features_of_different_widths_are_rejected(tmp_path, shapes, name):
+    source = write_layout(tmp_path)
     for id, shape in shapes.items():
         np.save(source / "i3d_features" / f"{id}.npy", np.ones(shape, np.float32))
-    with pytest.raises(DataError, match=said):
-        convert_layout(source, tmp_path / "out", grid=THUMOS)
+    with raises(DataError, code="width-mismatch", path=source / "i3d_features" / name):
+        convert_layout(source, tmp_path / "out", timing=TIMING)
 
 
-def test_objects_are_not_unpickled(tmp_path):
-    source = layout(tmp_path)
-    np.save(source / "i3d_features/t_1.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(DataError, match="never unpickled"):
-        convert_layout(source, tmp_path / "out", grid=THUMOS)
+@pytest.mark.parametrize("array", [np.ones(30), np.ones((0, WIDTH)), np.array([{}], dtype=object)])
+def test_unusable_features_are_rejected(tmp_path, array):
+    source = write_layout(tmp_path)
+    np.save(source / "i3d_features" / "t_1.npy", array, allow_pickle=True)
+    with pytest.raises(DataError, match=r"t_1\.npy"):
+        convert_layout(source, tmp_path / "out", timing=TIMING)
 
 
-def test_names_that_do_not_meet(tmp_path):
-    source = layout(tmp_path)
+def test_feature_files_must_be_named_after_videos(tmp_path):
+    source = write_layout(tmp_path)
     for path in (source / "i3d_features").iterdir():
         path.rename(path.with_name(f"{path.stem}-rgb.npy"))
-    with pytest.raises(DataError, match=r"none of its ids is in the name of a feature file \(t_1-rgb\.npy, "):
-        convert_layout(source, tmp_path / "out", grid=THUMOS)
+    with raises(DataError, code="no-features", path=source / "annotations/thumos14.json") as caught:
+        convert_layout(source, tmp_path / "out", timing=TIMING)
+    assert "t_1-rgb.npy" in caught.value.message
 
 
-def test_other_layouts_need_no_grid(tmp_path):
-    (tmp_path / "gt.json").write_text("{}")
-    with pytest.raises(DataError, match="the times of a BaS-Net / CoLA layout are known; leave out --stride"):
-        convert_layout(tmp_path, tmp_path / "out", grid=THUMOS)
+def test_data_set_folder_is_not_detected(tmp_path):
+    converted = convert(tmp_path)
+    with raises(DataError, code="already-converted", path=converted.path):
+        convert_layout(converted.path, tmp_path / "again", timing=TIMING)
 
 
-def test_a_plain_folder_is_not_taken_for_it(tmp_path):
-    made = converted(tmp_path)
-    with pytest.raises(DataError, match="is a plain folder already"):
-        convert_layout(made.out, tmp_path / "again", grid=THUMOS)
-
-
-def test_real_annotations(shared, tmp_path):
-    """Ids, labels and segments of the real THUMOS14; the features are stand-ins."""
+def test_public_annotations(shared, tmp_path):
+    """Ids, labels and segments of THUMOS14, with other features."""
     truth = json.loads(shared("thumos14", "basnet_gt.json").read_text())["database"]
     names = {"train": "Validation", "test": "Test"}
     source = tmp_path / "thumos"
@@ -205,8 +200,8 @@ def test_real_annotations(shared, tmp_path):
     (source / "anno.json").write_text(json.dumps({"database": database}))
     for id in database:
         np.save(source / "features" / f"{id}.npy", np.ones((30, 2), np.float16))
-    made = convert_layout(source, tmp_path / "out", grid=FeatureTiming(4, 16, 30))
-    folder = load_dataset(made.out)
-    testing = folder.subset("testing")
-    assert (len(folder.subset("training")), len(testing), len(folder.classes)) == (200, 210, 20)
-    assert sum(len(video.segments) for video in testing) == 3311 and not validate_dataset(made.out).fatal
+    converted = convert_layout(source, tmp_path / "out", timing=FeatureTiming(4, 16, 30))
+    dataset = load_dataset(converted.path)
+    testing = dataset.subset("testing")
+    assert (len(dataset.subset("training")), len(testing), len(dataset.classes)) == (200, 210, 20)
+    assert sum(len(video.segments) for video in testing) == 3311 and not validate_dataset(converted.path).fatal

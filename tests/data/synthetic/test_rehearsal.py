@@ -17,8 +17,9 @@ from wtal.cli import app, data
 from wtal.core.errors import ConfigError, DataError
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.layouts.activitynet import write_activitynet
-from wtal.data.layouts.convert import REHEARSAL, ConvertedLayout, convert_layout
-from wtal.data.layouts.opentad import FeatureTiming
+from wtal.data.layouts.base import FeatureTiming
+from wtal.data.layouts.convert import SYNTHETIC_NAME as REHEARSAL
+from wtal.data.layouts.convert import ConvertedLayout, convert_layout
 from wtal.data.layouts.safe_pickle import read_object_array
 from wtal.data.synthetic.layouts import LAYOUTS, write_object_array
 from wtal.data.synthetic.rehearsal import (
@@ -47,12 +48,12 @@ def truth(tmp_path_factory) -> Path:
 def rehearsed(layout: str, truth: Path, root: Path, signal: SignalConfig = SMALL) -> Dataset:
     """Written in the layout and, where it is a public one, converted."""
     write_rehearsal(truth, root / layout, layout, signal)
-    return load_dataset(root / layout if layout == "plain" else converted(root / layout, root).out)
+    return load_dataset(root / layout if layout == "plain" else converted(root / layout, root).path)
 
 
 def converted(source: Path, root: Path) -> ConvertedLayout:
     grid = FeatureTiming(16, 16, 25) if (source / "i3d_features").is_dir() else None
-    return convert_layout(source, root / f"{source.name}-plain", grid=grid)
+    return convert_layout(source, root / f"{source.name}-plain", timing=grid)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -289,7 +290,7 @@ def test_the_command(truth, tmp_path):
 def test_real_annotations(shared, tmp_path):
     source = shared("thumos14", "Thumos14reduced-Annotations")
     videos = write_rehearsal(source, tmp_path / "wtalc", "wtalc", SMALL, 0.05)
-    made = load_dataset(converted(tmp_path / "wtalc", tmp_path).out)
+    made = load_dataset(converted(tmp_path / "wtalc", tmp_path).path)
     assert len(made.classes) == 20 and {v.id: v.labels for v in made.videos} == {v.id: v.labels for v in videos}
     assert len(made.subset("testing")) == 11
     anet = read_rehearsed(shared("anet", "anet_anno_action.json"))

@@ -1,6 +1,7 @@
-"""ActivityNet result files, `{"version", "results": {id: [{"label", "score", "segment"}]}}` <-> Proposals.
+"""ActivityNet's JSON files.
 
-FROM: ActivityNet JSON: `{"database": {id: {"subset", "duration", "annotations": [{"label", "segment"}]}}}`.
+Annotations: `{"database": {id: {"subset", "duration", "annotations": [{"label", "segment": [start, end]}]}}}`.
+Proposals: `{"version", "results": {id: [{"label", "score", "segment": [start, end]}]}, "external_data"}`.
 """
 
 import math
@@ -10,19 +11,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from wtal.core.errors import DataError
 from wtal.core.io import read_json, require_output_file, write_json
 from wtal.core.structures import SUBSETS, Proposals, Segment, Video
 from wtal.data.parsing import Location, parse_name, parse_number
 from wtal.data.problems import Problem, abbreviate, raise_first
 
+# Annotations
+
 
 def read_activitynet(path: Path) -> list[Video]:
-    """Videos in file order, times in seconds, labels sorted and unique.
+    """Read annotations.
 
-    Also read: a label without a segment (a tag), segments written as strings (BaS-Net), `duration_second`,
-    and a file that is the database itself without subsets (subset ""). Actions beyond the duration are kept,
-    as public ground truth has some. Raises DataError on anything that cannot be understood.
+    Variants of the format are accepted: a label without a segment (a tag), times as strings (BaS-Net),
+    `duration_second`, and a file that is the database itself. Segments after the end of a video are kept, as public
+    ground truth contains some.
+
+    Args:
+        path: The JSON file.
+
+    Returns:
+        The videos in the order of the file: times in seconds, labels sorted and unique, subset "" if unknown.
+
+    Raises:
+        DataError: The file is missing or malformed.
     """
     videos, problems = parse_activitynet(path)
     raise_first(problems)
@@ -30,31 +41,46 @@ def read_activitynet(path: Path) -> list[Video]:
 
 
 def parse_activitynet(path: Path) -> tuple[list[Video], list[Problem]]:
-    """What `read_activitynet` reads, with every fault as a Problem; entries at fault are left out.
+    """Read annotations as `read_activitynet` does, and collect the problems of entries.
 
-    Raises DataError only when the file as a whole cannot be read.
+    Args:
+        path: The JSON file.
+
+    Returns:
+        The videos without malformed parts, and the problems.
+
+    Raises:
+        DataError: The file is missing, is not JSON, or holds no database.
     """
-    value, repeated = load_json(path)
-    problems = [
-        Problem(f'"{key}" appears twice', path, hint="keep one of the two", code="duplicate") for key in repeated
-    ]
-    if isinstance(value, dict) and "results" in value and "database" not in value:
-        raise DataError(f"{path}: holds proposals, not annotations; name the ground truth, `evaluate PROPOSALS TRUTH`")
-    database = value.get("database", value) if isinstance(value, dict) else None
+    content, duplicate_keys = load_json(path)
+    file = Location(path)
+    if isinstance(content, dict) and "results" in content and "database" not in content:
+        hint = "use ground truth here; the order is `evaluate PROPOSALS TRUTH`"
+        raise file.error("holds proposals, not annotations", hint, "not-annotations")
+    database = content.get("database", content) if isinstance(content, dict) else None
     if not isinstance(database, dict):
-        raise DataError(f'{path}: has no "database" of sequences; use {{"database": {{id: {{...}}}}}}')
-    videos = [_video(id, entry, Location(path).child(id), problems) for id, entry in database.items()]
+        raise file.error('"database" is missing', 'use {"database": {id: {...}}}', "missing-key")
+    problems = [file.problem(f'"{key}" appears twice', "remove one of them", "duplicate-id") for key in duplicate_keys]
+    videos = [_parse_video(id, entry, file.child(id), problems) for id, entry in database.items()]
     return [video for video in videos if video is not None], problems
 
 
 def write_activitynet(path: Path, videos: Iterable[Video], version: str = "wtal") -> None:
-    """Write what `read_activitynet` reads. A label with no action is written without a segment."""
-    database = {video.id: _annotation_entry(video) for video in videos}
-    write_json(path, {"version": version, "database": database})
+    """Write annotations. A label without a segment is written as a tag.
+
+    Args:
+        path: The JSON file.
+        videos: The videos.
+        version: The version of the file.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    write_json(path, {"version": version, "database": {video.id: _video_to_json(video) for video in videos}})
 
 
-def with_training(videos: Iterable[Video]) -> list[Video]:
-    """Without a training subset the validation part is the training one, as everybody has it for THUMOS14."""
+def use_validation_for_training(videos: Iterable[Video]) -> list[Video]:
+    """Make the validation subset the training subset if there is none, as is usual for THUMOS14."""
     videos = list(videos)
     if any(video.subset == "training" for video in videos):
         return videos
@@ -62,26 +88,34 @@ def with_training(videos: Iterable[Video]) -> list[Video]:
 
 
 def load_json(path: Path) -> tuple[Any, list[str]]:
-    """A JSON file and the keys that appear twice in one object, which plain JSON reading would lose.
+    """Read a JSON file, and the keys that appear twice in an object, of which plain reading keeps one.
 
-    Raises DataError with the line where the file breaks.
+    Args:
+        path: The JSON file.
+
+    Returns:
+        The content, and the repeated keys.
+
+    Raises:
+        DataError: The file is missing or is not JSON.
     """
-    repeated: list[str] = []
+    duplicate_keys: list[str] = []
 
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(items)
-        if len(found) < len(items):
-            repeated.extend(key for key, count in Counter(key for key, _ in items).items() if count > 1)
-        return found
+    def to_dict(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(items)
+        if len(result) < len(items):
+            duplicate_keys.extend(key for key, count in Counter(key for key, _ in items).items() if count > 1)
+        return result
 
-    return read_json(path, pairs), repeated
+    return read_json(path, to_dict), duplicate_keys
 
 
-def _video(id: str, entry: Any, location: Location, problems: list[Problem]) -> Video | None:
-    """One entry; None when it is no entry at all. Its faults join `problems`."""
+def _parse_video(id: str, entry: Any, location: Location, problems: list[Problem]) -> Video | None:
+    """One entry of the database, without malformed parts; None if all of it is malformed."""
     if not isinstance(entry, dict) or not isinstance(entry.get("annotations", []), list):
-        hint = 'use {"subset", "duration", "annotations": [...]}'
-        problems.append(location.problem("expected an object with annotations", hint, "invalid-type"))
+        problems.append(
+            location.problem("is not an entry", 'use {"subset", "duration", "annotations": [...]}', "invalid-type")
+        )
         return None
     subset = entry.get("subset", "")
     if not isinstance(subset, str):
@@ -90,54 +124,38 @@ def _video(id: str, entry: Any, location: Location, problems: list[Problem]) -> 
         )
         subset = ""
     labels: set[str] = set()
-    actions: list[Segment] = []
-    for index, annotation in enumerate(entry.get("annotations", []), start=1):
-        _read_annotation(annotation, location.child(f"annotation {index}"), labels, actions, problems)
-    return Video(
-        id,
-        SUBSETS.get(subset.lower(), subset),
-        tuple(sorted(labels)),
-        _duration(entry, location, problems),
-        tuple(actions),
-    )
-
-
-def _read_annotation(
-    annotation: Any, location: Location, labels: set[str], actions: list[Segment], problems: list[Problem]
-) -> None:
-    label = annotation.get("label") if isinstance(annotation, dict) else None
-    if not isinstance(label, str) or not label.strip():
-        hint = 'use {"label": "...", "segment": [start, end]}'
-        problems.append(location.problem("has no label", hint, "missing-key"))
-        return
-    labels.add(label)
-    segment = annotation.get("segment")
-    if not segment and segment != 0:
-        return  # a tag: what happens, not when
-    times = [_number(time) for time in segment] if isinstance(segment, list) else []
-    if len(times) != 2 or times[0] is None or times[1] is None:
-        problems.append(location.problem(f"segment is {abbreviate(repr(segment))}", "use [start, end] in seconds"))
-    elif times[1] < times[0]:
-        problems.append(location.problem(f"end {times[1]} s is before start {times[0]} s", "swap them"))
-    else:
-        actions.append(Segment(label, times[0], times[1]))
-
-
-def _duration(entry: Mapping[str, Any], location: Location, problems: list[Problem]) -> float | None:
+    segments: list[Segment] = []
+    for number, annotation in enumerate(entry.get("annotations", []), start=1):
+        label = annotation.get("label") if isinstance(annotation, dict) else None
+        if not isinstance(label, str) or not label.strip():
+            hint = 'use {"label": "...", "segment": [start, end]}'
+            problems.append(location.child(f"annotation {number}").problem("label is missing", hint, "missing-key"))
+            continue
+        labels.add(label)
+        segment = annotation.get("segment")
+        if not segment and segment != 0:
+            continue  # a tag
+        times = [_to_number(time) for time in segment] if isinstance(segment, list) else []
+        if len(times) != 2 or times[0] is None or times[1] is None:
+            message = f"segment is {abbreviate(repr(segment))}"
+            problems.append(location.child(f"annotation {number}").problem(message, "use [start, end] in seconds"))
+        elif times[1] < times[0]:
+            message = f"the end {times[1]} s is before the start {times[0]} s"
+            problems.append(location.child(f"annotation {number}").problem(message, "swap the two times"))
+        else:
+            segments.append(Segment(label, times[0], times[1]))
     value = entry.get("duration", entry.get("duration_second"))
-    if value is None:
-        return None
-    duration = _number(value)
-    if duration is None or duration <= 0:
+    duration = _to_number(value)
+    if value is not None and (duration is None or duration <= 0):
         problems.append(
             location.problem(f"duration is {abbreviate(repr(value))}", "use seconds above 0, or leave it out")
         )
-        return None
-    return duration
+        duration = None
+    return Video(id, SUBSETS.get(subset.lower(), subset), tuple(sorted(labels)), duration, tuple(segments))
 
 
-def _number(value: Any) -> float | None:
-    """A finite number, also one written as a string; None for anything else."""
+def _to_number(value: Any) -> float | None:
+    """A finite number, which may be written as a string; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -147,10 +165,10 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _annotation_entry(video: Video) -> dict[str, Any]:
-    seen = {action.label for action in video.segments}
-    annotations: list[dict[str, Any]] = [{"label": label} for label in video.labels if label not in seen]
-    annotations += [{"label": a.label, "segment": [a.start, a.end]} for a in video.segments]
+def _video_to_json(video: Video) -> Mapping[str, Any]:
+    with_segment = {segment.label for segment in video.segments}
+    annotations: list[dict[str, Any]] = [{"label": label} for label in video.labels if label not in with_segment]
+    annotations += [{"label": label, "segment": [start, end]} for label, start, end, _ in video.segments]
     entry: dict[str, Any] = {"subset": video.subset} if video.subset else {}
     entry["annotations"] = annotations
     if video.duration is not None:
@@ -158,58 +176,87 @@ def _annotation_entry(video: Video) -> dict[str, Any]:
     return entry
 
 
-def read_proposals(path: Path) -> Proposals:
-    """Proposals by video, times in seconds, in the order of the file; no video need have any.
+# Proposals
 
-    Raises DataError naming file and entry for a missing key, a wrong type (numbers may be text), one not finite,
-    a name that no other file could hold or an end before its start.
+
+def read_proposals(path: Path) -> Proposals:
+    """Read proposals.
+
+    Args:
+        path: The JSON file.
+
+    Returns:
+        For each video id its proposals in the order of the file, possibly none. Times are in seconds.
+
+    Raises:
+        DataError: The file is missing or malformed: an entry has a wrong type, a number is not finite (it may be a
+            string), or an end is before its start.
     """
-    value, repeated = load_json(path)
-    results = value.get("results") if isinstance(value, dict) else None
-    if results is None and isinstance(value, dict) and "database" in value:
-        raise DataError(f"{path}: holds annotations, not proposals; name the proposals first, then the ground truth")
+    content, duplicate_keys = load_json(path)
+    file = Location(path)
+    results = content.get("results") if isinstance(content, dict) else None
+    if results is None and isinstance(content, dict) and "database" in content:
+        hint = "use proposals here; the order is `evaluate PROPOSALS TRUTH`"
+        raise file.error("holds annotations, not proposals", hint, "not-proposals")
     if not isinstance(results, dict):
-        raise DataError(f'{path}: has no "results" of videos; use {{"results": {{id: [{{...}}]}}}}')
+        raise file.error('"results" is missing', 'use {"results": {id: [{...}]}}', "missing-key")
     for id in results:
-        parse_name(Location(path), id, "id")
-    if repeated:
-        raise DataError(f'{path}: "{abbreviate(repeated[0])}" appears twice, one would be lost; join the two entries')
-    return {id: _read_video(entries, Location(path).child(id)) for id, entries in results.items()}
+        parse_name(file, id, "id")
+    if duplicate_keys:
+        raise file.error(f'"{abbreviate(duplicate_keys[0])}" appears twice', "join the two entries", "duplicate-id")
+    proposals: Proposals = {}
+    for id, entries in results.items():
+        location = file.child(id)
+        if not isinstance(entries, list):
+            hint = "use [] for a video without proposals"
+            raise location.error("expected a list of proposals", hint, "invalid-type")
+        proposals[id] = [
+            _parse_proposal(entry, location.child(f"proposal {number}")) for number, entry in enumerate(entries, 1)
+        ]
+    return proposals
 
 
 def write_proposals(path: Path, proposals: Proposals, version: str = "wtal") -> None:
-    """Write what `read_results` and ActivityNet's own evaluator read, at full precision."""
-    results = {id: [_proposal_entry(proposal) for proposal in found] for id, found in proposals.items()}
+    """Write proposals at full precision, as ActivityNet's evaluator reads them.
+
+    Args:
+        path: The JSON file.
+        proposals: The proposals of each video id.
+        version: The version of the file.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    results = {
+        id: [
+            {"label": segment.label, "score": segment.score, "segment": [segment.start, segment.end]}
+            for segment in segments
+        ]
+        for id, segments in proposals.items()
+    }
     write_json(path, {"version": version, "results": results, "external_data": {}}, indent=None)
 
 
 def require_proposals_path(path: Path, inputs: Iterable[Path] = ()) -> None:
-    """Raise DataError, before the work, where results cannot be written or something else would be lost."""
-    require_output_file(path, inputs, _holds_results)
+    """Check before long work that proposals can be written to a path.
+
+    Args:
+        path: The file to be written.
+        inputs: Files that are read.
+
+    Raises:
+        DataError: The path is an input, cannot be written, or holds anything except proposals.
+    """
+    require_output_file(path, inputs, _holds_proposals)
 
 
-def _holds_results(path: Path) -> bool:
+def _holds_proposals(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(1000)
     return not head or (head.lstrip().startswith(b"{") and b'"results"' in head)
 
 
-def _proposal_entry(proposal: Segment) -> dict[str, Any]:
-    return {
-        "label": proposal.label,
-        "score": proposal.score,
-        "segment": [proposal.start, proposal.end],
-    }
-
-
-def _read_video(entries: Any, location: Location) -> list[Segment]:
-    if not isinstance(entries, list):
-        raise location.error("expected a list of proposals", "use [] for a video without proposals", "invalid-type")
-    return [_proposal(entry, location.child(f"proposal {number}")) for number, entry in enumerate(entries, start=1)]
-
-
-def _proposal(entry: Any, location: Location) -> Segment:
-    """The proposal of an entry; its label is not stripped."""
+def _parse_proposal(entry: Any, location: Location) -> Segment:
     hint = 'use {"label", "score", "segment"}'
     if not isinstance(entry, dict):
         raise location.error(f"expected an object, not {abbreviate(repr(entry))}", hint, "invalid-type")
@@ -219,8 +266,8 @@ def _proposal(entry: Any, location: Location) -> Segment:
     label, segment = entry["label"], entry["segment"]
     if not isinstance(segment, list) or len(segment) != 2:
         raise location.error(f"segment is {abbreviate(repr(segment))}", "use [start, end] in seconds")
-    parse_name(location, label, "label")
+    parse_name(location, label, "label")  # the label is kept as it is, not stripped
     start, end = parse_number(location, segment[0], "start"), parse_number(location, segment[1], "end")
     if end < start:
-        raise location.error(f"end {end} s is before start {start} s", "swap the two times")
+        raise location.error(f"the end {end} s is before the start {start} s", "swap the two times")
     return Segment(label, start, end, parse_number(location, entry["score"], "score"))

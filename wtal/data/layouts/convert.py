@@ -1,142 +1,140 @@
-"""From a public layout to a plain folder: look at what is there, name it, convert it."""
+"""Conversion of a data layout to a data set folder."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from wtal.core.errors import DataError
+from wtal.core.errors import ConfigError, DataError, WtalError
 from wtal.core.fingerprint import stat_fingerprint
 from wtal.core.io import read_json, require_not_input, write_json
 from wtal.core.structures import Video
-from wtal.data.dataset import SYNTHETIC_KEY
-from wtal.data.layouts.basnet import convert_basnet
-from wtal.data.layouts.opentad import FeatureTiming, convert_opentad, find_opentad
-from wtal.data.layouts.wtalc import convert_wtalc
+from wtal.core.text import format_list
+from wtal.data.dataset import SYNTHETIC_KEY, write_dataset_info
+from wtal.data.layouts.base import FeatureTiming, Layout, OnProgress
+from wtal.data.layouts.registry import LAYOUTS, detect_layout
 
-CLAIM = "converted.json"
-REHEARSAL = "rehearsal.json"  # marks made-up features
-KNOWN = (
-    "a W-TALC bundle (classlist.npy, labels_all.npy ... and *-JOINTFeatures.npy), "
-    "the BaS-Net / CoLA layout (gt.json, split_train.txt, features/train/rgb), "
-    "the OpenTAD / ActionFormer layout (annotations/*.json with a database, a folder of .npy)"
-)
+STATE_NAME = "converted.json"  # {"files": fingerprint of the source, "done": bool}
+SYNTHETIC_NAME = "rehearsal.json"  # marks folders with synthetic features
 
 
 @dataclass(frozen=True)
 class ConvertedLayout:
-    """What a conversion made: the layout it took the source for, and what deserves a remark."""
+    """A finished conversion.
 
-    out: Path
+    Attributes:
+        path: The data set folder.
+        layout: The title of the source's layout.
+        videos: The converted videos.
+        remarks: What the user should know, such as videos that were left out.
+        annotations: The annotation file that also lists videos without features, if there is one.
+    """
+
+    path: Path
     layout: str
     videos: tuple[Video, ...]
     remarks: tuple[str, ...] = ()
+    annotations: Path | None = None
 
 
 def convert_layout(
-    source: Path, out: Path, progress: Callable[[int, int], object] | None = None, grid: FeatureTiming | None = None
+    source: Path,
+    out: Path,
+    *,
+    timing: FeatureTiming | None = None,
+    layout: Layout | None = None,
+    on_progress: OnProgress | None = None,
 ) -> ConvertedLayout:
-    """Recognise the layout of `source` and write it as a plain folder; `progress` hears (done, total).
+    """Convert a folder or archive in a known layout to a data set folder.
 
-    `grid` says how features lie in time where the layout does not. A conversion that was stopped goes on when it
-    is run again. Raises DataError when the layout is not a known one (saying what was found), and where the source
-    is at fault.
+    An interrupted conversion continues when called again.
+
+    Args:
+        source: The folder or archive. It is not changed.
+        out: The data set folder to write.
+        timing: The times of the features, for layouts that do not store them.
+        layout: The layout of the source; None to detect it.
+        on_progress: Called with the number of videos done and of all videos.
+
+    Raises:
+        DataError: The layout is unknown, the source is malformed, or `out` holds something else.
+        ConfigError: `timing` was given for a layout that defines the times.
     """
-    if not source.is_dir():
-        raise DataError(f"{source}: there is no such folder; name the folder of the data set")
-    require_not_input(out, source, hint="choose another folder")
+    if not source.exists():
+        raise DataError("file or folder not found", path=source, hint="check the path", code="file-not-found")
+    require_not_input(out, source)
+    layout = layout or detect_layout(source)
+    if layout is None:
+        raise _unknown_layout(source)
+    if timing not in (None, FeatureTiming()) and not layout.needs_timing:
+        raise ConfigError(
+            f"{layout.title} defines the times of its features",
+            path=source,
+            hint="leave out --stride, --window and --fps",
+            code="timing-not-supported",
+        )
+    _start(out, layout.inputs(source))
     try:
-        made = _converted(source, out, progress, grid)
-    except DataError:
-        _unclaim(out)
+        conversion = layout.convert(source, out, timing or FeatureTiming(), on_progress)
+        videos, about = conversion.videos, conversion.about
+        classes = conversion.classes
+        if classes is None:
+            classes = sorted({label for video in videos for label in video.labels})
+        if any((folder / SYNTHETIC_NAME).is_file() for folder in (source, source.absolute().parent)):
+            about = {**about, **SYNTHETIC_KEY}
+        write_dataset_info(out, videos, conversion.clock, classes, conversion.modalities, about)
+    except WtalError:
+        _remove_if_empty(out)
         raise
-    _pass_on_mark(source, out)
-    write_json(out / CLAIM, {**read_json(out / CLAIM), "done": True})
-    return made
+    write_json(out / STATE_NAME, {**read_json(out / STATE_NAME), "done": True})
+    return ConvertedLayout(out, layout.title, tuple(videos), conversion.remarks, conversion.annotations)
 
 
-def _converted(
-    source: Path, out: Path, progress: Callable[[int, int], object] | None, grid: FeatureTiming | None
-) -> ConvertedLayout:
-    if (bundle := find_bundle(source)) is not None:
-        _require_no_grid(grid, source, "W-TALC bundle")
-        joint = find_joint_features(bundle)
-        _claim(out, bundle, *([joint] if joint else []))
-        remarks = () if joint else ("no *JOINTFeatures.npy found: annotations alone were converted",)
-        return ConvertedLayout(out, "W-TALC bundle", convert_wtalc(bundle, joint, out, progress), remarks)
-    if (source / "gt.json").is_file():
-        _require_no_grid(grid, source, "BaS-Net / CoLA layout")
-        _claim(out, source)
-        return ConvertedLayout(out, "BaS-Net / CoLA", *convert_basnet(source, out, progress))
-    if not _is_plain(source) and (layout := find_opentad(source)) is not None:
-        _claim(out, source)
-        made = convert_opentad(layout, out, grid or FeatureTiming(), progress)
-        return ConvertedLayout(out, "OpenTAD / ActionFormer", *made)
-    raise DataError(f"{source}: {_found(source)}. Known here: {KNOWN}")
-
-
-def _claim(out: Path, *places: Path) -> None:
-    """Remember what `out` is made from: good files in it are kept, and those of another source must not be."""
-    ours, known = stat_fingerprint(*places), read_json(out / CLAIM) if (out / CLAIM).is_file() else None
-    if known is None and out.is_dir() and any(out.iterdir()):
-        raise DataError(f"{out}: holds something that is no conversion; name an empty folder, or a new one")
-    if isinstance(known, dict) and known.get("files") != ours:
-        if known.get("done"):
-            raise DataError(f"{out}: was converted from other files than {places[0]} has now; name another folder")
+def _start(out: Path, inputs: Sequence[Path]) -> None:
+    """Record what `out` is converted from. Features of another source are removed, or refused if complete."""
+    files = stat_fingerprint(*inputs)
+    state = read_json(out / STATE_NAME) if (out / STATE_NAME).is_file() else None
+    if state is None and out.is_dir() and any(out.iterdir()):
+        raise DataError(
+            "the folder is not empty and holds no conversion",
+            path=out,
+            hint="choose an empty or a new folder",
+            code="already-exists",
+        )
+    if isinstance(state, dict) and state.get("files") != files:
+        if state.get("done"):
+            raise DataError(
+                f"was converted from other files than those now in {inputs[0]}",
+                path=out,
+                hint="choose another folder",
+                code="source-changed",
+            )
         shutil.rmtree(out / "features", ignore_errors=True)
-    write_json(out / CLAIM, {"files": ours, "done": False})
+    write_json(out / STATE_NAME, {"files": files, "done": False})
 
 
-def _unclaim(out: Path) -> None:
-    """Leave nothing behind where nothing was converted."""
+def _remove_if_empty(out: Path) -> None:
+    """Remove the output of a failed conversion unless it holds features."""
     with suppress(OSError):
         (out / "features").rmdir()
-    if out.is_dir() and [path.name for path in out.iterdir()] == [CLAIM]:
-        (out / CLAIM).unlink()
+    if out.is_dir() and [path.name for path in out.iterdir()] == [STATE_NAME]:
+        (out / STATE_NAME).unlink()
         out.rmdir()
 
 
-def _pass_on_mark(source: Path, out: Path) -> None:
-    """Features that were made up stay known as such."""
-    if any((place / REHEARSAL).is_file() for place in (source, source.absolute().parent)):
-        write_json(out / "dataset.json", {**read_json(out / "dataset.json"), **SYNTHETIC_KEY})
-
-
-def _require_no_grid(grid: FeatureTiming | None, source: Path, layout: str) -> None:
-    if grid not in (None, FeatureTiming()):
-        raise DataError(f"{source}: the times of a {layout} are known; leave out --stride, --window and --fps")
-
-
-def _is_plain(source: Path) -> bool:
-    return (source / "dataset.json").is_file() and (source / "features").is_dir()
-
-
-def find_bundle(source: Path) -> Path | None:
-    """The folder of the W-TALC annotation arrays: `source` itself or a folder right in it.
-
-    Raises DataError when there are several.
-    """
-    found = [p.parent for p in [*source.glob("labels_all.npy"), *sorted(source.glob("*/labels_all.npy"))]]
-    if len(found) > 1:
-        raise DataError(f"{source}: holds {', '.join(p.name for p in found)}; name one of these folders")
-    return found[0] if found else None
-
-
-def find_joint_features(bundle: Path) -> Path | None:
-    """`<name>-I3D-JOINTFeatures.npy` in the folder `<name>-Annotations` or beside it."""
-    name = bundle.absolute().name.removesuffix("-Annotations")
-    inside, beside = (
-        bundle.glob("*JOINTFeatures.npy"),
-        bundle.absolute().parent.glob(f"{name}*JOINTFeatures.npy"),
-    )
-    return next(iter([*sorted(inside), *sorted(beside)]), None)
-
-
-def _found(source: Path) -> str:
+def _unknown_layout(source: Path) -> DataError:
+    known = "; ".join(f"{layout.title} ({layout.contents})" for layout in LAYOUTS.values())
+    if not source.is_dir():
+        return DataError("unknown data layout", path=source, hint=f"known layouts: {known}", code="unknown-layout")
+    if (source / "dataset.json").is_file() and (source / "features").is_dir():
+        return DataError("is a data set folder already", path=source, hint="use it as it is", code="already-converted")
     names = sorted(path.name + "/" * path.is_dir() for path in source.iterdir())
     if not names:
-        return "the folder is empty"
-    if _is_plain(source):
-        return "is a plain folder already, nothing to convert"
-    return f"not a layout known here; found {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}"
+        return DataError("the folder is empty", path=source, hint=f"known layouts: {known}", code="empty-folder")
+    return DataError(
+        f"unknown data layout; the folder contains {format_list(names)}",
+        path=source,
+        hint=f"known layouts: {known}",
+        code="unknown-layout",
+    )

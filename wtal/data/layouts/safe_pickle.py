@@ -1,4 +1,4 @@
-"""NumPy arrays of Python objects from public bundles, read without unpickling anything in this process."""
+"""Reading NumPy arrays of Python objects from public bundles without unpickling anything in this process."""
 
 import json
 import subprocess
@@ -12,59 +12,71 @@ import numpy as np
 
 from wtal.core.errors import DataError
 
-UNPICKLE = Path(__file__).with_name("safe_pickle_worker.py")
+WORKER = Path(__file__).with_name("safe_pickle_worker.py")
 
 
-def read_object_array(path: Path, spill: Path | None = None, met: Callable[[int], object] | None = None) -> Any:
-    """The values of a .npy file as nested lists, texts and numbers, whether it holds objects or not.
+def read_object_array(
+    path: Path, array_dir: Path | None = None, on_array: Callable[[int], object] | None = None
+) -> Any:
+    """Read a .npy file that may hold Python objects. A separate process reads objects and builds only arrays.
 
-    With `spill`, each 2-D array inside an object array is written to that folder and stands as
-    {"spilled": file name}; `met` hears how many there are so far. Memory then holds one of them at a time.
-    Raises DataError when the file is missing, no array, or holds more than arrays, lists, texts and numbers.
+    Args:
+        path: The .npy file.
+        array_dir: A folder for the 2-D number arrays in an array of objects. Each is written to a file as soon as it
+            is read, so that one at a time is in memory, and is returned as `{"spilled": file name}`. None to return
+            them as lists.
+        on_array: Called with the number of arrays written so far.
+
+    Returns:
+        Nested lists, strings and numbers.
+
+    Raises:
+        DataError: The file is missing, is not a complete .npy file, or holds anything else.
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
-        raise DataError(f"{path}: there is no such file; copy the whole bundle") from error
+        hint = "copy the whole bundle again"
+        raise DataError("file not found", path=path, hint=hint, code="file-not-found") from error
     except (ValueError, EOFError, OSError) as error:
         if "Python objects" in str(error):
-            return _in_another_process(path, spill, met)
-        raise DataError(f"{path}: not a .npy file, or cut off; copy it again") from error
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"{path}: not a .npy file; copy it again")
-    return _decoded(array.tolist())
+            return _read_in_worker(path, array_dir, on_array)
+        raise _not_npy(path) from error
+    if not isinstance(array, np.ndarray):  # a .npz file
+        raise _not_npy(path)
+    return _decode(array.tolist())
 
 
-def _in_another_process(path: Path, spill: Path | None, met: Callable[[int], object] | None) -> Any:
-    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "said").open("w+") as said:
+def _read_in_worker(path: Path, array_dir: Path | None, on_array: Callable[[int], object] | None) -> Any:
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "stderr").open("w+") as stderr:
         values = Path(folder) / "values.json"
-        command = [
-            sys.executable,
-            "-P",
-            str(UNPICKLE),
-            str(path),
-            str(values),
-            *([str(spill)] if spill else []),
-        ]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
+        command = [sys.executable, "-P", str(WORKER), str(path), str(values)]
+        if array_dir is not None:
+            command.append(str(array_dir))
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
         try:
             assert process.stdout is not None
             with process.stdout as lines:
                 for line in lines:
-                    if met:
-                        met(int(line))
-            code = process.wait()
+                    if on_array:
+                        on_array(int(line))
+            exit_code = process.wait()
         finally:
             process.kill()
             process.wait()
-        if code != 0:
-            said.seek(0)
-            reason = (said.read().strip().splitlines() or [f"stopped with code {code}"])[-1]
-            raise DataError(f"{path}: not a safe array of arrays ({reason}); download the bundle again")
+        if exit_code != 0:
+            stderr.seek(0)
+            reason = (stderr.read().strip().splitlines() or [f"exit code {exit_code}"])[-1]
+            message = f"not a safe array of arrays ({reason})"
+            raise DataError(message, path=path, hint="download the bundle again", code="unsafe-array")
         return json.loads(values.read_text(encoding="utf-8"))
 
 
-def _decoded(value: Any) -> Any:
+def _not_npy(path: Path) -> DataError:
+    return DataError("not a .npy file, or incomplete", path=path, hint="copy it again", code="invalid-array")
+
+
+def _decode(value: Any) -> Any:
     if isinstance(value, list):
-        return [_decoded(item) for item in value]
+        return [_decode(item) for item in value]
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

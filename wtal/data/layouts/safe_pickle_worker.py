@@ -1,8 +1,7 @@
-"""A process of its own: read a NumPy object array from a file that nobody has to trust.
+"""Reads an untrusted NumPy array of objects. Run by `safe_pickle` as a separate process.
 
-Run by `object_array` for objects; its unpickler also reads I3D's weights, which are numbers alone. Only
-array-building names are admitted, and each stands for a small class here, so no code of the pickle's choosing is
-called. 2-D number arrays go to disk as they are met.
+A pickle names the functions that it wants to have called. `ArrayUnpickler` accepts only the names that build arrays,
+and replaces each by a class or function of this module, so no code that the pickle chooses is run.
 """
 
 import json
@@ -10,109 +9,117 @@ import pickle
 import re
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 from numpy.lib import format as npy
 
-PLAIN = re.compile(r"[<>|=]?[fiubSU]\d{1,5}")
-BIG = 1 << 16  # bytes; what is bigger is not kept for later reference inside the pickle
+DTYPE_NAME = re.compile(r"[<>|=]?[fiubSU]\d{1,5}")
+OBJECT_DTYPES = ("O", "O8", "|O", "O4")
+MAX_MEMO_BYTES = 1 << 16  # larger strings cannot be referred to again inside the pickle
 
 
-class Dtype:
-    """Stands for numpy.dtype. Refuses all but numbers, strings and objects."""
+class DtypeStandIn:
+    """Replaces numpy.dtype. Rejects everything except numbers, strings and objects."""
 
     def __init__(self, name: bytes | str, *_: object) -> None:
-        name = text(name)
-        self.objects = name in ("O", "O8", "|O", "O4")
-        if not self.objects and not PLAIN.fullmatch(name):
-            raise pickle.UnpicklingError(f"arrays of {name!r} are not read")
-        self.numpy = np.dtype("i1" if self.objects else name)
+        name = to_text(name)
+        self.is_object = name in OBJECT_DTYPES
+        if not self.is_object and not DTYPE_NAME.fullmatch(name):
+            reject(f"an array of {name!r}")
+        self.numpy = np.dtype("i1" if self.is_object else name)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        order = text(state[1])
-        if order in "<>":
-            self.numpy = self.numpy.newbyteorder("<" if order == "<" else ">")
+        byte_order = to_text(state[1])
+        if byte_order in "<>":
+            self.numpy = self.numpy.newbyteorder("<" if byte_order == "<" else ">")
 
 
-class Spilled(str):
-    """The name of a file that an array was put in; none but ours can be in a pickle."""
+class SpilledFile(str):
+    """The name of a file that an array was written to. A pickle cannot contain one."""
 
 
-class Array:
-    """Stands for numpy.ndarray: a nested list, or the name of the file it was put in."""
+class ArrayStandIn:
+    """Replaces numpy.ndarray. Its value is a nested list, or the name of the file that it was written to."""
 
-    spill: Path | None = None  # where 2-D number arrays go
-    spilled = 0
+    array_dir: Path | None = None  # 2-D arrays of numbers are written to this folder
+    num_files = 0
 
     def __init__(self, *_: object) -> None:
         self.value: Any = None
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, dtype, fortran, raw = state
-        if dtype.objects:
-            self.value = list(raw) if len(shape) == 1 else refuse(f"objects in {len(shape)} dimensions")
+        _, shape, dtype, is_fortran, content = state
+        if dtype.is_object:
+            if len(shape) != 1:
+                reject(f"objects in {len(shape)} dimensions")
+            self.value = list(content)
             return
-        array = np.frombuffer(raw, dtype.numpy).reshape(shape, order="F" if fortran else "C")
-        if Array.spill is None or array.ndim != 2:
+        array = np.frombuffer(content, dtype.numpy).reshape(shape, order="F" if is_fortran else "C")
+        if ArrayStandIn.array_dir is None or array.ndim != 2:
             self.value = array.tolist()
             return
-        name = f"{Array.spilled:07d}.npy"
-        with (Array.spill / name).open("wb") as file:
+        name = f"{ArrayStandIn.num_files:07d}.npy"
+        with (ArrayStandIn.array_dir / name).open("wb") as file:
             npy.write_array(file, array, allow_pickle=False)
-        self.value = Spilled(name)
-        Array.spilled += 1
-        print(Array.spilled, flush=True)  # progress, read by the parent
+        self.value = SpilledFile(name)
+        ArrayStandIn.num_files += 1
+        print(ArrayStandIn.num_files, flush=True)  # progress, read by the parent process
 
 
-def scalar(dtype: Dtype, raw: bytes) -> Any:
-    """Stands for numpy.core.multiarray.scalar."""
-    return refuse("an object scalar") if dtype.objects else np.frombuffer(raw, dtype.numpy)[0].item()
+def scalar(dtype: DtypeStandIn, content: bytes) -> Any:
+    """Replaces numpy.core.multiarray.scalar."""
+    if dtype.is_object:
+        reject("an object scalar")
+    return np.frombuffer(content, dtype.numpy)[0].item()
 
 
 def encode(value: str, codec: bytes | str) -> bytes:
-    """Stands for _codecs.encode, by which Python 3 writes bytes in the old protocols."""
-    return value.encode("latin1") if text(codec) == "latin1" else refuse(f"codec {codec!r}")
+    """Replaces _codecs.encode, which old protocols use for bytes of Python 3."""
+    if to_text(codec) != "latin1":
+        reject(f"the codec {codec!r}")
+    return value.encode("latin1")
 
 
-ADMITTED: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): Array,
-    ("numpy", "dtype"): Dtype,
+REPLACEMENTS: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): ArrayStandIn,
+    ("numpy", "dtype"): DtypeStandIn,
     ("_codecs", "encode"): encode,
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): Array for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): ArrayStandIn for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): scalar for core in ("core", "_core")},
 }
 
 
-class SparingMemo(dict[int, Any]):
-    """A pickle's memo that lets big byte strings go: else every array would stay in memory."""
+class BoundedMemo(dict[int, Any]):
+    """A pickle memo that forgets large strings. Otherwise all arrays would stay in memory."""
 
     def __setitem__(self, key: int, value: Any) -> None:
-        held = value if isinstance(value, tuple) else (value,)  # an array's state is a tuple round its bytes
-        big = any(isinstance(item, bytes | str) and len(item) > BIG for item in held)
-        super().__setitem__(key, None if big else value)
+        items = value if isinstance(value, tuple) else (value,)  # an array's state is a tuple with its content
+        is_large = any(isinstance(item, bytes | str) and len(item) > MAX_MEMO_BYTES for item in items)
+        super().__setitem__(key, None if is_large else value)
 
 
-# The Python one: the C one keeps its memo to itself.
-class ArraysOnly(pickle._Unpickler):
-    """Builds arrays and plain values; every other name is refused."""
+# The Python implementation, because the C implementation does not let its memo be replaced.
+class ArrayUnpickler(pickle._Unpickler):
+    """Builds arrays, lists, tuples, strings and numbers, and rejects every other name."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file, encoding="bytes")
-        self.memo: dict[int, Any] = SparingMemo()
+        self.memo: dict[int, Any] = BoundedMemo()
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in ADMITTED:
-            refuse(f"the name {module}.{name}")
-        return ADMITTED[module, name]
+        if (module, name) not in REPLACEMENTS:
+            reject(f"the name {module}.{name}")
+        return REPLACEMENTS[module, name]
 
 
-def refuse(what: str) -> Any:
-    raise pickle.UnpicklingError(f"holds {what}, which no array needs")
+def reject(content: str) -> NoReturn:
+    """Raise UnpicklingError."""
+    raise pickle.UnpicklingError(f"contains {content}, which is not allowed")
 
 
-def text(value: bytes | str) -> str:
-    """Python 2 wrote bytes where we mean text."""
+def to_text(value: bytes | str) -> str:
+    """Text of Python 2, which is unpickled as bytes, as a string."""
     if isinstance(value, str):
         return value
     try:
@@ -121,28 +128,28 @@ def text(value: bytes | str) -> str:
         return value.decode("latin1")
 
 
-def plain(value: Any) -> Any:
-    """Lists, texts and numbers, as JSON has them."""
-    if isinstance(value, Array):
-        return plain(value.value)
+def to_json(value: Any) -> Any:
+    """Lists, strings and numbers. Rejects other types."""
+    if isinstance(value, ArrayStandIn):
+        return to_json(value.value)
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [to_json(item) for item in value]
     if isinstance(value, bytes):
-        return text(value)
-    if isinstance(value, Spilled):
+        return to_text(value)
+    if isinstance(value, SpilledFile):
         return {"spilled": str(value)}
     if value is None or isinstance(value, str | int | float):
         return value
-    return refuse(f"a {type(value).__name__}")
+    reject(f"a {type(value).__name__}")
 
 
-def main(source: Path, values: Path, spill: Path | None) -> None:
-    """Read `source`; its values go to the JSON file `values`, 2-D number arrays to the folder `spill`."""
-    Array.spill = spill
+def main(source: Path, values: Path, array_dir: Path | None) -> None:
+    """Read the .npy file `source`. Write its values to the JSON file `values`, 2-D arrays to `array_dir`."""
+    ArrayStandIn.array_dir = array_dir
     with source.open("rb") as file:
-        read = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
-        read(file)
-        values.write_text(json.dumps(plain(ArraysOnly(file).load())), encoding="utf-8")
+        read_header = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
+        read_header(file)
+        values.write_text(json.dumps(to_json(ArrayUnpickler(file).load())), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""THUMOS and MultiTHUMOS text annotations: one file a class, an action a line (`video start end`, seconds)."""
+"""THUMOS and MultiTHUMOS annotations: one text file per class, one segment per line as `video start end`."""
 
 import math
 from collections.abc import Iterator
@@ -9,79 +9,109 @@ from wtal.core.io import read_text
 from wtal.core.structures import Segment, Video
 from wtal.data.problems import abbreviate
 
-# THUMOS14 has no untrimmed training set: everybody trains on its validation videos.
-SUBSETS = {"val": "training", "test": "testing"}
-# MultiTHUMOS has one file a class for both; the ids say which is which.
-SUBSET_OF_ID = {"video_validation_": "training", "video_test_": "testing"}
-AMBIGUOUS = "Ambiguous"
+# THUMOS14 has no untrimmed training videos, so its validation videos are used for training.
+SUBSET_OF_SUFFIX = {"val": "training", "test": "testing"}
+# MultiTHUMOS has one file per class for both subsets; the ids tell them apart.
+SUBSET_OF_ID_PREFIX = {"video_validation_": "training", "video_test_": "testing"}
+AMBIGUOUS_CLASS = "Ambiguous"
 
 
 def read_thumos(folder: Path) -> list[Video]:
-    """Videos of every `<Class>_val.txt` (training) and `<Class>_test.txt` (testing), in order of their ids.
+    """Read the files `<Class>_val.txt` (training) and `<Class>_test.txt` (testing) of THUMOS14.
 
-    Without such files, of every `<Class>.txt` as MultiTHUMOS has them. Ambiguous lists are left out. Raises
-    DataError with file and line, or when no such file is there.
+    Without such files, those of MultiTHUMOS, `<Class>.txt`, are read. The list of ambiguous segments is ignored.
+
+    Args:
+        folder: The folder of the text files.
+
+    Returns:
+        The videos, sorted by id; durations are unknown.
+
+    Raises:
+        DataError: There is no such file, or a line is malformed.
     """
-    actions: dict[tuple[str, str], list[Segment]] = {}
+    segments: dict[tuple[str, str], list[Segment]] = {}
     for path, label, subset in _class_files(folder) or _multithumos_files(folder):
-        for video, start, end in _intervals(path):
-            key = video, subset or _subset_of(video, path)
-            actions.setdefault(key, []).append(Segment(label, start, end))
-    if not actions:
-        raise DataError(f"{folder}: no class file such as Diving_test.txt with `video start end` lines here")
+        for id, start, end in _read_lines(path):
+            key = id, subset or _subset_of(id, path)
+            segments.setdefault(key, []).append(Segment(label, start, end))
+    if not segments:
+        raise DataError(
+            "no class file with `video start end` lines",
+            path=folder,
+            hint="use the folder of files such as Diving_test.txt",
+            code="file-not-found",
+        )
     return [
-        Video(id, subset, tuple(sorted({a.label for a in found})), segments=tuple(found))
-        for (id, subset), found in sorted(actions.items())
+        Video(id, subset, tuple(sorted({segment.label for segment in of_video})), segments=tuple(of_video))
+        for (id, subset), of_video in sorted(segments.items())
     ]
 
 
 def has_thumos(folder: Path) -> bool:
-    """Whether a folder holds such class files."""
+    """Whether a folder contains files that `read_thumos` reads."""
     return bool(_class_files(folder) or _multithumos_files(folder))
 
 
-def _class_files(folder: Path) -> list[tuple[Path, str, str]]:
-    """File, class, subset."""
-    parted = ((path, *path.stem.rpartition("_")) for path in sorted(folder.glob("*_*.txt")))
-    return [(path, label, SUBSETS[kind]) for path, label, _, kind in parted if kind in SUBSETS and label != AMBIGUOUS]
-
-
-def _multithumos_files(folder: Path) -> list[tuple[Path, str, str]]:
-    """File, class, no subset: the files whose first word is the id of a THUMOS14 video."""
-    paths = sorted(folder.glob("*.txt"))
-    return [(path, path.stem, "") for path in paths if read_text(path).lstrip().startswith(tuple(SUBSET_OF_ID))]
-
-
-def _subset_of(video: str, path: Path) -> str:
-    for start, subset in SUBSET_OF_ID.items():
-        if video.startswith(start):
-            return subset
-    raise DataError(f"{path}: {video} is neither video_validation_... nor video_test_...; use the ids of THUMOS14")
-
-
 def read_ambiguous(path: Path) -> dict[str, list[tuple[float, float]]]:
-    """Video id -> its ambiguous intervals (start, end) in seconds. Raises DataError with the line."""
+    """Read the list of ambiguous segments.
+
+    Args:
+        path: The file, `Ambiguous_test.txt`.
+
+    Returns:
+        The segments of each video id, as (start, end) in seconds.
+
+    Raises:
+        DataError: The file is missing, or a line is malformed.
+    """
     ambiguous: dict[str, list[tuple[float, float]]] = {}
-    for video, start, end in _intervals(path):
-        ambiguous.setdefault(video, []).append((start, end))
+    for id, start, end in _read_lines(path):
+        ambiguous.setdefault(id, []).append((start, end))
     return ambiguous
 
 
-def _intervals(path: Path) -> Iterator[tuple[str, float, float]]:
+def _class_files(folder: Path) -> list[tuple[Path, str, str]]:
+    """Path, class and subset of each file of THUMOS14."""
+    names = ((path, *path.stem.rpartition("_")) for path in sorted(folder.glob("*_*.txt")))
+    return [
+        (path, label, SUBSET_OF_SUFFIX[suffix])
+        for path, label, _, suffix in names
+        if suffix in SUBSET_OF_SUFFIX and label != AMBIGUOUS_CLASS
+    ]
+
+
+def _multithumos_files(folder: Path) -> list[tuple[Path, str, str]]:
+    """Path, class and "" of each file that starts with the id of a THUMOS14 video."""
+    paths = sorted(folder.glob("*.txt"))
+    return [(path, path.stem, "") for path in paths if read_text(path).lstrip().startswith(tuple(SUBSET_OF_ID_PREFIX))]
+
+
+def _subset_of(id: str, path: Path) -> str:
+    for prefix, subset in SUBSET_OF_ID_PREFIX.items():
+        if id.startswith(prefix):
+            return subset
+    hint = "use ids that start with video_validation_ or video_test_"
+    raise DataError(f"{id} is not an id of THUMOS14", path=path, hint=hint, code="unknown-name")
+
+
+def _read_lines(path: Path) -> Iterator[tuple[str, float, float]]:
+    """Video id, start and end of each line that is not empty."""
     for number, line in enumerate(read_text(path).splitlines(), start=1):
-        if cells := line.split():
-            yield _interval(cells, f"{path}, line {number}")
-
-
-def _interval(cells: list[str], where: str) -> tuple[str, float, float]:
-    try:
-        video, start, end = cells[0], float(cells[1]), float(cells[2])
-    except (IndexError, ValueError) as error:
-        raise DataError(
-            f"{where}: `{abbreviate(' '.join(cells))}` is not `video start end`; times are seconds"
-        ) from error
-    if len(cells) != 3 or not (math.isfinite(start) and math.isfinite(end)):
-        raise DataError(f"{where}: `{abbreviate(' '.join(cells))}` is not `video start end`; times are seconds")
-    if end < start:
-        raise DataError(f"{where}: ends at {end} s before it starts at {start} s; swap the two times")
-    return video, start, end
+        cells = line.split()
+        if not cells:
+            continue
+        location = f"line {number}"
+        try:
+            id, start, end = cells[0], float(cells[1]), float(cells[2])
+            is_valid = len(cells) == 3 and math.isfinite(start) and math.isfinite(end)
+        except (IndexError, ValueError):
+            is_valid = False
+        if not is_valid:
+            message = f"`{abbreviate(' '.join(cells))}` is not `video start end`"
+            hint = "write the id and two times in seconds"
+            raise DataError(message, path=path, location=location, hint=hint, code="invalid-value")
+        if end < start:
+            message = f"the end {end} s is before the start {start} s"
+            raise DataError(message, path=path, location=location, hint="swap the two times", code="invalid-value")
+        yield id, start, end

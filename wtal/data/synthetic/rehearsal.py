@@ -19,7 +19,7 @@ from wtal.core.io import atomic_write_dir, realpath, require_not_input, write_js
 from wtal.core.structures import Segment, Video
 from wtal.data.dataset import unusable_ids
 from wtal.data.ground_truth import AMBIGUOUS_NAME, read_ground_truth
-from wtal.data.layouts.convert import REHEARSAL as MARK
+from wtal.data.layouts.convert import SYNTHETIC_NAME as MARK
 from wtal.data.problems import raise_first
 from wtal.data.synthetic.layouts import LAYOUTS, TWO_PARTS
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wtal.core.errors import ConfigError
-from wtal.data.layouts.opentad import FeatureTiming
+from wtal.data.layouts.base import FeatureTiming
 from wtal.evaluation.protocols import COMPARISON_TIOUS
 from wtal.experiments.benchmarks import configs
 
@@ -26,6 +26,7 @@ class Benchmark:
     grid: FeatureTiming = field(
         default_factory=FeatureTiming
     )  # of OpenTAD / ActionFormer features, where nobody says otherwise
+    layout: str = ""  # the layout of its features in LAYOUTS; "" to detect it
     known: Mapping[str, str] = field(default_factory=dict)  # video -> what is odd about it
 
     @property
@@ -93,6 +94,7 @@ BENCHMARKS = {
             ("activitynet",),
             COMPARISON_TIOUS,
             widths=(78,),
+            layout="hapt",
         ),
     )
 }

@@ -18,10 +18,10 @@ from wtal.core.structures import Video
 from wtal.data.dataset import FAILED_NAME, Dataset, load_dataset, write_dataset_info
 from wtal.data.features import features_path
 from wtal.data.ground_truth import AMBIGUOUS_NAME, read_ground_truth
-from wtal.data.layouts.activitynet import with_training
-from wtal.data.layouts.convert import convert_layout, find_bundle, find_joint_features
-from wtal.data.layouts.hapt import convert_hapt
-from wtal.data.layouts.opentad import FeatureTiming, find_opentad
+from wtal.data.layouts.activitynet import use_validation_for_training
+from wtal.data.layouts.base import FeatureTiming, Layout
+from wtal.data.layouts.convert import ConvertedLayout, convert_layout
+from wtal.data.layouts.registry import LAYOUTS, detect_layout
 from wtal.data.layouts.thumos import read_ambiguous
 from wtal.experiments.benchmarks.definitions import Benchmark
 
@@ -59,16 +59,20 @@ def prepare(
     layout is not known or does not fit, ConfigError where `out` was made from another source, or one that changed.
     """
     _require_apart(source, out)
+    layout = _layout_of(benchmark, source)
+    inputs = [source, *(layout.inputs(source)[1:] if layout else [])]  # further files may lie outside of the source
     made_from = {
-        "files": stat_fingerprint(*_places(source), *([annotations] if annotations else [])),
+        "files": stat_fingerprint(*inputs, *([annotations] if annotations else [])),
         "grid": None if grid is None else asdict(grid),
     }
     known = _known(out, made_from, source)
     if "layout" not in known:
         write_json(out / SOURCE, made_from)
-        plain, layout, remarks = _plain_folder(benchmark, source, out / "converted", grid, progress)
-        _lay_out(benchmark, plain, _annotations(source, layout, annotations), out / "data")
-        known = {**made_from, "layout": layout, "remarks": remarks}
+        plain = _plain_folder(benchmark, layout, source, out / "converted", grid, progress)
+        _lay_out(benchmark, plain.path, annotations or plain.annotations, out / "data")
+        # Videos without features, which the layout's annotations list, are counted by the survey.
+        remarks = [] if plain.annotations else list(plain.remarks)
+        known = {**made_from, "layout": plain.layout, "remarks": remarks}
         write_json(out / SOURCE, known)
     return Prepared(out / "data", known["layout"], _ambiguous(source, annotations), tuple(known["remarks"]))
 
@@ -94,29 +98,28 @@ def _require_apart(source: Path, out: Path) -> None:
         raise ConfigError(f"{out}: and {source} lie in each other; name another --out")
 
 
-def _places(source: Path) -> list[Path]:
-    """The source, and the features that may lie beside the folder of a W-TALC bundle."""
-    bundle = find_bundle(source) if source.is_dir() else None
-    joint = None if bundle is None else find_joint_features(bundle)
-    return [source] if joint is None else [source, joint]
+def _layout_of(benchmark: Benchmark, source: Path) -> Layout | None:
+    """The layout of the source; None for a data set folder and for an unknown layout."""
+    if (source / "dataset.json").is_file():
+        return None
+    return LAYOUTS[benchmark.layout] if benchmark.layout else detect_layout(source)
 
 
 def _plain_folder(
-    benchmark: Benchmark, source: Path, out: Path, grid: FeatureTiming | None, progress: Progress | None
-) -> tuple[Path, str, list[str]]:
-    """The plain folder, what the source was taken for, and remarks."""
+    benchmark: Benchmark,
+    layout: Layout | None,
+    source: Path,
+    out: Path,
+    grid: FeatureTiming | None,
+    progress: Progress | None,
+) -> ConvertedLayout:
+    """The source itself if it is a data set folder, otherwise its conversion."""
     if (source / "dataset.json").is_file():
         _require_no_grid(grid, source)
-        return source, "plain folder", []
-    if benchmark.name == "hapt":
-        _require_no_grid(grid, source)
-        convert_hapt(source, out, progress)
-        return out, "UCI archive", []
-    known_times = source.is_dir() and (find_bundle(source) is not None or (source / "gt.json").is_file())
-    made = convert_layout(source, out, progress, grid if known_times else _full(benchmark.grid, grid))
-    # What the OpenTAD layout lacks is said by the survey, where it counts as missed.
-    remarks = [] if made.layout == "OpenTAD / ActionFormer" else list(made.remarks)
-    return made.out, made.layout, remarks
+        return ConvertedLayout(source, "plain folder", ())
+    if layout is not None and layout.needs_timing:
+        grid = _full(benchmark.grid, grid)
+    return convert_layout(source, out, timing=grid, layout=layout, on_progress=progress)
 
 
 def _require_no_grid(grid: FeatureTiming | None, source: Path) -> None:
@@ -128,14 +131,6 @@ def _full(usual: FeatureTiming, given: FeatureTiming | None) -> FeatureTiming:
     """What was given, and the benchmark's usual grid for the rest."""
     said = {name: value for name, value in asdict(given or FeatureTiming()).items() if value is not None}
     return replace(usual, **said)
-
-
-def _annotations(source: Path, layout: str, annotations: Path | None) -> Path | None:
-    """Where all videos are listed, those without features too; None: in the plain folder."""
-    if annotations is not None:
-        return annotations
-    found = find_opentad(source) if layout == "OpenTAD / ActionFormer" else None
-    return None if found is None else found.annotations
 
 
 def _lay_out(benchmark: Benchmark, plain: Path, annotations: Path | None, out: Path) -> None:
@@ -161,7 +156,7 @@ def _videos(folder: Dataset, annotations: Path | None) -> Sequence[Video]:
     own = folder.path / "annotations.json"
     if annotations is None and not own.is_file():
         return folder.videos
-    return with_training(read_ground_truth(annotations or own))
+    return use_validation_for_training(read_ground_truth(annotations or own))
 
 
 def _ambiguous(source: Path, annotations: Path | None) -> Path | None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wtal.data.layouts.safe_pickle_worker import Array, ArraysOnly, Dtype, refuse, text
+from wtal.data.layouts.safe_pickle_worker import ArrayStandIn, ArrayUnpickler, DtypeStandIn, reject, to_text
 
 MAX_NODES = 10_000  # dicts and arrays; the published checkpoint has 500
 
@@ -50,22 +50,24 @@ class _NumberArray:
 class _NumberArrayFromBuffer(_NumberArray):
     """Replaces numpy's _frombuffer, with which pickles of protocol 5 create arrays."""
 
-    def __init__(self, raw: bytes | bytearray, dtype: Dtype, shape: tuple[int, ...], order: str, *_: object) -> None:
+    def __init__(
+        self, raw: bytes | bytearray, dtype: DtypeStandIn, shape: tuple[int, ...], order: str, *_: object
+    ) -> None:
         self.array = _number_array(raw, dtype, shape, order == "F")
 
 
-def _number_array(raw: bytes | bytearray, dtype: Dtype, shape: tuple[int, ...], fortran: bool) -> np.ndarray:
-    if dtype.objects or dtype.numpy.kind != "f":
-        return refuse("an array that does not contain floating-point numbers")
+def _number_array(raw: bytes | bytearray, dtype: DtypeStandIn, shape: tuple[int, ...], fortran: bool) -> np.ndarray:
+    if dtype.is_object or dtype.numpy.kind != "f":
+        reject("an array that does not contain floating-point numbers")
     return np.frombuffer(raw, dtype.numpy).reshape(shape, order="F" if fortran else "C")
 
 
-class _NumbersUnpickler(ArraysOnly):
+class _NumbersUnpickler(ArrayUnpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in {(f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")}:
             return _NumberArrayFromBuffer
         admitted = super().find_class(module, name)
-        return _NumberArray if admitted is Array else admitted
+        return _NumberArray if admitted is ArrayStandIn else admitted
 
 
 def _flatten(tree: Any) -> dict[str, np.ndarray]:
@@ -77,12 +79,12 @@ def _flatten(tree: Any) -> dict[str, np.ndarray]:
             return arrays
         name, value = pending.pop()
         if isinstance(value, dict):
-            pending += [(f"{name}/{text(key)}", item) for key, item in value.items()]
+            pending += [(f"{name}/{to_text(key)}", item) for key, item in value.items()]
         elif isinstance(value, _NumberArray):
             arrays[name] = value.array
         else:
-            refuse(f"a {type(value).__name__}")
-    return refuse(f"more than {MAX_NODES} entries")
+            reject(f"a {type(value).__name__}")
+    reject(f"more than {MAX_NODES} entries")
 
 
 def _to_pytorch(name: str, array: np.ndarray) -> tuple[str, Tensor]:
