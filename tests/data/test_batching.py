@@ -20,7 +20,6 @@ from wtal.data.batching import (
     held_out_ids,
     multi_hot,
     pad,
-    prefetch,
 )
 from wtal.data.dataset import Dataset, load_dataset
 
@@ -173,23 +172,3 @@ def test_padding_is_zero_and_masked():
     assert features.shape == (2, 4, 3) and features.dtype == torch.float32
     assert mask.tolist() == [[True, True, False, False], [True] * 4]
     assert features[0].sum(1).tolist() == [3, 3, 0, 0] and features[1].eq(2).all()
-
-
-@pytest.mark.parametrize("count", [0, 1, 4])
-def test_prefetched_batches_are_the_same_in_the_same_order(tiny, count):
-    data = TrainingDataset(tiny, 3)
-    batches = list(prefetch(lambda step: data.batch(step, 2, 20), range(5, 5 + count)))
-    assert [step for step, _ in batches] == list(range(5, 5 + count))
-    assert all(equal(batch, data.batch(step, 2, 20)) for step, batch in batches)
-
-
-def test_error_while_prefetching_is_raised_with_its_batch():
-    def load_batch(step):
-        if step == 2:
-            raise DataError("truncated", code="truncated-file")
-        return step
-
-    batches = prefetch(load_batch, range(4))
-    assert [next(batches), next(batches)] == [(0, 0), (1, 1)]
-    with raises(DataError, code="truncated-file"):
-        next(batches)

@@ -175,7 +175,7 @@ def test_other_data_set_is_not_replaced(make, name):
 def test_all_files_are_written_or_none(make, monkeypatch):
     root = make({"set/a.mp4": "", "set/b.mp4": "", "tags.csv": table("a,run")})
     init(root)
-    before = {path.name: path.read_text() for path in (root / "out").iterdir()}
+    original = {path.name: path.read_text() for path in (root / "out").iterdir()}
     (root / "tags.csv").write_text(table("b,jump"))
 
     def fail(*_: object) -> None:
@@ -185,7 +185,7 @@ def test_all_files_are_written_or_none(make, monkeypatch):
         patch.setattr("wtal.data.create.write_activitynet", fail)
         with raises(DataError, code="disk-full"):
             init(root)
-    assert {path.name: path.read_text() for path in (root / "out").iterdir()} == before
+    assert {path.name: path.read_text() for path in (root / "out").iterdir()} == original
     (root / "out/annotations.json").unlink()
     (root / "out/annotations.json").mkdir()
     with raises(DataError, code="not-a-file", path=root / "out"):

@@ -40,7 +40,7 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def found(report: ValidationReport) -> set[tuple[str, str | None, str, bool]]:
+def codes(report: ValidationReport) -> set[tuple[str, str | None, str, bool]]:
     """(path relative to the folder, location, code, fatal) of each problem."""
     return {
         (Path(p.path or "").relative_to(report.path).as_posix(), p.location, p.code, p.fatal) for p in report.problems
@@ -76,7 +76,7 @@ def test_valid_data_set_is_summarized(folder):
 def test_invalid_features_are_reported(folder, array, code, fatal):
     np.save(folder / "features" / "b.npy", array, allow_pickle=True)
     report = validate_dataset(folder)
-    assert ("features/b.npy", None, code, fatal) in found(report) and report.fatal == fatal
+    assert ("features/b.npy", None, code, fatal) in codes(report) and report.fatal == fatal
 
 
 def test_all_problems_are_reported_at_once(folder):
@@ -91,7 +91,7 @@ def test_all_problems_are_reported_at_once(folder):
         **{"../d": entry("holdout", duration=-1)},
     )
     report = validate_dataset(folder)
-    assert found(report) == {
+    assert codes(report) == {
         ("features/a.npy", None, "file-not-found", True),
         ("features/b.npy", None, "empty-file", True),
         ("features/c.npy", None, "file-not-found", True),
@@ -118,7 +118,7 @@ def test_published_segment_after_the_end_is_a_remark(folder):
     assert validate_dataset(folder).fatal
     info = json.loads((folder / "dataset.json").read_text()) | {"beyond_duration": True, "classes": ["run"]}
     (folder / "dataset.json").write_text(json.dumps(info))
-    assert found(validate_dataset(folder)) == {(".", "b", "invalid-segment", False)}
+    assert codes(validate_dataset(folder)) == {(".", "b", "invalid-segment", False)}
 
 
 def test_wrong_snippet_duration_is_reported_once(folder):
@@ -132,17 +132,17 @@ def test_wrong_snippet_duration_is_reported_once(folder):
 
 def test_training_videos_without_labels_are_reported(folder):
     annotate(folder, a=entry(annotations=[]), b=entry("testing"))
-    assert (".", None, "no-labels", True) in found(validate_dataset(folder))
+    assert (".", None, "no-labels", True) in codes(validate_dataset(folder))
 
 
 def test_empty_training_subset_is_reported(folder):
     annotate(folder, b=entry("testing", annotations=[segment(1, 3)]))
-    assert (".", None, "no-training", False) in found(validate_dataset(folder))
+    assert (".", None, "no-training", False) in codes(validate_dataset(folder))
 
 
 def test_similar_class_names_are_reported(folder):
     (folder / "dataset.json").write_text(json.dumps({"snippet_seconds": 1, "classes": ["run", "Run ", "jump"]}))
-    assert (".", None, "similar-names", False) in found(validate_dataset(folder))
+    assert (".", None, "similar-names", False) in codes(validate_dataset(folder))
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_invalid_dataset_info_is_reported(folder, info, code):
 def test_both_text_files_are_reported(folder):
     (folder / "annotations.json").write_text('{"database": {"a": {"sub')
     (folder / "dataset.json").unlink()
-    assert {problem for problem in found(validate_dataset(folder)) if problem[3]} == {
+    assert {problem for problem in codes(validate_dataset(folder)) if problem[3]} == {
         ("annotations.json", "line 1", "invalid-json", True),
         ("dataset.json", None, "file-not-found", True),
     }

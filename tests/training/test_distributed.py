@@ -131,11 +131,11 @@ def test_rows_partition_batch(size, count):
         parts = []
         for rank in range(count):
             patch.setattr(dist, "get_rank", lambda rank=rank: rank)
-            parts.append(distributed.own_rows(size))
+            parts.append(distributed.local_rows(size))
     assert [i for rows in parts for i in range(rows.first, rows.first + rows.count)] == list(range(size))
-    assert sum(rows.share for rows in parts) == pytest.approx(1)
+    assert sum(rows.weight for rows in parts) == pytest.approx(1)
     assert max(rows.count for rows in parts) - min(rows.count for rows in parts) <= 1
-    assert all(len(range(size)[rows.taken]) == max(rows.count, 1) for rows in parts)
+    assert all(len(range(size)[rows.selection]) == max(rows.count, 1) for rows in parts)
 
 
 @pytest.mark.parametrize("rows", [Rows(0, 2, 5), Rows(2, 3, 5), Rows(4, 0, 5)], ids=str)
@@ -145,9 +145,9 @@ def test_process_reads_only_its_rows_of_the_batch(tiny, monkeypatch, rows):
     read = []
     monkeypatch.setattr(data, "features", lambda i: read.append(i) or tiny.features(data.videos[i].id))
     part = data.batch(3, 5, 20, rows)
-    assert read == [crop.video for crop in crops[rows.taken]] and part.rows == rows
+    assert read == [crop.video for crop in crops[rows.selection]] and part.rows == rows
     for name in ("features", "mask", "labels"):
-        assert torch.equal(getattr(part, name), getattr(whole, name)[rows.taken])
+        assert torch.equal(getattr(part, name), getattr(whole, name)[rows.selection])
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "transposed", "sliced"])
@@ -157,10 +157,10 @@ def test_process_draws_its_rows_of_the_whole_batch(layout):
         return {"contiguous": x, "transposed": x.transpose(1, 2), "sliced": x[:, :3]}[layout]
 
     torch.manual_seed(0)
-    whole = distributed.draw_like(tensor(5), None)
+    whole = distributed.uniform_like(tensor(5), None)
     for rows in (Rows(0, 2, 5), Rows(1, 1, 5), Rows(2, 3, 5)):
         torch.manual_seed(0)
-        assert torch.equal(distributed.draw_like(tensor(rows.count), rows), whole[rows.taken])
+        assert torch.equal(distributed.uniform_like(tensor(rows.count), rows), whole[rows.selection])
 
 
 def run_command(rank: int, count: int, port: int, output: Path, arguments: list[str], fault: str) -> None:

@@ -66,7 +66,7 @@ def train(
     from wtal.experiments.pipeline import train_run
     from wtal.reporting.progress import training_progress
 
-    with distributed.group(device):
+    with distributed.process_group(device):
         console.quiet = not distributed.is_first()
         settings = _read_settings(config, overrides, method, seed)
         with training_progress(settings.train.steps, console) as progress:

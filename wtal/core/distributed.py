@@ -28,25 +28,25 @@ class Rows:
     Attributes:
         first: The first row.
         count: The number of rows, which may be 0.
-        whole: The number of rows of the whole batch.
+        total: The number of rows of the whole batch.
     """
 
     first: int
     count: int
-    whole: int
+    total: int
 
     @property
-    def taken(self) -> slice:
+    def selection(self) -> slice:
         """The rows to compute: at least one, since a process without rows computes a row of weight 0."""
         return slice(self.first, self.first + max(self.count, 1))
 
     @property
-    def share(self) -> float:
+    def weight(self) -> float:
         """The weight of a mean over these rows in the mean over the whole batch."""
-        return self.count / self.whole
+        return self.count / self.total
 
 
-def own_rows(size: int) -> Rows | None:
+def local_rows(size: int) -> Rows | None:
     """The rows of this process in a batch of `size` rows; None if it is the only process."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return None
@@ -61,7 +61,7 @@ def is_first() -> bool:
 
 
 @contextmanager
-def group(device: str) -> Iterator[None]:
+def process_group(device: str) -> Iterator[None]:
     """Join the processes that torchrun started. Without torchrun this does nothing.
 
     An error or interrupt in one process ends all of them. Only the first to fail raises it; the others exit silently.
@@ -96,7 +96,7 @@ def _is_first_to_fail(store: dist.Store) -> bool:
         return True
 
 
-def wait(device: torch.device) -> None:
+def barrier(device: torch.device) -> None:
     """Wait until all processes have come to this point."""
     broadcast_from_first([torch.zeros((), device=device)])
 
@@ -138,7 +138,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, rows: Rows) -> Tensor:
         ctx.rows, ctx.shape = rows, x.shape
-        gathered = x.new_zeros(rows.whole, *x.shape[1:])
+        gathered = x.new_zeros(rows.total, *x.shape[1:])
         gathered[rows.first : rows.first + rows.count] = x[: rows.count]
         return _all_reduce(gathered)
 
@@ -149,12 +149,12 @@ class _Gather(torch.autograd.Function):
         return gradient_of_x, None
 
 
-def draw_like(x: Tensor, rows: Rows | None) -> Tensor:
+def uniform_like(x: Tensor, rows: Rows | None) -> Tensor:
     """Uniform random numbers for these rows: those that a single process draws for them in the whole batch. n x ..."""
     if rows is None:
         return torch.rand_like(x)
     row = torch.empty_like(x[:1])
-    whole = torch.empty_strided(
-        (rows.whole, *row.shape[1:]), (row.numel(), *row.stride()[1:]), dtype=x.dtype, device=x.device
+    batch = torch.empty_strided(
+        (rows.total, *row.shape[1:]), (row.numel(), *row.stride()[1:]), dtype=x.dtype, device=x.device
     )
-    return whole.uniform_()[rows.taken]
+    return batch.uniform_()[rows.selection]

@@ -1,7 +1,6 @@
 """Batches of tensors from a data set folder. Axes: B videos, T snippets, D features, C classes."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,7 +83,7 @@ class TrainingDataset:
             rows: The rows to load. They are padded like the whole batch.
         """
         crops = self.crops(step, size, snippets)
-        selected = crops if rows is None else crops[rows.taken]
+        selected = crops if rows is None else crops[rows.selection]
         features = [self.features(crop.video)[crop.start : crop.start + crop.length] for crop in selected]
         padded = pad(features, max(crop.length for crop in crops))
         return Batch(*padded, self.labels[[crop.video for crop in selected]], rows)
@@ -136,7 +135,7 @@ class DeviceCachedDataset:
     def batch(self, step: int, size: int, snippets: int, rows: Rows | None = None) -> Batch:
         """The same batch as `TrainingDataset.batch`, bit for bit."""
         crops = self.data.crops(step, size, snippets)
-        selected = crops if rows is None else crops[rows.taken]
+        selected = crops if rows is None else crops[rows.selection]
         table = torch.tensor([(c.video, self.starts[c.video] + c.start, c.length) for c in selected])
         video, start, length = table.to(self.device, non_blocking=True).unbind(1)
         snippet = torch.arange(max(crop.length for crop in crops), device=self.device)
@@ -151,21 +150,6 @@ def cache_on_device(data: TrainingDataset, device: torch.device) -> TrainingData
         return data
     size = sum(data.length(i) for i in range(len(data))) * data.width * data.cache_dtype().itemsize
     return DeviceCachedDataset(data, device) if size <= torch.cuda.mem_get_info(device)[0] / 2 else data
-
-
-def prefetch(load_batch: Callable[[int], Batch], steps: Iterable[int]) -> Iterator[tuple[int, Batch]]:
-    """Each step with its batch; the next batch is loaded in a thread while the caller works on this one."""
-    executor = ThreadPoolExecutor(1)
-    pending: tuple[int, Future[Batch]] | None = None
-    try:
-        for step in steps:
-            ready, pending = pending, (step, executor.submit(load_batch, step))
-            if ready is not None:
-                yield ready[0], ready[1].result()
-        if pending is not None:
-            yield pending[0], pending[1].result()
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)  # an interrupt does not wait for a slow disk
 
 
 def held_out_ids(dataset: Dataset, fraction: float, seed: int) -> frozenset[str]:

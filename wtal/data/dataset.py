@@ -232,13 +232,13 @@ def read_failed(folder: Path) -> dict[str, str]:
 
 
 def _unknown_labels(videos: Iterable[Video], classes: tuple[str, ...], path: Path) -> list[Problem]:
-    known = set(classes)
+    class_names = set(classes)
     hint = "correct it, or add it to `classes` in dataset.json"
     return [
         Problem(f"unknown label {abbreviate(repr(label))}", path, video.id, hint, "unknown-name")
         for video in videos
         for label in video.labels
-        if label not in known
+        if label not in class_names
     ]
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wtal.core.distributed import Rows, draw_like
+from wtal.core.distributed import Rows, uniform_like
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Dropout(nn.Module):
         """B x ... -> B x ..."""
         if not self.training or self.probability == 0:
             return x
-        return x * (draw_like(x, self.rows) >= self.probability) / (1 - self.probability)
+        return x * (uniform_like(x, self.rows) >= self.probability) / (1 - self.probability)
 
 
 class Smoothing(nn.Module):

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from wtal.core import distributed
+from wtal.core.concurrency import prefetch
 from wtal.core.config import Config
 from wtal.core.distributed import Rows
 from wtal.core.errors import CheckpointError, ConfigError
 from wtal.core.hardware import choose_device
-from wtal.data.batching import TrainingDataset, cache_on_device, prefetch
+from wtal.data.batching import TrainingDataset, cache_on_device
 from wtal.data.dataset import Dataset
 from wtal.models import checkpoint
 from wtal.models.dfe import DFE, build_model
@@ -47,8 +48,9 @@ def train(
     """Train a model and return the folder of the last checkpoint.
 
     On one device and number of threads, the result depends on the seed and the data alone: a run that is killed and
-    resumed ends with the same weights. Within `distributed.group`, each process trains on its rows of every batch; all
-    end with the same weights, which are those of a single process up to rounding, and only the first process writes.
+    resumed ends with the same weights. Within `distributed.process_group`, each process trains on its rows of every
+    batch; all end with the same weights, which are those of a single process up to rounding, and only the first process
+    writes.
 
     Args:
         config: All settings.
@@ -69,7 +71,7 @@ def train(
     loss_weights(config)  # rejects unknown losses
     torch_device = choose_device(device)
     data = TrainingDataset(dataset, config.train.seed, held_out)
-    rows, is_first = distributed.own_rows(config.train.batch_size), distributed.is_first()
+    rows, is_first = distributed.local_rows(config.train.batch_size), distributed.is_first()
 
     # The model and its moving average, from the seed or from the last checkpoint.
     torch.manual_seed(config.train.seed)
@@ -104,7 +106,8 @@ def train(
         rows=rows,
     )
     pending: list[LossTerms] = []  # losses of the steps that are not logged yet
-    for step, batch in prefetch(load_batch, range(start, config.train.steps)):
+    batches = ((step, load_batch(step)) for step in range(start, config.train.steps))
+    for step, batch in prefetch(batches):
         batch = batch.to(torch_device)
         # Dropout depends on the seed and the step alone, so a resumed run repeats an uninterrupted one.
         torch.manual_seed(config.train.seed * 1_000_003 + step)
@@ -118,9 +121,9 @@ def train(
 
         # Backward pass. In distributed training, each process adds the share of its rows.
         optimizer.zero_grad()
-        (loss if rows is None else rows.share * loss).backward()
+        (loss if rows is None else rows.weight * loss).backward()
         if rows is not None:
-            terms = {name: rows.share * term for name, term in terms.items()}
+            terms = {name: rows.weight * term for name, term in terms.items()}
             gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
             distributed.all_reduce_sum([*gradients, *terms.values()])
 
@@ -148,7 +151,7 @@ def train(
         append_metrics(run_dir, metrics)
         if is_checkpoint:
             state.save(run_dir, meta, step + 1)
-    distributed.wait(torch_device)
+    distributed.barrier(torch_device)
     return checkpoint.latest_checkpoint(run_dir) or run_dir  # on another machine the checkpoint may not be visible
 
 
