@@ -4,8 +4,11 @@ import ast
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from pydoc import locate
 from unicodedata import normalize
@@ -19,8 +22,11 @@ from tests.helpers.data import TINIEST
 from wtal.cli import app
 from wtal.core.config import parse_config
 from wtal.data.annotations.registry import FORMATS
+from wtal.data.layouts.registry import LAYOUTS
 from wtal.data.synthetic.features import write_synthetic
 from wtal.experiments.pipeline import localize_run, train_run
+from wtal.training.losses import LOSSES
+from wtal.video.backbones.registry import BACKBONES
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -116,9 +122,28 @@ def test_python_samples_run(path, sample_folder, own_videos, tmp_path, monkeypat
         shutil.copy(own_videos / "videos" / "film 0.mp4", tmp_path / "holiday.mp4")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    with mock.patch.dict(FORMATS):  # samples may register formats
+    with ExitStack() as stack:  # samples register their own losses, backbones, layouts and formats
+        for registry in (LOSSES, BACKBONES, LAYOUTS, FORMATS):
+            stack.enter_context(mock.patch.dict(registry))
         for sample in fences(read(path), "python"):
             exec(compile(sample, page_name(path), "exec"), names)
+
+
+def test_own_method_runs_through_the_command_line(sample_folder, tmp_path, monkeypatch):
+    shutil.copytree(sample_folder / "mydata", tmp_path / "mydata")
+    text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    (module,) = re.findall(r'^```python title="my_module.py"\n(.*?)^```', text, re.MULTILINE | re.DOTALL)
+    (tmp_path / "my_module.py").write_text(module)
+    monkeypatch.chdir(tmp_path)
+    method = ["--method", "my_module:build"]
+    small = ["--set", "train.steps=2", "--set", "model.width=8"]
+    for arguments in (["train", "mydata", "--out", "run", *small], ["localize", "run", "mydata"]):
+        process = subprocess.run([sys.executable, "-m", "wtal", *arguments, *method], capture_output=True, text=True)
+        assert process.returncode == 0, process.stderr
+    process = subprocess.run(
+        [sys.executable, "-m", "wtal", "localize", "run", "mydata"], capture_output=True, text=True
+    )
+    assert process.returncode == 2 and "my_module:build" in process.stderr, "code is imported only if the user names it"
 
 
 def commands(text: str) -> Iterator[tuple[str, bool]]:

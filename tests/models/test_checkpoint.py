@@ -210,6 +210,8 @@ def test_newer_format_is_rejected_naming_both_versions(settings, tmp_path):
 
 
 class OwnNetwork(nn.Module):
+    receptive_field = 0
+
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.classify = nn.Linear(10, classes + 1)

@@ -156,6 +156,15 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Override one setting, such as train.steps=1000; repeatable"),
 ]
+MethodOption = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        metavar="MODULE:FUNCTION",
+        help="The own method that RUN was trained with; this allows importing its code",
+        show_default=False,
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda")]
 SeedsOption = Annotated[int, typer.Option(min=1, max=1000, help="Number of seeds, counted from 0")]
 MethodsOption = Annotated[
@@ -189,6 +198,14 @@ def command(*examples: str, group: typer.Typer = app) -> Callable[[Callable[...,
         return function
 
     return register
+
+
+def allow_method(name: str | None) -> None:
+    """Import the user's own method, if one is named. A model folder alone never imports code."""
+    if name is not None:
+        from wtal.core.methods import load_method
+
+        load_method(name)
 
 
 def print_line(line: str) -> None:

@@ -8,6 +8,7 @@ import typer
 from wtal.cli.app import (
     ConfigOption,
     DataArgument,
+    MethodOption,
     MethodsOption,
     ProposalsArgument,
     ProtocolOption,
@@ -16,6 +17,7 @@ from wtal.cli.app import (
     SetOption,
     SubsetOption,
     TruthArgument,
+    allow_method,
     command,
     console,
     print_line,
@@ -38,11 +40,13 @@ def localize(
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Number of Ray workers", show_default="one per machine")
     ] = None,
+    method: MethodOption = None,
 ) -> None:
     """Write proposals (label, start, end in seconds, score) for a data set, in the ActivityNet results format."""
     from wtal.data.layouts.activitynet import require_proposals_path
     from wtal.experiments.pipeline import localize_run
 
+    allow_method(method)
     if out is not None:
         require_proposals_path(out)
     path = out or run / "proposals.json"

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wtal.cli.app import ConfigOption, DataArgument, DeviceOption, RunArgument, SetOption, command, console, print_line
+from wtal.cli.app import (
+    ConfigOption,
+    DataArgument,
+    DeviceOption,
+    MethodOption,
+    RunArgument,
+    SetOption,
+    allow_method,
+    command,
+    console,
+    print_line,
+)
 
 if TYPE_CHECKING:
     from wtal.core.config import Config
@@ -108,6 +119,7 @@ def calibrate(
     max_duration: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Hide longer segments", show_default="no limit")
     ] = None,
+    method: MethodOption = None,
 ) -> None:
     """Choose the confidence threshold of each class for `wtal predict`, from segments or from tags alone."""
     from wtal.inference.calibration import CALIBRATION_NAME, calibrate_run, sentence, wanted_precision
@@ -115,6 +127,7 @@ def calibrate(
     from wtal.reporting.evaluation_tables import calibration_table
     from wtal.reporting.tables import print_table
 
+    allow_method(method)
     wanted_precision(target)  # raises before the work starts
     calibration = calibrate_run(run, data, subset, SegmentConstraints(per_minute, min_duration, max_duration))
     print_table(calibration_table(calibration, target), console)
@@ -130,10 +143,12 @@ def calibrate(
 def export(
     run: RunArgument,
     onnx: Annotated[Path, typer.Option(metavar="FILE", help="The .onnx file to write")],
+    method: MethodOption = None,
 ) -> None:
     """Export the local branch and its settings as one ONNX file that runs without PyTorch."""
     from wtal.inference.onnx import export_onnx
 
+    allow_method(method)
     meta = export_onnx(run, onnx)
     size = onnx.stat().st_size / 1e6
     print_line(f"{len(meta.classes)} classes, {sum(meta.modalities)} features per snippet, {size:.2f} MB: {onnx}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from wtal.cli.app import DeviceOption, RunArgument, command, console, print_line
+from wtal.cli.app import DeviceOption, MethodOption, RunArgument, allow_method, command, console, print_line
 from wtal.core.structures import Segment
 
 MAX_FAILURES_SHOWN = 10  # failed.json lists all of them
@@ -127,6 +127,7 @@ def predict(
     flow_weights: FlowWeightsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    method: MethodOption = None,
 ) -> None:
     """Predict the segments of video files; print them and write timeline.json beside the file of all proposals."""
     from wtal.core.errors import DataError
@@ -139,6 +140,7 @@ def predict(
     from wtal.reporting.terminal import render_timeline
     from wtal.video.backbones.registry import BackboneOptions
 
+    allow_method(method)
     options = BackboneOptions(backbone, weights, flow_weights, device, precision)
     videos = list({realpath(video): video for video in videos}.values())
     timeline_path = out.parent / "timeline.json"
@@ -199,10 +201,12 @@ def serve(
     flow_weights: FlowWeightsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    method: MethodOption = None,
 ) -> None:
     """Serve a web page that shows predictions below their videos, to correct and export them."""
     from wtal.core.errors import ConfigError
 
+    allow_method(method)
     if not (find_spec("fastapi") and find_spec("uvicorn")):
         raise ConfigError(
             "the web page needs FastAPI and uvicorn", hint="pip install 'wtal[web]'", code="missing-dependency"
