@@ -1,1 +1,1 @@
-"""Speed and memory, one small script a topic; `make bench` runs them all and writes RESULTS.md."""
+"""Developer tools, run as `python -m benchmarks.NAME`. `benchmarks/__main__.py` lists them."""

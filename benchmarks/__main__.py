@@ -1,30 +1,46 @@
-"""`python -m benchmarks [TOPIC ...]`: measure, print, and write RESULTS.md when all topics ran."""
+"""Measure speed and memory: `python -m benchmarks` runs all measurements and writes benchmarks/RESULTS.md.
+
+`python -m benchmarks NAME ...` runs the named measurements and prints them; `python -m benchmarks --list` lists every
+tool of this package.
+"""
 
 import sys
+from importlib import import_module
 
-from benchmarks import evaluation, extraction, full_size, length, pages, peers, training, videos
-from benchmarks.measure import ROOT, machine
+from benchmarks.measure import ROOT, machine_lines
 from wtal.core.io import write_text
 
-TOPICS = {
-    "evaluation": ("Evaluation and localization", evaluation.rows),
-    "peers": ("Beside the field's code", peers.rows),
-    "training": ("Training and inference", training.rows),
-    "length": ("From a hundred snippets to a million", length.rows),
-    "extraction": ("I3D", extraction.rows),
-    "videos": ("Extraction at scale", videos.rows),
-    "full_size": ("The full size", full_size.rows),
-    "pages": ("The report", pages.rows),
+MEASUREMENTS = {  # a module with `measure() -> list[str]`, the lines of its section
+    "evaluation": "Evaluation and localization",
+    "peers": "Comparison with public code",
+    "training": "Training and inference",
+    "length": "Scaling with video length",
+    "extraction": "I3D feature extraction",
+    "videos": "Extraction of many videos",
+    "full_size": "THUMOS14 and ActivityNet at full size",
+    "pages": "HTML report",
+}
+TOOLS = {
+    "study": "when the memory helps: controls on synthetic data sets; writes docs/study/",
+    "ablate": "change each default of DFE, one at a time, and score the result",
+    "rehearse": "write synthetic features for real annotations, to test a benchmark before its features are there",
+    "smoothing": "score finished runs again with smoothed class scores",
+    "names": "count placeholder names in the source; part of `make check`",
 }
 
 
 def main(names: list[str]) -> None:
-    """Run the named topics, or all of them."""
-    lines = ["# Benchmarks", "", "Written by `make bench`; the machine is shared, so read ratios.", "", *machine()]
+    """Run the named measurements and print them; run all of them and write RESULTS.md if none is named."""
+    if names == ["--list"]:
+        for name, description in (MEASUREMENTS | TOOLS).items():
+            print(f"python -m benchmarks.{name:12s} {description}")
+        return
+    introduction = "Written by `make bench` on a shared machine: compare ratios rather than absolute times."
+    lines = ["# Benchmarks", "", introduction, "", *machine_lines()]
     print("\n".join(lines), flush=True)
-    for name in names or TOPICS:
-        title, rows = TOPICS[name]
-        section = ["", f"## {title}", "", f"`python -m benchmarks {name}`", "", *rows()]
+    for name in names or MEASUREMENTS:
+        measure = import_module(f"benchmarks.{name}").measure
+        section = ["", f"## {MEASUREMENTS[name]}", "", f"`python -m benchmarks.{name}`", "", *measure()]
         print("\n".join(section), flush=True)
         lines += section
     if not names:

@@ -1,8 +1,8 @@
-"""I3D: right on real clips, fast on decoded pictures and from a 720p file, how near bfloat16 is to float32."""
+"""I3D feature extraction: classification of real clips with the published classifier, frames per second on decoded
+frames and from a 720p file, and the difference between bfloat16 and float32 features."""
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +11,16 @@ from statistics import median
 import numpy as np
 import torch
 
-from benchmarks.measure import SHARED
+from benchmarks.measure import SHARED, elapsed
 from wtal.core.errors import DataError
+from wtal.core.text import markdown_table
 from wtal.video.backbones.i3d import I3D, PIXEL_SCALE
 from wtal.video.backbones.i3d_network import class_logits, load_trunk, pool_features
 from wtal.video.backbones.i3d_weights import load_weights
 from wtal.video.reader import read_snippets
 
 CLIPS = SHARED / "videos" / "clips"
-SHOWN = {
+CLIP_CLASSES = {
     "v_CricketShot_g04_c01_rgb.gif": "playing cricket",
     "v_SoccerJuggling_g23_c01.avi": "juggling soccer ball",
     "v_SoccerJuggling_g24_c01.avi": "juggling soccer ball",
@@ -29,12 +30,12 @@ SHOWN = {
 }
 ROUNDS = 5
 WINDOW, WINDOW_STEP = 32, 8  # frames that are classified at once; from one window to the next
-CHUNK = 64  # pictures that the plain network is given at once, as most who use it do
+CHUNK = 64  # frames per call of the reference network, as most public extractors use it
 
-# A process of its own, so that its peak memory is the road's (VmHWM: ru_maxrss begins with the parent's).
-# Prints seconds of the video, seconds taken, peak MB.
+# A separate process, so that its peak memory is that of the extraction. Prints the length of the video in seconds, the
+# seconds taken and the peak memory in MB. VmHWM, because ru_maxrss begins with the peak of the parent.
 EXTRACT = """
-import re, sys, time, torch
+import re, sys, time
 from pathlib import Path
 from wtal.video.backbones.base import BackboneOptions
 from wtal.video.backbones.registry import open_backbone
@@ -42,31 +43,31 @@ from wtal.video.extract_video import extract_features
 backbone = open_backbone(BackboneOptions("i3d", device="cpu", precision=sys.argv[2]))
 start = time.perf_counter()
 features, origin = extract_features(sys.argv[1], backbone)
-took = time.perf_counter() - start
+seconds = time.perf_counter() - start
 peak = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]
-print(origin.edges[-1] - origin.edges[0], took, int(peak) / 1024)
+print(origin.edges[-1] - origin.edges[0], seconds, int(peak) / 1024)
 """
 
 
-def rows() -> list[str]:
-    """Lines of Markdown; says so where the weights or the shared data are absent."""
+def measure() -> list[str]:
+    """The lines of the section."""
     if not CLIPS.is_dir():
-        return ["not measured: the clips are not beside the project"]
+        return ["Not measured: the clips are missing."]
     try:
         weights, digest = load_weights(None)
     except DataError as error:
-        return [f"not measured: {error}"]
+        return [f"Not measured: {error}."]
     backbones = {name: I3D(weights, digest, precision=name) for name in ("float32", "bfloat16")}
     return [
-        f"Precision that `auto` takes here: {I3D(weights, digest).precision}.",
+        f"Precision chosen by `auto` on this machine: {I3D(weights, digest).precision}.",
         "",
-        *_named(weights),
+        *_classify_clips(weights),
         "",
-        *_speed(weights, backbones),
+        *_measure_speed(weights, backbones),
         "",
-        *_nearness(backbones),
+        *_measure_difference(backbones),
         "",
-        *_from_file(),
+        *_measure_file(),
     ]
 
 
@@ -95,88 +96,92 @@ def windows(video: Path) -> Iterator[np.ndarray]:
         yield np.stack(frames)
 
 
-def _named(weights: dict[str, torch.Tensor]) -> list[str]:
+def _classify_clips(weights: dict[str, torch.Tensor]) -> Iterator[str]:
     labels = (CLIPS / "label_map.txt").read_text().splitlines()
-    lines = ["| clip | shows | found in float32 | probability |", "|---|---|---|---|"]
-    for name, shown in SHOWN.items():
-        found = class_probabilities(CLIPS / name, weights)
-        lines.append(f"| {name[:28]} | {shown} | {labels[found.argmax()]} | {found.max():.3f} |")
-    return lines
+    rows = []
+    for name, expected in CLIP_CLASSES.items():
+        probabilities = class_probabilities(CLIPS / name, weights)
+        rows.append((name[:28], expected, labels[probabilities.argmax()], f"{probabilities.max():.3f}"))
+    return markdown_table(("clip", "class", "predicted (float32)", "probability"), rows)
 
 
-def _speed(weights: dict[str, torch.Tensor], backbones: dict[str, I3D]) -> list[str]:
-    """Pictures a second, decoded beforehand; all ways in turn in each round, since the machine is shared."""
+def _measure_speed(weights: dict[str, torch.Tensor], backbones: dict[str, I3D]) -> Iterator[str]:
+    """Frames per second on decoded frames. The variants take turns in each round, because the machine is shared."""
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (CHUNK // 16, 16, 224, 224, 3), dtype=np.uint8)
+    frames = rng.integers(0, 256, (CHUNK // 16, 16, 224, 224, 3), dtype=np.uint8)
     network = load_trunk(weights)
 
-    def as_published(chunks: np.ndarray) -> Callable[[], object]:
+    def reference(chunks: np.ndarray) -> Callable[[], object]:
         x = torch.from_numpy(chunks).permute(0, 4, 1, 2, 3).float().div(PIXEL_SCALE).sub(1).contiguous()
         return torch.inference_mode()(lambda: pool_features(network(x)))
 
-    def fast(backbone: I3D) -> Callable[[], object]:
+    def fused(backbone: I3D) -> Callable[[], object]:
         size = backbone.batch_size
-        return lambda: [backbone(pictures[i : i + size]) for i in range(0, len(pictures), size)]
+        return lambda: [backbone(frames[i : i + size]) for i in range(0, len(frames), size)]
 
-    two = as_published(pictures[:2])
-    plainly = f"plain float32, {CHUNK} pictures at once"
-    ways = {
-        plainly: as_published(pictures.reshape(1, CHUNK, 224, 224, 3)),
-        "plain float32, 2 snippets at once": lambda: [two(), two()],
-        **{f"ours, {name}": fast(backbone) for name, backbone in backbones.items()},
+    two_snippets = reference(frames[:2])
+    baseline = f"reference, float32, {CHUNK} frames at once"
+    variants = {
+        baseline: reference(frames.reshape(1, CHUNK, 224, 224, 3)),
+        "reference, float32, 2 snippets at once": lambda: [two_snippets(), two_snippets()],
+        **{f"wtal, {name}": fused(backbone) for name, backbone in backbones.items()},
     }
-    taken: dict[str, list[float]] = {name: [] for name in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(ROUNDS + 1):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            taken[name].append(time.perf_counter() - start)
-    seconds = {name: median(times[1:]) for name, times in taken.items()}  # the first of each warms up
-    lines = [
-        "| decoded pictures, 224 x 224 | pictures a second | best | times the plain one |",
-        "|---|---|---|---|",
+        for name, variant in variants.items():
+            seconds[name].append(elapsed(variant))
+    seconds = {name: times[1:] for name, times in seconds.items()}  # the first of each warms up
+    rows = [
+        (
+            name,
+            f"{CHUNK / median(times):.1f}",
+            f"{CHUNK / min(times):.1f}",
+            f"{median(seconds[baseline]) / median(times):.1f}",
+        )
+        for name, times in seconds.items()
     ]
-    for name, took in seconds.items():
-        best = CHUNK / min(taken[name][1:])
-        lines.append(f"| {name} | {CHUNK / took:.1f} | {best:.1f} | {seconds[plainly] / took:.1f} |")
-    return lines
+    return markdown_table(("decoded frames, 224 x 224", "frames per second", "best", "speed-up"), rows)
 
 
-def _nearness(backbones: dict[str, I3D]) -> list[str]:
-    apart = []
-    for name in SHOWN:
+def _measure_difference(backbones: dict[str, I3D]) -> list[str]:
+    differences = []
+    for name in CLIP_CLASSES:
         for snippet in read_snippets(CLIPS / name, I3D.sampling):
-            exact, found = (backbones[p](snippet.frames[None])[0] for p in ("float32", "bfloat16"))
-            apart.append(float(np.linalg.norm(found - exact) / np.linalg.norm(exact)))
+            exact, rounded = (backbones[precision](snippet.frames[None])[0] for precision in ("float32", "bfloat16"))
+            differences.append(float(np.linalg.norm(rounded - exact) / np.linalg.norm(exact)))
     return [
-        f"bfloat16 features against float32, {len(apart)} snippets of these clips, length of the difference: "
-        f"median {median(apart):.4f}, worst {max(apart):.4f} of the features' own."
+        f"Relative difference (L2) between bfloat16 and float32 features, {len(differences)} snippets of these clips: "
+        f"median {median(differences):.4f}, largest {max(differences):.4f}."
     ]
 
 
-def _from_file() -> list[str]:
+def _measure_file() -> list[str]:
     videos = sorted((SHARED / "videos" / "gmdcsa24").rglob("*.mp4"))
     if not videos:
-        return ["From a file: not measured, no 720p videos beside the project."]
+        return ["From a file: not measured, the 720p videos are missing."]
     video = max(videos, key=lambda path: path.stat().st_size)
-    lines = [
-        f"From `{video.name}` (720p), decoding included, loading the weights not:",
-        "",
-        "| precision | pictures a second | times real time | peak MB |",
-        "|---|---|---|---|",
-    ]
+    rows = []
     for precision in ("bfloat16", "float32"):
         runs = [_extract(video, precision) for _ in range(3)]
-        length, took = runs[0][0], median(run[1] for run in runs)
+        length, seconds = runs[0][0], median(run[1] for run in runs)
         peak = max(run[2] for run in runs)
-        lines.append(f"| {precision} | {25 * length / took:.1f} | {length / took:.1f} | {peak:.0f} |")
-    return lines
+        rows.append((precision, f"{25 * length / seconds:.1f}", f"{length / seconds:.1f}", f"{peak:.0f}"))
+    header = ("precision", "frames per second", "times real time", "peak MB")
+    return [
+        f"From `{video.name}` (720p), with decoding, without loading the weights:",
+        "",
+        *markdown_table(header, rows),
+    ]
 
 
 def _extract(video: Path, precision: str) -> tuple[float, float, float]:
-    words = [sys.executable, "-c", EXTRACT, str(video), precision]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", EXTRACT, str(video), precision]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{video}: {done.stderr}")
-    length, took, peak = map(float, done.stdout.split())
-    return length, took, peak
+    length, seconds, peak = map(float, done.stdout.split())
+    return length, seconds, peak
+
+
+if __name__ == "__main__":
+    print("\n".join(measure()))

@@ -1,10 +1,7 @@
-"""THUMOS14's shape beside what the field's public code takes for it: a training step, inference, localization.
+"""Training step, inference and localization on data of THUMOS14's shape, compared with public code of other methods.
+Their figures were measured on two cores too, with synthetic features of this shape, but not in this run: they show the
+order of magnitude only."""
 
-The peers' figures were measured on two cores too, on synthetic features of this shape, but not in this run: they
-say how far apart things are, and no more.
-"""
-
-import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -14,9 +11,10 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.evaluation import class_names, localization, read_canned
-from benchmarks.measure import SHARED, command, seconds
+from benchmarks.evaluation import class_names, measure_localization, read_scores
+from benchmarks.measure import SHARED, elapsed, median_seconds, num_parameters, run_command
 from wtal.core.config import parse_config
+from wtal.core.text import markdown_table
 from wtal.data.batching import TrainingDataset
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.ground_truth import read_ground_truth
@@ -27,101 +25,115 @@ from wtal.models import checkpoint
 from wtal.models.dfe import DFE, GlobalBranch
 from wtal.training.trainer import train
 
-STEPS = 40
-# Parameters in millions, batch x T of a step, its s, peak MB; s of test forward, of proposals and NMS, of mAP.
+STEPS, WARMUP_STEPS = 40, 5
+BATCH_SIZE, SNIPPETS = 10, 320
+HEADER = (
+    "method",
+    "parameters, M",
+    "batch x T",
+    "s per step",
+    "peak MB",
+    "test forward, s",
+    "proposals and NMS, s",
+    "mAP, s",
+)
 PEERS = (
-    "CO2-Net | 46.7 | 10 x 500 | 3.42 | 3,037 | 17.7 | 1.16 | 9.2",
-    "DELU | 46.7 | 10 x 320 | 1.97 | 2,823 | 14.7 | 2.17 | 15.7",
-    "DDG-Net | 29.9 | 10 x 320 | 2.51 | 3,118 | 56 to 166 | 1.15 | 11.4",
-    "CoLA | 12.6 | 16 x 750 | 6.10 | 1,362 | 31.7 | 4.59 | 8.7",
-    "BaS-Net | 26.3 | 16 x 750 | 11.90 | 2,109 | 101 | 1.49 | 6.7",
+    ("CO2-Net", "46.7", "10 x 500", "3.42", "3,037", "17.7", "1.16", "9.2"),
+    ("DELU", "46.7", "10 x 320", "1.97", "2,823", "14.7", "2.17", "15.7"),
+    ("DDG-Net", "29.9", "10 x 320", "2.51", "3,118", "56 to 166", "1.15", "11.4"),
+    ("CoLA", "12.6", "16 x 750", "6.10", "1,362", "31.7", "4.59", "8.7"),
+    ("BaS-Net", "26.3", "16 x 750", "11.90", "2,109", "101", "1.49", "6.7"),
 )
 
 
-def rows() -> list[str]:
-    """Lines of Markdown; says so where the shared annotations are absent."""
+def measure() -> list[str]:
+    """The lines of the section."""
     annotations = SHARED / "thumos14" / "Thumos14reduced-Annotations"
     if not annotations.is_dir():
-        return ["not measured: the THUMOS14 annotations are not beside the project"]
-    place = Path(tempfile.mkdtemp())
-    try:
-        command("rehearse", str(annotations), str(place / "data"))
-        return _measured(load_dataset(place / "data"), place)
-    finally:
-        shutil.rmtree(place)
+        return ["Not measured: the THUMOS14 annotations are missing."]
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        run_command(str(annotations), str(data), module="benchmarks.rehearse")
+        return _measure(load_dataset(data), Path(folder))
 
 
-def _measured(folder: Dataset, place: Path) -> list[str]:
-    data, out, steps = str(folder.path), str(place / "run"), f"train.steps={STEPS}"
-    _, training_peak = command("train", data, "--out", out, "--set", steps, "--set", f"train.save_every={STEPS}")
-    _, test_peak = command("localize", out, data)
-    step = _step(folder, place / "again")
-    loading = _loading(TrainingDataset(folder, 0))
-    both, meta = checkpoint.load_both(place / "run")
+def _measure(dataset: Dataset, folder: Path) -> list[str]:
+    data, run = str(dataset.path), str(folder / "run")
+    settings = ("--set", f"train.steps={STEPS}", "--set", f"train.save_every={STEPS}")
+    training = run_command("train", data, "--out", run, *settings)
+    testing = run_command("localize", run, data)
+    step = _training_step(dataset, folder / "timed")
+    loading = _loading(TrainingDataset(dataset, 0))
+    both, meta = checkpoint.load_both(folder / "run")
     assert isinstance(both, DFE)
-    local, _ = checkpoint.load_local(place / "run")
-    alone, together = (_inference(network, folder, meta) for network in (local, GlobalBranch(both)))
+    local, _ = checkpoint.load_local(folder / "run")
+    local_seconds = _inference(local, dataset, meta)
+    both_seconds = _inference(GlobalBranch(both), dataset, meta)
     truth = read_ground_truth(SHARED / "thumos14" / "acmnet_gt.json")
-    proposing, found = localization(read_canned(), class_names(truth))
-    scoring = seconds(lambda: evaluate(found, truth, EvaluationOptions("thumos14-snippet")))
-    lines = [
-        "| | parameters, M | batch x T | s a step | peak MB | test forward, s | proposals and NMS, s | mAP, s |",
-        "|---|---|---|---|---|---|---|---|",
-        *(f"| {peer} |" for peer in PEERS),
-        f"| **ours** | {_parameters(both) / 1e6:.1f} | 10 x 320 | **{step:.2f}** | {training_peak:,.0f} "
-        f"| **{alone:.1f}** | **{proposing:.2f}** | **{scoring:.2f}** |",
-        "",
-        f"Loading is {100 * loading / step:.0f} % of a step: {1000 * loading:.0f} ms, files in the system's cache.",
-        f"`wtal localize` of the 212 test videos, all in all: {test_peak:,.0f} MB at the peak.",
-        "",
-        "| the 212 test videos | parameters | GFLOP | s |",
-        "|---|---|---|---|",
+    localization, proposals = measure_localization(read_scores(), class_names(truth))
+    scoring = median_seconds(lambda: evaluate(proposals, truth, EvaluationOptions("thumos14-snippet")))
+    wtal = (
+        "**wtal**",
+        f"{num_parameters(both) / 1e6:.1f}",
+        f"{BATCH_SIZE} x {SNIPPETS}",
+        f"**{step:.2f}**",
+        f"{training.peak:,.0f}",
+        f"**{local_seconds:.1f}**",
+        f"**{localization:.2f}**",
+        f"**{scoring:.2f}**",
+    )
+    width, snippets = sum(dataset.modalities), sum(len(dataset.features(v.id)) for v in dataset.subset("testing"))
+    branches = [
+        ("local branch only", num_parameters(local), _flops(local, width), local_seconds),
+        ("local and global branch", num_parameters(both), _flops(GlobalBranch(both), width), both_seconds),
     ]
-    snippets = sum(len(folder.features(video.id)) for video in folder.subset("testing"))
-    for name, network, module, took in (
-        ("local branch alone", local, local, alone),
-        ("local and global", GlobalBranch(both), both, together),
-    ):
-        operations = _operations(network, sum(folder.modalities)) * snippets / 1e9
-        lines.append(f"| {name} | {_parameters(module):,} | {operations:.0f} | {took:.2f} |")
-    return lines
+    rows = [
+        (name, f"{parameters:,}", f"{flops * snippets / 1e9:.0f}", f"{seconds:.2f}")
+        for name, parameters, flops, seconds in branches
+    ]
+    return [
+        *markdown_table(HEADER, [*PEERS, wtal]),
+        "",
+        f"Loading takes {100 * loading / step:.0f} % of a step ({1000 * loading:.0f} ms, files in the page cache).",
+        f"`wtal localize` of the 212 testing videos: {testing.peak:,.0f} MB at the peak.",
+        "",
+        *markdown_table(("the 212 testing videos", "parameters", "GFLOP", "s"), rows),
+    ]
 
 
-def _step(folder: Dataset, run: Path) -> float:
-    """Median seconds of a step, the first ones left out."""
-    config = parse_config({"train": {"steps": STEPS, "save_every": STEPS, "batch_size": 10, "snippets": 320}})
-    at: list[float] = []
-    train(config, folder, run, device="cpu", on_progress=lambda *_: at.append(time.perf_counter()))
-    return median(np.diff(at)[5:])
+def _training_step(dataset: Dataset, run: Path) -> float:
+    """Median seconds of a training step."""
+    settings = {"steps": STEPS, "save_every": STEPS, "batch_size": BATCH_SIZE, "snippets": SNIPPETS}
+    times: list[float] = []
+    train(
+        parse_config({"train": settings}),
+        dataset,
+        run,
+        device="cpu",
+        on_progress=lambda *_: times.append(time.perf_counter()),
+    )
+    return median(np.diff(times)[WARMUP_STEPS:])
 
 
-def _loading(data: TrainingDataset) -> float:
-    taken = []
-    for step in range(STEPS):
-        start = time.perf_counter()
-        data.batch(step, 10, 320)
-        taken.append(time.perf_counter() - start)
-    return median(taken[5:])
+def _loading(dataset: TrainingDataset) -> float:
+    """Median seconds to load a batch."""
+    times = [elapsed(lambda step=step: dataset.batch(step, BATCH_SIZE, SNIPPETS)) for step in range(STEPS)]
+    return median(times[WARMUP_STEPS:])
 
 
-def _inference(network: Network, folder: Dataset, meta: checkpoint.ModelMetadata) -> float:
-    """Best of three passes over the test videos: reading, the network, snippet scores."""
-    taken = []
-    for _ in range(3):
-        start = time.perf_counter()
-        for _ in score_videos(network, folder, folder.subset("testing"), meta.config):
-            pass
-        taken.append(time.perf_counter() - start)
-    return min(taken)
+def _inference(network: Network, dataset: Dataset, meta: checkpoint.ModelMetadata) -> float:
+    """Seconds to read the testing videos and compute their snippet scores: the best of three passes."""
+    videos = dataset.subset("testing")
+    return min(elapsed(lambda: list(score_videos(network, dataset, videos, meta.config))) for _ in range(3))
 
 
-def _operations(network: Network, width: int) -> float:
-    """Floating-point operations a snippet."""
+def _flops(network: Network, width: int) -> float:
+    """Floating-point operations per snippet."""
     x, mask = torch.randn(1, 1000, width), torch.ones(1, 1000, dtype=torch.bool)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(x, mask, None)
     return counter.get_total_flops() / 1000
 
 
-def _parameters(module: torch.nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
+if __name__ == "__main__":
+    print("\n".join(measure()))

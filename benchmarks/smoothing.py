@@ -1,7 +1,6 @@
-"""How much of a gain is mere smoothing: finished runs scored again with a moving average over their evidence.
-
-`python -m benchmarks.smoothing RUNS`, where RUNS is the --out of a `wtal compare` over the shared sets.
-"""
+"""How much of a gain is smoothing along time: scores finished runs again after a moving average over their class
+scores. `python -m benchmarks.smoothing RUNS`, where RUNS is the --out of a `wtal compare` over the shared data sets, prints the
+average validation mAP of each data set and method, without and with smoothing."""
 
 import sys
 from dataclasses import replace
@@ -11,38 +10,37 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from benchmarks.measure import SHARED
+from wtal.core.structures import Proposals
 from wtal.data.dataset import load_dataset
 from wtal.evaluation.evaluate import evaluate
 from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions
 from wtal.inference import localizer
 from wtal.inference.proposals import generate_proposals
 
-SNIPPETS = 5
+WINDOW = 5  # snippets
 
 
 def main(runs: Path) -> None:
-    """A line a data set and method: validation average mAP (%), as it is and after smoothing."""
-    for place in sorted(runs.glob("*/*/seed-0")):
-        method, data = place.parent.name, place.parent.parent.name
-        scores = np.array([_scored(run, SHARED / data) for run in sorted(place.parent.glob("seed-*"))])
-        plain, smooth = scores.mean(0)
-        print(f"{data:14s} {method:20s} {plain:5.1f}  smoothed {smooth:5.1f}  ({len(scores)} seeds)", flush=True)
+    for first_seed in sorted(runs.glob("*/*/seed-0")):
+        method, data = first_seed.parent.name, first_seed.parent.parent.name
+        scores = np.array([_scores(run, SHARED / data) for run in sorted(first_seed.parent.glob("seed-*"))])
+        original, smoothed = scores.mean(0)
+        print(f"{data:14s} {method:20s} {original:5.1f}  smoothed {smoothed:5.1f}  ({len(scores)} seeds)", flush=True)
 
 
-def _scored(run: Path, data: Path) -> tuple[float, float]:
-    folder, (network, meta) = load_dataset(data), localizer.load_network(run, "local")
-    videos = folder.subset("validation")
-    plain, smooth = {}, {}
-    for video, scores in localizer.score_videos(network, folder, videos, meta.config):
-        averaged = replace(scores, cas=uniform_filter1d(scores.cas, SNIPPETS, axis=0, mode="nearest"))
-        for found, of in ((plain, scores), (smooth, averaged)):
-            found[video.id] = generate_proposals(of, meta.classes, folder.clock_of(video.id), meta.config.localize)
-    results = (
-        evaluate(found, videos, EvaluationOptions(tious=COMPARISON_TIOUS, subset="validation"))
-        for found in (plain, smooth)
-    )
-    first, second = (100 * result.average() for result in results)
-    return first, second
+def _scores(run: Path, data: Path) -> tuple[float, float]:
+    """Average mAP (%) of a run without and with smoothing."""
+    dataset, (network, meta) = load_dataset(data), localizer.load_network(run, "local")
+    videos = dataset.subset("validation")
+    original: Proposals = {}
+    smoothed: Proposals = {}
+    for video, scores in localizer.score_videos(network, dataset, videos, meta.config):
+        averaged = replace(scores, cas=uniform_filter1d(scores.cas, WINDOW, axis=0, mode="nearest"))
+        clock = dataset.clock_of(video.id)
+        original[video.id] = generate_proposals(scores, meta.classes, clock, meta.config.localize)
+        smoothed[video.id] = generate_proposals(averaged, meta.classes, clock, meta.config.localize)
+    options = EvaluationOptions(tious=COMPARISON_TIOUS, subset="validation")
+    return 100 * evaluate(original, videos, options).average(), 100 * evaluate(smoothed, videos, options).average()
 
 
 if __name__ == "__main__":

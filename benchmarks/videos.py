@@ -1,11 +1,10 @@
-"""Extraction at scale: an hour of video in bounded memory; a thousand small files, a tenth of them damaged."""
+"""Feature extraction at scale: an hour of video, and 1,000 small files of which every tenth is damaged. With
+`python -m benchmarks.videos tiny i3d` the hour is also extracted with I3D, which takes a quarter of an hour."""
 
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,94 +12,84 @@ from pathlib import Path
 import av
 import numpy as np
 
+from benchmarks.measure import run_command
+from wtal.core.text import markdown_table
 from wtal.data.create import create_dataset
 
 HOUR = 3600  # seconds
-SIZE = (480, 360)
-GOOD, BAD = 900, 100
-# Prints the peak memory of the command and of its largest worker, MB. The worker's (ru_maxrss) begins with what the
-# command had when it was started, so it is an upper bound.
-ROAD = """
-import resource, sys
-from pathlib import Path
-from wtal.cli import main
-try: main()
-finally:
-    own = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
-    print("PEAK", own / 1024, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, file=sys.stderr)
-"""
+HOUR_SIZE, SMALL_SIZE = (480, 360), (96, 72)
+INTACT_FILES, DAMAGED_FILES = 900, 100
+SOURCES = 9  # different small videos
+FRAME_RATE = 25
 
 
-def rows(backbones: tuple[str, ...] = ("tiny",)) -> list[str]:
-    """Lines of Markdown. `i3d` for the hour takes a quarter of an hour: `python -m benchmarks.videos tiny i3d`."""
-    with tempfile.TemporaryDirectory() as place:
-        return [*_hour(Path(place), backbones), "", *_thousand(Path(place))]
+def measure(backbones: tuple[str, ...] = ("tiny",)) -> list[str]:
+    """The lines of the section."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [*_measure_hour(Path(folder), backbones), "", *_measure_many(Path(folder))]
 
 
-def _hour(place: Path, backbones: tuple[str, ...]) -> list[str]:
-    video = place / "hour" / "hour.mp4"
+def _measure_hour(folder: Path, backbones: tuple[str, ...]) -> list[str]:
+    video = folder / "hour" / "hour.mp4"
     video.parent.mkdir()
-    render(video, HOUR, SIZE)
-    lines = [
-        f"One hour at {SIZE[0]} x {SIZE[1]}, 25 frames a second:",
-        "",
-        "| backbone | s | times real time | peak MB, command | peak MB, worker |",
-        "|---|---|---|---|---|",
-    ]
+    render_video(video, HOUR, HOUR_SIZE)
+    rows = []
     for backbone in backbones:
-        folder = _list(place / f"data_{backbone}", video.parent, ["hour.mp4"])
-        _, took, own, worker = extract(folder, backbone)
-        lines.append(f"| {backbone} | {took:.0f} | {HOUR / took:.0f} | {own:.0f} | {worker:.0f} |")
-    return lines
+        data = _create(folder / f"data_{backbone}", video.parent, ["hour.mp4"])
+        usage = run_command("extract", str(data), "--backbone", backbone)
+        seconds, peaks = usage.seconds, (f"{usage.peak:.0f}", f"{usage.child_peak:.0f}")
+        rows.append((backbone, f"{seconds:.0f}", f"{HOUR / seconds:.0f}", *peaks))
+    header = ("backbone", "s", "times real time", "peak MB, command", "peak MB, worker")
+    title = f"One hour at {HOUR_SIZE[0]} x {HOUR_SIZE[1]}, {FRAME_RATE} frames per second:"
+    return [title, "", *markdown_table(header, rows)]
 
 
-def _thousand(place: Path) -> list[str]:
-    videos = place / "thousand"
+def _measure_many(folder: Path) -> list[str]:
+    videos = folder / "videos"
     videos.mkdir()
-    for i in range(9):
-        render(videos / f"source{i}.mp4", 2 + i % 3, (96, 72), seed=i)
-    names = [f"good{i}.mp4" for i in range(GOOD)]
-    for i, name in enumerate(names):
-        shutil.copy(videos / f"source{i % 9}.mp4", videos / name)
-    bad = list(damaged(videos, BAD))
-    folder = _list(place / "data", videos, [*names, *bad])
-    code, took, own, worker = extract(folder, "tiny")
-    there = len(list((folder / "features").glob("*.npy")))
-    listed = len(json.loads((folder / "failed.json").read_text()))
-    again_code, again, _, _ = extract(folder, "tiny")
+    for i in range(SOURCES):
+        render_video(videos / f"source{i}.mp4", 2 + i % 3, SMALL_SIZE, seed=i)
+    intact = [f"intact{i}.mp4" for i in range(INTACT_FILES)]
+    for i, name in enumerate(intact):
+        shutil.copy(videos / f"source{i % SOURCES}.mp4", videos / name)
+    data = _create(folder / "data", videos, [*intact, *write_damaged(videos, DAMAGED_FILES)])
+    first = run_command("extract", str(data), "--backbone", "tiny")
+    extracted = len(list((data / "features").glob("*.npy")))
+    failed = len(json.loads((data / "failed.json").read_text()))
+    second = run_command("extract", str(data), "--backbone", "tiny")
     return [
-        f"{GOOD} small videos and {BAD} damaged in ten ways: {there} extracted, {listed} listed with a reason, "
-        f"exit code {code}, {took:.0f} s, peak {own:.0f} MB and {worker:.0f} MB a worker; "
-        f"a second call {again:.0f} s, exit code {again_code}.",
+        f"{INTACT_FILES} small videos and {DAMAGED_FILES} damaged in ten ways: {extracted} extracted, {failed} listed "
+        f"in failed.json, exit code {first.exit_code}, {first.seconds:.0f} s, peak {first.peak:.0f} MB and "
+        f"{first.child_peak:.0f} MB per worker; a second call {second.seconds:.0f} s, exit code {second.exit_code}.",
     ]
 
 
-def damaged(videos: Path, count: int) -> Iterator[str]:
-    """Write `count` bad files, each tenth in the same way, and say their names."""
-    whole = (videos / "source0.mp4").read_bytes()
-    index_first = whole.partition(b"mdat")[0]
-    sound = videos / "sound.wav"
-    with av.open(str(sound), "w") as out:
+def write_damaged(videos: Path, count: int) -> Iterator[str]:
+    """Write `count` damaged files, in ten ways by turns, and yield their names."""
+    intact = (videos / "source0.mp4").read_bytes()
+    header = intact.partition(b"mdat")[0]
+    audio = videos / "audio.wav"
+    with av.open(str(audio), "w") as out:
         stream = out.add_stream("pcm_s16le", rate=8000, layout="mono")
         out.mux(stream.encode(_silence()))
     contents = [
         b"",
-        whole[: len(whole) // 2],
-        index_first[:200],
+        intact[: len(intact) // 2],
+        header[:200],
         np.random.default_rng(0).bytes(5000),
-        b"dear diary\n" * 300,
-        sound.read_bytes(),
-        index_first + b"mdat",
-        b"\x89PNG\r\n\x1a\n" + whole[:100],
+        b"plain text\n" * 300,
+        audio.read_bytes(),
+        header + b"mdat",
+        b"\x89PNG\r\n\x1a\n" + intact[:100],
         bytes(4000),
     ]
     for i in range(count):
-        name = f"bad{i}.mp4"
+        path = videos / f"damaged{i}.mp4"
         if i % 10 == 9:
-            (videos / name).mkdir()
+            path.mkdir()
         else:
-            (videos / name).write_bytes(contents[i % 10])
-        yield name
+            path.write_bytes(contents[i % 10])
+        yield path.name
 
 
 def _silence() -> av.AudioFrame:
@@ -109,33 +98,22 @@ def _silence() -> av.AudioFrame:
     return frame
 
 
-def render(path: Path, seconds: float, size: tuple[int, int], seed: int = 0) -> None:
-    """A texture that wanders, 25 frames a second, the index before the frames."""
+def render_video(path: Path, seconds: float, size: tuple[int, int], seed: int = 0) -> None:
+    """Write a moving texture at 25 frames per second."""
     rng = np.random.default_rng(seed)
     texture = rng.integers(0, 255, (size[1] // 8, size[0] // 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
-    turns = [av.VideoFrame.from_ndarray(np.roll(texture, 4 * i, 1), format="rgb24") for i in range(50)]
-    turns = [turn.reformat(format="yuv420p") for turn in turns]
+    frames = [av.VideoFrame.from_ndarray(np.roll(texture, 4 * i, 1), format="rgb24") for i in range(50)]
+    frames = [frame.reformat(format="yuv420p") for frame in frames]
     with av.open(str(path), "w", options={"movflags": "faststart"}) as out:
-        stream = out.add_stream("mpeg4", rate=25, width=size[0], height=size[1], pix_fmt="yuv420p")
-        for i in range(round(seconds * 25)):
-            frame = turns[i % len(turns)]
-            frame.pts, frame.time_base = i, Fraction(1, 25)
+        stream = out.add_stream("mpeg4", rate=FRAME_RATE, width=size[0], height=size[1], pix_fmt="yuv420p")
+        for i in range(round(seconds * FRAME_RATE)):
+            frame = frames[i % len(frames)]
+            frame.pts, frame.time_base = i, Fraction(1, FRAME_RATE)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
 
 
-def extract(folder: Path, backbone: str) -> tuple[int, float, float, float]:
-    """Exit code, seconds, peak MB of the command and of its largest worker. Raises where it ends otherwise."""
-    words = [sys.executable, "-c", ROAD, "extract", str(folder), "--backbone", backbone]
-    start = time.perf_counter()
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode not in (0, 2) or "PEAK" not in done.stderr:
-        raise RuntimeError(f"extract: {done.stdout}{done.stderr}")
-    own, worker = map(float, done.stderr.rsplit("PEAK ", 1)[1].split())
-    return done.returncode, time.perf_counter() - start, own, worker
-
-
-def _list(folder: Path, videos: Path, names: list[str]) -> Path:
+def _create(folder: Path, videos: Path, names: list[str]) -> Path:
     tags = folder.with_suffix(".csv")
     tags.write_text("video,labels\n" + "".join(f"{name},a\n" for name in names))
     create_dataset(folder, videos, [tags])
@@ -143,4 +121,4 @@ def _list(folder: Path, videos: Path, names: list[str]) -> Path:
 
 
 if __name__ == "__main__":
-    print("\n".join(rows(tuple(sys.argv[1:]) or ("tiny",))))
+    print("\n".join(measure(tuple(sys.argv[1:]) or ("tiny",))))
