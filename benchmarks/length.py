@@ -44,12 +44,13 @@ def measure() -> list[str]:
     rows = []
     for index, length in enumerate(LENGTHS):
         values = [points[name][index] for name in TASKS]
-        rows.append([f"{length:,}", *(cell for s, peak in values for cell in (f"{s:.4f}", f"{peak:.0f}"))])
+        cells = [cell for seconds, peak in values for cell in (f"{seconds:.4f}", f"{peak:.0f}")]
+        rows.append([f"{length:,}", *cells])
     seconds, peak = _measure_in_process("week", WEEK)
     return [
         "One training step (both branches, width 16, batch size 1), snippet scores by the local branch from a",
-        f"memory-mapped file ({sum(WIDTHS)} features per snippet), and proposals for {CLASSES} classes. Memory is in MB",
-        "beyond that of the process before the work.",
+        f"memory-mapped file ({sum(WIDTHS)} features per snippet), and proposals for {CLASSES} classes. Memory is in",
+        "MB beyond that of the process before the work.",
         "",
         *markdown_table(header, rows),
         "",

@@ -1,6 +1,6 @@
 """How much of a gain is smoothing along time: scores finished runs again after a moving average over their class
-scores. `python -m benchmarks.smoothing RUNS`, where RUNS is the --out of a `wtal compare` over the shared data sets, prints the
-average validation mAP of each data set and method, without and with smoothing."""
+scores. `python -m benchmarks.smoothing RUNS`, where RUNS is the --out of a `wtal compare` over the shared data sets,
+prints the average validation mAP of each data set and method, without and with smoothing."""
 
 import sys
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Equations of the documentation: LaTeX in ```math fences -> MathML, which browsers draw without a script."""
+"""Equations of the documentation: LaTeX in ```math fences becomes MathML, which browsers render without a script."""
 
 from typing import Any
 
@@ -6,5 +6,5 @@ from latex2mathml.converter import convert
 
 
 def fence(source: str, language: str, css_class: str, *_: Any, **__: Any) -> str:
-    """A fence as pymdownx.superfences asks for it."""
+    """Render a fence; the signature is that of a custom fence of pymdownx.superfences."""
     return f'<div class="{css_class}">{convert(source, display="block")}</div>'

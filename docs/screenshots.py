@@ -1,7 +1,8 @@
-"""The pictures of the pages in the documentation, in a real Chromium.
+"""Screenshots of the documentation, taken in a real Chromium.
 
-`python -m docs.screenshots PAGE` draws the report: PAGE is what `wtal report` or `wtal demo` wrote; without it,
-demo/report.html. `python -m docs.screenshots ADDRESS` draws the web page: ADDRESS is what `wtal serve` printed.
+`python -m docs.screenshots PAGE` takes the one of the report. PAGE was written by `wtal report` or `wtal demo`; the
+default is demo/report.html. `python -m docs.screenshots URL` takes the one of the web page. URL was printed by
+`wtal serve`.
 """
 
 import re
@@ -12,50 +13,51 @@ from typing import Any
 
 from playwright.sync_api import sync_playwright
 
-SAVED = "2026-01-01T12:00:00Z"
 DOCS = Path(__file__).parent
-SETTLED = "document.activeElement.blur(); new Promise(done => setTimeout(done, 1000))"
+REPORT_SIZE, WEB_SIZE = (1200, 840), (1200, 1260)  # pixels
+SAVED_AT = "2026-01-01T12:00:00Z"
+SETTLE = "document.activeElement.blur(); new Promise(done => setTimeout(done, 1000))"
 
 
-def report(shown: Any, page: Path) -> None:
-    """docs/report.png, as a reader sees it who looks at the first video."""
-    shown.goto(page.absolute().as_uri())
-    shown.wait_for_function("document.querySelector('#lanes').height > 200")
-    shown.locator("#timelines").scroll_into_view_if_needed()
-    shown.locator("#lanes").focus()
+def take_report(page: Any, path: Path) -> None:
+    """Write docs/report.png: the first video with a selected segment."""
+    page.goto(path.absolute().as_uri())
+    page.wait_for_function("document.querySelector('#lanes').height > 200")
+    page.locator("#timelines").scroll_into_view_if_needed()
+    page.locator("#lanes").focus()
     for _ in range(3):
-        shown.keyboard.press("ArrowDown")
-    shown.evaluate(SETTLED)
-    shown.screenshot(path=DOCS / "report.png")
+        page.keyboard.press("ArrowDown")
+    page.evaluate(SETTLE)
+    page.screenshot(path=DOCS / "report.png")
 
 
-def web(shown: Any, address: str) -> None:
-    """docs/web.png: the first video, which was looked at before, and an edge corrected; nothing of it is kept."""
-    shown.route("**/corrections", lambda asked: asked.fulfill(json={"revision": 0, "saved": SAVED}))
-    shown.goto(address)
-    shown.locator("#segments button").first.wait_for()
-    shown.locator("#lanes").focus()
+def take_web(page: Any, url: str) -> None:
+    """Write docs/web.png: the first video, which must be processed, with a corrected edge. Nothing is saved."""
+    page.route("**/corrections", lambda route: route.fulfill(json={"revision": 0, "saved": SAVED_AT}))
+    page.goto(url)
+    page.locator("#segments button").first.wait_for()
+    page.locator("#lanes").focus()
     for key in ("ArrowDown", *["ArrowRight"] * 4, "]", "ArrowDown", "ArrowRight"):
-        shown.keyboard.press(key)
-    shown.locator("#saved", has_text=re.compile("^saved")).wait_for()
-    shown.evaluate(SETTLED)
-    shown.screenshot(path=DOCS / "web.png")
+        page.keyboard.press(key)
+    page.locator("#saved", has_text=re.compile("^saved")).wait_for()
+    page.evaluate(SETTLE)
+    page.screenshot(path=DOCS / "web.png")
 
 
-def main(what: str) -> None:
-    """Write the picture, light."""
+def main(target: str) -> None:
+    """Take the screenshot of a file or a URL, with the light theme."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
-        sys.exit("there is no Chromium here; install chromium")
+        sys.exit("Chromium is not installed")
+    is_web = target.startswith("http")
+    width, height = WEB_SIZE if is_web else REPORT_SIZE
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        shown = browser.new_page(viewport={"width": 1200, "height": 900}, color_scheme="light")
-        if what.startswith("http"):
-            shown.set_viewport_size({"width": 1200, "height": 1260})
-            web(shown, what)
+        page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="light")
+        if is_web:
+            take_web(page, target)
         else:
-            shown.set_viewport_size({"width": 1200, "height": 840})
-            report(shown, Path(what))
+            take_report(page, Path(target))
         browser.close()
 
 

@@ -1,10 +1,10 @@
-"""Tables of the documentation that repeat what the code knows: `python -m docs.tables` writes them anew.
+"""Tables of the documentation that are generated from the code: `python -m docs.tables` updates them.
 
-A page has `<!-- table: NAME -->`, the table, `<!-- /table -->`; what stands between is made here.
+In a page, everything between `<!-- table: NAME -->` and `<!-- /table -->` is replaced.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -15,12 +15,12 @@ from wtal.core.methods import METHODS
 from wtal.core.text import code_span, markdown_table
 from wtal.data.annotations.base import AnnotationFormat
 from wtal.data.annotations.registry import FORMATS
-from wtal.evaluation.protocols import PROTOCOLS, Protocol
+from wtal.evaluation.protocols import PROTOCOLS
 from wtal.experiments.benchmarks.definitions import BENCHMARKS
 from wtal.experiments.compare import ARMS
 from wtal.experiments.published import BENCHMARKS as PUBLISHED
 from wtal.experiments.published import published
-from wtal.reporting.evaluation_tables import published_table
+from wtal.reporting.evaluation_tables import protocol_rules, published_table
 from wtal.reporting.tables import to_markdown
 
 DOCS = Path(__file__).parent
@@ -28,7 +28,7 @@ BLOCK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
 
 def settings_table(section: str) -> list[str]:
-    """Name, default, what is allowed, meaning."""
+    """The settings of a section: name, default, allowed values and description."""
     settings = Config.model_fields[section].annotation
     assert isinstance(settings, type) and issubclass(settings, BaseModel)
     rows = [
@@ -44,40 +44,41 @@ def settings_table(section: str) -> list[str]:
 
 
 def methods_table() -> list[str]:
-    """The parts that each method has."""
+    """The components of each method."""
     memory = {"none": "none", "kept": "yes", "shuffled": "classes shuffled", "random": "frozen at random"}
     teacher = {"none": "none", "global": "global branch", "dropout": "itself, another dropout"}
     rows = [
-        (code_span(name), "yes" if parts.local else "no", memory[parts.memory], teacher[parts.teacher])
-        for name, parts in METHODS.items()
+        (code_span(name), "yes" if spec.local else "no", memory[spec.memory], teacher[spec.teacher])
+        for name, spec in METHODS.items()
     ]
     return list(markdown_table(("method", "local enhancement", "memory", "teacher"), rows))
 
 
 def protocols_table() -> list[str]:
-    """In which facts the protocols differ."""
-    heads = ("protocol", "unit", "rounded", "tIoU", "left out", "takes", "precision", "ambiguous", "promises")
-    return list(markdown_table(heads, [_protocol_row(rules) for rules in PROTOCOLS.values()]))
+    """The rules of each evaluation protocol."""
+    rules = {name: protocol_rules(protocol) for name, protocol in PROTOCOLS.items()}
+    heads = ("protocol", *next(iter(rules.values())))
+    return list(markdown_table(heads, [(code_span(name), *values.values()) for name, values in rules.items()]))
 
 
 def benchmarks_table() -> list[str]:
-    """What each benchmark promises."""
+    """The published counts of each benchmark, its features and protocols."""
     rows = [
         (
-            code_span(one.name),
-            str(one.classes),
-            ", ".join(f"{count:,} {subset}" for subset, count in one.videos.items()),
-            f"{one.scored}, {one.instances:,} instances" if one.instances else one.scored,
-            " + ".join(map(str, one.widths)),
-            ", ".join(map(code_span, one.protocols)),
+            code_span(benchmark.name),
+            str(benchmark.classes),
+            ", ".join(f"{count:,} {subset}" for subset, count in benchmark.videos.items()),
+            f"{benchmark.scored}, {benchmark.instances:,} instances" if benchmark.instances else benchmark.scored,
+            " + ".join(map(str, benchmark.widths)),
+            ", ".join(map(code_span, benchmark.protocols)),
         )
-        for one in BENCHMARKS.values()
+        for benchmark in BENCHMARKS.values()
     ]
     return list(markdown_table(("benchmark", "classes", "videos", "scored", "features", "protocols"), rows))
 
 
 def ablation_table() -> list[str]:
-    """What each arm changes."""
+    """The settings that each arm of the ablation changes."""
     rows = [(code_span(name), ", ".join(map(code_span, changes)) or "nothing") for name, changes in ARMS.items()]
     return list(markdown_table(("arm", "changes"), rows))
 
@@ -106,28 +107,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
 
 
 def with_tables(text: str) -> str:
-    """A page with its tables as the code has them now."""
+    """The text of a page with up-to-date tables."""
     return BLOCK.sub(lambda block: f"{block[1]}\n" + "\n".join(TABLES[block[2]]()) + f"\n\n{block[3]}", text)
-
-
-def pages() -> Iterator[Path]:
-    """Every page."""
-    yield from sorted(DOCS.glob("*.md"))
-
-
-def _protocol_row(rules: Protocol) -> tuple[str, ...]:
-    rounded = "truth and proposals" if rules.truncates_proposals else "truth" if rules.snippet_rate else "nothing"
-    return (
-        code_span(rules.name),
-        "seconds" if rules.snippet_rate is None else "snippets",
-        rounded,
-        f"{rules.tious[0]:g} to {rules.tious[-1]:g}",
-        f"{len(rules.excluded_videos)} videos" if rules.excluded_videos else "nothing",
-        "best free" if rules.prefers_best else "first in file",
-        "envelope" if rules.interpolated else "at each hit",
-        "removed" if rules.removes_ambiguous else "not used",
-        ", ".join(f"{count:,} {what}" for what, count in rules.expected_counts.items()) or "nothing",
-    )
 
 
 def _annotation_format_row(format: AnnotationFormat) -> tuple[str, ...]:
@@ -152,10 +133,10 @@ def _toml(value: object) -> str:
 
 
 def _allowed(field: FieldInfo) -> str:
-    """The choices of a setting, or its bounds."""
-    if choices := [word for word in getattr(field.annotation, "__args__", ()) if isinstance(word, str)]:
+    """The choices or the bounds of a setting."""
+    if choices := [name for name in getattr(field.annotation, "__args__", ()) if isinstance(name, str)]:
         return ", ".join(map(code_span, choices))
-    said = {
+    phrases = {
         "ge": "from {}",
         "gt": "above {}",
         "le": "to {}",
@@ -163,8 +144,8 @@ def _allowed(field: FieldInfo) -> str:
         "multiple_of": "a multiple of {}",
         "max_length": "at most {} of them",
     }
-    bounds = {name: getattr(part, name) for part in field.metadata for name in said if hasattr(part, name)}
-    return ", ".join(said[name].format(_number(bounds[name])) for name in said if name in bounds)
+    bounds = {name: getattr(part, name) for part in field.metadata for name in phrases if hasattr(part, name)}
+    return ", ".join(phrases[name].format(_number(bounds[name])) for name in phrases if name in bounds)
 
 
 def _number(value: float) -> str:
@@ -172,8 +153,8 @@ def _number(value: float) -> str:
 
 
 if __name__ == "__main__":
-    for path in pages():
+    for path in sorted(DOCS.glob("*.md")):
         old = path.read_text(encoding="utf-8")
         if (new := with_tables(old)) != old:
             path.write_text(new, encoding="utf-8")
-            print(f"{path.relative_to(DOCS.parent)}: tables written")
+            print(f"{path.relative_to(DOCS.parent)}: tables updated")

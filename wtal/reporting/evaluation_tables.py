@@ -120,18 +120,20 @@ def _section_starts(rows: Sequence[tuple[str, ...]]) -> tuple[int, ...]:
 
 def protocol_table(protocols: Sequence[Protocol]) -> TableData:
     """A column for each protocol, a row for each rule in which they differ; all rules of a single protocol."""
-    rules = {protocol.name: _rules(protocol) for protocol in protocols}
+    rules = {protocol.name: protocol_rules(protocol) for protocol in protocols}
     first, *others = rules.values()
     differing = [name for name in first if not others or any(other[name] != first[name] for other in others)]
     rows = tuple((name, *(values[name] for values in rules.values())) for name in differing)
     return TableData(("rule", *rules), rows, "differences between the protocols" if others else "protocol", align="l")
 
 
-def _rules(protocol: Protocol) -> dict[str, str]:
+def protocol_rules(protocol: Protocol) -> dict[str, str]:
+    """The rules of a protocol by name, in words."""
     expected = {
         name: f"{protocol.expected_counts[name]:,}" if name in protocol.expected_counts else "any" for name in COUNTS
     }
     return {
+        "tIoU": format_range(protocol.tious[0], protocol.tious[-1]),
         "time unit": "seconds" if protocol.snippet_rate is None else "snippets",
         **expected,
         "excluded": f"{len(protocol.excluded_videos)} videos" if protocol.excluded_videos else "nothing",
