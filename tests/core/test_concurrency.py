@@ -1,11 +1,14 @@
-"""Prefetching keeps the order of items and raises errors where their item is due."""
+"""Prefetching keeps the order of items and raises errors where their item is due; workers exit with their parent."""
 
 import itertools
+import multiprocessing
+import signal
+import sys
 import threading
 
 import pytest
 
-from wtal.core.concurrency import prefetch
+from wtal.core.concurrency import init_worker_process, prefetch
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])
@@ -42,3 +45,30 @@ def test_closing_stops_an_endless_iterator():
     prefetched = prefetch(itertools.count())
     assert next(prefetched) == 0
     prefetched.close()
+
+
+def _report_signal_handler(connection):
+    init_worker_process()
+    connection.send(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)
+    threading.Event().wait()
+
+
+def _start_worker(connection):
+    multiprocessing.get_context("spawn").Process(target=_report_signal_handler, args=(connection,)).start()
+    threading.Event().wait()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_worker_ignores_sigint_and_exits_with_its_parent():
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    parent = context.Process(target=_start_worker, args=(sender,))
+    parent.start()
+    sender.close()
+    with receiver:
+        assert receiver.recv()
+        parent.kill()
+        parent.join()
+        parent.close()
+        with pytest.raises(EOFError):  # the worker, the last process with the other end, has exited
+            receiver.recv()

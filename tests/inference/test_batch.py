@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -49,17 +50,15 @@ def bytes_of(run, data, out, **options):
     return out.read_bytes()
 
 
-def deadly(video):
-    """A tally that kills the first worker that begins the video."""
-    tally = ray_cluster.attempt_counter()
+class CrashOnce(batch.Worker):
+    """Kills its process at the first video, unless the file `crashed` exists in the run folder."""
 
-    def begun(id):
-        count = tally(id)
-        if id == video and count == 1:
+    def __call__(self, id):
+        marker = self.model.parent / "crashed"
+        if not marker.exists():
+            marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return count
-
-    return begun
+        return super().__call__(id)
 
 
 def test_the_file_is_the_same_byte_for_byte(ray_started, run, tiny, tmp_path, capfd):
@@ -69,22 +68,20 @@ def test_the_file_is_the_same_byte_for_byte(ray_started, run, tiny, tmp_path, ca
 
 
 def test_a_worker_that_dies_loses_nothing(ray_started, run, tiny, tmp_path, monkeypatch):
-    begun = deadly(tiny.subset(SUBSET)[2].id)
+    run = shutil.copytree(run, tmp_path / "run")
     here = bytes_of(run, tiny.path, tmp_path / "here.json")
-    monkeypatch.setattr(ray_cluster, "attempt_counter", lambda: begun)
+    monkeypatch.setattr(batch, "Worker", CrashOnce)
     assert bytes_of(run, tiny.path, tmp_path / "ray.json", engine="ray", workers=2) == here
-    assert begun(tiny.subset(SUBSET)[2].id) == 3
+    assert (run / "crashed").exists()
 
 
-def test_a_video_that_kills_each_time_is_told(run, tiny):
-    id = tiny.subset(SUBSET)[0].id
-    for count in (batch.MAX_ATTEMPTS, batch.MAX_ATTEMPTS + 1):
-        worker = batch.Worker(run, "local", tiny, 1, lambda _, count=count: count)
-        if count > batch.MAX_ATTEMPTS:
-            with raises(DataError, code="worker-died", path=tiny.features_path(id)):
-                worker(id)
-        else:
-            assert worker(id)
+def test_video_whose_workers_always_die_is_reported(run, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_cluster, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(ray_cluster, "cluster_size", lambda: (1, 1, 0))
+    monkeypatch.setattr(ray_cluster, "map_items", lambda *_: [(0, ray_cluster.WorkerDiedError("died"))])
+    first = tiny.subset(SUBSET)[0].id
+    with raises(DataError, code="worker-died", path=tiny.features_path(first)):
+        bytes_of(run, tiny.path, tmp_path / "out.json", engine="ray")
 
 
 def test_bad_features_are_told_in_the_same_words(ray_started, run, tiny, tmp_path, monkeypatch):
@@ -119,7 +116,7 @@ def test_a_worker_opens_the_network_once_and_tells_what_its_machine_does_not_hav
     (data / "features" / f"{first}.npy").unlink()
     opened = []
     monkeypatch.setattr(batch, "load_network", lambda *names: opened.append(names) or load_network(*names))
-    worker = batch.Worker(run, "local", replace(tiny, path=data), 1, lambda _: 1)
+    worker = batch.Worker(run, "local", replace(tiny, path=data), 1)
     with pytest.raises(DataError) as in_worker:
         worker(first)
     with pytest.raises(DataError) as here:

@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,14 +17,16 @@ from wtal.core import ray_cluster
 from wtal.core.errors import ConfigError, DataError
 from wtal.video.backbones.base import BackboneOptions
 from wtal.video.backbones.registry import BACKBONES
-from wtal.video.local_executor import ExtractionTask, run_locally
-from wtal.video.ray_executor import MAX_ATTEMPTS, Extractor, run_on_ray
+from wtal.video.local_executor import ExtractionOutcome, ExtractionTask, run_locally
+from wtal.video.ray_executor import run_on_ray
 
 pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # about Ray's own settings
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray does not close its processes
 ]
+
+ray_cluster.set_environment(None)  # before Ray is imported
 
 NUM_VIDEOS, NUM_WORKERS = 6, 2
 TINY = BackboneOptions("tiny")
@@ -43,7 +46,6 @@ def videos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def ray_started():
     """Ray, started once for all tests."""
-    ray_cluster.set_environment(None)
     with ray_cluster.connected(None, NUM_WORKERS):
         yield
 
@@ -93,18 +95,18 @@ def test_ray_listens_on_the_loopback_address_only(ray_started):
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
-def test_video_whose_workers_always_die_is_given_up(videos, tmp_path):
-    task = create_tasks(videos, tmp_path / "features")[0]
-    attempts = task.features.with_name(f".{task.features.name}.begun.part")
-    for num_attempts in range(MAX_ATTEMPTS, -1, -1):
-        attempts.write_text("\n" * num_attempts)
-        outcome = Extractor({}, TINY, NUM_WORKERS)(task)
-        assert outcome.id == task.id
-        assert (outcome.error.code if outcome.error else None) == (
-            "worker-died" if num_attempts == MAX_ATTEMPTS else None
-        )
-        assert task.features.exists() == (num_attempts < MAX_ATTEMPTS)
-        assert not attempts.exists()
+def test_video_whose_workers_always_die_fails_alone(videos, tmp_path, monkeypatch):
+    def map_items(worker, arguments, items, *_):
+        yield 0, ray_cluster.WorkerDiedError("died")
+        yield 1, worker(*arguments)(items[1])
+
+    monkeypatch.setattr(ray_cluster, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(ray_cluster, "cluster_size", lambda: (1, 1, 0))
+    monkeypatch.setattr(ray_cluster, "map_items", map_items)
+    tasks = create_tasks(videos, tmp_path / "features")[:2]
+    first, second = run_on_ray(tasks, TINY, None, lambda _: None)
+    assert (first.id, first.error.code, first.error.path) == (tasks[0].id, "worker-died", str(tasks[0].video))
+    assert second == ExtractionOutcome(tasks[1].id) and tasks[1].features.is_file()
 
 
 def test_no_tasks_do_not_start_ray(monkeypatch):
@@ -129,28 +131,3 @@ def test_unreachable_cluster_is_reported_with_its_address(videos, tmp_path, monk
     with raises(ConfigError, code="cluster-unreachable") as caught:
         next(outcomes)
     assert address in caught.value.message
-
-
-def test_existing_cluster_is_used_without_changing_its_settings(monkeypatch):
-    calls = []
-    monkeypatch.setattr("ray.is_initialized", lambda: False)
-    monkeypatch.setattr("ray.init", lambda address, **settings: calls.append((address, settings)))
-    monkeypatch.setattr("ray.shutdown", lambda: calls.append("shutdown"))
-    with socket.create_server(("127.0.0.1", 0)) as cluster:
-        address = f"127.0.0.1:{cluster.getsockname()[1]}"
-        with ray_cluster.connected(address, NUM_WORKERS):
-            ((used_address, settings),) = calls
-    assert used_address == address
-    assert not {"num_cpus", "object_store_memory"} & set(settings)
-    assert calls[1:] == ["shutdown"]
-
-
-def test_rejected_connection_is_reported_in_one_line(monkeypatch):
-    def refuse(*_, **__):
-        raise ConnectionError("Failed to connect to Ray cluster\nand much more")
-
-    monkeypatch.setattr("ray.is_initialized", lambda: False)
-    monkeypatch.setattr("ray.init", refuse)
-    with raises(ConfigError, code="cluster-unreachable") as caught, ray_cluster.connected("auto", 1):
-        pass
-    assert "Failed to connect" in caught.value.message and "\n" not in str(caught.value)

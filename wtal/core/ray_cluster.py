@@ -21,7 +21,14 @@ QUIET_VARIABLES = {
 }
 LOCAL_VARIABLES = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # also on Linux: listen on the loopback address only
 CONNECT_TIMEOUT = 5.0  # seconds
+MAX_ATTEMPTS = 3  # a machine may fail twice during an item; if a third worker dies, the item is the cause
 OBJECT_STORE_BYTES = 1 << 27  # shared memory for what is passed between processes: names, errors and proposals
+
+
+class WorkerDiedError(WtalError):
+    """The workers that processed an item died repeatedly."""
+
+    default_code = "worker-died"
 
 
 def find_cluster() -> str | None:
@@ -119,7 +126,7 @@ def map_items(
 ) -> Iterator[tuple[int, Any]]:
     """Process items with actors and yield index and result of each item, in order of completion.
 
-    A worker that dies is replaced, and its item is processed again, without a limit on the number of attempts.
+    A worker that dies is replaced, and its item is processed again, at most `MAX_ATTEMPTS` times.
 
     Args:
         worker: Each actor creates a `worker(*arguments)` and calls it with one item at a time.
@@ -129,7 +136,7 @@ def map_items(
         gpus_per_worker: Number of GPUs that each actor needs.
 
     Yields:
-        The index of an item, and what the worker returned for it or the WtalError that it raised.
+        The index of an item, and what the worker returned for it, the WtalError that it raised, or a WorkerDiedError.
 
     Raises:
         ConfigError: The cluster fails.
@@ -140,7 +147,7 @@ def map_items(
     rows = [{"index": index, "item": pickle.dumps(item)} for index, item in enumerate(items)]
     results = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         _PickledWorker,
-        fn_constructor_args=(worker, arguments),
+        fn_constructor_args=(worker, arguments, _attempt_counter()),
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=num_workers, max_tasks_in_flight_per_actor=1),
         num_cpus=1,
@@ -160,31 +167,34 @@ def map_items(
 class _PickledWorker:
     """Converts between rows of a Ray data set, which contain bytes, and the items and results of a worker."""
 
-    def __init__(self, worker: type, arguments: tuple[Any, ...]) -> None:
+    def __init__(self, worker: type, arguments: tuple[Any, ...], count_attempt: Callable[[int], int]) -> None:
         self.worker = worker(*arguments)
+        self.count_attempt = count_attempt
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        (item,) = batch["item"]
+        (index,), (item,) = batch["index"], batch["item"]
         try:
+            if self.count_attempt(int(index)) > MAX_ATTEMPTS:  # Ray itself would repeat it forever
+                raise WorkerDiedError("each worker process died, probably out of memory")
             result = self.worker(pickle.loads(item))
         except WtalError as error:
             result = error
-        return {"index": list(batch["index"]), "result": [pickle.dumps(result)]}
+        return {"index": [index], "result": [pickle.dumps(result)]}
 
 
-def attempt_counter() -> Callable[[str], int]:
-    """A function shared by all workers that returns how often it has been called with a name."""
+def _attempt_counter() -> Callable[[int], int]:
+    """A function shared by all workers that returns how often it has been called with a number."""
     import ray
 
     # If the machine of the counter fails, it restarts from zero, which only allows a few more attempts.
     counter: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Counter).remote()
-    return lambda name: cast(int, ray.get(counter.increment.remote(name)))
+    return lambda number: cast(int, ray.get(counter.increment.remote(number)))
 
 
 class _Counter:
     def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[int] = Counter()
 
-    def increment(self, name: str) -> int:
-        self.counts[name] += 1
-        return self.counts[name]
+    def increment(self, number: int) -> int:
+        self.counts[number] += 1
+        return self.counts[number]

@@ -1,6 +1,6 @@
 """Many videos localized: one after another in this process, or by Ray Data over the machines of a cluster."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from wtal.inference.proposals import generate_proposals
 from wtal.models import checkpoint
 
 VideoProposals = tuple[str, list[Segment]]  # a video's id, and its proposals
-MAX_ATTEMPTS = 3  # a machine may go under a video twice; what kills a third is the video
 
 
 def localize_many(
@@ -40,10 +39,13 @@ def localize_on_ray(
         machines, processors, _ = ray_cluster.cluster_size()
         there = replace(folder, path=folder.path.absolute())
         model = (checkpoint.latest_checkpoint(run) or run).absolute()  # the same for all, though training may go on
-        arguments = (model, branch, there, torch.get_num_threads(), ray_cluster.attempt_counter())
+        arguments = (model, branch, there, torch.get_num_threads())
         ids = [video.id for video in videos]
         results = ray_cluster.map_items(Worker, arguments, ids, min(processors, workers or machines))
         for id, segments in zip(ids, _in_order(results), strict=True):
+            if isinstance(segments, ray_cluster.WorkerDiedError):
+                hint = "give the workers more memory, or remove the video from the data set"
+                raise DataError(segments.message, path=folder.features_path(id), hint=hint, code=segments.code)
             if isinstance(segments, WtalError):
                 raise _with_relative_path(segments, there.path, folder.path)
             yield id, segments
@@ -52,25 +54,15 @@ def localize_on_ray(
 class Worker:
     """What each actor holds. The network is opened once, at the first video, where an error can be told."""
 
-    def __init__(self, model: Path, branch: str, folder: Dataset, threads: int, begun: Callable[[str], int]) -> None:
-        """`threads`: as many as in the process that asks, since their number may decide the last digits.
-
-        `begun` counts how often any worker has begun a video: Ray would begin one that kills them for ever.
-        """
+    def __init__(self, model: Path, branch: str, folder: Dataset, threads: int) -> None:
+        """`threads`: as many as in the calling process, since their number may determine the last digits."""
         torch.set_num_threads(threads)
-        self.model, self.branch, self.folder, self.begun = model, branch, folder, begun
+        self.model, self.branch, self.folder = model, branch, folder
         self.videos = {video.id: video for video in folder.videos}
         self.opened: tuple[Network, checkpoint.ModelMetadata] | None = None
 
     def __call__(self, id: str) -> list[Segment]:
         """The proposals of a video."""
-        if self.begun(id) > MAX_ATTEMPTS:
-            raise DataError(
-                "the worker process died repeatedly, probably out of memory",
-                path=self.folder.features_path(id),
-                hint="give the workers more memory, or remove the video from the data set",
-                code="worker-died",
-            )
         self.opened = self.opened or load_network(self.model, self.branch)
         ((_, segments),) = localize_many(*self.opened, self.folder, [self.videos[id]])
         return segments

@@ -7,7 +7,6 @@ from pathlib import Path
 from wtal.core import ray_cluster
 from wtal.core.errors import WtalError
 from wtal.core.hardware import available_cores
-from wtal.core.io import append_line
 from wtal.video.backbones.base import Backbone, BackboneOptions
 from wtal.video.backbones.registry import BACKBONES, find_backbone
 from wtal.video.local_executor import (
@@ -18,8 +17,6 @@ from wtal.video.local_executor import (
     run_task,
     worker_died_error,
 )
-
-MAX_ATTEMPTS = 3  # a machine may fail twice during a video; if a third worker dies, the video is the cause
 
 
 def run_on_ray(
@@ -65,7 +62,9 @@ def _run(
             replace(task, video=task.video.absolute(), features=task.features.absolute()) for task in tasks
         ]
         for index, outcome in ray_cluster.map_items(Extractor, arguments, absolute_tasks, num_workers, gpus):
-            if isinstance(outcome, WtalError):
+            if isinstance(outcome, ray_cluster.WorkerDiedError):
+                outcome = ExtractionOutcome(tasks[index].id, worker_died_error(tasks[index].video))
+            elif isinstance(outcome, WtalError):
                 raise outcome
             if outcome.error:
                 outcome.error.path = str(tasks[index].video)
@@ -91,17 +90,10 @@ class Extractor:
         self.backbone: Backbone | None = None
 
     def __call__(self, task: ExtractionTask) -> ExtractionOutcome:
-        """Extract one video, unless its workers died too often: Ray itself would retry it forever."""
+        """Extract one video."""
         if self.backbone is None:
             self.backbone = open_backbone_with_threads(self.options, self.threads)
-        attempts = task.features.with_name(f".{task.features.name}.begun.part")  # one line per attempt
-        if attempts.is_file() and attempts.stat().st_size >= MAX_ATTEMPTS:
-            attempts.unlink()
-            return ExtractionOutcome(task.id, worker_died_error(task.video))
-        append_line(attempts, "")
-        outcome = run_task(task, self.backbone)
-        attempts.unlink(missing_ok=True)
-        return outcome
+        return run_task(task, self.backbone)
 
 
 def _absolute_options(options: BackboneOptions) -> BackboneOptions:
