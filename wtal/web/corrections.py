@@ -1,7 +1,7 @@
-"""What people corrected: a file a video, none overwritten by one who did not see it; all of it a table of tags.
+"""Corrected timelines: one JSON file per video, and a table of tags of all of them.
 
-FROM: One video's corrected timeline, as a file holds it and as the page sends it.
-FROM: Where the videos that were corrected lie now: known by their content, whatever they are called.
+A save must name the revision that it is based on, so that concurrent edits are detected. Corrections follow videos that
+are moved or renamed, which are recognised by their content.
 """
 
 import csv
@@ -14,286 +14,353 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from wtal.core.errors import DataError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from wtal.core.errors import DataError, first_validation_error
 from wtal.core.io import read_json, write_json, write_text
 from wtal.core.structures import Segment
 from wtal.core.text import CONTROL
 from wtal.data.annotations.base import to_milliseconds
-from wtal.data.parsing import Location, parse_list, parse_name, parse_object, parse_segment
+from wtal.data.parsing import MAX_SECONDS, Location
 from wtal.data.tags import parse_labels
-from wtal.web.videos import KEY, File
+from wtal.web.videos import KEY_PATTERN, VideoFile
 
-MAX_SEGMENTS = 20_000  # segments in a video
-MAX_TIME = 200  # letters in a label
+MAX_SEGMENTS = 20_000  # per video
+MAX_LABEL_LENGTH = 200  # characters
+SEGMENTS_PER_ROW = 500  # of the table of tags, whose reader limits the length of a cell
+JOURNAL_KEY = "moving"  # name of the file that makes moving several corrections atomic
+HINT_MOVE_AWAY = "move the file to another folder to continue without it"
+
+Fingerprint = Callable[[VideoFile], str]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+
+
+class SegmentModel(BaseModel):
+    """A segment in a request or a file."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    label: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+    start: Seconds
+    end: Seconds
+    score: float | None = None
+
+    @model_validator(mode="after")
+    def _check_order(self) -> "SegmentModel":
+        if self.end < self.start:
+            raise ValueError("the segment ends before it starts")
+        return self
+
+    def to_segment(self) -> Segment:
+        """As a plain tuple."""
+        return Segment(self.label, self.start, self.end, self.score)
+
+
+class _RecordModel(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    video: Text
+    revision: Annotated[int, Field(ge=1)]
+    saved: Text
+    segments: list[SegmentModel]
+    fingerprint: str = ""
+
+
+class _JournalModel(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    old: list[Annotated[str, Field(pattern=KEY_PATTERN)]] = Field(alias="from")
+    new: dict[Annotated[str, Field(pattern=KEY_PATTERN)], _RecordModel] = Field(alias="to")
+
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
 class CorrectionRecord:
-    """A video's corrected timeline; `revision` is another one after each save, 0 where there is none.
+    """The corrected timeline of a video.
 
-    `fingerprint` knows the video again where it was moved to.
+    Attributes:
+        video: The name of the video file, relative to the folder of videos.
+        revision: Changes with each save; 0 stands for a video without corrections.
+        saved: The time of the save, ISO 8601 in UTC.
+        segments: The segments, sorted by time.
+        fingerprint: Identifies the content of the video, "" if it is not known.
     """
 
     video: str
     revision: int
-    saved: str  # when, ISO 8601 in UTC
+    saved: str
     segments: tuple[Segment, ...]
     fingerprint: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for the file and for the page."""
+        """As in the file, and as the page receives it."""
         return {
             "video": self.video,
             "fingerprint": self.fingerprint,
             "revision": self.revision,
             "saved": self.saved,
-            "segments": [one._asdict() for one in self.segments],
+            "segments": [
+                {"label": segment.label, "start": segment.start, "end": segment.end, "score": segment.score}
+                for segment in self.segments
+            ],
         }
 
 
-def parse_saved(value: Any, location: Location) -> CorrectionRecord:
-    """What `to_json` gave. Raises DataError naming what is wrong."""
-    told = parse_object(location, value, ("video", "revision", "saved", "segments"))
-    segments = []
-    for number, entry in enumerate(parse_list(location, told["segments"]), start=1):
-        segment_location = location.child(f"segment {number}")
-        values = parse_object(segment_location, entry)
-        segments.append(parse_segment(segment_location, *(values.get(key) for key in Segment._fields)))
-    if type(told["revision"]) is not int or told["revision"] < 1:
-        raise location.error("revision must be a positive integer", "delete the file")
-    for key in ("video", "saved"):
-        parse_name(location, told[key], key)
-    fingerprint = parse_name(location, told["fingerprint"], "fingerprint") if told.get("fingerprint") else ""
-    return CorrectionRecord(told["video"], told["revision"], told["saved"], tuple(segments), fingerprint)
+class ConflictError(Exception):
+    """The corrections were saved or discarded by someone else; `current` is what is stored now."""
+
+    def __init__(self, current: CorrectionRecord | None) -> None:
+        super().__init__("someone else changed these corrections; use their version, or save yours over it")
+        self.current = current
 
 
-def read_saved(path: Path) -> CorrectionRecord:
-    """A file of them. Raises DataError saying what is wrong, and how to go on without it."""
-    try:
-        return parse_saved(read_json(path), Location(path))
-    except DataError as error:
+def check_segments(segments: Sequence[Segment]) -> None:
+    """Raise DataError if segments cannot be saved: too many, empty, or a label that the table of tags cannot hold."""
+    if len(segments) > MAX_SEGMENTS:
         raise DataError(
-            f"{path}: is not what the page saves; move it elsewhere to go on without what was corrected in it"
-        ) from error
-
-
-def checked(values: Any) -> list[Segment]:
-    """Segments as the page sends them. Raises DataError naming the first that cannot be one."""
-    found = parse_list(Location(None, "segments"), values)
-    if len(found) > MAX_SEGMENTS:
-        raise DataError(f"{len(found):,} segments are too many; a timeline may have {MAX_SEGMENTS:,}, delete some")
-    return [_checked(value, Location(None, f"segment {number}")) for number, value in enumerate(found, start=1)]
-
-
-def _checked(value: Any, where: Location) -> Segment:
-    told = parse_object(where, value, ("label", "start", "end"))
-    one = parse_segment(where, told["label"], told["start"], told["end"], told.get("score"))
-    if one.end <= one.start:
-        raise where.error("is 0 s long", "move one of its edges")
-    if len(one.label) > MAX_TIME:
-        raise where.error(f"{one.label[:60]!r} is too long for a label", f"use at most {MAX_TIME} letters")
-    if CONTROL.search(one.label) or parse_labels(f"{one.label}[1 to 2]", where)[0] != [one.label]:
-        raise where.error(
-            f"{one.label[:60]!r} cannot be a label in a table of tags",
-            "leave out brackets, semicolons, bars and line breaks, and what reads as times",
+            f"{len(segments):,} segments are too many",
+            hint=f"delete some; a video can have {MAX_SEGMENTS:,}",
+            code="too-many-segments",
         )
-    return one
+    for number, segment in enumerate(segments, start=1):
+        location, label = Location(None, f"segment {number}"), segment.label
+        if segment.end <= segment.start:
+            raise location.error("the segment has no length", "move its start or end")
+        if len(label) > MAX_LABEL_LENGTH:
+            raise location.error(
+                f"the label {label[:60]!r} is too long", f"use at most {MAX_LABEL_LENGTH} characters", "invalid-label"
+            )
+        if CONTROL.search(label) or parse_labels(f"{label}[1 to 2]", location)[0] != [label]:
+            raise location.error(
+                f"the label {label[:60]!r} cannot be stored in a table of tags",
+                "remove brackets, semicolons, bars, line breaks and time ranges",
+                "invalid-label",
+            )
 
 
-def moves(
-    saved: Mapping[str, CorrectionRecord],
-    files: Mapping[str, File],
-    before: Collection[File] | None,
-    fingerprint: Callable[[File], str],
+def find_moves(
+    records: Mapping[str, CorrectionRecord],
+    files: Mapping[str, VideoFile],
+    previous: Collection[VideoFile] | None,
+    fingerprint: Fingerprint,
 ) -> dict[str, str]:
-    """Old key -> new key of what was corrected in videos that lie elsewhere now; all to be done at once.
+    """Find the new places of corrected videos that were moved or renamed.
 
-    A file that was there `before` is another copy, and takes no place. At the first look (`before` is None) a video
-    whose name another file has by now is taken for made again. Of two corrections of one content the later goes
-    first; no place is taken whose own correction stays.
+    A file that already existed at the previous listing is a copy, not a moved video. At the first listing, a video
+    whose name belongs to another file now is taken for a new version of that video. If several corrections belong to
+    one content, the latest is matched first. A key whose own correction stays there is never overwritten.
+
+    Args:
+        records: Key to correction.
+        files: Key to video file, now.
+        previous: The files at the previous listing, None at the first one.
+        fingerprint: Identifies the content of a file, "" if it cannot be read.
+
+    Returns:
+        Old key to new key; all are to be moved at once.
     """
-    known = {key: one for key, one in saved.items() if one.fingerprint}
-    strays = [key for key, one in known.items() if not _is_at_home(one, files.get(key), fingerprint)]
-    if before is None:
-        strays = [key for key in strays if key not in files]
-    sizes = {known[key].fingerprint.partition(" ")[0] for key in strays}
-    settled = saved.keys() - set(strays)
+    fingerprints = {key: record.fingerprint for key, record in records.items() if record.fingerprint}
+
+    def is_in_place(key: str) -> bool:
+        return key in files and fingerprint(files[key]) in ("", fingerprints[key])
+
+    moved = [key for key in fingerprints if not is_in_place(key)]
+    if previous is None:
+        moved = [key for key in moved if key not in files]
+    sizes = {fingerprints[key].partition(" ")[0] for key in moved}
+    in_place = records.keys() - set(moved)
     free = defaultdict[str, list[str]](list)
     for key, file in files.items():
-        if key not in settled and str(file.size) in sizes and file not in (before or ()):
+        if key not in in_place and str(file.size) in sizes and file not in (previous or ()):
             free[fingerprint(file)].append(key)
-    found = {}
-    for key in sorted(strays, key=lambda key: -known[key].revision):
-        if places := free[known[key].fingerprint]:
-            found[key] = places.pop(0)
-    while blocked := {old for old, new in found.items() if new in saved and new not in found}:
-        found = {old: new for old, new in found.items() if old not in blocked}
-    return found
-
-
-def _is_at_home(one: CorrectionRecord, file: File | None, fingerprint: Callable[[File], str]) -> bool:
-    return file is not None and fingerprint(file) in ("", one.fingerprint)
-
-
-A_LINE = 500  # segments in a line of the table of tags: a longer cell is not read back
-MOVING = "moving"  # holds what is being moved, while it is
-
-
-class OutdatedError(Exception):
-    """Somebody else saved, or discarded, in the meantime; `now` is what holds."""
-
-    def __init__(self, now: CorrectionRecord | None) -> None:
-        super().__init__("somebody else changed it meanwhile; take theirs, or save yours over it")
-        self.now = now
+    moves = {}
+    for key in sorted(moved, key=lambda key: -records[key].revision):
+        if candidates := free[fingerprints[key]]:
+            moves[key] = candidates.pop(0)
+    while blocked := {old for old, new in moves.items() if new in records and new not in moves}:
+        moves = {old: new for old, new in moves.items() if old not in blocked}
+    return moves
 
 
 class Corrections:
-    """Key -> what was saved, in a folder of files. Raises DataError where one cannot be read."""
+    """The corrections in a folder, by the key of the video; all methods can be called from any thread.
+
+    Args:
+        folder: The folder with one JSON file per video.
+        tags: The table of tags to keep up to date.
+
+    Raises:
+        DataError: A file in the folder is not a correction.
+    """
 
     def __init__(self, folder: Path, tags: Path) -> None:
         self._folder, self._tags = folder, tags
-        self._lock, self._following = threading.Lock(), threading.Lock()
-        self._seen: frozenset[File] | None = None
-        self._finish_moving()
-        self._saved = {path.stem: read_saved(path) for path in sorted(folder.glob("*.json"))}
-        self._rows = {key: _rows(saved) for key, saved in self._saved.items()}
-        self._last = max((saved.revision for saved in self._saved.values()), default=0)
-        if self._saved:  # a server that was killed may have left an older one
+        self._lock, self._follow_lock = threading.Lock(), threading.Lock()
+        self._previous_files: frozenset[VideoFile] | None = None
+        self._finish_moves()
+        self._records = {path.stem: _read_record(path) for path in sorted(folder.glob("*.json"))}
+        self._rows = {key: _tag_rows(record) for key, record in self._records.items()}
+        self._last_revision = max((record.revision for record in self._records.values()), default=0)
+        if self._records:  # a server that was killed may have left an older table
             with suppress(DataError):
                 self._write_tags()
 
-    def of(self, key: str) -> CorrectionRecord | None:
-        """What was saved of a video."""
-        return self._saved.get(key)
+    def get(self, key: str) -> CorrectionRecord | None:
+        """The corrections of a video, None if there are none."""
+        return self._records.get(key)
 
     def save(
         self, key: str, video: str, segments: Sequence[Segment], revision: int, fingerprint: str = ""
     ) -> CorrectionRecord:
-        """Keep a timeline, by one who saw `revision`. Raises OutdatedError, DataError."""
+        """Store the segments of a video.
+
+        Args:
+            key: The key of the video.
+            video: The name of its file.
+            segments: The segments, in any order.
+            revision: The revision that the change is based on, 0 for none.
+            fingerprint: Identifies the content of the file; if "", the stored one is kept.
+
+        Raises:
+            ConflictError: Another revision is stored.
+            DataError: The file cannot be written.
+        """
         with self._lock:
-            self._finish_moving()
-            before = self._require(key, revision)
-            self._last = max(time.time_ns() // 1_000_000, self._last + 1)  # none twice, after a discard too
-            told = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-            ordered = tuple(sorted(segments, key=lambda s: (s.start, s.end, s.label)))
-            known = fingerprint or (before.fingerprint if before else "")
-            saved = CorrectionRecord(video, self._last, told, ordered, known)
-            write_json(self._place(key), saved.to_json())
-            self._saved[key], self._rows[key] = saved, _rows(saved)
+            self._finish_moves()
+            previous = self._require_revision(key, revision)
+            # Revisions are never reused, also after a discard.
+            self._last_revision = max(time.time_ns() // 1_000_000, self._last_revision + 1)
+            record = CorrectionRecord(
+                video,
+                self._last_revision,
+                datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+                tuple(sorted(segments, key=lambda segment: (segment.start, segment.end, segment.label))),
+                fingerprint or (previous.fingerprint if previous else ""),
+            )
+            write_json(self._path(key), record.to_json())
+            self._records[key], self._rows[key] = record, _tag_rows(record)
             self._write_tags()
-            return saved
+            return record
 
     def discard(self, key: str, revision: int) -> None:
-        """Go back to what was found, by one who saw `revision`. Raises OutdatedError, DataError."""
+        """Delete the corrections of a video. Raises ConflictError and DataError like `save`."""
         with self._lock:
-            self._finish_moving()
-            if not self._require(key, revision):
-                return  # no file is ours by a key that is not known
-            self._place(key).unlink(missing_ok=True)
-            del self._saved[key], self._rows[key]
+            self._finish_moves()
+            if not self._require_revision(key, revision):
+                return  # an unknown key may be any text, and is not used as a file name
+            self._path(key).unlink(missing_ok=True)
+            del self._records[key], self._rows[key]
             self._write_tags()
 
-    def follow(self, files: Mapping[str, File], fingerprint: Callable[[File], str]) -> None:
-        """Take what was corrected to where its videos lie now; nobody waits for it. Raises DataError, OSError."""
-        if not self._following.acquire(blocking=False):
+    def follow(self, files: Mapping[str, VideoFile], fingerprint: Fingerprint) -> None:
+        """Move the corrections of moved videos, unless another thread does so. Raises DataError and OSError."""
+        if not self._follow_lock.acquire(blocking=False):
             return
         try:
-            seen = frozenset(files.values())
-            if seen == self._seen:
+            listing = frozenset(files.values())
+            if listing == self._previous_files:
                 return
-            before = dict(self._saved)
-            found = moves(before, files, self._seen, fingerprint)
-            if self._move({old: (new, files[new].name) for old, new in found.items()}, before):
-                self._seen = seen
+            records = dict(self._records)
+            moves = find_moves(records, files, self._previous_files, fingerprint)
+            if self._move({old: (new, files[new].name) for old, new in moves.items()}, records):
+                self._previous_files = listing
         finally:
-            self._following.release()
+            self._follow_lock.release()
 
     def tags(self) -> str:
-        """All that was corrected as a table that `wtal init --tags` reads."""
+        """All corrections as a table for `wtal init --tags`."""
         with self._lock:
-            return self._table()
+            return self._tags_table()
 
-    def _require(self, key: str, revision: int) -> CorrectionRecord | None:
-        saved = self._saved.get(key)
-        if (saved.revision if saved else 0) != revision:
-            raise OutdatedError(saved)
-        return saved
+    def _require_revision(self, key: str, revision: int) -> CorrectionRecord | None:
+        record = self._records.get(key)
+        if (record.revision if record else 0) != revision:
+            raise ConflictError(record)
+        return record
 
-    def _move(self, found: Mapping[str, tuple[str, str]], before: Mapping[str, CorrectionRecord]) -> bool:
-        """All at once, so that what changes places is not lost; broken off, the next to write ends it.
+    def _move(self, moves: Mapping[str, tuple[str, str]], expected: Mapping[str, CorrectionRecord]) -> bool:
+        """Move corrections: old key to new key and new video name.
 
-        Returns whether it was done: not where somebody saved one of them since it was as `before`.
+        A journal makes this atomic: after a crash, the next write completes it. Returns False, without a change, if
+        one of the records is not the expected one any more.
         """
-        keys = {*found, *(new for new, _ in found.values())}
+        keys = {*moves, *(new for new, _ in moves.values())}
         with self._lock:
-            if any(self._saved.get(key) is not before.get(key) for key in keys):
+            if any(self._records.get(key) is not expected.get(key) for key in keys):
                 return False
-            if self._finish_moving():
+            if self._finish_moves():
                 self._write_tags()
-            if not found:
+            if not moves:
                 return True
-            there = {new: replace(self._saved[old], video=name) for old, (new, name) in found.items()}
-            journal = {"from": list(found), "to": {key: saved.to_json() for key, saved in there.items()}}
-            write_json(self._place(MOVING), journal)
-            for old in found:
-                del self._saved[old], self._rows[old]
-            for key, saved in there.items():
-                self._saved[key], self._rows[key] = saved, _rows(saved)
-            self._finish_moving()
+            records = {new: replace(self._records[old], video=name) for old, (new, name) in moves.items()}
+            journal = {"from": list(moves), "to": {key: record.to_json() for key, record in records.items()}}
+            write_json(self._path(JOURNAL_KEY), journal)
+            for old in moves:
+                del self._records[old], self._rows[old]
+            for key, record in records.items():
+                self._records[key], self._rows[key] = record, _tag_rows(record)
+            self._finish_moves()
             self._write_tags()
             return True
 
-    def _finish_moving(self) -> bool:
-        """Whether there was something to finish."""
-        path = self._place(MOVING)
+    def _finish_moves(self) -> bool:
+        """Carry out the journal. Returns whether there was one."""
+        path = self._path(JOURNAL_KEY)
         if not path.is_file():
             return False
-        old, new = _read_moving(path)
-        for key, saved in new.items():
-            write_json(self._place(key), saved.to_json())
-        for key in old - new.keys():
-            self._place(key).unlink(missing_ok=True)
+        journal = _validate(_JournalModel, path)
+        for key, model in journal.new.items():
+            write_json(self._path(key), _to_record(model).to_json())
+        for key in set(journal.old) - journal.new.keys():
+            self._path(key).unlink(missing_ok=True)
         path.unlink()
         return True
 
-    def _place(self, key: str) -> Path:
+    def _path(self, key: str) -> Path:
         return self._folder / f"{key}.json"
 
     def _write_tags(self) -> None:
-        write_text(self._tags, self._table())
+        write_text(self._tags, self._tags_table())
 
-    def _table(self) -> str:
-        ordered = sorted(self._saved, key=lambda key: self._saved[key].video)
-        return "video,labels\n" + "".join(self._rows[key] for key in ordered)
+    def _tags_table(self) -> str:
+        keys = sorted(self._records, key=lambda key: self._records[key].video)
+        return "video,labels\n" + "".join(self._rows[key] for key in keys)
 
 
-def _read_moving(path: Path) -> tuple[set[str], dict[str, CorrectionRecord]]:
-    """The keys that are left, and what each new one gets. Raises DataError."""
+def _validate(model: type[Model], path: Path) -> Model:
     try:
-        told = parse_object(Location(path), read_json(path), ("from", "to"))
-        new = {
-            key: parse_saved(saved, Location(path)) for key, saved in parse_object(Location(path), told["to"]).items()
-        }
-        old = parse_list(Location(path), told["from"])
-        if not all(isinstance(key, str) and KEY.fullmatch(key) for key in [*old, *new]):
-            raise DataError(f"{path}: has a key that is none")
-    except DataError as error:
-        raise DataError(f"{path}: is not what the page saves; move it elsewhere to go on without it") from error
-    return set(old), new
+        return model.model_validate(read_json(path))
+    except (DataError, ValidationError) as error:
+        reason = first_validation_error(error) if isinstance(error, ValidationError) else error.message
+        raise DataError(
+            f"not a correction file of `wtal serve` ({reason})", path=path, hint=HINT_MOVE_AWAY, code="invalid-value"
+        ) from error
 
 
-def _rows(saved: CorrectionRecord) -> str:
-    """The lines of a video in the table of tags."""
+def _to_record(model: _RecordModel) -> CorrectionRecord:
+    segments = tuple(segment.to_segment() for segment in model.segments)
+    return CorrectionRecord(model.video, model.revision, model.saved, segments, model.fingerprint)
+
+
+def _read_record(path: Path) -> CorrectionRecord:
+    return _to_record(_validate(_RecordModel, path))
+
+
+def _tag_rows(record: CorrectionRecord) -> str:
+    """The rows of a video in the table of tags."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    for first in range(0, len(saved.segments) or 1, A_LINE):
-        tags = map(_tag, saved.segments[first : first + A_LINE])
-        writer.writerow((saved.video, ";".join(tags)))
+    for first in range(0, len(record.segments) or 1, SEGMENTS_PER_ROW):
+        tags = map(_format_tag, record.segments[first : first + SEGMENTS_PER_ROW])
+        writer.writerow((record.video, ";".join(tags)))
     return text.getvalue()
 
 
-def _tag(one: Segment) -> str:
-    start, end = to_milliseconds(one, min_length=1)
-    return f"{one.label}[{start / 1000:.3f} to {end / 1000:.3f}]"
+def _format_tag(segment: Segment) -> str:
+    start, end = to_milliseconds(segment, min_length=1)
+    return f"{segment.label}[{start / 1000:.3f} to {end / 1000:.3f}]"

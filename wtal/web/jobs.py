@@ -1,294 +1,190 @@
-"""The queue: videos wait, one is worked on, and all of it is on disk, so that it goes on after a restart.
+"""The queue of videos to process: kept on disk, so that it continues after a restart."""
 
-FROM: The process that finds what happens in videos, one after the other: the page stays quick and survives it.
-"""
-
-import multiprocessing
 import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Literal
 
-from torch import nn
+from pydantic import BaseModel, BeforeValidator, TypeAdapter, ValidationError
 
-from wtal.core.errors import DataError, WtalError, short_message
+from wtal.core.errors import DataError, first_validation_error
 from wtal.core.io import read_json, write_json
-from wtal.inference.localizer import snippet_scores
-from wtal.inference.proposals import generate_proposals
-from wtal.inference.video import open_backbone_of
-from wtal.models import checkpoint
-from wtal.video.backbones.base import Backbone
-from wtal.video.backbones.registry import BackboneOptions
-from wtal.video.extract_video import extract_features
-from wtal.video.reader import read_duration_and_rate
-from wtal.web.predictions import StoredPrediction, write_prediction
+from wtal.web.worker import Task, WorkerProgress, WorkerProtocol
 
-
-@dataclass(frozen=True)
-class Task:
-    """A video to look into: where it lies, where the findings go, and how it is called and known again."""
-
-    path: Path
-    out: Path
-    name: str
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class WorkerProgress:
-    """What the worker says of its task: the second reached of so many, at last that it is `done`, or why not."""
-
-    second: float = 0.0
-    duration: float | None = None
-    done: bool = False
-    reason: str = ""
-
-
-class Worker:
-    """The process as the server holds it. Raises EOFError or OSError where the process is gone."""
-
-    def __init__(self, run: Path, choice: BackboneOptions) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, run, choice), daemon=True)
-        self._process.start()
-        theirs.close()
-
-    def give(self, task: Task) -> None:
-        """Start on a video; the worker must be free."""
-        self._pipe.send(task)
-
-    def hear(self, seconds: float) -> WorkerProgress | None:
-        """The next that it says, None where it says nothing for so long."""
-        return self._pipe.recv() if self._pipe.poll(seconds) else None
-
-    def end(self) -> int | None:
-        """Stop it at once; returns the exit code that it had ended with by itself."""
-        self._process.join(0.2)
-        code = self._process.exitcode
-        self._process.kill()
-        self._process.join()
-        self._pipe.close()
-        return code
-
-
-def _work(pipe: Connection, run: Path, choice: BackboneOptions) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server says when to stop
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    with suppress(EOFError, OSError):  # the server is gone
-        try:
-            network, meta = checkpoint.load_local(run)
-            find = partial(_find, network, meta, open_backbone_of(run, meta, choice))
-        except WtalError as error:  # the model went away meanwhile
-            while True:
-                pipe.recv()
-                pipe.send(WorkerProgress(reason=str(error)))
-        while True:
-            task: Task = pipe.recv()
-            pipe.send(_outcome(find, task, pipe.send))
-
-
-def _outcome(
-    find: Callable[[Task, Callable[[WorkerProgress], None]], None],
-    task: Task,
-    say: Callable[[WorkerProgress], None],
-) -> WorkerProgress:
-    """Do it, and tell how it ended: whatever goes wrong with a video is laid to it, and the next one goes on."""
-    try:
-        find(task, say)
-        return WorkerProgress(done=True)
-    except Exception as error:  # of decoders and disks, which raise what they like
-        why = str(error) if isinstance(error, WtalError) else short_message(error)
-        # Where the folders lie on this machine is nobody's business who looks at the page.
-        for path in (task.path, task.out):
-            why = why.replace(str(path), path.name)
-        return WorkerProgress(reason=why)
-
-
-def _find(
-    network: nn.Module,
-    meta: checkpoint.ModelMetadata,
-    backbone: Backbone,
-    task: Task,
-    say: Callable[[WorkerProgress], None],
-) -> None:
-    """Write what is found in a video. Raises DataError where it cannot be read."""
-    duration, fps = read_duration_and_rate(task.path)
-    say(WorkerProgress(0.0, duration))
-    features, origin = extract_features(task.path, backbone, lambda second: say(WorkerProgress(second, duration)))
-    scores = snippet_scores(network, features, meta.config)
-    proposals = tuple(generate_proposals(scores, meta.classes, origin.clock, meta.config.localize))
-    curves = origin.edges, scores.attention, scores.cas[:, : len(meta.classes)]
-    write_prediction(task.out, StoredPrediction(task.name, task.fingerprint, fps, meta.classes, proposals, *curves))
-
-
-WAITING, WORKING, FAILED, CANCELLED = "waiting", "working", "failed", "cancelled"
-STATES = (WAITING, WORKING, FAILED, CANCELLED)
-TICK = 0.2  # seconds between looks at whether a job was cancelled
+State = Literal["queued", "running", "failed", "cancelled"]
+POLL_INTERVAL = 0.2  # seconds between checks whether a job was cancelled
 
 
 @dataclass(frozen=True)
 class QueueItem:
-    """One video's, until it is done; `second` of `duration` is reached, `reason` is why it failed."""
+    """A video that is not processed yet: its state, why it failed, and the position reached, in seconds."""
 
     key: str
-    state: str = WAITING
+    state: State = "queued"
     reason: str = ""
-    second: float = 0.0
+    position: float = 0.0
     duration: float | None = None
 
 
-class WorkerProtocol(Protocol):
-    """What does the work: a `Worker`."""
+class JobQueue:
+    """Videos to process, in the order of the requests; finished ones are removed, failed ones are kept.
 
-    def give(self, task: Task) -> None: ...
-    def hear(self, seconds: float) -> WorkerProgress | None: ...
-    def end(self) -> int | None: ...
+    Args:
+        path: The file of the queue; read if it exists.
+        create_task: Makes the task of a video from its key; raises DataError if the video is gone.
+        start_worker: Starts a worker, which is used until it dies or its job is cancelled.
 
-
-class Jobs:
-    """All jobs that are not done, in the order in which they were asked for.
-
-    `task` makes of a key what is to be done, or raises DataError; `hire` starts a worker, which is kept until it
-    dies or its job is cancelled. Raises DataError where the file of an earlier server cannot be read.
+    Raises:
+        DataError: The file exists and is not a queue.
     """
 
-    def __init__(self, path: Path, task: Callable[[str], Task], hire: Callable[[], WorkerProtocol]) -> None:
-        self._path, self._task, self._hire = path, task, hire
-        self._jobs = {job.key: job for job in _read(path)}
+    def __init__(
+        self, path: Path, create_task: Callable[[str], Task], start_worker: Callable[[], WorkerProtocol]
+    ) -> None:
+        self._path, self._create_task, self._start_worker = path, create_task, start_worker
+        self._items = {item.key: item for item in _read_queue(path)}
         self._changed = threading.Condition()
-        self._closed = False
+        self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start processing."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop; what was being worked on is begun anew by the next server."""
+        """Stop; the next server starts again with the video that was being processed."""
         with self._changed:
-            self._closed = True
+            self._is_closed = True
             self._changed.notify_all()
         self._thread.join()
 
-    def ask(self, *keys: str) -> None:
-        """Put videos at the end of the queue, unless they are in it."""
+    def add(self, *keys: str) -> None:
+        """Append videos to the queue, unless they are in it. Raises DataError if the queue cannot be written."""
         with self._changed:
-            asked = [key for key in keys if key not in self._jobs or self._jobs[key].state in (FAILED, CANCELLED)]
-            for key in asked:
-                self._jobs.pop(key, None)
-            if asked:
-                self._keep(*map(QueueItem, asked))
+            new = [key for key in keys if key not in self._items or self._items[key].state in ("failed", "cancelled")]
+            for key in new:
+                self._items.pop(key, None)
+            if new:
+                self._update(*map(QueueItem, new))
 
     def cancel(self, key: str) -> None:
-        """Take a video out of the queue, or stop the work on it."""
+        """Remove a video from the queue, or stop processing it. Raises DataError if the queue cannot be written."""
         with self._changed:
-            job = self._jobs.get(key)
-            if job and job.state in (WAITING, WORKING):
-                when = f"{datetime.now():%Y-%m-%d %H:%M}"
-                self._keep(QueueItem(key, CANCELLED, f"on this page, {when}"))
+            item = self._items.get(key)
+            if item and item.state in ("queued", "running"):
+                self._update(QueueItem(key, "cancelled", f"{datetime.now():%Y-%m-%d %H:%M}"))
 
-    def all(self) -> dict[str, QueueItem]:
-        """Key -> job; those that wait in the order of the queue."""
+    def items(self) -> dict[str, QueueItem]:
+        """Key to item, in the order of the queue."""
         with self._changed:
-            return dict(self._jobs)
+            return dict(self._items)
 
     def _run(self) -> None:
         worker: WorkerProtocol | None = None
         while (key := self._next()) is not None:
             try:
-                task = self._task(key)
+                task = self._create_task(key)
             except DataError as error:
-                self._end(key, str(error))
+                self._finish(key, str(error))
                 continue
-            worker = worker or self._hire()
-            if not self._watch(worker, key, task):
+            worker = worker or self._start_worker()
+            if not self._process(worker, key, task):
                 worker = None
         if worker:
-            worker.end()
+            worker.stop()
 
     def _next(self) -> str | None:
-        """The key of the next video, None when it is time to stop."""
+        """Wait for the next video and return its key; None after `close`."""
         with self._changed:
-            while not self._closed:
-                for job in self._jobs.values():
-                    if job.state == WAITING:
-                        self._go_on_with(replace(job, state=WORKING))
-                        return job.key
+            while not self._is_closed:
+                for item in self._items.values():
+                    if item.state == "queued":
+                        self._try_update(replace(item, state="running"))
+                        return item.key
                 self._changed.wait()
             return None
 
-    def _watch(self, worker: WorkerProtocol, key: str, task: Task) -> bool:
-        """Have it done; returns whether the worker can take the next one."""
+    def _process(self, worker: WorkerProtocol, key: str, task: Task) -> bool:
+        """Process a video; returns whether the worker can be used again."""
         try:
-            worker.give(task)
-            while self._goes_on(key):
-                told = worker.hear(TICK)
-                if told and (told.done or told.reason):
-                    self._end(key, told.reason)
+            worker.start(task)
+            while self._is_running(key):
+                progress = worker.poll(POLL_INTERVAL)
+                if progress and (progress.done or progress.error):
+                    self._finish(key, progress.error)
                     return True
-                if told:
-                    self._reached(key, told)
+                if progress:
+                    self._set_progress(key, progress)
         except (EOFError, OSError):
-            self._end(key, _why(worker.end()))
+            self._finish(key, _exit_message(worker.stop()))
             return False
-        worker.end()
+        worker.stop()
         return False
 
-    def _goes_on(self, key: str) -> bool:
+    def _is_running(self, key: str) -> bool:
         with self._changed:
-            return not self._closed and self._jobs[key].state == WORKING
+            return not self._is_closed and self._items[key].state == "running"
 
-    def _reached(self, key: str, told: WorkerProgress) -> None:
+    def _set_progress(self, key: str, progress: WorkerProgress) -> None:
         with self._changed:
-            job = self._jobs[key]
-            if job.state == WORKING:
-                self._jobs[key] = replace(job, second=told.second, duration=told.duration)
+            item = self._items[key]
+            if item.state == "running":
+                self._items[key] = replace(item, position=progress.position, duration=progress.duration)
 
-    def _end(self, key: str, reason: str) -> None:
+    def _finish(self, key: str, error: str) -> None:
         with self._changed:
-            if self._jobs[key].state != WORKING:  # cancelled at the last moment
+            if self._items[key].state != "running":  # cancelled in the meantime
                 return
-            del self._jobs[key]
-            self._go_on_with(*([QueueItem(key, FAILED, reason)] if reason else []))
+            del self._items[key]
+            self._try_update(*([QueueItem(key, "failed", error)] if error else []))
 
-    def _keep(self, *jobs: QueueItem) -> None:
-        """Take these in, and write down all; the lock is held. Raises DataError where it cannot be written."""
-        self._jobs |= {job.key: job for job in jobs}
+    def _update(self, *items: QueueItem) -> None:
+        """Store items and write the queue; the lock is held. Raises DataError."""
+        self._items |= {item.key: item for item in items}
         self._changed.notify_all()
-        write_json(self._path, [asdict(job) for job in self._jobs.values()])
+        write_json(self._path, [asdict(item) for item in self._items.values()])
 
-    def _go_on_with(self, *jobs: QueueItem) -> None:
-        """The same, but a full disk does not stop the queue: it is written with the next change."""
+    def _try_update(self, *items: QueueItem) -> None:
+        """The same, but an error does not stop the queue: it is written with the next change."""
         with suppress(DataError):
-            self._keep(*jobs)
+            self._update(*items)
 
 
-def _why(code: int | None) -> str:
+def _exit_message(code: int | None) -> str:
     if code and code < 0:
         name = signal.Signals(-code).name
-        return f"the process that worked on it was killed ({name}), most often for want of memory; try again"
-    return f"the process that worked on it ended (exit code {code}); try again, and see what the server prints"
+        return f"the worker process was killed ({name}), usually because memory ran out; try again"
+    return f"the worker process ended with exit code {code}; see the output of the server, then try again"
 
 
-def _read(path: Path) -> list[QueueItem]:
-    """The jobs of an earlier server: what was being worked on waits, before all that waited then."""
+def _resume_state(value: object) -> object:
+    """The state after a restart: a video that was being processed is queued again. 0.1.0 used other words."""
+    return "queued" if value in ("running", "waiting", "working") else value
+
+
+class _StoredItem(BaseModel):
+    key: str
+    state: Annotated[State, BeforeValidator(_resume_state)]
+    reason: str
+
+
+def _read_queue(path: Path) -> list[QueueItem]:
+    """The queue of the previous server; the video that was being processed comes first."""
     if not path.is_file():
         return []
+    values = read_json(path)
     try:
-        jobs = [_job(**entry) for entry in read_json(path)]
-    except TypeError as error:
-        raise DataError(f"{path}: is not what `wtal serve` writes; delete it to start with an empty queue") from error
-    return sorted(jobs, key=lambda job: job.state != WORKING)
-
-
-def _job(key: Any, state: Any, reason: Any, **progress: Any) -> QueueItem:
-    if not (isinstance(key, str) and state in STATES and isinstance(reason, str)):
-        raise TypeError("no job")
-    return QueueItem(key, WAITING if state == WORKING else state, reason)
+        items = TypeAdapter(list[_StoredItem]).validate_python(values)
+    except ValidationError as error:
+        raise DataError(
+            f"not a queue of `wtal serve` ({first_validation_error(error)})",
+            path=path,
+            hint="delete the file to start with an empty queue",
+            code="invalid-value",
+        ) from error
+    order = sorted(range(len(items)), key=lambda i: values[i]["state"] not in ("running", "working"))
+    return [QueueItem(items[i].key, items[i].state, items[i].reason) for i in order]

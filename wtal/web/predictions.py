@@ -1,4 +1,4 @@
-"""What was found in a video, kept so that nothing is computed twice: proposals, attention and CAS, in one file."""
+"""Predictions of the model, one file per video: proposals, attention and CAS, so that nothing is computed twice."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -20,121 +20,41 @@ from wtal.inference.postprocessing import SegmentConstraints, remove_overlaps
 from wtal.inference.proposals import RELATIVE_SCORE_THRESHOLD
 from wtal.reporting.figures.layout import TimelineData
 from wtal.reporting.html.encoding import encode_timeline
-from wtal.web.videos import File
+from wtal.web.videos import VideoFile
 
-KEPT = 32  # videos whose findings stay in memory
-NOT_CHOSEN = (
-    f"shown is what is at least {RELATIVE_SCORE_THRESHOLD:.0%} as sure as the surest segment of the video; "
-    "who serves this page can "
-    "have better thresholds chosen, with wtal calibrate"
+PREDICTIONS_DIR = METADATA_KEY = "found"  # part of the file format since version 0.1.0
+MAX_CACHED_PREDICTIONS = 32
+MAX_CACHED_SUMMARIES = 100_000
+NOT_CALIBRATED = (
+    f"Segments with at least {RELATIVE_SCORE_THRESHOLD:.0%} of the highest score in the video are shown. "
+    "Run `wtal calibrate` to choose thresholds for each class."
 )
-GLANCES = 100_000  # videos of which the list's line stays in memory
+
+Fingerprint = Callable[[VideoFile], str]
 
 
 @dataclass(frozen=True, eq=False)
 class StoredPrediction:
-    """One video's findings; by its name, or else by its fingerprint, the file is known again. Times in seconds."""
+    """The prediction for one video, identified by its name or else by its fingerprint. Times are in seconds."""
 
     video: str
     fingerprint: str
     fps: float | None
     classes: tuple[str, ...]
     proposals: tuple[Segment, ...]
-    edges: NDArray[np.float64]  # T+1  where snippets begin, and the end
+    edges: NDArray[np.float64]  # T + 1: start of each snippet, and the end
     attention: NDArray[np.float32]  # T
-    cas: NDArray[np.float16]  # T x C  probabilities
+    cas: NDArray[np.float16]  # T x C, probabilities
 
     @property
     def duration(self) -> float:
-        """The second at which it ends."""
+        """The length of the video in seconds."""
         return float(self.edges[-1])
-
-
-def prediction_path(store: Path, file: File, model: str) -> Path:
-    """Where findings lie that are good for a file as it is, wherever it is moved to, by one model."""
-    state = sha256(f"{file.size} {file.changed} {model}".encode()).hexdigest()
-    return store / "found" / f"{state[:20]}.safetensors"
-
-
-def write_prediction(path: Path, found: StoredPrediction) -> None:
-    """Keep what was found, whole or not at all."""
-    proposals = found.proposals
-    tensors: dict[str, NDArray[Any]] = {
-        "labels": np.array([found.classes.index(p.label) for p in proposals], np.int32),
-        "segments": np.array([(p.start, p.end, p.score) for p in proposals], np.float64).reshape(-1, 3),
-        "edges": found.edges.astype(np.float64),
-        "attention": found.attention.astype(np.float32),
-        "cas": np.ascontiguousarray(found.cas, np.float16),
-    }
-    told = json.dumps({"of": (found.video, found.fingerprint), "fps": found.fps, "classes": found.classes})
-    content = save(tensors, {"found": told})  # not by itself to a file: a full disk is no OSError there
-    atomic_write(path, lambda part: part.write_bytes(content))
-
-
-def read_prediction(path: Path, file: File, fingerprint: Callable[[File], str]) -> StoredPrediction | None:
-    """What was kept; None where there is nothing, or it is of another file."""
-    try:
-        changed = path.stat().st_mtime_ns
-    except OSError:
-        return None
-    found = _read(path, changed)
-    return found if found and _is_of(found, file, fingerprint) else None
-
-
-def _is_of(kept: "StoredPrediction | VideoSummary", file: File, fingerprint: Callable[[File], str]) -> bool:
-    return kept.video == file.name or (kept.fingerprint != "" and kept.fingerprint == fingerprint(file))
-
-
-@lru_cache(maxsize=KEPT)
-def _read(path: Path, changed: int) -> StoredPrediction | None:
-    try:
-        with safe_open(path, "numpy") as file:
-            told = json.loads(file.metadata()["found"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
-        classes = tuple(told["classes"])
-        rows = zip(tensors["labels"].tolist(), tensors["segments"].tolist(), strict=True)
-        proposals = tuple(Segment(classes[label], *row) for label, row in rows)
-        curves = tensors["edges"], tensors["attention"], tensors["cas"]
-        video, known = told["of"]
-        return StoredPrediction(video, known, told["fps"], classes, proposals, *curves)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError):
-        return None  # damaged: it is made again
-
-
-@dataclass(frozen=True, eq=False)
-class DisplayThresholds:
-    """How a timeline is made of proposals: its limits, and from which score on; `thresholds` None: relative."""
-
-    limits: SegmentConstraints
-    thresholds: Mapping[str, float | None] | None
-    said: str
-
-    def tidied(self, found: StoredPrediction) -> list[Segment]:
-        """Free of overlaps, whatever the score: what any threshold then takes away from."""
-        return _tidied(found, self.limits)
-
-    def of(self, found: StoredPrediction) -> Mapping[str, float | None]:
-        """From which score on each class shows; None: never."""
-        if self.thresholds is not None:
-            return self.thresholds
-        surest = max((p.confidence for p in found.proposals), default=0.0)
-        return dict.fromkeys(found.classes, RELATIVE_SCORE_THRESHOLD * surest)
-
-    def result(self, found: StoredPrediction, least: float | None = None) -> list[Segment]:
-        """The timeline, at a threshold for all classes if one is given."""
-        thresholds = self.of(found) if least is None else dict.fromkeys(found.classes, least)
-        shown = ((p, thresholds.get(p.label)) for p in self.tidied(found))
-        return [p for p, threshold in shown if threshold is not None and p.confidence >= threshold]
-
-
-@lru_cache(maxsize=KEPT)
-def _tidied(found: StoredPrediction, limits: SegmentConstraints) -> list[Segment]:
-    return remove_overlaps(found.proposals, limits)
 
 
 @dataclass(frozen=True)
 class VideoSummary:
-    """What the list of videos shows of one: how long it is, and which classes its result has."""
+    """What the list of videos shows of a prediction: the duration in seconds and the predicted classes."""
 
     video: str
     fingerprint: str
@@ -142,52 +62,143 @@ class VideoSummary:
     labels: tuple[str, ...]
 
 
-def summarize(
-    path: Path, file: File, fingerprint: Callable[[File], str], operating: DisplayThresholds
-) -> VideoSummary | None:
-    """As `read_found`, for many videos."""
-    try:
-        glance = _glance(path, path.stat().st_mtime_ns, operating)
-    except OSError:
-        return None
-    return glance if glance and _is_of(glance, file, fingerprint) else None
+@dataclass(frozen=True, eq=False)
+class DisplayThresholds:
+    """How proposals are filtered for display.
 
+    Attributes:
+        limits: The constraints of the segments.
+        thresholds: The minimum score of each class, None for a class that is never shown; None instead of the
+            mapping for thresholds relative to the highest score of each video.
+        description: How the thresholds were chosen.
+    """
 
-@lru_cache(maxsize=GLANCES)
-def _glance(path: Path, changed: int, operating: DisplayThresholds) -> VideoSummary | None:
-    found = _read(path, changed)
-    if found is None:
-        return None
-    labels = tuple(dict.fromkeys(p.label for p in operating.result(found)))
-    return VideoSummary(found.video, found.fingerprint, found.duration, labels)
+    limits: SegmentConstraints
+    thresholds: Mapping[str, float | None] | None
+    description: str
+
+    def candidates(self, prediction: StoredPrediction) -> list[Segment]:
+        """The proposals without overlaps, at any score; a threshold selects from these."""
+        return _without_overlaps(prediction, self.limits)
+
+    def for_video(self, prediction: StoredPrediction) -> Mapping[str, float | None]:
+        """The minimum score of each class; None for a class that is never shown."""
+        if self.thresholds is not None:
+            return self.thresholds
+        highest = max((proposal.confidence for proposal in prediction.proposals), default=0.0)
+        return dict.fromkeys(prediction.classes, RELATIVE_SCORE_THRESHOLD * highest)
+
+    def select(self, prediction: StoredPrediction, threshold: float | None = None) -> list[Segment]:
+        """The segments to show, by one threshold for all classes if it is given."""
+        thresholds = self.for_video(prediction) if threshold is None else dict.fromkeys(prediction.classes, threshold)
+        candidates = ((segment, thresholds.get(segment.label)) for segment in self.candidates(prediction))
+        return [segment for segment, minimum in candidates if minimum is not None and segment.confidence >= minimum]
 
 
 def load_display_thresholds(run: Path) -> DisplayThresholds:
-    """As `wtal calibrate` chose it, else whatever is nearly as sure as the surest. Raises CheckpointError."""
+    """The thresholds that `wtal calibrate` chose, else relative ones. Raises CheckpointError, DataError."""
     calibration = read_calibration(run)
     if calibration is None:
-        return DisplayThresholds(SegmentConstraints(), None, NOT_CHOSEN)
+        return DisplayThresholds(SegmentConstraints(), None, NOT_CALIBRATED)
     point = calibration.at(F1)
-    return DisplayThresholds(point.limits, point.thresholds, _plainly(point))
+    return DisplayThresholds(point.limits, point.thresholds, _describe(point))
 
 
-def _plainly(point: OperatingPoint) -> str:
-    """What was chosen on what, in the words of the page."""
-    reached, videos = point.whole, f"{point.videos:,} videos"
-    if not reached.shown:
-        return f"chosen on {videos}, in which nothing was sure enough to be shown"
-    right, found = percent(reached.precision), percent(reached.recall)
+def _describe(point: OperatingPoint) -> str:
+    result, videos = point.whole, f"{point.videos:,} videos"
+    if not result.shown:
+        return f"The thresholds were chosen on {videos}; no score was high enough to show a segment."
+    precision, recall = percent(result.precision), percent(result.recall)
     if point.source == LABELS:
         return (
-            f"chosen on the tags of {videos}: {right} of the classes shown were among the tags of their video, and "
-            f"{found} of the tags were shown; when things happen nobody judged"
+            f"The thresholds were chosen on the tags of {videos}: {precision} of the predicted classes were correct, "
+            f"and {recall} of the tags were predicted. Start and end times were not evaluated."
         )
-    return f"chosen on {videos} of which all is known: {right} of what was shown was right, {found} of all was shown"
+    return (
+        f"The thresholds were chosen on the segments of {videos}: {precision} of the predicted segments were "
+        f"correct, and {recall} of the annotated segments were predicted."
+    )
 
 
-def packed(found: StoredPrediction, operating: DisplayThresholds) -> str:
-    """As the page unpacks it, in base64: the result lane holds all that is tidied. Raises DataError."""
-    lanes = operating.tidied(found), found.proposals
-    cas = found.cas.astype(np.float32)
-    timeline = TimelineData("", found.duration, (), *lanes, found.edges, found.attention, cas)
-    return encode_timeline(timeline, found.classes)
+def prediction_path(store: Path, file: VideoFile, model: str) -> Path:
+    """The path of a prediction: depends on the file's size and time and on the model, not on the file's name."""
+    digest = sha256(f"{file.version} {model}".encode()).hexdigest()
+    return store / PREDICTIONS_DIR / f"{digest[:20]}.safetensors"
+
+
+def write_prediction(path: Path, prediction: StoredPrediction) -> None:
+    """Write a prediction atomically. Raises DataError."""
+    proposals, classes = prediction.proposals, prediction.classes
+    tensors: dict[str, NDArray[Any]] = {
+        "labels": np.array([classes.index(proposal.label) for proposal in proposals], np.int32),
+        "segments": np.array([(p.start, p.end, p.score) for p in proposals], np.float64).reshape(-1, 3),
+        "edges": prediction.edges.astype(np.float64),
+        "attention": prediction.attention.astype(np.float32),
+        "cas": np.ascontiguousarray(prediction.cas, np.float16),
+    }
+    metadata = {"of": (prediction.video, prediction.fingerprint), "fps": prediction.fps, "classes": classes}
+    # `save_file` of safetensors does not raise OSError if the disk is full.
+    content = save(tensors, {METADATA_KEY: json.dumps(metadata)})
+    atomic_write(path, lambda part: part.write_bytes(content))
+
+
+def read_prediction(path: Path, file: VideoFile, fingerprint: Fingerprint) -> StoredPrediction | None:
+    """The stored prediction; None if there is none, or it belongs to another file."""
+    try:
+        prediction = _cached_prediction(path, path.stat().st_mtime_ns)
+    except OSError:
+        return None
+    return prediction if prediction and _belongs_to(prediction, file, fingerprint) else None
+
+
+def read_summary(
+    path: Path, file: VideoFile, fingerprint: Fingerprint, thresholds: DisplayThresholds
+) -> VideoSummary | None:
+    """The same for the list of videos, without keeping all predictions in memory."""
+    try:
+        summary = _cached_summary(path, path.stat().st_mtime_ns, thresholds)
+    except OSError:
+        return None
+    return summary if summary and _belongs_to(summary, file, fingerprint) else None
+
+
+def pack_prediction(prediction: StoredPrediction, thresholds: DisplayThresholds) -> str:
+    """A prediction as the page decodes it, in base64; the result lane holds all candidates. Raises DataError."""
+    lanes = thresholds.candidates(prediction), prediction.proposals
+    cas = prediction.cas.astype(np.float32)
+    timeline = TimelineData("", prediction.duration, (), *lanes, prediction.edges, prediction.attention, cas)
+    return encode_timeline(timeline, prediction.classes)
+
+
+def _belongs_to(stored: StoredPrediction | VideoSummary, file: VideoFile, fingerprint: Fingerprint) -> bool:
+    return stored.video == file.name or (stored.fingerprint != "" and stored.fingerprint == fingerprint(file))
+
+
+@lru_cache(maxsize=MAX_CACHED_PREDICTIONS)
+def _without_overlaps(prediction: StoredPrediction, limits: SegmentConstraints) -> list[Segment]:
+    return remove_overlaps(prediction.proposals, limits)
+
+
+@lru_cache(maxsize=MAX_CACHED_PREDICTIONS)
+def _cached_prediction(path: Path, mtime_ns: int) -> StoredPrediction | None:
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = json.loads(file.metadata()[METADATA_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+        classes = tuple(metadata["classes"])
+        rows = zip(tensors["labels"].tolist(), tensors["segments"].tolist(), strict=True)
+        proposals = tuple(Segment(classes[label], *row) for label, row in rows)
+        curves = tensors["edges"], tensors["attention"], tensors["cas"]
+        video, fingerprint = metadata["of"]
+        return StoredPrediction(video, fingerprint, metadata["fps"], classes, proposals, *curves)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError):
+        return None  # damaged; the video can be processed again
+
+
+@lru_cache(maxsize=MAX_CACHED_SUMMARIES)
+def _cached_summary(path: Path, mtime_ns: int, thresholds: DisplayThresholds) -> VideoSummary | None:
+    prediction = _cached_prediction(path, mtime_ns)
+    if prediction is None:
+        return None
+    labels = tuple(dict.fromkeys(segment.label for segment in thresholds.select(prediction)))
+    return VideoSummary(prediction.video, prediction.fingerprint, prediction.duration, labels)

@@ -1,4 +1,4 @@
-"""The server as it runs: for this machine alone unless told otherwise, and then for those who have its token."""
+"""The server process: on this machine only by default, else protected by a token."""
 
 import logging
 import re
@@ -13,81 +13,100 @@ from wtal.core.errors import ConfigError, DataError
 from wtal.core.io import read_text
 from wtal.video.backbones.registry import BackboneOptions
 from wtal.web.api import create_app
-from wtal.web.auth import BrokenOffError, is_everywhere, is_loopback
+from wtal.web.auth import ResponseAbortedError, is_loopback, is_wildcard
 from wtal.web.service import AnnotationService, open_service
 
-TOKEN = "token"
-PATIENCE = 2  # seconds that answers under way get when the server stops
+TOKEN_NAME = "token"
+SHUTDOWN_TIMEOUT = 2  # seconds in which running responses may finish
 
 
 def serve(
     run: Path,
     videos: Path,
     store: Path,
-    choice: BackboneOptions,
+    options: BackboneOptions,
     host: str,
     port: int,
-    said: Callable[[str], object],
+    on_ready: Callable[[str], object],
 ) -> None:
-    """Serve until interrupted; `said` hears the address to open.
+    """Serve the web page until interrupted.
 
-    Raises ConfigError where the address cannot be had, else as `open_desk` does.
+    Args:
+        run: The run folder of the model.
+        videos: The folder of videos.
+        store: The folder of predictions, corrections and the queue.
+        options: How features are extracted.
+        host: The address to listen at; clients need a token unless it is a loopback address.
+        port: The port, 0 for any free one.
+        on_ready: Receives the address of the page.
+
+    Raises:
+        ConfigError: The server cannot listen at this address.
+        CheckpointError, DataError: See `open_service`.
     """
-    with _listening(host, port) as listening, open_service(run, videos, store, choice) as desk:
-        token = None if is_loopback(host) else token_of(store)
-        port = listening.getsockname()[1]
-        name = socket.gethostname() if is_everywhere(host) else f"[{host}]" if ":" in host else host
-        said(f"http://{name}:{port}/" + (f"?token={token}" if token else ""))
-        server_of(desk, token).run([listening])
+    with _listen(host, port) as listener, open_service(run, videos, store, options) as service:
+        token = None if is_loopback(host) else load_token(store)
+        port = listener.getsockname()[1]
+        name = socket.gethostname() if is_wildcard(host) else f"[{host}]" if ":" in host else host
+        on_ready(f"http://{name}:{port}/" + (f"?token={token}" if token else ""))
+        create_server(service, token, (name,)).run([listener])
 
 
-def server_of(desk: AnnotationService, token: str | None = None) -> uvicorn.Server:
-    """A server that is ready to run; it says nothing but what goes wrong."""
-    log = logging.getLogger("uvicorn.error")
-    log.setLevel(logging.WARNING)
-    log.addFilter(_shortened)
+def create_server(service: AnnotationService, token: str | None = None, hosts: tuple[str, ...] = ()) -> uvicorn.Server:
+    """A server that logs only warnings and errors."""
+    logger = logging.getLogger("uvicorn.error")
+    logger.setLevel(logging.WARNING)
+    logger.addFilter(_shorten_aborted)
     config = uvicorn.Config(
-        create_app(desk, token),
+        create_app(service, token, hosts),
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=PATIENCE,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
     )
     return uvicorn.Server(config)
 
 
-def token_of(store: Path) -> str:
-    """The token of this store, made once, so that a link stays good; readable by its owner alone."""
-    path = store / TOKEN
+def load_token(store: Path) -> str:
+    """The token of a store, created once and readable by its owner only. Raises DataError."""
+    path = store / TOKEN_NAME
     if path.exists():
         token = read_text(path).strip()
         if not re.fullmatch(r"[\w-]{32,}", token, re.ASCII):
-            raise DataError(f"{path}: is no token; delete the file to have a new one made")
+            raise DataError("not a token", path=path, hint="delete the file to create a new one", code="invalid-value")
         return token
     token = secrets.token_urlsafe(32)
     try:
         path.touch(0o600)
         path.write_text(token + "\n", encoding="ascii")
     except OSError as error:
-        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}; name another --store") from error
+        raise DataError(
+            (error.strerror or str(error)).lower(), path=path, hint="give another --store", code="cannot-write"
+        ) from error
     return token
 
 
-def _shortened(record: logging.LogRecord) -> bool:
-    """A file that became shorter while it was sent is told in a line; what is our fault keeps its traceback."""
+def _shorten_aborted(record: logging.LogRecord) -> bool:
+    """Log an aborted response in one line, without a traceback."""
     error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, BrokenOffError):
+    if isinstance(error, ResponseAbortedError):
         record.msg, record.exc_info = str(error), None
     return True
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     if not host.strip():
-        raise ConfigError("--host names no address; use 127.0.0.1, or 0.0.0.0 to be reached from other machines")
+        raise ConfigError(
+            "--host is empty", hint="use 127.0.0.1, or 0.0.0.0 to accept other machines", code="invalid-value"
+        )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        both = family == socket.AF_INET6 and is_everywhere(host) and socket.has_dualstack_ipv6()
-        return socket.create_server((host, port), family=family, backlog=512, dualstack_ipv6=both)
+        dual_stack = family == socket.AF_INET6 and is_wildcard(host) and socket.has_dualstack_ipv6()
+        return socket.create_server((host, port), family=family, backlog=512, dualstack_ipv6=dual_stack)
     except (OSError, OverflowError) as error:
-        why = (getattr(error, "strerror", None) or str(error)).lower()
-        raise ConfigError(f"cannot listen at {host}, port {port} ({why}); choose another --port or --host") from error
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise ConfigError(
+            f"cannot listen at {host}, port {port} ({reason})",
+            hint="choose another --port or --host",
+            code="cannot-listen",
+        ) from error

@@ -1,4 +1,4 @@
-"""What all pages share: the videos, what was found in them, what was corrected, and the queue."""
+"""The operations of the web page: list videos, run the model, save corrections, export annotations."""
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,218 +19,276 @@ from wtal.inference.video import open_backbone_of
 from wtal.models import checkpoint
 from wtal.reporting.figures.colors import PALETTE, darken, lighten
 from wtal.video.backbones.registry import BackboneOptions
-from wtal.web import videos as upload
-from wtal.web.corrections import CorrectionRecord, Corrections
-from wtal.web.jobs import Jobs, QueueItem, Task, Worker
+from wtal.web.corrections import CorrectionRecord, Corrections, check_segments
+from wtal.web.jobs import JobQueue, QueueItem
 from wtal.web.predictions import (
+    PREDICTIONS_DIR,
     DisplayThresholds,
     StoredPrediction,
     load_display_thresholds,
-    packed,
+    pack_prediction,
     prediction_path,
     read_prediction,
-    summarize,
+    read_summary,
 )
-from wtal.web.videos import File, Library, MissingError
+from wtal.web.uploads import MAX_UPLOAD_BYTES, remove_partial_uploads
+from wtal.web.videos import VideoFile, VideoLibrary
+from wtal.web.worker import Task, Worker
 
-RATE = 25.0  # frames a second, for formats that count frames, of a video that does not say
+CORRECTIONS_DIR = "corrections"
+DEFAULT_FPS = 25.0  # for formats that count frames, if the frame rate of a video is not known
 
 
 @dataclass(frozen=True)
 class AnnotationService:
-    """Where everything lies. `open_desk` makes one."""
+    """A folder of videos, the model that processes them, and the corrections; `open_service` creates it.
+
+    Attributes:
+        run: The run folder of the model.
+        meta: The metadata of the model.
+        model: The fingerprint of the model.
+        library: The videos.
+        store: The folder of predictions, corrections and the queue.
+        corrections: The corrected timelines.
+        thresholds: Which proposals are shown.
+        jobs: The videos to process.
+        max_upload_bytes: The largest upload that is accepted.
+    """
 
     run: Path
     meta: checkpoint.ModelMetadata
-    model: str  # fingerprint
-    library: Library
+    model: str
+    library: VideoLibrary
     store: Path
     corrections: Corrections
-    operating: DisplayThresholds
-    jobs: Jobs
-    most: int = upload.MAX_UPLOAD_BYTES
+    thresholds: DisplayThresholds
+    jobs: JobQueue
+    max_upload_bytes: int = MAX_UPLOAD_BYTES
 
-    def about(self) -> dict[str, Any]:
-        """What holds for all videos."""
+    def config(self) -> dict[str, Any]:
+        """What the page needs to know once."""
         return {
-            "folder": _readable(self.library.folder.name),
-            "run": _readable("/".join(realpath(self.run).parts[-2:])),
+            "folder": _displayable(self.library.folder.name),
+            "run": _displayable("/".join(realpath(self.run).parts[-2:])),
             "model": self.model,
             "classes": self.meta.classes,
-            "operating": self.operating.said,
+            "thresholds": self.thresholds.description,
             "formats": [
-                {
-                    "name": format.name,
-                    "title": format.title,
-                    "ending": format.extension,
-                    "hint": format.usage_hint,
-                }
+                {"name": format.name, "title": format.title, "suffix": format.extension, "hint": format.usage_hint}
                 for format in FORMATS.values()
             ],
-            "weakest": 0,  # one scale of opacity for all videos, as they are not all known
-            "surest": 1,
-            "most": self.most,
-            "suffixes": sorted(VIDEO_SUFFIXES),
-            "fills": PALETTE,
-            "light": [darken(color) for color in PALETTE],
-            "dark": [lighten(color) for color in PALETTE],
+            "score_range": [0, 1],  # of the opacity of proposals
+            "max_upload_bytes": self.max_upload_bytes,
+            "video_suffixes": sorted(VIDEO_SUFFIXES),
+            "colors": {
+                "fill": PALETTE,
+                "light": [darken(color) for color in PALETTE],
+                "dark": [lighten(color) for color in PALETTE],
+            },
         }
 
     def videos(self) -> list[dict[str, Any]]:
-        """What the list shows of each video."""
-        files, jobs = self.library.files(), self.jobs.all()
-        with suppress(DataError, OSError):  # the disk is full: it is tried again
+        """The list of videos, with state and classes."""
+        files, jobs = self.library.files(), self.jobs.items()
+        with suppress(DataError, OSError):  # such as a full disk; tried again at the next request
             self.corrections.follow(files, self.library.fingerprint)
-        queue = [key for key, job in jobs.items() if job.state == "waiting"]
-        places = {key: place for place, key in enumerate(queue, start=1)}
-        return [self._told(file, jobs.get(key), places) for key, file in files.items()]
+        queued = [key for key, job in jobs.items() if job.state == "queued"]
+        queue_positions = {key: number for number, key in enumerate(queued, start=1)}
+        return [self._describe(file, jobs.get(key), queue_positions) for key, file in files.items()]
 
     def video(self, key: str) -> dict[str, Any]:
-        """All that the page needs to show one video. Raises DataError where there is none."""
+        """Everything about one video. Raises DataError if there is none."""
         file = self.library.find(key)
-        found, saved = self.found(file), self.corrections.of(key)
+        prediction, record = self.prediction(file), self.corrections.get(key)
         return {
             "key": key,
             "name": file.name,
-            "file": file.state,
-            "duration": found.duration if found else None,
-            "packed": packed(found, self.operating) if found else None,
-            "thresholds": self.operating.of(found) if found else {},
-            "corrections": saved.to_json() if saved else None,
-            "replaced": saved is not None and self._is_another(file, saved),
+            "version": file.version,
+            "duration": prediction.duration if prediction else None,
+            "packed": pack_prediction(prediction, self.thresholds) if prediction else None,
+            "thresholds": self.thresholds.for_video(prediction) if prediction else {},
+            "corrections": record.to_json() if record else None,
+            "replaced": record is not None and self._was_replaced(file, record),
         }
 
-    def found(self, file: File) -> StoredPrediction | None:
-        """What was found in a video as it is, by this model; None where it is not known yet."""
+    def prediction(self, file: VideoFile) -> StoredPrediction | None:
+        """The stored prediction of the present model for a file, None if there is none."""
         return read_prediction(prediction_path(self.store, file, self.model), file, self.library.fingerprint)
 
-    def save(self, key: str, segments: list[Segment], revision: int, state: str) -> CorrectionRecord:
-        """Keep a corrected timeline of a file that was seen in a state.
+    def save(self, key: str, segments: list[Segment], revision: int, version: str) -> CorrectionRecord:
+        """Store corrections.
 
-        Raises DataError where the file is gone, or another one by now, OutdatedError where somebody else saved.
+        Args:
+            key: The key of the video.
+            segments: The corrected segments.
+            revision: The revision that they are based on, 0 for none.
+            version: The version of the file that they were made for.
+
+        Raises:
+            ConflictError: Someone else saved in the meantime.
+            DataError: The file is gone or was replaced, the segments are invalid, or cannot be written.
         """
-        file = self.library.now(key)
-        if file.state != state:
-            self.library.look_again()
-            raise MissingError(f"{file.name}: is another file by now; look at it before you correct it")
+        check_segments(segments)
+        file = self.library.current(self.library.find(key))
+        if file.version != version:
+            self.library.refresh()
+            raise DataError(
+                "the file was replaced by another one",
+                path=file.name,
+                hint="check whether the corrections fit the new file",
+                code="video-replaced",
+            )
         return self.corrections.save(key, file.name, segments, revision, self.library.fingerprint(file))
 
     def discard(self, key: str, revision: int) -> None:
-        """Forget what was corrected. Raises DataError, and OutdatedError as `save`."""
+        """Delete corrections. Raises ConflictError and DataError like `save`."""
         self.library.find(key)
         self.corrections.discard(key, revision)
 
-    def ask_all(self, keys: Iterable[str]) -> None:
-        """Put videos into the queue; those that are gone are left out."""
+    def run_detection(self, keys: Iterable[str]) -> None:
+        """Queue videos; unknown keys are ignored. Raises DataError if the queue cannot be written."""
         files = self.library.files()
-        self.jobs.ask(*(key for key in keys if key in files))
-
-    def ask(self, key: str) -> None:
-        """Put a video into the queue. Raises DataError where there is none."""
-        self.jobs.ask(self.library.find(key).key)
+        self.jobs.add(*(key for key in keys if key in files))
 
     def cancel(self, key: str) -> None:
-        """Take a video out of the queue. Raises DataError where there is none, in the folder or in the queue."""
-        if key not in self.jobs.all():
+        """Remove a video from the queue. Raises DataError if neither the folder nor the queue has it."""
+        if key not in self.jobs.items():
             self.library.find(key)
         self.jobs.cancel(key)
 
-    def export(self, key: str, format: str, least: float | None) -> tuple[str, list[str], bytes]:
-        """The name of the file, what it cannot hold, and the file: what was corrected, else the result.
+    def export(self, key: str, format_name: str, threshold: float | None) -> tuple[str, list[str], bytes]:
+        """Export the corrections of a video, else its prediction.
 
-        Raises ConfigError where there is no such format, DataError where there is no timeline.
+        Args:
+            key: The key of the video.
+            format_name: The name of the format.
+            threshold: The minimum score of predicted segments, None for the default.
+
+        Returns:
+            The file name, what the format cannot store (a sentence each), and the content.
+
+        Raises:
+            ConfigError: The format does not exist.
+            DataError: The video does not exist, or has neither corrections nor a prediction.
         """
-        target, file = find_format(format), self.library.find(key)
-        found, saved = self.found(file), self.corrections.of(key)
-        if found is None and saved is None:
-            raise DataError(f"{file.name}: has no timeline yet; say “find what happens”, or add a segment first")
-        segments = saved.segments if saved else _as_segments(self.operating.result(found, least) if found else ())
-        id = video_ids([*(other.name for other in self.library.files().values()), file.name])[file.name]
-        annotation = Annotation.from_media(file.name, segments, found.duration if found else None, id)
-        rate = (found.fps if found else None) or RATE
-        remarks = [warning.message for warning in conversion_warnings(target, [annotation], rate)]
-        if target.needs_fps and not (found and found.fps):
-            remarks.append(f"how many frames a second the video has is not known; taken as {RATE:g}")
-        # A file of one video is read back as the video that it is called after.
-        name = annotation.id if target.single_video else f"{annotation.id} {target.name}"
-        return f"{name}{target.extension}", remarks, _written(target, annotation, rate)
+        format, file = find_format(format_name), self.library.find(key)
+        prediction, record = self.prediction(file), self.corrections.get(key)
+        if record:
+            segments = record.segments
+        elif prediction:
+            selected = self.thresholds.select(prediction, threshold)
+            segments = tuple(Segment(s.label, round(s.start, 6), round(s.end, 6), s.score) for s in selected)
+        else:
+            raise DataError(
+                "there is nothing to export", path=file.name, hint="run detection or add a segment", code="no-segments"
+            )
+        names = [*(other.name for other in self.library.files().values()), file.name]
+        duration, fps = (prediction.duration, prediction.fps) if prediction else (None, None)
+        annotation = Annotation.from_media(file.name, segments, duration, video_ids(names)[file.name])
+        rate = fps or DEFAULT_FPS
+        remarks = [warning.message for warning in conversion_warnings(format, [annotation], rate)]
+        if format.needs_fps and not fps:
+            remarks.append(f"the frame rate of the video is not known; {rate:g} frames per second were assumed")
+        # The reader takes the video id from the name of a file that holds one video.
+        name = annotation.id if format.single_video else f"{annotation.id} {format.name}"
+        return f"{name}{format.extension}", remarks, _to_bytes(format, annotation, rate)
 
-    def _is_another(self, file: File, saved: CorrectionRecord) -> bool:
-        """Whether a file is not the one that was corrected, though called as it."""
-        now = self.library.fingerprint(file)
-        return "" not in (now, saved.fingerprint) and now != saved.fingerprint
+    def _was_replaced(self, file: VideoFile, record: CorrectionRecord) -> bool:
+        """Whether the file has the name, but not the content, of the corrected video."""
+        fingerprint = self.library.fingerprint(file)
+        return "" not in (fingerprint, record.fingerprint) and fingerprint != record.fingerprint
 
-    def _told(self, file: File, job: QueueItem | None, places: Mapping[str, int]) -> dict[str, Any]:
-        place = prediction_path(self.store, file, self.model)
-        glance = None if job else summarize(place, file, self.library.fingerprint, self.operating)
-        saved = self.corrections.of(file.key)
-        labels = tuple(dict.fromkeys(one.label for one in saved.segments)) if saved else ()
+    def _describe(self, file: VideoFile, job: QueueItem | None, queue_positions: Mapping[str, int]) -> dict[str, Any]:
+        path = prediction_path(self.store, file, self.model)
+        summary = None if job else read_summary(path, file, self.library.fingerprint, self.thresholds)
+        record = self.corrections.get(file.key)
+        labels: Iterable[str] = summary.labels if summary else ()
+        if record:
+            labels = dict.fromkeys(segment.label for segment in record.segments)
         return {
             "key": file.key,
             "name": file.name,
-            "file": file.state,
-            "state": job.state if job else "done" if glance else "new",
-            "second": job.second if job else 0.0,
-            "duration": glance.duration if glance else job.duration if job else None,
-            "place": places.get(file.key, 0),
+            "version": file.version,
+            "state": job.state if job else "done" if summary else "new",
+            "position": job.position if job else 0.0,
+            "duration": summary.duration if summary else job.duration if job else None,
+            "queue_position": queue_positions.get(file.key, 0),
             "reason": job.reason if job else "",
-            "corrected": saved is not None,
-            "revision": saved.revision if saved else 0,
-            "labels": glance.labels if glance and not saved else labels,
+            "edited": record is not None,
+            "revision": record.revision if record else 0,
+            "labels": list(labels),
         }
 
 
 @contextmanager
-def open_service(run: Path, videos: Path, store: Path, choice: BackboneOptions) -> Iterator[AnnotationService]:
-    """A desk with its queue at work, held against a second server.
+def open_service(run: Path, videos: Path, store: Path, options: BackboneOptions) -> Iterator[AnnotationService]:
+    """Open a folder of videos and process its queue.
 
-    Raises DataError and CheckpointError saying what is missing, or that another server is at work there.
+    Args:
+        run: The run folder of the model.
+        videos: The folder of videos.
+        store: The folder of predictions, corrections and the queue; locked against a second server.
+        options: How features are extracted.
+
+    Raises:
+        CheckpointError: The model cannot be loaded, or does not match the backbone.
+        DataError: A folder cannot be used, or another server uses the store.
     """
     network, meta = checkpoint.load_local(run)
-    open_backbone_of(run, meta, choice)  # what is missing is said before anybody waits for it
+    open_backbone_of(run, meta, options)  # reports missing weights at the start
     del network
-    library = Library(videos)
-    with directory_lock(store, "open the page of the `wtal serve` that runs, or name another --store"):
-        _prepare(store, library.uploads)
-        corrections = Corrections(store / "corrections", store / "tags.csv")
+    library = VideoLibrary(videos)
+    with directory_lock(store, "open the page of the `wtal serve` that is running, or give another --store"):
+        _prepare_store(store, library.uploads)
         model = checkpoint.weights_fingerprint(run)
-        jobs = Jobs(store / "jobs.json", partial(_task, library, store, model), partial(Worker, run, choice))
-        desk = AnnotationService(run, meta, model, library, store, corrections, load_display_thresholds(run), jobs)
+        jobs = JobQueue(
+            store / "jobs.json", partial(_create_task, library, store, model), partial(Worker, run, options)
+        )
+        service = AnnotationService(
+            run,
+            meta,
+            model,
+            library,
+            store,
+            Corrections(store / CORRECTIONS_DIR, store / "tags.csv"),
+            load_display_thresholds(run),
+            jobs,
+        )
         jobs.start()
         try:
-            yield desk
+            yield service
         finally:
             jobs.close()
 
 
-def _readable(name: str) -> str:
-    """A name as text: what a disk calls a folder need be none."""
+def _displayable(name: str) -> str:
+    """A file name as valid Unicode."""
     return name.encode(errors="replace").decode()
 
 
-def _prepare(store: Path, uploads: Path) -> None:
+def _prepare_store(store: Path, uploads: Path) -> None:
     try:
         for part in [*store.glob(".*.part"), *store.glob("*/.*.part")]:  # of a killed server
             part.unlink(missing_ok=True)
-        for place in (store / "found", store / "corrections"):
-            place.mkdir(exist_ok=True)
-        upload.clear(uploads)
+        for name in (PREDICTIONS_DIR, CORRECTIONS_DIR):
+            (store / name).mkdir(exist_ok=True)
+        remove_partial_uploads(uploads)
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise DataError(f"{error.filename}: {why}; move it away, or name another --store") from error
+        raise DataError(
+            (error.strerror or str(error)).lower(),
+            path=error.filename,
+            hint="move it away, or give another --store",
+            code="cannot-write",
+        ) from error
 
 
-def _task(library: Library, store: Path, model: str, key: str) -> Task:
-    """What the worker is to do for a video. Raises DataError where it is gone."""
+def _create_task(library: VideoLibrary, store: Path, model: str, key: str) -> Task:
+    """The task of a video. Raises DataError if it is gone."""
     file = library.find(key)
     return Task(library.path(file), prediction_path(store, file, model), file.name, library.fingerprint(file))
 
 
-def _as_segments(proposals: Iterable[Segment]) -> tuple[Segment, ...]:
-    return tuple(Segment(p.label, round(p.start, 6), round(p.end, 6), p.score) for p in proposals)
-
-
-def _written(format: AnnotationFormat, annotation: Annotation, fps: float) -> bytes:
+def _to_bytes(format: AnnotationFormat, annotation: Annotation, fps: float) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"annotation{format.extension}"
         write_annotations(format, path, [annotation], fps)

@@ -1,131 +1,125 @@
-"""A video that comes in by the page: into the uploads alone, never over another, whole or not at all.
+"""The videos that the page shows: the files of one folder, each with a key, so that no path comes from a client."""
 
-FROM: The videos that the page may show: those in one folder, each by a key; no path ever comes from outside.
-"""
-
-import asyncio
 import os
 import re
-import shutil
 import stat
 import threading
 import time
-import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from wtal.core.errors import DataError
 from wtal.core.fingerprint import sampled_fingerprint
 from wtal.core.text import CONTROL
-from wtal.data.features import is_file_name
 from wtal.data.video_files import VIDEO_SUFFIXES
 
-KEY = re.compile(r"[0-9a-f]{20}")
-UPLOADS = "uploads"
-FRESH = 2.0  # seconds for which a look into the folder holds
+KEY_PATTERN = re.compile(r"[0-9a-f]{20}")
+UPLOADS_DIR = "uploads"
+CACHE_TTL = 2.0  # seconds for which a listing of the folder is reused
+MAX_CACHED_FINGERPRINTS = 10_000
 
 
-class MissingError(DataError):
-    """A video is not there, or not any more."""
-
-
-def key_of(name: str) -> str:
-    """What the page calls a file."""
+def video_key(name: str) -> str:
+    """The key of a video in the API."""
     return sha256(name.encode()).hexdigest()[:20]
 
 
 @dataclass(frozen=True)
-class File:
-    """A video file: its path in the folder with `/` between folders, and the state that it was seen in."""
+class VideoFile:
+    """A video file: its path relative to the folder, with `/` as separator, its size and its modification time."""
 
     name: str
-    size: int
-    changed: int  # ns
+    size: int  # bytes
+    mtime_ns: int
 
     @property
     def key(self) -> str:
-        """What the page calls it."""
-        return key_of(self.name)
+        """The key of the video in the API."""
+        return video_key(self.name)
 
     @property
-    def state(self) -> str:
-        """What tells it from a file that had, or gets, its name."""
-        return f"{self.size} {self.changed}"
+    def version(self) -> str:
+        """Changes when the content of the file changes."""
+        return f"{self.size} {self.mtime_ns}"
 
 
-class Library:
-    """All video files of a folder and the folders in it; hidden ones, and links that lead out, are no part of it.
+class VideoLibrary:
+    """All video files in a folder and its subfolders, without hidden files and links that lead out of the folder.
 
-    `moved`: old key -> where it is now, of videos renamed since the server started. Raises DataError when there is
-    no such folder.
+    Attributes:
+        folder: The resolved path of the folder.
+        moved: Old key to current key of the videos that were renamed since the server started.
+
+    Raises:
+        DataError: The folder does not exist.
     """
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise DataError(f"{folder}: there is no such folder; name the folder that holds the videos")
+            raise DataError(
+                "no such directory",
+                path=folder,
+                hint="give the folder that contains the videos",
+                code="not-a-directory",
+            )
         self.folder = folder.resolve()
-        self._lock = threading.Lock()
-        self._files: Mapping[str, File] = {}
         self.moved: Mapping[str, str] = {}
-        self._looked = -FRESH
+        self._lock = threading.Lock()
+        self._files: Mapping[str, VideoFile] = {}
+        self._listed_at = -CACHE_TTL
 
     @property
     def uploads(self) -> Path:
-        """Where uploaded videos are kept."""
-        return self.folder / UPLOADS
+        """The folder of uploaded videos."""
+        return self.folder / UPLOADS_DIR
 
-    def files(self) -> Mapping[str, File]:
-        """Key -> file, by name."""
+    def files(self) -> Mapping[str, VideoFile]:
+        """Key to file, sorted by name."""
         with self._lock:
-            if time.monotonic() - self._looked >= FRESH:
-                files = {file.key: file for file in sorted(self._walk(self.folder), key=lambda f: f.name)}
-                self.moved = _followed(self.moved, _renamed(self._files, files), files)
+            if time.monotonic() - self._listed_at >= CACHE_TTL:
+                files = {file.key: file for file in sorted(self._walk(self.folder), key=lambda file: file.name)}
+                self.moved = _chain_renames(self.moved, _find_renames(self._files, files), files)
                 self._files = files
-                self._looked = time.monotonic()
+                self._listed_at = time.monotonic()
             return self._files
 
-    def look_again(self) -> None:
-        """Have the next question look into the folder."""
+    def refresh(self) -> None:
+        """Let the next call list the folder again."""
         with self._lock:
-            self._looked = -FRESH
+            self._listed_at = -CACHE_TTL
 
-    def find(self, key: str) -> File:
-        """Raises MissingError where no video has that key."""
+    def find(self, key: str) -> VideoFile:
+        """The file with a key. Raises DataError if there is none."""
         file = self.files().get(key)
         if file is None:
-            raise MissingError("there is no such video in the folder; it was moved or deleted")
+            raise DataError("the video is not in the folder; it was moved or deleted", code="video-not-found")
         return file
 
-    def now(self, key: str) -> File:
-        """A file in the state that it is in at this moment. Raises MissingError where it is gone."""
-        file = self.find(key)
-        seen = self._seen(self.folder / file.name)
-        if seen is None:
-            raise MissingError(f"{file.name}: was moved or deleted")
-        return seen
+    def current(self, file: VideoFile) -> VideoFile:
+        """A file with its present size and time. Raises DataError if it is gone or a link that leads out."""
+        current = self._stat(self.folder / file.name)
+        if current is None:
+            raise DataError("the video was moved or deleted", path=file.name, code="video-not-found")
+        return current
 
-    def path(self, file: File) -> Path:
-        """Where a file lies, now. Raises MissingError where it is not there, or is a link that leads out."""
-        seen = self._seen(self.folder / file.name)
-        if seen is None:
-            raise MissingError(f"{file.name}: was moved or deleted")
-        return (self.folder / file.name).resolve()
+    def path(self, file: VideoFile) -> Path:
+        """The resolved path of a file. Raises DataError if it is gone or a link that leads out."""
+        return (self.folder / self.current(file).name).resolve()
 
-    def fingerprint(self, file: File) -> str:
-        """Its length and a hash, by which it is known again; "" where it is empty, or cannot be read."""
+    def fingerprint(self, file: VideoFile) -> str:
+        """Identifies the content of a file; "" if it is empty, unreadable, or changed since it was listed."""
         try:
-            return _cached_fingerprint(self.folder / file.name, file.size, file.changed) if file.size else ""
+            return _cached_fingerprint(self.folder / file.name, file.size, file.mtime_ns) if file.size else ""
         except OSError:
             return ""
 
-    def _walk(self, place: Path) -> Iterator[File]:
+    def _walk(self, folder: Path) -> Iterator[VideoFile]:
         try:
-            entries = sorted(os.scandir(place), key=lambda entry: entry.name)
-        except OSError:  # not ours to read
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:  # not readable
             return
         for entry in entries:
             if entry.name.startswith(".") or CONTROL.search(entry.name):
@@ -133,128 +127,40 @@ class Library:
             path = Path(entry.path)
             if entry.is_dir(follow_symlinks=False):
                 yield from self._walk(path)
-            elif path.suffix.lower() in VIDEO_SUFFIXES and (file := self._seen(path)):
+            elif path.suffix.lower() in VIDEO_SUFFIXES and (file := self._stat(path)):
                 yield file
 
-    def _seen(self, path: Path) -> File | None:
+    def _stat(self, path: Path) -> VideoFile | None:
         name = path.relative_to(self.folder).as_posix()
         try:
             name.encode()
             if not Path(os.path.realpath(path)).is_relative_to(self.folder):
                 return None
-            state = path.stat()
+            status = path.stat()
         except (OSError, UnicodeEncodeError):
             return None
-        return File(name, state.st_size, state.st_mtime_ns) if stat.S_ISREG(state.st_mode) else None
+        return VideoFile(name, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
-def _renamed(before: Mapping[str, File], now: Mapping[str, File]) -> dict[str, str]:
-    """Old key -> new key: a file that is renamed keeps its length and its time to the nanosecond."""
-    new = {(file.size, file.changed): key for key, file in now.items() if key not in before}
-    gone = {key: new.get((file.size, file.changed)) for key, file in before.items() if key not in now}
-    return {old: key for old, key in gone.items() if key is not None}
+def _find_renames(old: Mapping[str, VideoFile], new: Mapping[str, VideoFile]) -> dict[str, str]:
+    """Old key to new key: renaming a file keeps its size and its modification time in nanoseconds."""
+    added = {file.version: key for key, file in new.items() if key not in old}
+    removed = {key: added.get(file.version) for key, file in old.items() if key not in new}
+    return {old_key: key for old_key, key in removed.items() if key is not None}
 
 
-def _followed(moved: Mapping[str, str], now: Mapping[str, str], files: Mapping[str, File]) -> dict[str, str]:
-    """All renamings until now, each to where it led in the end; none of a name that is taken again."""
-    ends = {old: now.get(new, new) for old, new in moved.items()} | dict(now)
-    return {old: new for old, new in ends.items() if old not in files and new in files}
+def _chain_renames(
+    moved: Mapping[str, str], renames: Mapping[str, str], files: Mapping[str, VideoFile]
+) -> dict[str, str]:
+    """All renames so far, each to the present key; without keys that another file has now."""
+    chained = {old: renames.get(new, new) for old, new in moved.items()} | dict(renames)
+    return {old: new for old, new in chained.items() if old not in files and new in files}
 
 
-@lru_cache(maxsize=10_000)
-def _cached_fingerprint(path: Path, size: int, changed: int) -> str:
-    """Read once for each state of the file. Raises OSError, also where another state is read."""
-    told, state = sampled_fingerprint(path), path.stat()
-    if (state.st_size, state.st_mtime_ns) != (size, changed):
-        raise OSError(f"{path.name} is another file by now")
-    return told
-
-
-MAX_UPLOAD_BYTES = 16 << 30  # bytes
-MIN_FREE_BYTES = 1 << 30  # bytes that stay free on the disk
-MIN_UPLOAD_RATE = 4096  # bytes a second; a slower one would hold one of the few places
-IDLE_TIMEOUT = 30.0  # seconds after which one who sends nothing is given up
-PART = ".part"
-
-
-class TooLargeError(DataError):
-    """An upload has more bytes than there may be, or than the disk has room for."""
-
-
-def checked_name(name: str) -> str:
-    """A name that a video file may have. Raises DataError saying what is wrong with it."""
-    plain = name.isprintable() and is_file_name(name) and not name.startswith(".")
-    if not plain or any(mark in name for mark in '<>:"|?*') or len(name.encode()) > 180:
-        raise DataError(f"{name[:60]!r} cannot be the name of a video file; rename it")
-    if PurePosixPath(name).suffix.lower() not in VIDEO_SUFFIXES:
-        raise DataError(f"{name[:60]!r} is not called as a video is; use one of {', '.join(sorted(VIDEO_SUFFIXES))}")
-    return name
-
-
-async def receive(parts: AsyncIterator[bytes], name: str, folder: Path, most: int, length: int | None) -> Path:
-    """Write the bytes that come in to a new file in the folder. Raises TooLargeError, DataError, OSError.
-
-    `length` is how many the sender says they are, None where he does not.
-    """
-    _require_room(folder, length or 0, most)
-    part = folder / f".{uuid.uuid4().hex}{PART}"
-    there = 0
-    try:
-        with part.open("xb") as file:
-            begun = time.monotonic()
-            async for chunk in _awaited(parts):
-                there += len(chunk)
-                _require_pace(there, time.monotonic() - begun)
-                _require_room(folder, 0, most, there)
-                await asyncio.to_thread(file.write, chunk)
-        if not there:
-            raise DataError(f"{name}: is empty; send it again")
-        if length is not None and there != length:
-            raise DataError(f"{name}: broke off after {there:,} of {length:,} bytes; send it again")
-        return _placed(part, folder, name)
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
-def clear(folder: Path) -> None:
-    """Take away what a killed server had half received. Raises OSError."""
-    for part in folder.glob(f".*{PART}"):
-        part.unlink(missing_ok=True)
-
-
-async def _awaited(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    coming = aiter(parts)
-    while True:
-        try:
-            yield await asyncio.wait_for(anext(coming), IDLE_TIMEOUT)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise DataError(f"nothing came for {IDLE_TIMEOUT:.0f} s; send it again") from None
-
-
-def _require_pace(there: int, seconds: float) -> None:
-    if there < MIN_UPLOAD_RATE * (seconds - IDLE_TIMEOUT):
-        raise DataError(f"it came at less than {MIN_UPLOAD_RATE:,} bytes a second; send it again, or copy it by hand")
-
-
-def _require_room(folder: Path, coming: int, most: int, there: int = 0) -> None:
-    if coming > most or there > most:
-        raise TooLargeError(f"it has more than {most:,} bytes; copy it into the folder of videos by hand")
-    if shutil.disk_usage(folder).free < coming + MIN_FREE_BYTES:
-        raise TooLargeError("the disk is nearly full; free some space and send it again")
-
-
-def _placed(part: Path, folder: Path, name: str) -> Path:
-    """Give it its name, or one like it that is free."""
-    path = PurePosixPath(name)
-    for number in range(1, 10_000):
-        place = folder / (name if number == 1 else f"{path.stem} {number}{path.suffix}")
-        try:
-            os.close(os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        except FileExistsError:
-            continue
-        part.replace(place)
-        return place
-    raise DataError(f"{name}: there are too many of that name; rename it")
+@lru_cache(maxsize=MAX_CACHED_FINGERPRINTS)
+def _cached_fingerprint(path: Path, size: int, mtime_ns: int) -> str:
+    """Raises OSError if the file cannot be read, or is not in the given state."""
+    fingerprint, status = sampled_fingerprint(path), path.stat()
+    if (status.st_size, status.st_mtime_ns) != (size, mtime_ns):
+        raise OSError(f"{path.name} has changed")
+    return fingerprint

@@ -30,14 +30,15 @@ from wtal.reporting.error_tables import (
 from wtal.reporting.evaluation_tables import class_table, map_table
 from wtal.reporting.figures.colors import MAX_COLORED_CLASSES, PALETTE, darken, lighten
 from wtal.reporting.figures.layout import TimelineData, axis_end
+from wtal.reporting.html.bundle import bundle
 from wtal.reporting.html.charts import precision_charts, training_charts
 from wtal.reporting.html.collect import ReportData, ReportScores
 from wtal.reporting.html.encoding import MAX_FLOAT32, encode_timeline
 from wtal.reporting.html.memory import MemorySummary
 from wtal.reporting.tables import TableData, format_mean_std
 
-STYLES = ("look.css", "page.css")
-SCRIPTS = ("paint.js", "draw.js", "hands.js", "lanes.js", "page.js")
+STYLES = ("theme.css", "page.css")
+SCRIPT = "page.js"
 MAX_OPEN_CHARTS = 24  # class charts that are visible at first
 SIMILAR_CLASSES = 3  # named beside each slot
 LINE_CONTRAST = 3.0
@@ -69,16 +70,17 @@ def render_page(report: ReportData) -> str:
     index = {
         "classes": report.classes,
         "videos": videos,
-        "fills": PALETTE,
-        "light": [darken(color) for color in PALETTE],
-        "dark": [lighten(color) for color in PALETTE],
-        "weakest": min_score,  # one opacity scale for all videos
-        "surest": max_score,
-        "alike": _similarity(report.memory),
+        "colors": {
+            "fill": PALETTE,
+            "light": [darken(color) for color in PALETTE],
+            "dark": [lighten(color) for color in PALETTE],
+        },
+        "score_range": (min_score, max_score),  # one opacity scale for all videos
+        "similarity": _similarity(report.memory),
     }
     slots = _slots(report.memory) if report.memory else []
     style = "".join(map(_read_static, STYLES)) + _class_rules()
-    script = "".join(map(_read_static, SCRIPTS))
+    script = bundle(SCRIPT, _read_static)
     return (
         _environment()
         .get_template("page.html")

@@ -1,59 +1,124 @@
-"use strict";
-// What can be done to a list of segments: each takes a list and gives {list, segment}, changing neither the list nor
-// what is in it. A segment that a hand has touched has no score any more.
+/**
+ * Edits of a list of segments. Each returns a new list and the edited segment; lists and segments are never changed.
+ * An edited segment has no score.
+ * @import { Edge, Segment } from "./types"
+ * @import { ApiSegment } from "./api-types"
+ */
 
-const edits = (() => {
-  const SHORTEST = 0.05; // seconds
+const MIN_LENGTH = 0.05; // seconds
+const FORBIDDEN_IN_LABEL = /[[\];|\r\n]/;
+const TIME_RANGE = /^[\d.,:\s]+(-|to)[\d.,:\s]+$/;
 
-  const touched = (segment, change) => ({ ...segment, kind: "corrected", score: null, ...change });
-  const replaced = (list, segment, ...others) => ({ list: list.flatMap((one) => (one === segment ? others : [one])), segment: others[0] || null });
+/** @typedef {{ list: Segment[], segment: Segment | null }} Edit */
 
-  function stretch(list, segment, edge, seconds, end) {
-    const at = edge === "start" ? Math.min(seconds, segment.end - SHORTEST) : Math.max(seconds, segment.start + SHORTEST);
-    return replaced(list, segment, touched(segment, { [edge]: Math.min(Math.max(0, at), end) }));
-  }
+/**
+ * @param {Segment} segment
+ * @param {Partial<Segment>} changes
+ * @returns {Segment}
+ */
+const edited = (segment, changes) => ({ ...segment, kind: "edited", score: null, ...changes });
 
-  // A segment from a moment on, `length` long or until the next of its class; null where one is there already.
-  function add(list, label, start, length, end) {
-    const own = list.filter((one) => one.label === label && one.end > start + 1e-6);
-    if (own.some((one) => one.start <= start + 1e-6) || start > end - SHORTEST) return null;
-    const until = own.reduce((least, one) => Math.min(least, one.start), Math.min(start + length, end));
-    const segment = { kind: "corrected", label, start, end: Math.max(until, start + SHORTEST), score: null };
-    return { list: [...list, segment], segment };
-  }
+/**
+ * @param {Segment[]} list
+ * @param {Segment} segment
+ * @param {Segment[]} replacements
+ */
+const replace = (list, segment, ...replacements) =>
+  list.flatMap((other) => (other === segment ? replacements : [other]));
 
-  function split(list, segment, seconds) {
-    if (seconds < segment.start + SHORTEST || seconds > segment.end - SHORTEST) return null;
-    return replaced(list, segment, touched(segment, { end: seconds }), touched(segment, { start: seconds }));
-  }
+/**
+ * Move an edge, at most to the ends of the video and almost to the other edge.
+ * @param {Segment[]} list
+ * @param {Segment} segment
+ * @param {Edge} edge
+ * @param {number} seconds
+ * @param {number} videoEnd
+ */
+export function moveEdge(list, segment, edge, seconds, videoEnd) {
+  const limited =
+    edge === "start" ? Math.min(seconds, segment.end - MIN_LENGTH) : Math.max(seconds, segment.start + MIN_LENGTH);
+  const changed = edited(segment, { [edge]: Math.min(Math.max(0, limited), videoEnd) });
+  return { list: replace(list, segment, changed), segment: changed };
+}
 
-  const remove = (list, segment) => replaced(list, segment);
-  const relabel = (list, segment, label) => replaced(list, segment, touched(segment, { label }));
+/**
+ * Add a segment of a length, or until the next one of its class; null if there is one at its start.
+ * @param {Segment[]} list
+ * @param {number} label
+ * @param {number} start
+ * @param {number} length
+ * @param {number} videoEnd
+ */
+export function addSegment(list, label, start, length, videoEnd) {
+  const later = list.filter((segment) => segment.label === label && segment.end > start + 1e-6);
+  if (later.some((segment) => segment.start <= start + 1e-6) || start > videoEnd - MIN_LENGTH) return null;
+  const end = later.reduce((first, segment) => Math.min(first, segment.start), Math.min(start + length, videoEnd));
+  /** @type {Segment} */
+  const segment = { kind: "edited", label, start, end: Math.max(end, start + MIN_LENGTH), score: null };
+  return { list: [...list, segment], segment };
+}
 
-  // "83.25", "1:23.25" or "0:01:23.25" -> 83.25; null where it is no time.
-  function seconds(text) {
-    const said = text.trim().replace(",", ".").match(/^(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)(?: *s)?$/);
-    return said && (Number(said[1] || 0) * 60 + Number(said[2] || 0)) * 60 + Number(said[3]);
-  }
+/**
+ * Split a segment; null outside of it.
+ * @param {Segment[]} list
+ * @param {Segment} segment
+ * @param {number} seconds
+ */
+export function splitSegment(list, segment, seconds) {
+  if (seconds < segment.start + MIN_LENGTH || seconds > segment.end - MIN_LENGTH) return null;
+  const first = edited(segment, { end: seconds });
+  return { list: replace(list, segment, first, edited(segment, { start: seconds })), segment: first };
+}
 
-  // 83.25 -> "1:23.25": to the millisecond, as it is saved.
-  function exact(value) {
-    const ms = Math.round(value * 1000), whole = Math.floor(ms / 1000), part = String(ms % 1000).padStart(3, "0").replace(/0{1,2}$/, "");
-    const m = Math.floor(whole / 60), s = String(whole % 60).padStart(2, "0");
-    return (m < 60 ? `${m}:${s}` : `${Math.floor(m / 60)}:${String(m % 60).padStart(2, "0")}:${s}`) + "." + part;
-  }
+/**
+ * @param {Segment[]} list
+ * @param {Segment} segment
+ */
+export function deleteSegment(list, segment) {
+  return { list: replace(list, segment), segment: null };
+}
 
-  // As the server keeps them: labels as text, times in whole milliseconds, none of no length.
-  const sent = (list, classes) => list.map(({ label, start, end, score }) => {
+/**
+ * @param {Segment[]} list
+ * @param {Segment} segment
+ * @param {number} label
+ */
+export function relabelSegment(list, segment, label) {
+  const changed = edited(segment, { label });
+  return { list: replace(list, segment, changed), segment: changed };
+}
+
+/**
+ * Why a class cannot have a name; "" if it can.
+ * @param {string} name
+ */
+export function checkClassName(name) {
+  if (FORBIDDEN_IN_LABEL.test(name)) return "A class name cannot contain brackets, semicolons or bars.";
+  if (TIME_RANGE.test(name)) return "A class name cannot be a time range.";
+  return "";
+}
+
+/**
+ * As the server stores segments: class names, times in whole milliseconds, at least one millisecond long.
+ * @param {Segment[]} list
+ * @param {string[]} classes
+ * @returns {ApiSegment[]}
+ */
+export function toApiSegments(list, classes) {
+  return list.map(({ label, start, end, score }) => {
     const from = Math.round(start * 1000) / 1000;
-    return { label: classes[label], start: from, end: Math.max(Math.round(end * 1000) / 1000, from + 0.001), score: Number.isFinite(score) ? score : null };
+    return { label: classes[label], start: from, end: Math.max(Math.round(end * 1000) / 1000, from + 0.001), score };
   });
+}
 
-  // Whether the server has these very segments, in whatever order.
-  function same(ones, others) {
-    const key = (all) => JSON.stringify(all.map(({ label, start, end, score }) => [label, start, end, score ?? null]).sort());
-    return ones.length === others.length && key(ones) === key(others);
-  }
-
-  return { stretch, add, split, remove, relabel, seconds, exact, sent, same };
-})();
+/**
+ * Whether two lists have the same segments, in any order.
+ * @param {ApiSegment[]} a
+ * @param {ApiSegment[]} b
+ */
+export function haveSameSegments(a, b) {
+  /** @param {ApiSegment[]} list */
+  const serialize = (list) =>
+    JSON.stringify(list.map(({ label, start, end, score }) => [label, start, end, score ?? null]).sort());
+  return a.length === b.length && serialize(a) === serialize(b);
+}

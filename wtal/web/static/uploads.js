@@ -1,83 +1,150 @@
-"use strict";
-// Videos on their way to the server, one after another: how far each is, a button that stops it, and why it failed. Of
-// several that were sent at once each stays, to be opened.
+/**
+ * Uploads of videos, one after another, with progress and errors. If several are uploaded at once, each is listed until
+ * it is opened.
+ * @import { Config } from "./api-types"
+ */
+import { createElement } from "./dom.js";
 
-const uploads = ({ list, about, open, arrived }) => {
-  const added = new Map(); // key -> the entry of a video that is there, until it is opened
-  const waiting = [];
-  let busy = false;
+/** @param {number} bytes */
+const formatSize = (bytes) => (bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`);
 
-  const size = (bytes) => (bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`);
+/**
+ * Why a file cannot be uploaded; "" if it can.
+ * @param {File} file
+ * @param {Config} config
+ */
+function checkFile(file, { video_suffixes: suffixes, max_upload_bytes: maxBytes }) {
+  const name = file.name.toLowerCase();
+  if (!suffixes.some((suffix) => name.endsWith(suffix))) return `not a video; use one of ${suffixes.join(", ")}`;
+  if (file.size > maxBytes) {
+    return `${formatSize(file.size)} is more than ${formatSize(maxBytes)}; copy the file into the folder instead`;
+  }
+  return file.size ? "" : "the file is empty";
+}
 
-  function refusal(file) {
-    const { suffixes, most } = about();
-    if (!suffixes.some((suffix) => file.name.toLowerCase().endsWith(suffix))) return `its name must end in one of ${suffixes.join(", ")}`;
-    if (file.size > most) return `it has ${size(file.size)}; ${size(most)} is the most. Copy it into the folder by hand`;
-    return file.size ? "" : "it is empty";
+/**
+ * An entry in the list of uploads.
+ * @param {File} file
+ */
+function createEntry(file) {
+  const { name } = file;
+  const progress = createElement("progress", { max: 1, value: 0, ariaLabel: `upload of ${name}` });
+  const message = createElement("span", { className: "small" });
+  const button = createElement("button", { textContent: "Cancel", ariaLabel: `Cancel ${name}` });
+  const item = createElement(
+    "li",
+    {},
+    createElement("span", { textContent: name, title: name }),
+    button,
+    progress,
+    message,
+  );
+  /** @param {string} text */
+  function finish(text) {
+    progress.hidden = true;
+    message.textContent = text;
+    button.textContent = "Dismiss";
+    button.ariaLabel = `Dismiss ${name}`;
+    button.onclick = () => item.remove();
+  }
+  return { file, item, progress, button, finish };
+}
+/** @typedef {ReturnType<typeof createEntry>} Entry */
+
+/**
+ * @param {object} options
+ * @param {HTMLElement} options.list
+ * @param {Config} options.config
+ * @param {(key: string) => void} options.onOpen
+ * @param {(key: string, isOnly: boolean) => void} options.onUploaded
+ */
+export function createUploads({ list, config, onOpen, onUploaded }) {
+  /** Key to the entry of an uploaded video that was not opened yet. @type {Map<string, Entry>} */
+  const finished = new Map();
+  /** @type {{ entry: Entry, isOnly: boolean }[]} */
+  let queue = [];
+  let isUploading = false;
+
+  /**
+   * @param {Entry} entry
+   * @param {string} key
+   */
+  function offerToOpen(entry, key) {
+    const { name } = entry.file;
+    const button = createElement("button", { textContent: "Open", ariaLabel: `Open ${name}` });
+    button.addEventListener("click", () => onOpen(key));
+    entry.button.before(button);
+    finished.set(key, entry);
+    entry.finish("Uploaded");
   }
 
-  function entry(file) {
-    const item = document.createElement("li"), name = document.createElement("span"), progress = document.createElement("progress");
-    const said = document.createElement("span"), stop = document.createElement("button");
-    name.textContent = name.title = file.name; said.className = "small";
-    progress.max = 1; progress.value = 0; progress.setAttribute("aria-label", `${file.name}: share that is sent`);
-    stop.textContent = "cancel"; stop.setAttribute("aria-label", `cancel ${file.name}`);
-    item.append(name, stop, progress, said);
-    list.append(item);
-    const one = { file, item, progress, request: null };
-    one.end = (text) => {
-      progress.hidden = true; said.textContent = text;
-      stop.textContent = "dismiss"; stop.setAttribute("aria-label", `dismiss ${file.name}`);
-      stop.onclick = () => item.remove();
-    };
-    one.fail = (why) => one.end(`not added: ${why}`);
-    one.offer = (key) => {
-      const button = document.createElement("button");
-      button.textContent = "open"; button.setAttribute("aria-label", `open ${file.name}`);
-      button.onclick = () => open(key);
-      stop.before(button);
-      added.set(key, item);
-      one.end("added");
-    };
-    stop.onclick = () => {
-      if (waiting.includes(one)) waiting.splice(waiting.indexOf(one), 1);
-      if (one.request) one.request.abort();
-      item.remove();
-    };
-    return one;
-  }
-
-  function send(one, alone) {
-    return new Promise((done) => {
-      const request = one.request = new XMLHttpRequest();
-      request.upload.onprogress = (event) => { if (event.lengthComputable) one.progress.value = event.loaded / event.total; };
+  /**
+   * @param {Entry} entry
+   * @param {boolean} isOnly
+   * @returns {Promise<void>}
+   */
+  function upload(entry, isOnly) {
+    return new Promise((resolve) => {
+      const request = new XMLHttpRequest(); // fetch reports no progress of uploads
+      entry.button.onclick = () => {
+        request.abort();
+        entry.item.remove();
+      };
+      request.upload.onprogress = (event) => {
+        if (event.lengthComputable) entry.progress.value = event.loaded / event.total;
+      };
       request.responseType = "json";
       request.onload = () => {
-        if (request.status !== 201) return one.fail((request.response && request.response.error) || `the server said ${request.status}`);
-        const { key } = request.response;
-        if (alone) one.item.remove(); else one.offer(key);
-        arrived(key, alone);
+        const { response, status } = request;
+        if (status !== 201) return entry.finish(`Not uploaded: ${response?.error || `HTTP status ${status}`}`);
+        if (isOnly) entry.item.remove();
+        else offerToOpen(entry, response.key);
+        onUploaded(response.key, isOnly);
       };
-      request.onerror = () => one.fail("the connection broke off; send it again");
-      request.onloadend = done;
-      request.open("PUT", `/api/uploads/${encodeURIComponent(one.file.name)}`);
-      request.send(one.file);
+      request.onerror = () => entry.finish("Not uploaded: the connection was lost; try again");
+      request.onloadend = () => resolve();
+      request.open("PUT", `/api/uploads/${encodeURIComponent(entry.file.name)}`);
+      request.send(entry.file);
     });
   }
 
-  async function take(files) {
-    const alone = files.length === 1;
+  /** @param {Iterable<File>} fileList */
+  async function add(fileList) {
+    const files = [...fileList];
     for (const file of files) {
-      const one = entry(file), why = refusal(file);
-      if (why) one.fail(why); else waiting.push(one);
+      const entry = createEntry(file);
+      list.append(entry.item);
+      const problem = checkFile(file, config);
+      if (problem) {
+        entry.finish(`Not uploaded: ${problem}`);
+        continue;
+      }
+      queue.push({ entry, isOnly: files.length === 1 });
+      entry.button.onclick = () => {
+        queue = queue.filter((queued) => queued.entry !== entry);
+        entry.item.remove();
+      };
     }
-    if (busy) return;
-    busy = true;
-    while (waiting.length) await send(waiting.shift(), alone);
-    busy = false;
+    if (isUploading) return;
+    isUploading = true;
+    for (let next = queue.shift(); next; next = queue.shift()) await upload(next.entry, next.isOnly);
+    isUploading = false;
   }
 
-  function opened(key) { if (added.has(key)) added.get(key).remove(); added.delete(key); }
+  /**
+   * Remove the entry of a video that was opened.
+   * @param {string} key
+   */
+  function markOpened(key) {
+    finished.get(key)?.item.remove();
+    finished.delete(key);
+  }
 
-  return { take, opened, get busy() { return busy; } };
-};
+  return {
+    add,
+    markOpened,
+    get isUploading() {
+      return isUploading;
+    },
+  };
+}

@@ -1,223 +1,372 @@
-"use strict";
-// The report around its timelines: the list of videos, the filters, the table, the memory. A video's data is unpacked
-// when it is opened.
-(() => {
-  const $ = (id) => document.getElementById(id);
-  const book = JSON.parse($("index").textContent);
-  const canvas = $("lanes"), player = $("player");
-  const KEPT = 8; // videos that stay unpacked
-  const opened = new Map();
+/**
+ * The report: a list of videos, the timeline of one of them, and the memory. The data of a video is decoded when the
+ * video is opened.
+ * @import { Segment, TimelineConfig, VideoTimeline } from "./types"
+ */
+import { ellipsize, prepareCanvas } from "./canvas.js";
+import { decodeTimeline } from "./decode.js";
+import { connectDialog, createElement, darkScheme, getElement, setAttribute } from "./dom.js";
+import { formatTime } from "./format.js";
+import { createTimeline } from "./timeline.js";
 
-  function unpack(place) {
-    if (opened.has(place)) return opened.get(place);
-    const told = paint.unpack($("v" + place).textContent);
-    const lanes = [{ name: "truth", segments: told.truth, outlined: true }, { name: "result", segments: told.results }];
-    const found = { place, ...book.videos[place], ...told, lanes: told.truth.length ? lanes : lanes.slice(1), coloured: told.lines.slice(0, 10) };
-    opened.set(place, found);
-    if (opened.size > KEPT) opened.delete(opened.keys().next().value);
-    return found;
-  }
+const MAX_DECODED_VIDEOS = 8;
+const MAX_COLORED_LABELS = 10;
 
-  const sure = (score) => (score && Math.abs(score) < 0.1 ? score.toPrecision(2) : score.toFixed(2)); // 0.0011 is not 0.00
-  function tellLeast(text) { $("least-value").textContent = text; $("least").setAttribute("aria-valuetext", text || "all scores are the same"); }
+/**
+ * @typedef {object} VideoEntry
+ * @property {string} id
+ * @property {number} end the end of the time axis in seconds
+ * @property {number[]} labels
+ * @property {string} [file] the address of the video file
+ */
 
-  const tiou = (a, b) => {
-    const shared = Math.min(a.end, b.end) - Math.max(a.start, b.start);
-    return shared <= 0 ? 0 : shared / (a.end - a.start + b.end - b.start - shared);
+/** @type {TimelineConfig & { videos: VideoEntry[], similarity: { names: string[], cosines: string } | null }} */
+const config = JSON.parse(getElement("index", HTMLScriptElement).text);
+const canvas = getElement("timeline", HTMLCanvasElement);
+const player = getElement("player", HTMLVideoElement);
+const playerError = getElement("player-error", HTMLElement);
+const slider = getElement("threshold", HTMLInputElement);
+const search = getElement("search", HTMLInputElement);
+const shortcutsDialog = getElement("shortcuts", HTMLDialogElement);
+
+// ---- data
+
+/** @type {Map<number, VideoTimeline>} */
+const decodedVideos = new Map();
+let openIndex = -1;
+
+/** @param {number} index */
+function decodeVideo(index) {
+  const decoded = decodedVideos.get(index);
+  if (decoded) return decoded;
+  const timeline = decodeTimeline(getElement(`v${index}`, HTMLScriptElement).text);
+  const lanes = [
+    { name: "ground truth", segments: timeline.groundTruth, outlined: true },
+    { name: "predictions", segments: timeline.predictions },
+  ];
+  const { id: name, end } = config.videos[index];
+  const video = {
+    ...timeline,
+    name,
+    end,
+    lanes: timeline.groundTruth.length ? lanes : lanes.slice(1),
+    coloredLabels: timeline.casLabels.slice(0, MAX_COLORED_LABELS),
   };
+  decodedVideos.set(index, video);
+  if (decodedVideos.size > MAX_DECODED_VIDEOS) decodedVideos.delete([...decodedVideos.keys()][0]);
+  return video;
+}
 
-  // The segment of the other side that it overlaps most, of its own label if there is one.
-  function match(segment) {
-    const others = segment.kind === "truth" ? lanes.video.results : lanes.video.truth;
-    let best = null, most = 0;
-    for (const own of [true, false]) {
-      for (const other of others) {
-        const shared = (own === (other.label === segment.label)) ? tiou(segment, other) : 0;
-        if (shared > most) [best, most] = [other, shared];
-      }
-      if (best) break;
-    }
-    return best && { other: best, shared: most };
+/**
+ * @param {Segment} a
+ * @param {Segment} b
+ */
+function temporalIou(a, b) {
+  const intersection = Math.min(a.end, b.end) - Math.max(a.start, b.start);
+  return intersection <= 0 ? 0 : intersection / (a.end - a.start + b.end - b.start - intersection);
+}
+
+/**
+ * The ground truth with the highest tIoU for a prediction, and vice versa: of the same class if any overlaps.
+ * @param {Segment} segment
+ */
+function findMatch(segment) {
+  const { groundTruth, predictions } = timeline.video;
+  /** @type {{ other: Segment, tiou: number } | null} */
+  let match = null;
+  for (const other of segment.kind === "ground truth" ? predictions : groundTruth) {
+    const tiou = temporalIou(segment, other);
+    if (!tiou) continue;
+    const isSameClass = other.label === segment.label;
+    const isMatchSameClass = match?.other.label === segment.label;
+    if (isSameClass !== isMatchSameClass ? isSameClass || !match : tiou > (match?.tiou || 0)) match = { other, tiou };
   }
+  return match;
+}
 
-  function matched(segment) {
-    const found = match(segment);
-    if (found) {
-      const as = found.other.label === segment.label ? "" : `${book.classes[found.other.label]}, `;
-      return [`tIoU ${found.shared.toFixed(2)} with ${segment.kind === "truth" ? "the result" : "the truth"}, ${as}${paint.clock(found.other.start)} to ${paint.clock(found.other.end)}`];
-    }
-    return segment.kind === "truth" ? ["no result overlaps it"] : lanes.video.truth.length ? ["overlaps no truth"] : [];
+/** @param {Segment} segment */
+function describeMatch(segment) {
+  const match = findMatch(segment);
+  if (match) {
+    const { label, start, end } = match.other;
+    const side = segment.kind === "ground truth" ? "prediction" : "ground truth";
+    const name = label === segment.label ? "" : `${config.classes[label]}, `;
+    return [`tIoU ${match.tiou.toFixed(2)} with the ${side}, ${name}${formatTime(start)} to ${formatTime(end)}`];
   }
+  if (segment.kind === "ground truth") return ["no prediction overlaps"];
+  return timeline.video.groundTruth.length ? ["no ground truth overlaps"] : [];
+}
 
-  const play = () => {
-    if (player.hidden) return lanes.say("There is no video file to play; name the folder of the videos with --videos.");
-    if (player.paused) player.play().catch(() => {}); else player.pause();
-  };
-  const lanes = timeline({
-    canvas, overview: $("overview"), tip: $("tip"), chips: $("chips"), player, clock: $("clock"), said: $("said"), book,
-    more: matched, on: { refreshed: () => drawTable() },
-    keys: { " ": play, n: () => next(1), p: () => next(-1), "?": () => $("keys").showModal() },
-  });
+// ---- timeline
 
-  // ---- the list of videos, the filters, the table
-
-  const rowsOfList = book.videos.map((told, place) => {
-    const item = document.createElement("li"), button = document.createElement("button");
-    const part = (style, text) => { const span = document.createElement("span"); span.className = style; span.textContent = text; button.append(span); };
-    part("id", told.id); part("time", paint.clock(told.end, 1));
-    part("labels", told.labels.map((label) => book.classes[label]).join(", ") || "nothing found");
-    button.title = told.id;
-    button.addEventListener("click", () => open(place));
-    item.append(button);
-    return { item, button, text: [told.id, ...told.labels.map((label) => book.classes[label])].join("\n").toLowerCase() };
-  });
-  $("videos").append(...rowsOfList.map((row) => row.item));
-
-  function filterList() {
-    const wanted = $("find").value.trim().toLowerCase();
-    let count = 0;
-    for (const row of rowsOfList) { row.item.hidden = !row.text.includes(wanted); count += !row.item.hidden; }
-    $("count").textContent = count === rowsOfList.length ? `${count} videos` : count ? `${count} of ${rowsOfList.length} videos` : "None has this in its id or its classes; try a part of it.";
-  }
-
-  function drawTable() {
-    const { video, shown } = lanes;
-    $("segments").replaceChildren(...lanes.listed().map((segment) => {
-      const found = match(segment), row = document.createElement("tr"), name = document.createElement("th"), jump = document.createElement("button");
-      name.scope = "row"; name.textContent = book.classes[segment.label];
-      row.append(name);
-      jump.textContent = paint.clock(segment.start);
-      jump.addEventListener("click", () => lanes.choose(segment));
-      const same = found && found.other.label === segment.label;
-      const cells = [jump, paint.clock(segment.end), `${(segment.end - segment.start).toFixed(1)} s`, segment.kind === "truth" ? "" : segment.score.toFixed(2), segment.kind,
-        found ? (same ? "" : `${book.classes[found.other.label]} `) + found.shared.toFixed(2) : video.truth.length ? "none" : ""];
-      for (const cell of cells) { const td = document.createElement("td"); td.append(cell); row.append(td); }
-      return row;
-    }));
-    canvas.setAttribute("aria-label", `Timeline of ${video.id}, ${paint.clock(video.end)} long: ${video.truth.filter(shown).length} true actions, ${video.results.filter(shown).length} in the result, ${video.proposals.filter(shown).length} proposals`);
-  }
-
-  function open(place, seconds = 0) {
-    const before = lanes.video && rowsOfList[lanes.video.place].button;
-    if (before) before.removeAttribute("aria-current");
-    const video = unpack(place), row = rowsOfList[place];
-    row.button.setAttribute("aria-current", "true");
-    const list = $("videos"), top = row.item.offsetTop - list.offsetTop;
-    if (top < list.scrollTop || top + 50 > list.scrollTop + list.clientHeight) list.scrollTop = top - list.clientHeight / 3;
-    $("name").textContent = video.id;
-    $("printed").textContent = rowsOfList.length > 1 ? `1 of ${rowsOfList.length} videos; open the page to see the others` : "";
-    const slider = $("least");
-    slider.disabled = !(video.surest > video.weakest);
-    slider.min = slider.disabled ? 0 : video.weakest; slider.max = slider.disabled ? 1 : video.surest; slider.value = slider.min;
-    tellLeast(slider.disabled ? "" : sure(video.weakest));
-    load(video.file);
-    lanes.open(video, seconds);
-  }
-
-  function load(file) {
-    $("trouble").hidden = true;
+function togglePlayback() {
+  if (player.hidden) {
+    timeline.showStatus("The report has no file of this video. Give the folder of the videos with --videos.");
+  } else if (player.paused) {
+    player.play().catch(() => {}); // the error event is handled below
+  } else {
     player.pause();
-    player.hidden = !file;
-    if (file) player.src = file; else player.removeAttribute("src");
   }
+}
 
-  const next = (by) => {
-    const there = rowsOfList.map((row, place) => place).filter((place) => !rowsOfList[place].item.hidden);
-    const at = there.indexOf(lanes.video.place);
-    if (there.length) open(there[Math.min(Math.max(0, at + by), there.length - 1)]);
-  };
+const timeline = createTimeline({
+  canvas,
+  overview: getElement("overview", HTMLCanvasElement),
+  tooltip: getElement("tooltip", HTMLElement),
+  chips: getElement("chips", HTMLElement),
+  player,
+  clock: getElement("clock", HTMLElement),
+  status: getElement("status", HTMLElement),
+  config,
+  describeMatch,
+  listeners: { onRefresh: showSegments },
+  shortcuts: {
+    " ": togglePlayback,
+    n: () => openNeighbor(1),
+    p: () => openNeighbor(-1),
+    "?": () => shortcutsDialog.showModal(),
+  },
+});
 
-  // ---- what the reader does
+/** @param {Segment} segment */
+function createRow(segment) {
+  const { label, start, end, score, kind } = segment;
+  const match = findMatch(segment);
+  const otherClass = match && match.other.label !== label ? `${config.classes[match.other.label]} ` : "";
+  const noMatch = timeline.video.groundTruth.length ? "none" : "";
+  const startButton = createElement("button", { textContent: formatTime(start) });
+  startButton.addEventListener("click", () => timeline.reveal(segment));
+  const cells = [
+    startButton,
+    formatTime(end),
+    `${(end - start).toFixed(1)} s`,
+    score === null ? "" : score.toFixed(2),
+    kind,
+    match ? otherClass + match.tiou.toFixed(2) : noMatch,
+  ];
+  const name = createElement("th", { scope: "row", textContent: config.classes[label] });
+  return createElement("tr", {}, name, ...cells.map((cell) => createElement("td", {}, cell)));
+}
 
-  canvas.addEventListener("keydown", lanes.press);
-  $("in").addEventListener("click", () => lanes.zoom(0.5));
-  $("out").addEventListener("click", () => lanes.zoom(2));
-  $("whole").addEventListener("click", () => lanes.show(0, lanes.video.end));
-  $("ask").addEventListener("click", () => $("keys").showModal());
-  $("close").addEventListener("click", () => $("keys").close());
-  $("find").addEventListener("input", filterList);
-  $("least").addEventListener("input", (event) => {
-    const least = +event.target.value;
-    tellLeast(sure(least));
-    lanes.filter(least <= lanes.video.weakest ? -Infinity : least);
-  });
-  for (const button of document.querySelectorAll(".moment")) {
-    button.addEventListener("click", () => {
-      const place = book.videos.findIndex((told) => told.id === button.dataset.video);
-      if (place < 0) return;
-      open(place, +button.dataset.time);
-      $("timelines").scrollIntoView();
-      canvas.focus({ preventScroll: true });
-    });
+function showSegments() {
+  getElement("segments", HTMLElement).replaceChildren(...timeline.visibleSegments().map(createRow));
+  const { name, end, groundTruth, predictions, proposals } = timeline.video;
+  const counts = [
+    `${groundTruth.filter(timeline.isVisible).length} ground truth`,
+    `${predictions.filter(timeline.isVisible).length} predictions`,
+    `${proposals.filter(timeline.isVisible).length} proposals`,
+  ];
+  canvas.setAttribute("aria-label", `Timeline of ${name}, ${formatTime(end)} long: ${counts.join(", ")}`);
+}
+
+// ---- list of videos
+
+const list = getElement("videos", HTMLElement);
+const rows = config.videos.map(({ id, end, labels }, index) => {
+  const names = labels.map((label) => config.classes[label]);
+  const button = createElement("button", { title: id });
+  for (const [className, textContent] of [
+    ["id", id],
+    ["time", formatTime(end, 1)],
+    ["labels", names.join(", ") || "no segments"],
+  ]) {
+    button.append(createElement("span", { className, textContent }));
   }
-  player.addEventListener("error", () => {
-    if (player.hidden) return;
-    player.hidden = true;
-    $("trouble").hidden = false;
-    $("trouble").textContent = `The video file ${decodeURI(lanes.video.file)} cannot be played; it was moved, or the browser does not know its format.`;
-  });
+  button.addEventListener("click", () => openVideo(index));
+  return { item: createElement("li", {}, button), button, text: [id, ...names].join("\n").toLowerCase() };
+});
+list.append(...rows.map((row) => row.item));
 
-  // ---- the memory's cosines
+function filterList() {
+  const text = search.value.trim().toLowerCase();
+  for (const row of rows) row.item.hidden = !row.text.includes(text);
+  const count = rows.filter((row) => !row.item.hidden).length;
+  const message = count === rows.length ? `${count} videos` : `${count} of ${rows.length} videos`;
+  getElement("count", HTMLElement).textContent = count ? message : "No video has this name or class.";
+}
 
-  function drawAlike() {
-    const target = $("alike");
-    if (!target || !book.alike || !target.clientWidth) return;
-    const { names } = book.alike, count = names.length, gutter = target.clientWidth < 500 ? 90 : 170;
-    const cell = Math.max(1, Math.min(44, (target.clientWidth - gutter - 70) / count)), head = cell >= 12 ? 110 : 4;
-    const most = Math.max(0.3, ...Array.from(cosines, (value, i) => (i % (count + 1) ? Math.abs(value / 127 - 1) : 0)));
-    const pen = paint.sized(target, target.clientWidth, head + cell * count), ink = lanes.look.text;
-    pen.font = "12px system-ui, sans-serif"; pen.textBaseline = "middle";
-    for (let i = 0; i < count; i++) {
-      if (cell >= 12) {
-        pen.fillStyle = ink; pen.textAlign = "right";
-        pen.fillText(paint.elided(pen, names[i], gutter - 10), gutter - 8, head + (i + 0.5) * cell);
-        pen.save(); pen.translate(gutter + (i + 0.5) * cell, head - 6); pen.rotate(-Math.PI / 3); pen.textAlign = "left";
-        pen.fillText(paint.elided(pen, names[i], 110), 0, 0); pen.restore();
-      }
-      for (let j = 0; j < count; j++) {
-        if (i === j) continue;
-        const cosine = cosines[i * count + j] / 127 - 1;
-        pen.fillStyle = cosine < 0 ? "#E69F00" : "#0072B2"; pen.globalAlpha = 0.9 * Math.abs(cosine) / most;
-        pen.fillRect(gutter + j * cell, head + i * cell, Math.max(1, cell - 1), Math.max(1, cell - 1));
-        pen.globalAlpha = 1;
-        if (cell >= 30) {
-          pen.fillStyle = !lanes.dark() && cosine > 0.6 * most ? "#FFFFFF" : ink; pen.textAlign = "center";
-          pen.fillText(cosine.toFixed(1).replace("-0.0", "0.0"), gutter + (j + 0.5) * cell, head + (i + 0.5) * cell);
-        }
-      }
+/** @param {number} index */
+function openVideo(index, seconds = 0) {
+  const row = rows[index];
+  const video = decodeVideo(index);
+  if (openIndex >= 0) rows[openIndex].button.removeAttribute("aria-current");
+  openIndex = index;
+  row.button.setAttribute("aria-current", "true");
+  const top = row.item.offsetTop - list.offsetTop;
+  const isInView = top >= list.scrollTop && top + row.item.offsetHeight <= list.scrollTop + list.clientHeight;
+  if (!isInView) list.scrollTop = top - list.clientHeight / 3;
+  getElement("name", HTMLElement).textContent = video.name;
+  getElement("printed", HTMLElement).textContent =
+    rows.length > 1 ? `1 of ${rows.length} videos; open the report in a browser to see the others` : "";
+  const { minScore, maxScore } = video;
+  slider.disabled = !(maxScore > minScore);
+  slider.min = String(slider.disabled ? 0 : minScore);
+  slider.max = String(slider.disabled ? 1 : maxScore);
+  slider.value = slider.min;
+  showThreshold(slider.disabled ? null : minScore);
+  loadPlayer();
+  timeline.open(video, seconds);
+}
+
+/** @param {1 | -1} direction */
+function openNeighbor(direction) {
+  const indexes = [...rows.keys()].filter((index) => !rows[index].item.hidden);
+  const position = indexes.indexOf(openIndex) + direction;
+  if (indexes.length) openVideo(indexes[Math.min(Math.max(0, position), indexes.length - 1)]);
+}
+
+// ---- player and threshold
+
+function loadPlayer() {
+  const { file } = config.videos[openIndex];
+  player.pause();
+  player.hidden = !file;
+  setAttribute(player, "src", file || null);
+  playerError.hidden = true;
+}
+player.addEventListener("error", () => {
+  const { file } = config.videos[openIndex];
+  if (player.hidden || !file) return;
+  player.hidden = true;
+  playerError.hidden = false;
+  const reason = "It may have been moved, or the browser does not support its format.";
+  playerError.textContent = `The video file ${decodeURI(file)} cannot be played. ${reason}`;
+});
+
+/** @param {number | null} score null if all scores are equal */
+function showThreshold(score) {
+  // Two digits of small scores, so that 0.0011 does not read 0.00.
+  const text = score === null ? "" : score && Math.abs(score) < 0.1 ? score.toPrecision(2) : score.toFixed(2);
+  getElement("threshold-value", HTMLElement).textContent = text;
+  slider.setAttribute("aria-valuetext", text || "all scores are equal");
+}
+slider.addEventListener("input", () => {
+  const score = slider.valueAsNumber;
+  showThreshold(score);
+  timeline.setThreshold(score <= timeline.video.minScore ? -Infinity : score);
+});
+
+// ---- memory
+
+const similarity = config.similarity && {
+  canvas: getElement("similarity", HTMLCanvasElement),
+  tooltip: getElement("similarity-tooltip", HTMLElement),
+  names: config.similarity.names,
+  // Row by row; a byte of 0 is a cosine of -1, 254 is 1.
+  cosines: Array.from(atob(config.similarity.cosines), (character) => character.charCodeAt(0) / 127 - 1),
+};
+/** The text for a position on the matrix. @type {(x: number, y: number) => string} */
+let describeSimilarity = () => "";
+
+function drawSimilarity() {
+  if (!similarity || !similarity.canvas.clientWidth) return;
+  const { canvas: target, names, cosines } = similarity;
+  const count = names.length;
+  const width = target.clientWidth;
+  const left = width < 500 ? 90 : 170;
+  const cell = Math.max(1, Math.min(44, (width - left - 70) / count));
+  const top = cell >= 12 ? 110 : 4;
+  const offDiagonal = cosines.filter((_, i) => i % (count + 1));
+  const highest = offDiagonal.reduce((a, b) => Math.max(a, Math.abs(b)), 0.3);
+  const context = prepareCanvas(target, width, top + cell * count);
+  const textColor = timeline.colors.text;
+  context.font = "12px system-ui, sans-serif";
+  context.textBaseline = "middle";
+  for (let i = 0; i < count; i++) {
+    if (cell >= 12) {
+      context.fillStyle = textColor;
+      context.textAlign = "right";
+      context.fillText(ellipsize(context, names[i], left - 10), left - 8, top + (i + 0.5) * cell);
+      context.save();
+      context.translate(left + (i + 0.5) * cell, top - 6);
+      context.rotate(-Math.PI / 3);
+      context.textAlign = "left";
+      context.fillText(ellipsize(context, names[i], 110), 0, 0);
+      context.restore();
     }
-    alikeAt = (x, y) => {
-      const j = Math.floor((x - gutter) / cell), i = Math.floor((y - head) / cell);
-      return i >= 0 && j >= 0 && i < count && j < count && i !== j ? `${names[i]} and ${names[j]}: ${(cosines[i * count + j] / 127 - 1).toFixed(2)}` : "";
-    };
+    for (let j = 0; j < count; j++) {
+      if (i === j) continue;
+      const cosine = cosines[i * count + j];
+      const size = Math.max(1, cell - 1);
+      context.fillStyle = cosine < 0 ? "#E69F00" : "#0072B2";
+      context.globalAlpha = (0.9 * Math.abs(cosine)) / highest;
+      context.fillRect(left + j * cell, top + i * cell, size, size);
+      context.globalAlpha = 1;
+      if (cell < 30) continue;
+      context.fillStyle = !timeline.isDark && cosine > 0.6 * highest ? "#FFFFFF" : textColor;
+      context.textAlign = "center";
+      const text = cosine.toFixed(1).replace("-0.0", "0.0");
+      context.fillText(text, left + (j + 0.5) * cell, top + (i + 0.5) * cell);
+    }
   }
-  const cosines = book.alike ? Uint8Array.from(atob(book.alike.cosines), (c) => c.charCodeAt(0)) : [];
-  let alikeAt = () => "";
-  if (book.alike) {
-    const tip = $("alike-tip");
-    $("alike").addEventListener("pointermove", (event) => {
-      const text = alikeAt(event.offsetX, event.offsetY);
-      tip.hidden = !text; tip.textContent = text;
-      tip.style.transform = `translate(${Math.min(event.offsetX + 12, event.target.clientWidth - 160)}px, ${event.offsetY + 16}px)`;
-    });
-    $("alike").addEventListener("pointerleave", () => { tip.hidden = true; });
-  }
+  describeSimilarity = (x, y) => {
+    const [j, i] = [Math.floor((x - left) / cell), Math.floor((y - top) / cell)];
+    const isInside = i >= 0 && j >= 0 && i < count && j < count && i !== j;
+    return isInside ? `${names[i]} and ${names[j]}: ${cosines[i * count + j].toFixed(2)}` : "";
+  };
+}
 
-  // ---- the page around
-
-  const resize = () => { lanes.resize(); drawAlike(); };
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", resize);
-  new ResizeObserver(resize).observe(document.querySelector("main"));
-  let closed = [];
-  addEventListener("beforeprint", () => {
-    closed = [...document.querySelectorAll("details:not([open])")];
-    for (const one of closed) one.open = true;
-    lanes.dress(true); drawAlike(); lanes.draw();
+if (similarity) {
+  const { canvas: target, tooltip } = similarity;
+  target.addEventListener("pointermove", ({ offsetX, offsetY }) => {
+    const text = describeSimilarity(offsetX, offsetY);
+    tooltip.hidden = !text;
+    tooltip.textContent = text;
+    const x = Math.min(offsetX + 12, target.clientWidth - 160);
+    tooltip.style.transform = `translate(${x}px, ${offsetY + 16}px)`;
   });
-  addEventListener("afterprint", () => { for (const one of closed) one.open = false; lanes.dress(false); resize(); });
+  target.addEventListener("pointerleave", () => {
+    tooltip.hidden = true;
+  });
+}
+for (const button of document.querySelectorAll(".moment")) {
+  button.addEventListener("click", () => {
+    const { video, time } = /** @type {HTMLElement} */ (button).dataset;
+    const index = config.videos.findIndex(({ id }) => id === video);
+    if (index < 0) return;
+    openVideo(index, Number(time));
+    getElement("timelines", HTMLElement).scrollIntoView();
+    canvas.focus({ preventScroll: true });
+  });
+}
 
-  lanes.dress(); // before the first video, whose chips have the theme's colours
-  filterList();
-  const wanted = new URLSearchParams(location.hash.slice(1)).get("video");
-  open(Math.max(0, book.videos.findIndex((told) => told.id === wanted)));
-})();
+// ---- the page
+
+canvas.addEventListener("keydown", timeline.handleKey);
+getElement("zoom-in", HTMLElement).addEventListener("click", () => timeline.zoom(0.5));
+getElement("zoom-out", HTMLElement).addEventListener("click", () => timeline.zoom(2));
+getElement("fit", HTMLElement).addEventListener("click", () => timeline.fit());
+search.addEventListener("input", filterList);
+connectDialog(shortcutsDialog, getElement("show-shortcuts", HTMLElement), getElement("close-shortcuts", HTMLElement));
+
+function resize() {
+  timeline.resize();
+  drawSimilarity();
+}
+darkScheme.addEventListener("change", resize);
+new ResizeObserver(resize).observe(document.querySelector("main") || document.body);
+
+/** @type {HTMLDetailsElement[]} */
+let closedDetails = [];
+addEventListener("beforeprint", () => {
+  closedDetails = [...document.querySelectorAll("details")].filter((details) => !details.open);
+  for (const details of closedDetails) details.open = true;
+  timeline.updateColors(true);
+  drawSimilarity();
+  timeline.draw();
+});
+addEventListener("afterprint", () => {
+  for (const details of closedDetails) details.open = false;
+  timeline.updateColors(false);
+  resize();
+});
+
+timeline.updateColors(); // before the first video is opened, whose chips have the colors of the theme
+filterList();
+const requested = new URLSearchParams(location.hash.slice(1)).get("video");
+openVideo(
+  Math.max(
+    0,
+    config.videos.findIndex(({ id }) => id === requested),
+  ),
+);

@@ -1,0 +1,70 @@
+/** What the server sends and receives as JSON. Times are in seconds. */
+import type { TimelineConfig } from "./types";
+
+/** GET /api/config */
+export interface Config extends TimelineConfig {
+  folder: string;
+  run: string;
+  /** Fingerprint of the model. */
+  model: string;
+  /** How the default thresholds were chosen. */
+  thresholds: string;
+  formats: { name: string; title: string; suffix: string; hint: string }[];
+  max_upload_bytes: number;
+  video_suffixes: string[];
+}
+
+/** An entry of GET /api/videos */
+export interface VideoInfo {
+  key: string;
+  name: string;
+  /** Changes when the file is replaced. */
+  version: string;
+  state: "new" | "queued" | "running" | "failed" | "cancelled" | "done";
+  /** How far detection is. */
+  position: number;
+  duration: number | null;
+  /** 1 for the next video, 0 if the video is not queued. */
+  queue_position: number;
+  /** Why detection failed, or when it was cancelled. */
+  reason: string;
+  edited: boolean;
+  revision: number;
+  labels: string[];
+}
+
+/** GET /api/videos */
+export interface VideoListing {
+  videos: VideoInfo[];
+  /** Old key to present key of renamed videos. */
+  moved: Record<string, string>;
+}
+
+/** GET /api/videos/{key} */
+export interface VideoDetails {
+  key: string;
+  name: string;
+  version: string;
+  duration: number | null;
+  /** See `decodeTimeline`; null without model output. */
+  packed: string | null;
+  /** The default threshold by class; null if the class is never shown. */
+  thresholds: Record<string, number | null>;
+  corrections: Corrections | null;
+  /** Whether the corrections were made for another file with this name. */
+  replaced: boolean;
+}
+
+export interface ApiSegment {
+  label: string;
+  start: number;
+  end: number;
+  score: number | null;
+}
+
+export interface Corrections {
+  revision: number;
+  /** ISO 8601 in UTC. */
+  saved: string;
+  segments: ApiSegment[];
+}

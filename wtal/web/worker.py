@@ -1,0 +1,133 @@
+"""The process that predicts videos: the server stays responsive, and survives a crash of a decoder."""
+
+import multiprocessing
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Protocol
+
+from torch import nn
+
+from wtal.core.errors import WtalError, short_message
+from wtal.inference.localizer import snippet_scores
+from wtal.inference.proposals import generate_proposals
+from wtal.inference.video import open_backbone_of
+from wtal.models import checkpoint
+from wtal.video.backbones.base import Backbone
+from wtal.video.backbones.registry import BackboneOptions
+from wtal.video.extract_video import extract_features
+from wtal.video.reader import read_duration_and_rate
+from wtal.web.predictions import StoredPrediction, write_prediction
+
+EXIT_TIMEOUT = 0.2  # seconds in which a worker that is crashing may finish
+
+
+@dataclass(frozen=True)
+class Task:
+    """A video to process: its path, its name and fingerprint, and where to write the prediction."""
+
+    path: Path
+    out: Path
+    name: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class WorkerProgress:
+    """How far the worker is, in seconds of the video; `done` or `error` is set at the end."""
+
+    position: float = 0.0
+    duration: float | None = None
+    done: bool = False
+    error: str = ""
+
+
+class WorkerProtocol(Protocol):
+    """What the queue needs of a `Worker`. All methods raise EOFError or OSError if the process is gone."""
+
+    def start(self, task: Task) -> None: ...
+    def poll(self, timeout: float) -> WorkerProgress | None: ...
+    def stop(self) -> int | None: ...
+
+
+class Worker:
+    """A worker process, seen from the server."""
+
+    def __init__(self, run: Path, options: BackboneOptions) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, child_pipe = context.Pipe()
+        self._process = context.Process(target=_run_worker, args=(child_pipe, run, options), daemon=True)
+        self._process.start()
+        child_pipe.close()
+
+    def start(self, task: Task) -> None:
+        """Start a task; the worker must be idle."""
+        self._pipe.send(task)
+
+    def poll(self, timeout: float) -> WorkerProgress | None:
+        """The next progress message, None if there is none within `timeout` seconds."""
+        return self._pipe.recv() if self._pipe.poll(timeout) else None
+
+    def stop(self) -> int | None:
+        """Kill the process. Returns its exit code if it had ended by itself."""
+        self._process.join(EXIT_TIMEOUT)
+        code = self._process.exitcode
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+        return code
+
+
+def _run_worker(pipe: Connection, run: Path, options: BackboneOptions) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server stops the worker
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with suppress(EOFError, OSError):  # the server is gone
+        try:
+            network, meta = checkpoint.load_local(run)
+            predict = partial(_predict, network, meta, open_backbone_of(run, meta, options))
+        except WtalError as error:  # the model was removed after the server started
+            while True:
+                pipe.recv()
+                pipe.send(WorkerProgress(error=str(error).replace(str(run), run.name)))
+        while True:
+            task: Task = pipe.recv()
+            pipe.send(_run_task(predict, task, pipe.send))
+
+
+def _run_task(
+    predict: Callable[[Task, Callable[[WorkerProgress], None]], None],
+    task: Task,
+    on_progress: Callable[[WorkerProgress], None],
+) -> WorkerProgress:
+    """Process a video; whatever fails is reported as the error of this video."""
+    try:
+        predict(task, on_progress)
+        return WorkerProgress(done=True)
+    except Exception as error:  # decoders and file systems raise many types
+        message = str(error) if isinstance(error, WtalError) else short_message(error)
+        for path in (task.path, task.out):  # clients must not learn where the folders are
+            message = message.replace(str(path), path.name)
+        return WorkerProgress(error=message)
+
+
+def _predict(
+    network: nn.Module,
+    meta: checkpoint.ModelMetadata,
+    backbone: Backbone,
+    task: Task,
+    on_progress: Callable[[WorkerProgress], None],
+) -> None:
+    """Write the prediction for a video. Raises DataError if the video cannot be decoded."""
+    duration, fps = read_duration_and_rate(task.path)
+    on_progress(WorkerProgress(0.0, duration))
+    features, origin = extract_features(
+        task.path, backbone, lambda position: on_progress(WorkerProgress(position, duration))
+    )
+    scores = snippet_scores(network, features, meta.config)
+    proposals = tuple(generate_proposals(scores, meta.classes, origin.clock, meta.config.localize))
+    curves = origin.edges, scores.attention, scores.cas[:, : len(meta.classes)]
+    write_prediction(task.out, StoredPrediction(task.name, task.fingerprint, fps, meta.classes, proposals, *curves))
