@@ -1,21 +1,52 @@
-"""A real Chromium for tests; skips where there is none."""
+"""Chromium for tests of the pages."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+TWO_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """Playwright's browser until the block ends."""
+    """The browser, as an object of Playwright, until the block ends. Skips the test if there is none."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
-        pytest.skip("there is no Chromium here; install chromium to click through the pages")
-    playwright = pytest.importorskip("playwright.sync_api", reason="there is no playwright here; install wtal[dev]")
+        pytest.skip("Chromium is not installed")
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def timeline_pixels(page: Any) -> str:
+    """The image of the timeline, after pending changes were drawn."""
+    page.evaluate(TWO_FRAMES)
+    return page.evaluate("document.querySelector('#timeline').toDataURL()")
+
+
+class CpuMeter:
+    """Measures the processor time of a page, which does not depend on other processes of the machine."""
+
+    def __init__(self, page: Any) -> None:
+        self._page = page
+        self._session = page.context.new_cdp_session(page)
+        self._session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def total(self) -> float:
+        """Seconds since the page was opened."""
+        metrics = {
+            metric["name"]: metric["value"] for metric in self._session.send("Performance.getMetrics")["metrics"]
+        }
+        return metrics["TaskDuration"]
+
+    def measure(self, action: Callable[[], object]) -> float:
+        """Seconds of an action, including drawing its result."""
+        start = self.total()
+        action()
+        self._page.evaluate(TWO_FRAMES)
+        return self.total() - start

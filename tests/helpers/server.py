@@ -1,11 +1,11 @@
-"""The web page's server for tests: a real one, in a thread, with a run that knows almost nothing."""
+"""A server of the web page for tests, running in a thread."""
 
 import http.client
 import json
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +13,24 @@ from typing import Any
 
 from wtal.core.errors import DataError
 from wtal.video.backbones.registry import BackboneOptions
-from wtal.web.server import server_of
+from wtal.web.server import create_server
 from wtal.web.service import AnnotationService, open_service
+from wtal.web.videos import video_key
+
+TIMEOUT = 60  # seconds, generous for machines under load
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until a condition is true."""
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.01)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back."""
+class Response:
+    """What the server sent."""
 
     status: int
     headers: Mapping[str, str]
@@ -31,79 +42,95 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Served:
-    """A server that runs at `port` of this machine."""
+class RunningServer:
+    """A server on a port of this machine."""
 
-    desk: AnnotationService
+    service: AnnotationService
     port: int
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def ask(
+    def request(
         self,
         method: str,
         path: str,
         body: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """One request, its path as it is."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+    ) -> Response:
+        """Send one request, with the path as it is."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
         try:
             connection.request(method, path, body, dict(headers or {}))
-            answer = connection.getresponse()
-            return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+            response = connection.getresponse()
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            return Response(response.status, headers, response.read())
         finally:
             connection.close()
 
     def get(self, path: str) -> Any:
-        """The JSON of an address that must answer."""
-        answer = self.ask("GET", path)
-        assert answer.status == 200, answer.body
-        return answer.json
+        """The JSON of a resource that exists."""
+        response = self.request("GET", path)
+        assert response.status == 200, response.body
+        return response.json
 
-    def send(self, method: str, path: str, value: Any) -> Answer:
-        """A request with JSON; a timeline as of the file that is there."""
-        if path.endswith("/corrections") and "segments" in value:
-            with suppress(DataError):
-                value = {"file": self.desk.library.now(path.split("/")[-2]).state} | value
-        return self.ask(method, path, json.dumps(value).encode())
+    def send(self, method: str, path: str, value: Any) -> Response:
+        """Send JSON."""
+        return self.request(method, path, json.dumps(value).encode())
+
+    def save(self, name: str, segments: list[dict[str, Any]], revision: int = 0, **fields: Any) -> Response:
+        """Save corrections of a video, for the present version of its file."""
+        with suppress(DataError):
+            library = self.service.library
+            fields = {"version": library.current(library.find(video_key(name))).version} | fields
+        return self.send("PUT", corrections_path(name), {"revision": revision, "segments": segments} | fields)
+
+    def discard(self, name: str, revision: int) -> Response:
+        """Discard the corrections of a video."""
+        return self.request("DELETE", f"{corrections_path(name)}?revision={revision}")
+
+    def corrections(self, name: str) -> dict[str, Any] | None:
+        """The stored corrections of a video."""
+        return self.get(f"/api/videos/{video_key(name)}")["corrections"]
 
     def videos(self) -> dict[str, dict[str, Any]]:
-        """Name -> what the list says."""
+        """Name to entry of the list of videos."""
         return {video["name"]: video for video in self.get("/api/videos")["videos"]}
 
-    def wait(self, name: str, *states: str) -> dict[str, Any]:
-        """What the list says of a video once it is in one of these states."""
-        until = time.monotonic() + 60
-        while (video := self.videos()[name])["state"] not in states:
-            assert time.monotonic() < until, video
-            time.sleep(0.05)
-        return video
+    def wait_for_state(self, name: str, *states: str) -> dict[str, Any]:
+        """The entry of a video once it is in one of these states."""
+        wait_until(lambda: self.videos()[name]["state"] in states)
+        return self.videos()[name]
 
-    def found(self, name: str) -> str:
-        """The key of a video, when its timeline is there."""
-        key = self.videos()[name]["key"]
-        self.ask("POST", f"/api/videos/{key}/job")
-        video = self.wait(name, "done", "failed")
+    def run_detection(self, name: str) -> str:
+        """Wait for the prediction of a video. Returns its key."""
+        key = video_key(name)
+        self.send("POST", "/api/jobs", {"keys": [key]})
+        video = self.wait_for_state(name, "done", "failed")
         assert video["state"] == "done", video["reason"]
         return key
 
 
+def corrections_path(name: str) -> str:
+    return f"/api/videos/{video_key(name)}/corrections"
+
+
 @contextmanager
-def served(run: Path, videos: Path, store: Path, token: str | None = None, most: int | None = None) -> Iterator[Served]:
-    """A server until the block ends; its worker too."""
+def run_server(
+    run: Path, videos: Path, store: Path, token: str | None = None, max_upload_bytes: int | None = None
+) -> Iterator[RunningServer]:
+    """A server, with its worker, until the block ends."""
     with (
-        open_service(run, videos, store, BackboneOptions("")) as desk,
-        socket.create_server(("127.0.0.1", 0)) as listening,
+        open_service(run, videos, store, BackboneOptions("")) as service,
+        socket.create_server(("127.0.0.1", 0)) as listener,
     ):
-        desk = replace(desk, most=most or desk.most)
-        server = server_of(desk, token)
-        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+        service = replace(service, max_upload_bytes=max_upload_bytes or service.max_upload_bytes)
+        server = create_server(service, token)
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
-            yield Served(desk, listening.getsockname()[1])
+            yield RunningServer(service, listener.getsockname()[1])
         finally:
             server.should_exit = True
-            thread.join(10)
+            thread.join(TIMEOUT)

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from wtal.core.errors import DataError, WtalError, first_validation_error
+from wtal.core.io import os_error_message
 from wtal.web.auth import AuthMiddleware
 from wtal.web.corrections import ConflictError, SegmentModel
 from wtal.web.service import AnnotationService
@@ -230,7 +231,7 @@ def _error_message(error: Exception) -> str:
     if isinstance(error, RequestValidationError):
         return "a parameter of the address is invalid; reload the page"
     if isinstance(error, OSError):
-        return (error.strerror or str(error)).lower()
+        return os_error_message(error)
     return f"internal server error ({type(error).__name__}); see the output of the server"
 
 

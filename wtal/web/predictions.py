@@ -15,7 +15,8 @@ from safetensors.numpy import save
 
 from wtal.core.io import atomic_write
 from wtal.core.structures import Segment
-from wtal.inference.calibration import F1, LABELS, OperatingPoint, percent, read_calibration
+from wtal.core.text import format_percent
+from wtal.inference.calibration import F1, LABELS, OperatingPoint, read_calibration
 from wtal.inference.postprocessing import SegmentConstraints, remove_overlaps
 from wtal.inference.proposals import RELATIVE_SCORE_THRESHOLD
 from wtal.reporting.figures.layout import TimelineData
@@ -108,7 +109,9 @@ def _describe(point: OperatingPoint) -> str:
     result, videos = point.whole, f"{point.videos:,} videos"
     if not result.shown:
         return f"The thresholds were chosen on {videos}; no score was high enough to show a segment."
-    precision, recall = percent(result.precision), percent(result.recall)
+    precision, recall = (
+        format_percent(share, 0, unit=" %", missing="-") for share in (result.precision, result.recall)
+    )
     if point.source == LABELS:
         return (
             f"The thresholds were chosen on the tags of {videos}: {precision} of the predicted classes were correct, "

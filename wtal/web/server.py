@@ -10,7 +10,7 @@ from pathlib import Path
 import uvicorn
 
 from wtal.core.errors import ConfigError, DataError
-from wtal.core.io import read_text
+from wtal.core.io import read_text, to_data_error
 from wtal.video.backbones.registry import BackboneOptions
 from wtal.web.api import create_app
 from wtal.web.auth import ResponseAbortedError, is_loopback, is_wildcard
@@ -80,9 +80,7 @@ def load_token(store: Path) -> str:
         path.touch(0o600)
         path.write_text(token + "\n", encoding="ascii")
     except OSError as error:
-        raise DataError(
-            (error.strerror or str(error)).lower(), path=path, hint="give another --store", code="cannot-write"
-        ) from error
+        raise to_data_error(error, path, "give another --store") from error
     return token
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wtal.core.errors import DataError
-from wtal.core.io import directory_lock, realpath
+from wtal.core.io import directory_lock, realpath, to_data_error
 from wtal.core.structures import Segment
 from wtal.data.annotations.base import Annotation, AnnotationFormat
 from wtal.data.annotations.convert import conversion_warnings, write_annotations
@@ -274,12 +274,7 @@ def _prepare_store(store: Path, uploads: Path) -> None:
             (store / name).mkdir(exist_ok=True)
         remove_partial_uploads(uploads)
     except OSError as error:
-        raise DataError(
-            (error.strerror or str(error)).lower(),
-            path=error.filename,
-            hint="move it away, or give another --store",
-            code="cannot-write",
-        ) from error
+        raise to_data_error(error, Path(error.filename or store), "move it away, or give another --store") from error
 
 
 def _create_task(library: VideoLibrary, store: Path, model: str, key: str) -> Task:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from wtal.core.errors import DataError
 from wtal.core.fingerprint import sampled_fingerprint
+from wtal.core.io import require_folder
 from wtal.core.text import CONTROL
 from wtal.data.video_files import VIDEO_SUFFIXES
 
@@ -58,13 +59,7 @@ class VideoLibrary:
     """
 
     def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            raise DataError(
-                "no such directory",
-                path=folder,
-                hint="give the folder that contains the videos",
-                code="not-a-directory",
-            )
+        require_folder(folder, "give the folder that contains the videos")
         self.folder = folder.resolve()
         self.moved: Mapping[str, str] = {}
         self._lock = threading.Lock()
@@ -143,8 +138,11 @@ class VideoLibrary:
 
 
 def _find_renames(old: Mapping[str, VideoFile], new: Mapping[str, VideoFile]) -> dict[str, str]:
-    """Old key to new key: renaming a file keeps its size and its modification time in nanoseconds."""
-    added = {file.version: key for key, file in new.items() if key not in old}
+    """Old key to new key: renaming a file keeps its size and its modification time in nanoseconds.
+
+    The new name may be one that another file had before.
+    """
+    added = {file.version: key for key, file in new.items() if key not in old or old[key].version != file.version}
     removed = {key: added.get(file.version) for key, file in old.items() if key not in new}
     return {old_key: key for old_key, key in removed.items() if key is not None}
 
