@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.docs-installed
 
-.PHONY: setup demo test check build bench bench-quick docs picture clean
+.PHONY: setup demo test check check-js build bench bench-quick docs picture clean
 
 setup: $(STAMP)
 
@@ -26,6 +26,15 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m benchmarks.names
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory check-js; else echo "npm not found: skipping JavaScript checks"; fi
+
+# The JavaScript and CSS of the web page and the report: prettier, eslint and tsc.
+check-js: node_modules/.installed
+	npm run --silent check
+
+node_modules/.installed: package.json
+	npm install --silent --no-package-lock --no-audit --no-fund
+	@touch $@
 
 # A wheel in dist/, installed into an empty environment to see that it works without the clone.
 build:
@@ -55,4 +64,4 @@ picture: demo
 	cp demo/timelines.png docs/timelines.png
 
 clean:
-	rm -rf $(VENV) demo runs site .cache
+	rm -rf $(VENV) node_modules demo runs site .cache

@@ -58,11 +58,11 @@ def _visit(browser: Any, path: Path) -> tuple[float, dict[str, float]]:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.add_init_script(OBSERVE_LONG_TASKS)
     page.goto(path.as_uri())
-    page.wait_for_function("document.querySelector('#lanes').height > 200")
+    page.locator("#timeline[height]").wait_for()
     page.evaluate(DRAWN)
     first_paint = page.evaluate(FIRST_PAINT)
-    page.locator("#lanes").focus()
-    box = page.locator("#lanes").bounding_box()
+    page.locator("#timeline").focus()
+    box = page.locator("#timeline").bounding_box()
     page.mouse.move(box["x"] + 500, box["y"] + 100)
     longest = {
         "opening": _longest_task(page),

@@ -22,9 +22,9 @@ SETTLE = "document.activeElement.blur(); new Promise(done => setTimeout(done, 10
 def take_report(page: Any, path: Path) -> None:
     """Write docs/report.png: the first video with a selected segment."""
     page.goto(path.absolute().as_uri())
-    page.wait_for_function("document.querySelector('#lanes').height > 200")
+    page.locator("#timeline[height]").wait_for()
     page.locator("#timelines").scroll_into_view_if_needed()
-    page.locator("#lanes").focus()
+    page.locator("#timeline").focus()
     for _ in range(3):
         page.keyboard.press("ArrowDown")
     page.evaluate(SETTLE)
@@ -36,10 +36,10 @@ def take_web(page: Any, url: str) -> None:
     page.route("**/corrections", lambda route: route.fulfill(json={"revision": 0, "saved": SAVED_AT}))
     page.goto(url)
     page.locator("#segments button").first.wait_for()
-    page.locator("#lanes").focus()
+    page.locator("#timeline").focus()
     for key in ("ArrowDown", *["ArrowRight"] * 4, "]", "ArrowDown", "ArrowRight"):
         page.keyboard.press(key)
-    page.locator("#saved", has_text=re.compile("^saved")).wait_for()
+    page.locator("#save-status", has_text=re.compile("^Saved")).wait_for()
     page.evaluate(SETTLE)
     page.screenshot(path=DOCS / "web.png")
 

@@ -23,6 +23,12 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+def wait_until_drawn(page: Any) -> None:
+    """Wait until the timeline is drawn. (Playwright's `wait_for_function` needs eval, which the pages forbid.)"""
+    page.locator("#timeline[height]").wait_for()
+    page.evaluate(TWO_FRAMES)
+
+
 def timeline_pixels(page: Any) -> str:
     """The image of the timeline, after pending changes were drawn."""
     page.evaluate(TWO_FRAMES)

@@ -175,24 +175,28 @@ def test_corrections_follow_any_permutation_of_names(numbers, data):
 
 A, COPY, NEW = VideoFile("a.mp4", 7, 1), VideoFile("copy.mp4", 7, 1), VideoFile("new.mp4", 7, 1)
 REPLACED = VideoFile("a.mp4", 7, 2)
-ONE = {A.key: record_of(A, 5)}
+RECORDS = {A.key: record_of(A, 5)}
 
 
 @pytest.mark.parametrize(
     ("records", "files", "previous", "expected"),
     [
-        pytest.param(ONE, (A, COPY), None, {}, id="a copy is not a move"),
-        pytest.param(ONE, (COPY, REPLACED), {A, COPY}, {}, id="a replaced file keeps its correction"),
-        pytest.param(ONE, (COPY, REPLACED), None, {}, id="also at the first listing"),
-        pytest.param(ONE, (COPY,), {A, COPY}, {}, id="a copy that existed before is not the moved video"),
-        pytest.param(ONE, (COPY,), None, {A.key: COPY.key}, id="unless there was no listing before"),
-        pytest.param(ONE, (COPY, NEW), {A, COPY}, {A.key: NEW.key}, id="a new file is the moved video"),
+        pytest.param(RECORDS, (A, COPY), None, {}, id="a copy is not a move"),
+        pytest.param(RECORDS, (COPY, REPLACED), {A, COPY}, {}, id="a replaced file keeps its correction"),
+        pytest.param(RECORDS, (COPY, REPLACED), None, {}, id="also at the first listing"),
+        pytest.param(RECORDS, (COPY,), {A, COPY}, {}, id="a copy that existed before is not the moved video"),
+        pytest.param(RECORDS, (COPY,), None, {A.key: COPY.key}, id="unless there was no listing before"),
+        pytest.param(RECORDS, (COPY, NEW), {A, COPY}, {A.key: NEW.key}, id="a new file is the moved video"),
         pytest.param(
-            ONE | {COPY.key: record_of(COPY, 3)}, (NEW,), {A, COPY}, {A.key: NEW.key}, id="the latest correction moves"
+            RECORDS | {COPY.key: record_of(COPY, 3)},
+            (NEW,),
+            {A, COPY},
+            {A.key: NEW.key},
+            id="the latest correction moves",
         ),
-        pytest.param(ONE | {COPY.key: record_of(COPY, 9)}, (A, COPY), {A, COPY}, {}, id="both are in place"),
+        pytest.param(RECORDS | {COPY.key: record_of(COPY, 9)}, (A, COPY), {A, COPY}, {}, id="both are in place"),
         pytest.param(
-            ONE | {NEW.key: CorrectionRecord("new.mp4", 9, "now", (), "")}, (NEW,), {A}, {}, id="never overwritten"
+            RECORDS | {NEW.key: CorrectionRecord("new.mp4", 9, "now", (), "")}, (NEW,), {A}, {}, id="never overwritten"
         ),
     ],
 )
@@ -204,7 +208,7 @@ def test_unreadable_file_does_not_lose_its_correction():
     def fingerprint(file: VideoFile) -> str:
         return "" if file == A else stub_fingerprint(file)
 
-    assert find_moves(ONE, by_key(A, NEW), {A}, fingerprint) == {}
+    assert find_moves(RECORDS, by_key(A, NEW), {A}, fingerprint) == {}
 
 
 # ---- moving corrections

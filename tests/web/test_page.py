@@ -302,7 +302,7 @@ def test_escape_cancels_a_drag(site, visitor):
         return timeline_pixels(page)
 
     page.mouse.click(*position(page, 1.5))
-    before = pixels()
+    initial = pixels()
     page.mouse.move(*position(page, 2.0))
     page.mouse.down()
     page.mouse.move(*position(page, 2.5))
@@ -313,17 +313,17 @@ def test_escape_cancels_a_drag(site, visitor):
     assert table(page) == segments
     page.mouse.move(*position(page, 2.8))
     page.mouse.up()
-    assert pixels() == before and table(page) == segments
+    assert pixels() == initial and table(page) == segments
     page.click("#zoom-in")
-    before = pixels()
+    initial = pixels()
     page.mouse.move(*position(page, 2.6, lane=4))
     page.mouse.down()
     page.mouse.move(*position(page, 4.0, lane=4))
     expect(page.locator("#timeline")).to_have_class("dragged")
-    assert pixels() != before
+    assert pixels() != initial
     page.keyboard.press("Escape")
     page.mouse.up()
-    assert pixels() == before
+    assert pixels() == initial
     save(page)
     expect(page.locator("#undo")).to_be_disabled()
     assert site.saved(name) is None
@@ -410,7 +410,7 @@ def test_focus_in_a_time_changes_nothing(site, visitor):
     name = site.add("exact.mp4")
     exact = [{"label": "left", "start": 1.234, "end": 2.05}, {"label": "right", "start": 3.0, "end": 4.449}]
     assert site.server.save(name, exact).status == 200
-    before = site.server.corrections(name)
+    initial = site.server.corrections(name)
     page = visitor.open(name)
     expect_rows(page, 2)
     rounded = table(page)
@@ -432,7 +432,7 @@ def test_focus_in_a_time_changes_nothing(site, visitor):
     save(page)
     assert table(page) == rounded
     expect(page.locator("#undo")).to_be_disabled()
-    assert site.server.corrections(name) == before
+    assert site.server.corrections(name) == initial
 
 
 def test_focus_follows_a_segment_that_changes_its_position(site, visitor):
@@ -627,8 +627,8 @@ def test_conflict_of_two_editors(site, visitor):
     expect_rows(mine, 2)
     expect_rows(other, 2)
     press(mine, "ArrowDown", "Delete")
-    theirs = [{"label": "wave", "start": 0, "end": 1}]
-    assert site.server.save(name, theirs).status == 200
+    remote = [{"label": "wave", "start": 0, "end": 1}]
+    assert site.server.save(name, remote).status == 200
     expect(mine.locator("#conflict")).to_contain_text("Someone else edited this video at")
     assert site.saved(name) == [("wave", 0, 1)]
     mine.click("#keep-theirs")
@@ -644,7 +644,7 @@ def test_conflict_of_two_editors(site, visitor):
     mine.keyboard.press("s")
     mine.keyboard.press("Delete")
     revision = site.server.corrections(name)["revision"]
-    site.server.save(name, theirs, revision)
+    site.server.save(name, remote, revision)
     mine.click("#keep-mine")
     wait_until_saved(mine)
     assert site.saved(name) == []
@@ -748,32 +748,32 @@ def test_edits_continue_in_a_renamed_video(site, visitor):
 @pytest.mark.parametrize("is_seen", [True, False], ids=["step by step", "at once"])
 def test_edits_follow_swapped_names(site, visitor, is_seen):
     """The names of two videos are swapped by three renames, which the page sees one by one or only in the end."""
-    one, other = site.add(f"one {is_seen}.mp4"), site.add(f"other {is_seen}.mp4", (RIGHT,))
+    first, second = site.add(f"one {is_seen}.mp4"), site.add(f"other {is_seen}.mp4", (RIGHT,))
     between = f"between {is_seen}.mp4"
-    page = visitor.open(one)
+    page = visitor.open(first)
     expect_rows(page, 2)
     delete_first(page)
     save(page)
-    site.rename(one, between)
+    site.rename(first, between)
     update_list(page)
     expect(page.locator("#name")).to_have_text(between)
-    site.rename(other, one)
+    site.rename(second, first)
     if is_seen:
         update_list(page)
-        expect(page.locator("#videos button", has_text=one)).to_be_visible()
-        expect(page.locator("#videos button", has_text=other)).to_have_count(0)
+        expect(page.locator("#videos button", has_text=first)).to_be_visible()
+        expect(page.locator("#videos button", has_text=second)).to_have_count(0)
         expect(page.locator("#name")).to_have_text(between)
-    site.rename(between, other)
+    site.rename(between, second)
     update_list(page)
-    expect(page.locator("#name")).to_have_text(other)
+    expect(page.locator("#name")).to_have_text(second)
     press(page, "z")
     save(page)
-    assert site.saved(other) is None and site.saved(one) is None
-    second = visitor.open(one)
-    expect_rows(second, 1)
-    delete_first(second)
-    save(second)
-    assert site.saved(one) == [] and site.saved(other) is None
+    assert site.saved(second) is None and site.saved(first) is None
+    page = visitor.open(first)
+    expect_rows(page, 1)
+    delete_first(page)
+    save(page)
+    assert site.saved(first) == [] and site.saved(second) is None
 
 
 def test_unsaved_changes_are_not_saved_for_a_replaced_file(site, visitor):

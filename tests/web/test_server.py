@@ -43,16 +43,16 @@ def test_command_prints_the_address_and_stops_on_interrupt(own_videos, films, tm
         (["--videos", "nowhere"], "nowhere"),
         (["--videos", ".", "--host", "not a host"], "not a host"),
         (["--videos", ".", "--host", ""], "--host"),
-        (["--videos", ".", "--port", "{taken}"], "{taken}"),
+        (["--videos", ".", "--port", "{used_port}"], "{used_port}"),
     ],
 )
 def test_invalid_options_are_reported(own_videos, arguments, named, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        taken = listener.getsockname()[1]
-        arguments = [argument.format(taken=taken) for argument in arguments]
+        used_port = listener.getsockname()[1]
+        arguments = [argument.format(used_port=used_port) for argument in arguments]
         result = CliRunner().invoke(app, ["serve", str(own_videos / "run"), "--port", "0", *arguments])
-    assert result.exit_code == 2 and named.format(taken=taken) in result.output, result.output
+    assert result.exit_code == 2 and named.format(used_port=used_port) in result.output, result.output
     assert not list(tmp_path.iterdir())
 
 

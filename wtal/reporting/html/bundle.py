@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 
 IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w-]+\.js)";\n', re.MULTILINE)
+JSDOC = re.compile(r"^ */\*\*(?:(?!\*/)[\s\S])*\*/\n", re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re.MULTILINE)
 
 
@@ -19,7 +20,7 @@ def bundle(entry: str, read: Callable[[str], str]) -> str:
         read: Returns the text of a module.
 
     Returns:
-        A script without imports and exports, to run in strict mode.
+        A script in strict mode, without imports, exports and JSDoc comments.
     """
     scripts: dict[str, str] = {}
 
@@ -27,7 +28,7 @@ def bundle(entry: str, read: Callable[[str], str]) -> str:
         """Add a module after the modules that it imports. Returns the name of the variable with its exports."""
         variable = re.sub(r"\W", "_", f"module_{name.removesuffix('.js')}")
         if name not in scripts:
-            text = read(name)
+            text = JSDOC.sub("", read(name))
             body = IMPORT.sub(lambda match: f"const {{{match[1]}}} = {add(match[2])};\n", text)
             exports = ", ".join(EXPORT.findall(text))
             scripts[name] = f"const {variable} = (() => {{\n{EXPORT.sub('', body)}return {{ {exports} }};\n}})();\n"
