@@ -1,0 +1,1 @@
+"""Presents results: tables, progress and timelines in the terminal, figures, Markdown and the HTML report."""

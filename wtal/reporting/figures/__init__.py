@@ -1,0 +1,1 @@
+"""Figures as PNG, SVG or PDF: timelines, error analysis and plots for papers."""
