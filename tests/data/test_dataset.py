@@ -79,11 +79,19 @@ def test_write_and_read_roundtrip(tmp_path_factory, written, stride, offset):
         ({"classes": ["run", "run"]}, "duplicate"),
         ({"modalities": [0]}, "invalid-value"),
         ({"modalities": 6}, "invalid-value"),
+        ({"provenance": {"backbone": "i3d"}}, "invalid-value"),
     ],
 )
 def test_malformed_dataset_json_is_rejected(tmp_path, about, code):
     with raises(DataError, code=code, path=tmp_path / "dataset.json"):
         load_dataset(write_dataset(tmp_path, **about))
+
+
+def test_data_set_without_features_says_so(tmp_path):
+    write_dataset(tmp_path, snippet_seconds=None)
+    (tmp_path / "videos.json").write_text("{}")
+    with raises(DataError, code="no-features", path=tmp_path):
+        load_dataset(tmp_path)
 
 
 def test_label_outside_of_classes_is_rejected(tmp_path):

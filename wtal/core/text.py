@@ -79,5 +79,5 @@ def yaml_string(text: str) -> str:
     return '"' + "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text) + '"'
 
 
-# Old names, until every caller uses the new ones.
-plain, code, table, CONTROL = escape_markdown, code_span, markdown_table, CONTROL_CHARACTERS
+# Old name, until wtal.web uses the new one.
+CONTROL = CONTROL_CHARACTERS
