@@ -19,6 +19,7 @@ from wtal.core.errors import DataError
 from wtal.data.annotations.convert import read_annotations
 from wtal.data.annotations.registry import FORMATS
 from wtal.data.layouts.activitynet import read_proposals
+from wtal.data.video_files import video_id
 from wtal.web.jobs import JobQueue
 from wtal.web.videos import video_key
 
@@ -79,6 +80,14 @@ def test_export_roundtrip(server, tmp_path, format):
     assert annotation.file_name in ("", FILM)
     assert bool(exported["remarks"]) or "scores" in format.keeps
     assert server.discard(FILM, revision).status == 200
+
+
+def test_export_has_the_id_that_the_data_set_has(server):
+    name = "day 1/film 1.mp4"
+    revision = server.save(name, [{"label": "left", "start": 1.0, "end": 2.5}]).json["revision"]
+    exported = server.get(f"/api/videos/{video_key(name)}/export/activitynet")
+    assert json.loads(base64.b64decode(exported["content"]))["database"].keys() == {video_id(name)} == {"day 1__film 1"}
+    assert server.discard(name, revision).status == 200
 
 
 def test_export_without_segments_is_an_error(server, films):

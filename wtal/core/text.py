@@ -77,7 +77,3 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iter
 def yaml_string(text: str) -> str:
     """The text as a double-quoted YAML scalar on one line."""
     return '"' + "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text) + '"'
-
-
-# Old name, until wtal.web uses the new one.
-CONTROL = CONTROL_CHARACTERS

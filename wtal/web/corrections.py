@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from wtal.core.errors import DataError, first_validation_error
 from wtal.core.io import read_json, write_json, write_text
 from wtal.core.structures import Segment
-from wtal.core.text import CONTROL
+from wtal.core.text import CONTROL_CHARACTERS
 from wtal.data.annotations.base import to_milliseconds
 from wtal.data.parsing import MAX_SECONDS, Location
 from wtal.data.tags import parse_labels
@@ -135,7 +135,7 @@ def check_segments(segments: Sequence[Segment]) -> None:
             raise location.error(
                 f"the label {label[:60]!r} is too long", f"use at most {MAX_LABEL_LENGTH} characters", "invalid-label"
             )
-        if CONTROL.search(label) or parse_labels(f"{label}[1 to 2]", location)[0] != [label]:
+        if CONTROL_CHARACTERS.search(label) or parse_labels(f"{label}[1 to 2]", location)[0] != [label]:
             raise location.error(
                 f"the label {label[:60]!r} cannot be stored in a table of tags",
                 "remove brackets, semicolons, bars, line breaks and time ranges",

@@ -14,7 +14,7 @@ from pathlib import Path
 from wtal.core.errors import DataError
 from wtal.core.fingerprint import sampled_fingerprint
 from wtal.core.io import require_folder
-from wtal.core.text import CONTROL
+from wtal.core.text import CONTROL_CHARACTERS
 from wtal.data.video_files import VIDEO_SUFFIXES
 
 KEY_PATTERN = re.compile(r"[0-9a-f]{20}")
@@ -117,7 +117,7 @@ class VideoLibrary:
         except OSError:  # not readable
             return
         for entry in entries:
-            if entry.name.startswith(".") or CONTROL.search(entry.name):
+            if entry.name.startswith(".") or CONTROL_CHARACTERS.search(entry.name):
                 continue
             path = Path(entry.path)
             if entry.is_dir(follow_symlinks=False):
