@@ -17,8 +17,8 @@ from wtal.core.config import Config, with_overrides
 from wtal.core.hardware import available_cores
 from wtal.core.io import write_json, write_text
 from wtal.data.synthetic.features import SyntheticConfig, write_synthetic
-from wtal.experiments.compare import configured
-from wtal.experiments.runner import RunSpec, comparison_options, result_of, run_specs
+from wtal.experiments.compare import run_config
+from wtal.experiments.runner import RunSpec, comparison_options, results_of, run_specs
 from wtal.experiments.statistics import Score, paired_difference, score_of
 from wtal.reporting.figures.colors import OKABE_ITO, darken
 from wtal.reporting.tables import TableData, format_mean_std, to_markdown
@@ -83,7 +83,7 @@ def main(runs: Path, workers: int) -> None:
         for method in trait.methods
     }
     run_specs([job for group in jobs.values() for job in group], workers, _say)
-    scores = {key: score_of(group[0].name, key[1], [result_of(job) for job in group]) for key, group in jobs.items()}
+    scores = {key: score_of(group[0].name, key[1], results_of(group)) for key, group in jobs.items()}
     DONE.mkdir(parents=True, exist_ok=True)
     write_json(DONE / "study.json", _as_json(scores))
     write_text(DONE / "tables.md", "\n".join(_tables(scores)) + "\n")
@@ -98,7 +98,7 @@ def _job(runs: Path, world: World, method: str, seed: int) -> RunSpec:
     data = runs / "worlds" / name / f"seed-{seed}"
     if not data.exists():
         write_synthetic(data, world.made, seed)
-    config = configured(with_overrides(SETTINGS, (f"train.steps={world.steps}",)), method, seed)
+    config = run_config(with_overrides(SETTINGS, (f"train.steps={world.steps}",)), method, seed)
     return RunSpec(data, name, method, config, comparison_options("testing"), runs / f"runs-{world.steps}")
 
 

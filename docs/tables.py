@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from benchmarks.ablate import ARMS
 from wtal.core.config import Config
 from wtal.core.methods import METHODS
 from wtal.core.text import code_span, markdown_table
@@ -17,7 +18,6 @@ from wtal.data.annotations.base import AnnotationFormat
 from wtal.data.annotations.registry import FORMATS
 from wtal.evaluation.protocols import PROTOCOLS
 from wtal.experiments.benchmarks.definitions import BENCHMARKS
-from wtal.experiments.compare import ARMS
 from wtal.experiments.published import BENCHMARKS as PUBLISHED
 from wtal.experiments.published import published
 from wtal.reporting.evaluation_tables import protocol_rules, published_table

@@ -134,7 +134,7 @@ def test_interrupt_exits_with_130(folder, training_output, monkeypatch):
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("wtal.experiments.pipeline.localize_run", stop)
+    monkeypatch.setattr("wtal.experiments.pipeline.localize", stop)
     result = CliRunner().invoke(cli.app, ["localize", str(folder / "run"), str(folder / "data")])
     assert result.exit_code == 130 and "nothing was written" in result.output
 

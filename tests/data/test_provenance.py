@@ -15,7 +15,7 @@ from wtal.data.dataset import load_dataset
 from wtal.data.provenance import Origin, Provenance, parse_provenance, read_origin, to_json, write_origin
 from wtal.data.synthetic.features import write_synthetic
 from wtal.data.validation import validate_dataset
-from wtal.experiments.pipeline import localize_run, train_run
+from wtal.experiments.pipeline import localize, train
 from wtal.models import checkpoint
 
 PROVENANCE = Provenance("i3d", "sha256:" + "a" * 64, 25.0, 16, 16, 256, 224)
@@ -94,11 +94,11 @@ def record_origin(dataset, id, provenance=PROVENANCE):
 
 def test_proposals_use_recorded_times(recorded, settings, tmp_path):
     run = tmp_path / "run"
-    train_run(recorded, run, settings())
-    timed = localize_run(run, recorded, "testing", tmp_path / "timed.json")
+    train(recorded, run, settings())
+    timed = localize(run, recorded, tmp_path / "timed.json")
     for path in (recorded / "features").glob("*.json"):
         path.unlink()
-    untimed = localize_run(run, recorded, "testing", tmp_path / "untimed.json")
+    untimed = localize(run, recorded, tmp_path / "untimed.json")
     assert any(untimed.values()) and untimed.keys() == timed.keys()
     for id, proposals in untimed.items():
         assert [p.label for p in timed[id]] == [p.label for p in proposals]
@@ -108,16 +108,16 @@ def test_proposals_use_recorded_times(recorded, settings, tmp_path):
 
 def test_model_rejects_features_of_other_provenance(recorded, settings, tmp_path):
     run = tmp_path / "run"
-    train_run(recorded, run, settings())
+    train(recorded, run, settings())
     assert checkpoint.read_meta(run).provenance == PROVENANCE
     dataset = load_dataset(recorded)
     for video in dataset.videos:
         record_origin(dataset, video.id, OTHER_WEIGHTS)
     with raises(CheckpointError) as caught:
-        localize_run(run, recorded, "testing", tmp_path / "p.json")
+        localize(run, recorded, tmp_path / "p.json")
     assert str(PROVENANCE) in str(caught.value) and str(OTHER_WEIGHTS) in str(caught.value)
     with raises(CheckpointError):
-        train_run(recorded, run, settings(), resume=True)
+        train(recorded, run, settings(), resume=True)
 
 
 def test_mixed_provenance_is_rejected(recorded, settings, tmp_path):
@@ -126,7 +126,7 @@ def test_mixed_provenance_is_rejected(recorded, settings, tmp_path):
     record_origin(dataset, id, OTHER_WEIGHTS)
     path = dataset.features_path(id)
     with raises(DataError, code="provenance-mismatch", path=path) as caught:
-        train_run(recorded, tmp_path / "run", settings())
+        train(recorded, tmp_path / "run", settings())
     assert str(PROVENANCE) in caught.value.message and str(OTHER_WEIGHTS) in caught.value.message
     assert [p.path for p in validate_dataset(recorded).problems if p.code == "provenance-mismatch"] == [path]
 

@@ -24,7 +24,7 @@ from wtal.core.config import parse_config
 from wtal.data.annotations.registry import FORMATS
 from wtal.data.layouts.registry import LAYOUTS
 from wtal.data.synthetic.features import write_synthetic
-from wtal.experiments.pipeline import localize_run, train_run
+from wtal.experiments.pipeline import localize, train
 from wtal.training.losses import LOSSES
 from wtal.video.backbones.registry import BACKBONES
 
@@ -106,8 +106,8 @@ def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("samples")
     data, run = folder / "mydata", folder / "runs" / "mine"
     write_synthetic(data, TINIEST, seed=0)
-    train_run(data, run, parse_config({"model": {"width": 8}, "train": {"steps": 2, "batch_size": 2}}))
-    localize_run(run, data, "testing", folder / "proposals.json")
+    train(data, run, parse_config({"model": {"width": 8}, "train": {"steps": 2, "batch_size": 2}}))
+    localize(run, data, folder / "proposals.json")
     shutil.copy(data / "annotations.json", folder / "truth.json")
     shutil.copy(next((data / "features").glob("*.npy")), data / "features" / "clip01.npy")
     return folder

@@ -253,18 +253,18 @@ def test_a_failed_seed_goes_on(rehearsal, tmp_path, serial_runs, monkeypatch):
 
     out, source = tmp_path / "out", rehearsal("plain")
     words = ("thumos14", "--features", source, "--out", out, "--seeds", 3, "--methods", "dfe", *QUICK)
-    train = runner.train_run
+    train = runner.train
 
     def fails(data, run, config, **options):
         if config.train.seed == 1:
             raise ConfigError("step 2: the loss is nan")
         return train(data, run, config, **options)
 
-    monkeypatch.setattr(runner, "train_run", fails)
+    monkeypatch.setattr(runner, "train", fails)
     code, said = run(*words)
     assert code == 2 and "dfe seed 1: step 2: the loss is nan; 1 of 3 runs failed, the others are kept" in said
     assert (out / "runs/dfe/seed-2").is_dir() and not (out / "report.md").exists()
-    monkeypatch.setattr(runner, "train_run", train)
+    monkeypatch.setattr(runner, "train", train)
     code, said = run(*words)
     assert code == 0 and "runs 3/3" in said and "runs 2/3" not in said
 

@@ -1,22 +1,21 @@
-"""Methods against each other: what is shared, what is used again, what is refused."""
+"""Comparison of methods: what is shared, reused and refused."""
 
 import json
 import multiprocessing
 import os
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.helpers.data import TINIEST
+from tests.helpers.errors import raises
 from wtal.core.config import Config, parse_config
 from wtal.core.errors import ConfigError, DataError, WtalError
 from wtal.data.synthetic.features import write_synthetic
-from wtal.experiments import runner as module
-from wtal.experiments.compare import compare, data_names
-from wtal.experiments.runner import RunSpec
+from wtal.experiments import runner
+from wtal.experiments.compare import compare, dataset_names
 
 METHODS = ("baseline", "dfe", "dfe-global")
 
@@ -27,171 +26,175 @@ def config(**train: object) -> Config:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set and a finished comparison, by two real worker processes."""
-    place = tmp_path_factory.mktemp("compare")
-    write_synthetic(place / "data", TINIEST)
-    heard = []
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set and a finished comparison, made by two worker processes; read only."""
+    folder = tmp_path_factory.mktemp("compare")
+    write_synthetic(folder / "data", TINIEST)
+    progress = []
     compare(
-        [place / "data"],
+        folder / "data",
+        folder / "out",
         METHODS,
         2,
-        "validation",
-        config(),
-        place / "out",
-        2,
-        lambda *said: heard.append(said),
+        config=config(),
+        workers=2,
+        on_progress=lambda *state: progress.append(state),
     )
-    assert [done for _, done, _ in heard] == [1, 2, 3, 4, 5, 6] and {total for *_, total in heard} == {6}
-    return place
+    assert [(finished, total) for _, finished, total in progress] == [(count, 6) for count in range(1, 7)]
+    return folder
 
 
 @pytest.fixture
-def done(made: Path, tmp_path: Path) -> Path:
-    """A copy of it to spoil."""
-    return Path(shutil.copytree(made, tmp_path / "copy"))
+def folder(finished: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
 
 
-def again(place: Path, methods=METHODS, seeds=2, settings=None, heard=None):
-    return compare([place / "data"], methods, seeds, "validation", settings or config(), place / "out", 1, heard)
+def compare_again(folder: Path, settings: Config | None = None, on_progress=None):
+    return compare(
+        folder / "data", folder / "out", METHODS, 2, config=settings or config(), workers=1, on_progress=on_progress
+    )
 
 
-def state(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file's time of change and inode."""
-    told = ("comparison.json", "README.md")  # written anew each time, from what the others hold
-    found = [path for path in folder.rglob("*") if path.is_file() and path.name not in told]
-    return {str(path): (path.stat().st_mtime_ns, path.stat().st_ino) for path in found}
+def file_states(folder: Path) -> dict[str, tuple[int, int]]:
+    """Modification time and inode of every file, except those that are always rewritten."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    files = [path for path in files if path.name not in ("comparison.json", "README.md")]
+    return {str(path): (path.stat().st_mtime_ns, path.stat().st_ino) for path in files}
 
 
-def test_comparison_json_says_it_all(made):
-    told = json.loads((made / "out/comparison.json").read_text())
-    assert told["subset"] == "validation" and told["checkpoint"] == "last" and told["seeds"] == 2
-    assert [(s["data"], s["method"]) for s in told["scores"]] == [("data", name) for name in METHODS]
-    for score in told["scores"]:
+def test_comparison_json(finished):
+    written = json.loads((finished / "out/comparison.json").read_text())
+    assert written["subset"] == "validation" and written["checkpoint"] == "last" and written["seeds"] == 2
+    assert [(score["data"], score["method"]) for score in written["scores"]] == [("data", name) for name in METHODS]
+    for score in written["scores"]:
         assert len(score["averages"]) == 2 and np.shape(score["maps"]) == (2, 7)
         assert score["mean"] == pytest.approx(np.mean(score["averages"]))
         np.testing.assert_allclose(np.mean(score["maps"], axis=1), score["averages"])
-    assert [(d["method"], d["other"]) for d in told["differences"]] == [("dfe", "baseline"), ("dfe", "dfe-global")]
-    assert parse_config(told["config"]) == config()
+    assert [(d["method"], d["other"]) for d in written["differences"]] == [("dfe", "baseline"), ("dfe", "dfe-global")]
+    assert parse_config(written["config"]) == config()
 
 
-def test_the_global_branch_is_scored_on_the_run_of_dfe(made):
-    assert sorted(path.name for path in (made / "out/data").iterdir()) == ["baseline", "data.json", "dfe"]
-    names = {path.name for path in (made / "out/data/dfe/seed-0").glob("*.json")}
+def test_global_branch_shares_the_run_of_dfe(finished):
+    assert sorted(path.name for path in (finished / "out/data").iterdir()) == ["baseline", "data.json", "dfe"]
+    names = {path.name for path in (finished / "out/data/dfe/seed-0").glob("*.json")}
     assert names == {
         f"{kind}-{method}-validation.json" for kind in ("proposals", "results") for method in ("dfe", "dfe-global")
     }
 
 
-def test_finished_runs_are_used_again_without_a_worker(done, monkeypatch):
-    monkeypatch.setattr(module, "ProcessPoolExecutor", None)
-    before, first = state(done / "out"), json.loads((done / "out/comparison.json").read_text())
-    scores, _ = again(done)
-    assert state(done / "out") == before
-    assert [list(score.averages) for score in scores] == [score["averages"] for score in first["scores"]]
+def test_finished_runs_are_reused_without_worker(folder, monkeypatch):
+    monkeypatch.setattr(runner, "ProcessPoolExecutor", None)
+    states, written = file_states(folder / "out"), json.loads((folder / "out/comparison.json").read_text())
+    comparison = compare_again(folder)
+    assert file_states(folder / "out") == states
+    averages = [score["averages"] for score in written["scores"]]
+    assert [list(score.averages) for score in comparison.scores] == averages
 
 
-def test_only_what_is_missing_is_run(done, serial_runs):
-    (done / "out/data/dfe/seed-1/results-dfe-global-validation.json").unlink()
-    shutil.rmtree(done / "out/data/baseline/seed-0")
-    before, heard = state(done / "out"), []
-    again(done, heard=lambda job, finished, total: heard.append((str(job), finished, total)))
-    assert {job for job, *_ in heard} == {"data baseline seed 0", "data dfe-global seed 1"}
-    assert [finished for _, finished, _ in heard] == [5, 6]
-    changed = {path for path, stamp in state(done / "out").items() if before.get(path) != stamp}
+def test_only_missing_runs_are_run(folder, serial_runs):
+    (folder / "out/data/dfe/seed-1/results-dfe-global-validation.json").unlink()
+    shutil.rmtree(folder / "out/data/baseline/seed-0")
+    states, progress = file_states(folder / "out"), []
+    compare_again(folder, on_progress=lambda spec, finished, _: progress.append((str(spec), finished)))
+    assert {name for name, _ in progress} == {"data baseline seed 0", "data dfe-global seed 1"}
+    assert [finished for _, finished in progress] == [5, 6]
+    changed = {path for path, state in file_states(folder / "out").items() if states.get(path) != state}
     assert all("baseline/seed-0" in path or "dfe/seed-1" in path for path in changed)
     assert not any("checkpoint" in path for path in changed if "dfe" in path)
 
 
-def test_an_interrupted_run_goes_on_and_ends_the_same(done, serial_runs):
-    run = done / "out/data/dfe/seed-0"
-    first = (run / "results-dfe-validation.json").read_text()
+def test_interrupted_run_continues_with_the_same_result(folder, serial_runs):
+    run = folder / "out/data/dfe/seed-0"
+    results = (run / "results-dfe-validation.json").read_text()
     (saved,) = run.glob("checkpoint-*")
     weights = (saved / "model.safetensors").read_bytes()
     shutil.rmtree(run)
 
-    def stop(step: int, _: object) -> None:
+    def interrupt(step: int, _: object) -> None:
         if step == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        module.train_run(done / "data", run, config(seed=0), progress=stop, device="cpu")
+        runner.train(folder / "data", run, config(seed=0), on_progress=interrupt, device="cpu")
     assert (run / "checkpoint-000001").is_dir()
-    again(done)
+    compare_again(folder)
     assert (run / saved.name / "model.safetensors").read_bytes() == weights
-    assert (run / "results-dfe-validation.json").read_text() == first
+    assert (run / "results-dfe-validation.json").read_text() == results
 
 
-def test_other_settings_are_refused_and_nothing_is_touched(done):
-    before = state(done / "out")
-    with pytest.raises(ConfigError, match=r"seed-0: was made with another train.steps; name another --out"):
-        again(done, settings=config(steps=3))
-    assert state(done / "out") == before
+def test_other_settings_are_rejected(folder):
+    states = file_states(folder / "out")
+    with raises(ConfigError, code="other-settings") as caught:
+        compare_again(folder, settings=config(steps=3))
+    assert "train.steps" in caught.value.message and "seed-" in caught.value.path
+    assert file_states(folder / "out") == states
 
 
-def test_other_data_under_the_same_name_are_refused(done, tmp_path):
+def test_other_data_of_the_same_name_are_rejected_and_moved_data_accepted(folder, tmp_path):
     write_synthetic(tmp_path / "other/data", TINIEST, seed=1)
-    with pytest.raises(ConfigError, match="holds runs of other data"):
-        compare([tmp_path / "other/data"], ["dfe"], 1, "validation", config(), done / "out")
-    moved = (done / "data").rename(tmp_path / "data")
-    compare([moved], ["dfe"], 1, "validation", config(), done / "out")
+    with raises(ConfigError, code="other-data", path=folder / "out/data"):
+        compare(tmp_path / "other/data", folder / "out", ["dfe"], 1, config=config())
+    moved = (folder / "data").rename(tmp_path / "data")
+    compare(moved, folder / "out", ["dfe"], 1, config=config())
 
 
-def test_a_run_at_fault_leaves_the_others(done, serial_runs):
-    shutil.rmtree(done / "out/data/baseline/seed-1")
-    features = done / "data/features/training_0000.npy"
-    size = np.load(features).shape
-    np.save(features, np.full(size, np.nan, np.float16))
-    before = state(done / "out")
-    with pytest.raises(DataError, match=r"training_0000\.npy: snippets .* NaN"):
-        again(done)
-    assert state(done / "out") == before
-
-
-def test_an_error_in_a_worker_arrives_as_itself(done):
-    shutil.rmtree(done / "out/data/baseline/seed-1")
-    features = done / "data/features/training_0000.npy"
+def test_invalid_features_are_rejected_and_runs_kept(folder):
+    shutil.rmtree(folder / "out/data/baseline/seed-1")
+    features = folder / "data/features/training_0000.npy"
     np.save(features, np.full(np.load(features).shape, np.nan, np.float16))
-    with pytest.raises(DataError, match=r"training_0000\.npy: snippets .* NaN"):
-        again(done)
+    states = file_states(folder / "out")
+    with raises(DataError) as caught:
+        compare_again(folder)
+    assert str(features) in str(caught.value)
+    assert file_states(folder / "out") == states
 
 
-def test_a_worker_that_is_killed_is_said(done, monkeypatch):
-    shutil.rmtree(done / "out/data/baseline/seed-1")
-    monkeypatch.setattr(module, "_run_group", die)
-    with pytest.raises(WtalError, match="was killed from outside"):
-        again(done)
-    time.sleep(0.1)
+def test_error_in_worker_is_raised_with_the_name_of_the_run(folder, monkeypatch):
+    shutil.rmtree(folder / "out/data/baseline/seed-1")
+    (folder / "out/data/baseline/seed-1").write_text("not a folder")
+    with raises(DataError) as caught:
+        compare_again(folder)
+    assert "data baseline seed 1" in caught.value.message and "baseline/seed-1" in str(caught.value.path)
+
+
+def test_killed_worker_is_reported(folder, monkeypatch):
+    shutil.rmtree(folder / "out/data/baseline/seed-1")
+    monkeypatch.setattr(runner, "_run_group", exit_worker)
+    with raises(WtalError, code="worker-died"):
+        compare_again(folder)
     assert not multiprocessing.active_children()
 
 
-def test_what_cannot_be_compared(made, tmp_path):
-    out = tmp_path / "out"
-    for methods, said in (([], "no method to compare"), (["dfe", "nope"], "method 'nope' is not registered")):
-        with pytest.raises(ConfigError, match=said):
-            compare([made / "data"], methods, 1, "validation", config(), out)
-    with pytest.raises(DataError, match="nothing in training has a start and an end to score against"):
-        compare([made / "data"], ["dfe"], 1, "training", config(), out)
-    with pytest.raises(DataError, match="no such folder"):
-        compare([tmp_path / "none"], ["dfe"], 1, "validation", config(), out)
-    assert not out.exists()
-
-
-def test_methods_and_folders_named_twice_count_once(made, done):
-    scores, differences = compare(
-        [done / "data", done / "out/../data"], ["dfe", "dfe"], 2, "validation", config(), done / "out"
-    )
-    assert [score.method for score in scores] == ["dfe"] and differences == []
-
-
-def test_folders_of_one_name_are_told_apart():
-    a, b, c = Path("/x/a/data"), Path("/x/b/data"), Path("/x/hapt")
-    assert data_names([a]) == {a: "data"}
-    assert data_names([a, c]) == {a: "data", c: "hapt"}
-    assert data_names([a, b]) == {a: "a-data", b: "b-data"}
-    runs = {RunSpec(d, name, "dfe", config(), "testing", Path("o")).run for d, name in data_names([a, b]).items()}
-    assert len(runs) == 2
-
-
-def die(_: object) -> None:
+def exit_worker(_: object) -> None:
     os._exit(9)
+
+
+@pytest.mark.parametrize(
+    "data, methods, subset, error, code",
+    [
+        ("data", [], "validation", ConfigError, "unknown-method"),
+        ("data", ["dfe", "nope"], "validation", ConfigError, "unknown-method"),
+        ("data", ["dfe"], "training", DataError, "no-segments"),
+        ("none", ["dfe"], "validation", DataError, None),
+    ],
+)
+def test_invalid_arguments_are_rejected_before_anything_is_written(
+    finished, tmp_path, data, methods, subset, error, code
+):
+    with raises(error, code=code):
+        compare(finished / data, tmp_path / "out", methods, 1, subset, config())
+    assert not (tmp_path / "out").exists()
+
+
+def test_repeated_methods_and_folders_count_once(folder):
+    paths = [folder / "data", folder / "out/../data"]
+    comparison = compare(paths, folder / "out", ["dfe", "dfe"], 2, config=config())
+    assert [score.method for score in comparison.scores] == ["dfe"] and comparison.differences == []
+
+
+def test_data_sets_of_the_same_name_get_distinct_names():
+    a, b, c = Path("/x/a/data"), Path("/x/b/data"), Path("/x/hapt")
+    assert dataset_names([a]) == {a: "data"}
+    assert dataset_names([a, c]) == {a: "data", c: "hapt"}
+    assert dataset_names([a, b]) == {a: "a-data", b: "b-data"}

@@ -9,7 +9,7 @@ from tests.helpers.evaluation import video
 from wtal.core.errors import DataError
 from wtal.core.structures import Segment
 from wtal.data.layouts.activitynet import write_activitynet, write_proposals
-from wtal.experiments.pipeline import evaluate_file, short_names
+from wtal.experiments.pipeline import evaluate, short_names
 
 
 @pytest.mark.parametrize(
@@ -34,11 +34,11 @@ def test_results_may_be_written_beside_the_ground_truth_but_do_not_replace_it(tm
     for folder in (data, run):
         write_proposals(folder / "p.json", {"v": [Segment("x", 1.0, 5.0, 0.9)]})
         for _ in range(2):  # the second time the results of the first are replaced
-            evaluate_file(folder / "p.json", data, out=folder / "results.json")
+            evaluate(folder / "p.json", data, out=folder / "results.json")
     files = {path: path.read_bytes() for path in data.iterdir() if path.is_file()}
     for name in ("annotations.json", "dataset.json"):
         with raises(DataError, path=data / name):
-            evaluate_file(run / "p.json", data, out=data / name)
+            evaluate(run / "p.json", data, out=data / name)
     with raises(DataError, path=data / "annotations.json"):
-        evaluate_file(run / "p.json", data / "annotations.json", out=data / "annotations.json")
+        evaluate(run / "p.json", data / "annotations.json", out=data / "annotations.json")
     assert files == {path: path.read_bytes() for path in files}

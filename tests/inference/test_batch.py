@@ -16,7 +16,7 @@ from wtal import cli
 from wtal.core import ray_cluster
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.ray_cluster import connected, set_environment
-from wtal.experiments.pipeline import localize_run
+from wtal.experiments.pipeline import localize
 from wtal.inference import batch
 from wtal.inference.localizer import load_network
 from wtal.training.trainer import train
@@ -46,7 +46,7 @@ def ray_started():
 
 
 def bytes_of(run, data, out, **options):
-    localize_run(run, data, SUBSET, out, **options)
+    localize(run, data, out, SUBSET, **options)
     return out.read_bytes()
 
 
@@ -107,7 +107,7 @@ def test_answers_in_any_order_come_in_their_own():
 @pytest.mark.parametrize("options, words", [({"engine": "dask"}, "local or ray"), ({"workers": 2}, "leave it out")])
 def test_an_engine_that_is_none_is_refused_before_the_work(tmp_path, options, words):
     with pytest.raises(ConfigError, match=words):
-        localize_run(tmp_path / "none", tmp_path / "none", SUBSET, tmp_path / "out.json", **options)
+        localize(tmp_path / "none", tmp_path / "none", tmp_path / "out.json", SUBSET, **options)
 
 
 def test_a_worker_opens_the_network_once_and_tells_what_its_machine_does_not_have(run, tiny, tmp_path, monkeypatch):
@@ -120,7 +120,7 @@ def test_a_worker_opens_the_network_once_and_tells_what_its_machine_does_not_hav
     with pytest.raises(DataError) as in_worker:
         worker(first)
     with pytest.raises(DataError) as here:
-        localize_run(run, data, SUBSET, tmp_path / "out.json")
+        localize(run, data, tmp_path / "out.json", SUBSET)
     assert str(in_worker.value) == str(here.value)
     assert worker(second)
     assert opened == [(run, "local")]

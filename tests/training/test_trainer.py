@@ -17,7 +17,7 @@ from tests.helpers.errors import raises
 from wtal.core.errors import CheckpointError, ConfigError, DataError
 from wtal.data.batching import DeviceCachedDataset, TrainingDataset, held_out_ids
 from wtal.data.dataset import load_dataset
-from wtal.experiments.pipeline import train_run
+from wtal.experiments.pipeline import train as train_on_folder
 from wtal.models import checkpoint
 from wtal.models.dfe import build_model
 from wtal.training import trainer
@@ -280,7 +280,7 @@ def test_non_finite_features_are_rejected_before_training(tiny, tmp_path, settin
     name = tiny.subset("training")[0].id
     np.save(damaged / "features" / f"{name}.npy", np.full((24, 10), np.nan, np.float16))
     with pytest.raises(DataError, match=name):
-        train_run(damaged, tmp_path / "run", settings(), device="cpu")
+        train_on_folder(damaged, tmp_path / "run", settings(), device="cpu")
     assert not (tmp_path / "run").exists()
 
 

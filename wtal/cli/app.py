@@ -17,7 +17,7 @@ from wtal.core.errors import WtalError
 PANELS = {
     "Your videos": ("demo", "doctor", "init", "weights", "extract", "train", "calibrate", "predict", "serve", "export"),
     "Data sets": ("check", "convert", "rehearse"),
-    "Research": ("localize", "evaluate", "analyse", "compare", "benchmark", "report", "plot", "ablate"),
+    "Research": ("localize", "evaluate", "analyse", "compare", "benchmark", "report", "plot"),
 }
 ORDER = [name for names in PANELS.values() for name in names]
 

@@ -71,12 +71,12 @@ def benchmark(
     from wtal.experiments.benchmarks.inspect import survey
     from wtal.experiments.benchmarks.prepare import prepare
     from wtal.experiments.benchmarks.run import run_benchmark
-    from wtal.experiments.compare import methods_named
+    from wtal.experiments.compare import parse_methods
     from wtal.reporting.benchmark_report import benchmark_markdown, render_outcome, render_survey
     from wtal.reporting.progress import count_progress, runs_progress
 
     definition, folder = find_benchmark(name), out or Path("runs") / name
-    settings, names = read_config(config or definition.config, tuple(overrides or ())), methods_named(methods)
+    settings, names = read_config(config or definition.config, tuple(overrides or ())), parse_methods(methods)
     timing = None if (stride, window, fps) == (None, None, None) else FeatureTiming(stride, window, fps)
     machine = choose_device(device).type
     with directory_lock(folder):

@@ -43,14 +43,14 @@ def run_demo(
     print_line(console, f"training {' and '.join(METHODS)} with {seeds} seeds each, on tags only")
     config = parse_config({"train": {"steps": steps}})
     with runs_progress(console) as progress:
-        scores, differences = compare([dataset.path], METHODS, seeds, "testing", config, runs, done=progress)
-    render_comparison(scores, differences, "testing", console)
+        comparison = compare(dataset.path, runs, METHODS, seeds, "testing", config, on_progress=progress)
+    render_comparison(comparison.scores, comparison.differences, "testing", console)
     run = runs / dataset.path.name / "dfe" / "seed-0"
     draw_timelines(figure_path, collect_timelines(run, dataset), dataset.classes)
     print_line(console, f"timelines of {VIDEOS_SHOWN} testing videos: {figure_path}")
     video = read_listing(dataset.path).files[dataset.subset("testing")[0].id]
     print_line(console, f"next: wtal predict {out / 'movies' / 'videos' / video} --model {run}")
-    baseline, dfe = (score.mean for score in scores)
+    baseline, dfe = (score.mean for score in comparison.scores)
     verdict = "above" if dfe > baseline else "NOT above"
     print_line(console, f"DFE ({dfe:.1f}) is {verdict} the baseline ({baseline:.1f}) on these synthetic videos")
     data = collect_report_data(runs, report_path, dataset.path, out / "movies" / "videos", subset="testing")

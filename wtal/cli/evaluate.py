@@ -44,13 +44,13 @@ def localize(
 ) -> None:
     """Write proposals (label, start, end in seconds, score) for a data set, in the ActivityNet results format."""
     from wtal.data.layouts.activitynet import require_proposals_path
-    from wtal.experiments.pipeline import localize_run
+    from wtal.experiments.pipeline import localize as localize_dataset
 
     allow_method(method)
     if out is not None:
         require_proposals_path(out)
     path = out or run / "proposals.json"
-    proposals = localize_run(run, data, subset, path, branch, engine=engine, workers=workers)
+    proposals = localize_dataset(run, data, path, subset, branch, engine=engine, workers=workers)
     count = sum(map(len, proposals.values()))
     print_line(f"{count:,} proposals in {len(proposals):,} sequences of {subset}: {path}")
 
@@ -97,7 +97,8 @@ def evaluate(
     from wtal.core.io import require_not_input
     from wtal.data.layouts.thumos import read_ambiguous
     from wtal.evaluation.protocols import DEFAULT_PROTOCOL, EvaluationOptions
-    from wtal.experiments.pipeline import evaluate_file, evaluate_files
+    from wtal.experiments.pipeline import evaluate as evaluate_file
+    from wtal.experiments.pipeline import evaluate_files
 
     all_protocols = protocol == "all"
     options = EvaluationOptions(
@@ -184,45 +185,15 @@ def compare(
     """Train and score several methods and seeds. Finished runs are reused, interrupted runs continue."""
     from wtal.core.config import read_config
     from wtal.experiments.compare import compare as compare_methods
-    from wtal.experiments.compare import methods_named
+    from wtal.experiments.compare import parse_methods
     from wtal.reporting.comparison_tables import render_comparison
     from wtal.reporting.progress import runs_progress
 
-    names, settings = methods_named(methods), read_config(config, tuple(overrides or ()))
+    names, settings = parse_methods(methods), read_config(config, tuple(overrides or ()))
     with runs_progress(console) as progress:
-        scores, differences = compare_methods(data, names, seeds, subset, settings, out, workers, progress)
-    render_comparison(scores, differences, subset, console)
+        comparison = compare_methods(data, out, names, seeds, subset, settings, workers=workers, on_progress=progress)
+    render_comparison(comparison.scores, comparison.differences, subset, console)
     print_line(f"written to {out / 'comparison.json'}")
-
-
-@command("wtal ablate")
-def ablate(
-    data: Annotated[list[Path], typer.Argument(metavar="DATA", help="One or more data set folders")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the runs and ablation.json")],
-    arm: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="One arm, as 'slots: 4'; repeatable", show_default="all"),
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many seeds, from 0")] = 5,
-    subset: Annotated[str, typer.Option(metavar="NAME", help="Which sequences to score")] = "validation",
-    config: ConfigOption = None,
-    overrides: SetOption = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Runs side by side", show_default="one a core")] = None,
-) -> None:
-    """Change each default of DFE by itself and say what it is worth; finished runs are used again."""
-    from wtal.core.config import read_config
-    from wtal.core.hardware import available_cores
-    from wtal.experiments.compare import ablate as ablate_defaults
-    from wtal.reporting.comparison_tables import render_comparison
-    from wtal.reporting.progress import runs_progress
-
-    settings = read_config(config, tuple(overrides or ()))
-    with runs_progress(console) as done:
-        scores, differences = ablate_defaults(
-            data, tuple(arm or ()), seeds, subset, settings, out, workers or available_cores(), done
-        )
-    render_comparison(scores, differences, subset, console)
-    print_line(f"written to {out / 'ablation.json'}")
 
 
 def _is_analysis(path: Path) -> bool:

@@ -74,14 +74,14 @@ def train(
     Under torchrun, all processes train one model.
     """
     from wtal.core import distributed
-    from wtal.experiments.pipeline import train_run
+    from wtal.experiments.pipeline import train as train_model
     from wtal.reporting.progress import training_progress
 
     with distributed.process_group(device):
         console.quiet = not distributed.is_first()
         settings = _read_settings(config, overrides, method, seed)
         with training_progress(settings.train.steps, console) as progress:
-            checkpoint = train_run(
+            checkpoint = train_model(
                 data,
                 out,
                 settings,
@@ -90,7 +90,7 @@ def train(
                 validate=validate,
                 hold_out=hold_out,
                 compiled=compiled,
-                progress=progress,
+                on_progress=progress,
             )
         print_line(f"{settings.method}: {settings.train.steps} steps, last checkpoint {checkpoint}")
         print_line(f"next: {_next_command(out, data)}")

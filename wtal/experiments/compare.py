@@ -1,168 +1,114 @@
-"""Every default against its alternatives, one at a time: which of them earn their place.
+"""Compares methods on data sets: same seeds, same number of steps, last checkpoint."""
 
-FROM: Methods against each other: same seeds, same steps, last checkpoint. Runs what is missing, side by side.
-"""
-
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from wtal.core.config import Config, with_overrides
+from wtal.core.config import Config
 from wtal.core.errors import ConfigError
 from wtal.core.hardware import available_cores
 from wtal.core.io import realpath, write_json
 from wtal.core.methods import METHODS, find_method, load_method
 from wtal.data.dataset import load_dataset
-from wtal.experiments.pipeline import require_actions
-from wtal.experiments.runner import Done, RunSpec, claim, comparison_options, result_of, run_specs, write_cards
-from wtal.experiments.statistics import Difference, Score, comparison_json, differences_of, score_of
+from wtal.experiments.pipeline import require_segments, short_names
+from wtal.experiments.runner import (
+    OnProgress,
+    RunSpec,
+    comparison_options,
+    require_same_data,
+    results_of,
+    run_specs,
+    write_cards,
+)
+from wtal.experiments.statistics import Comparison, score_of
+
+DEFAULT_METHODS = ("baseline", "local", "dfe")
 
 
 def compare(
-    datas: Sequence[Path],
-    methods: Sequence[str],
-    seeds: int,
-    subset: str,
-    config: Config,
-    out: Path,
+    data: str | Path | Sequence[str | Path],
+    out: str | Path,
+    methods: Sequence[str] = DEFAULT_METHODS,
+    seeds: int = 5,
+    subset: str = "validation",
+    config: Config | None = None,
+    *,
     workers: int | None = None,
-    done: Done | None = None,
-) -> tuple[list[Score], list[Difference]]:
-    """Train what is missing, score it, and tabulate; `out/comparison.json` gets it all.
+    on_progress: OnProgress | None = None,
+) -> Comparison:
+    """Train and score several methods with several seeds, and compare them.
 
-    Runs stand side by side, one a core. A finished run is used again, an interrupted one goes on.
-    Raises ConfigError for an unknown method or a run folder of other settings or data, DataError for data
-    that cannot be trained on or scored; the runs that were finished until then stay.
+    Average mAP is over tIoU 0.1:0.7 with the matching of the `activitynet` protocol. Finished runs in `out` are reused,
+    interrupted ones continue. Runs are trained on the CPU in parallel processes, each with one thread.
+
+    Args:
+        data: One or more data set folders.
+        out: Folder for the runs and `comparison.json`.
+        methods: Names of methods, from `wtal.core.methods.METHODS`.
+        seeds: Number of seeds, counted from 0.
+        subset: Subset to score. Choose settings on validation.
+        config: Settings of all runs; method and seed are replaced.
+        workers: Number of parallel runs; None: one per core.
+        on_progress: Called after each run with the run, the number of finished runs and the number of all runs.
+
+    Returns:
+        Scores and paired differences in percent.
+
+    Raises:
+        ConfigError: If a method is unknown, or `out` has runs with other settings or on other data.
+        DataError: If data cannot be trained on or scored. Finished runs are kept.
+
+    Example:
+        >>> comparison = wtal.compare("mydata", "runs/compare", methods=["baseline", "dfe"], seeds=3)
+        >>> for score in comparison.scores:
+        ...     print(score.method, score.mean, score.spread)
     """
-    names, methods = data_names(datas), known_methods(methods)
-    for data, name in names.items():
-        require_actions(load_dataset(data), subset)
-        claim(out / name, data)
-    jobs = [
-        RunSpec(data, name, method, configured(config, method, seed), comparison_options(subset), out)
-        for data, name in names.items()
+    out, config = Path(out), config or Config()
+    names = dataset_names([data] if isinstance(data, str | Path) else data)
+    methods = known_methods(methods)
+    for path, name in names.items():
+        require_segments(load_dataset(path), subset)
+        require_same_data(out / name, path)
+    specs = {
+        (name, method): [
+            RunSpec(path, name, method, run_config(config, method, seed), comparison_options(subset), out)
+            for seed in range(seeds)
+        ]
+        for path, name in names.items()
         for method in methods
-        for seed in range(seeds)
-    ]
-    run_specs(jobs, workers or available_cores(), done)
-    scores = [
-        score_of(name, method, [result_of(job) for job in jobs if (job.name, job.method) == (name, method)])
-        for name in names.values()
-        for method in methods
-    ]
-    write_cards(jobs, scores)
-    differences = [d for name in names.values() for d in differences_of([s for s in scores if s.data == name])]
-    write_json(out / "comparison.json", comparison_json(scores, differences, subset, seeds, config))
-    return scores, differences
-
-
-def data_names(datas: Sequence[Path]) -> dict[Path, str]:
-    """Each data set folder once, under the shortest end of its path that tells it from the others."""
-    folders = {realpath(data): data for data in datas}
-    for count in range(1, max((len(path.parts) for path in folders), default=0) + 1):
-        names = {data: "-".join(path.parts[-count:]).strip(os.sep) for path, data in folders.items()}
-        if len(set(names.values())) == len(names):
-            return names
-    raise ConfigError("the data set folders cannot be told apart by their names; rename one of them")
-
-
-def methods_named(names: str) -> list[str]:
-    """Names with commas between, or `all`. Raises ConfigError for an unknown one."""
-    named = [name.strip() for name in names.split(",") if name.strip()]
-    return list(METHODS) if named == ["all"] else known_methods(named)
-
-
-def known_methods(methods: Sequence[str]) -> list[str]:
-    """Each name once. Raises ConfigError for an unknown one, naming the known ones."""
-    wanted = list(dict.fromkeys(methods))
-    if not wanted:
-        raise ConfigError("no method to compare", hint=f"use {', '.join(METHODS)}", code="unknown-method")
-    for name in wanted:
-        load_method(name)
-    return wanted
-
-
-def configured(config: Config, method: str, seed: int) -> Config:
-    """The settings of one run."""
-    trained_as = find_method(method).trained_as or method
-    return config.model_copy(update={"method": trained_as, "train": config.train.model_copy(update={"seed": seed})})
-
-
-DEFAULT = "defaults"
-# What each arm changes, over `dfe` with the package's defaults.
-ARMS: Mapping[str, tuple[str, ...]] = {
-    DEFAULT: (),
-    "slots: 1": ("model.slots=1",),
-    "slots: 4": ("model.slots=4",),
-    "write rule: ema, warm-up 0.1": ("model.memory=ema", "train.warmup=0.1"),
-    "write rule: ema of momentum 0.99, warm-up 0.1": (
-        "model.memory=ema",
-        "train.warmup=0.1",
-        "model.momentum=0.99",
-    ),
-    "warm-up: 0.1": ("train.warmup=0.1",),
-    "warm-up: 0.3": ("train.warmup=0.3",),
-    "distillation: none": ("method=dfe-no-distillation",),
-    "distillation: attention only": ("weights.distillation_cas=0",),
-    "distillation: CAS only": ("weights.distillation_attention=0",),
-    "distillation: features too": ("weights.distillation_features=1",),
-    "distillation: weight 3": ("weights.distillation_attention=3", "weights.distillation_cas=3"),
-    "local operator: attention": ("model.local=attention",),
-    "window: 3 (attention)": ("model.local=attention", "model.window=3"),
-    "local operator: smoothing alone": ("model.dilations=[]",),
-    "smoothing: none": ("model.smoothing=0",),
-    "smoothing: 4": ("model.smoothing=4",),
-    "top-k ratio: 8": ("train.topk_ratio=8",),
-    "top-k ratio: 32": ("train.topk_ratio=32",),
-    "suppression: none": ("weights.mil_suppressed=0",),
-    "co_activity: none": ("weights.co_activity=0",),
-    "class_competition: none": ("weights.class_competition=0",),
-    "partial_label: none": ("weights.partial_label=0",),
-}
-
-
-def ablate(
-    datas: Sequence[Path],
-    arms: Sequence[str],
-    seeds: int,
-    subset: str,
-    config: Config,
-    out: Path,
-    workers: int,
-    done: Done | None = None,
-) -> tuple[list[Score], list[Difference]]:
-    """Train and score what is missing of every arm; `out/ablation.json` gets the table, arms in place of methods.
-
-    Raises ConfigError for an unknown arm, else as `wtal.experiments.compare.compare` does.
-    """
-    names, chosen = data_names(datas), _known(arms)
-    for data, name in names.items():
-        require_actions(load_dataset(data), subset)
-        claim(out / name, data)
-    jobs = {
-        (arm, name): [_job(data, name, arm, seed, subset, config, out) for seed in range(seeds)]
-        for arm in chosen
-        for data, name in names.items()
     }
-    run_specs([job for group in jobs.values() for job in group], workers, done)
-    scores = [score_of(name, arm, [result_of(job) for job in group]) for (arm, name), group in jobs.items()]
-    differences = [d for name in names.values() for d in differences_of([s for s in scores if s.data == name])]
-    write_json(out / "ablation.json", comparison_json(scores, differences, subset, seeds, config))
-    return scores, differences
+    all_specs = [spec for group in specs.values() for spec in group]
+    run_specs(all_specs, workers or available_cores(), on_progress)
+    scores = [score_of(name, method, results_of(group)) for (name, method), group in specs.items()]
+    write_cards(all_specs, scores)
+    comparison = Comparison.from_scores(scores, subset, seeds, config)
+    write_json(out / "comparison.json", comparison.to_json())
+    return comparison
 
 
-def _job(data: Path, name: str, arm: str, seed: int, subset: str, config: Config, out: Path) -> RunSpec:
-    settings = with_overrides(config, (*ARMS[arm], f"train.seed={seed}"))
-    return RunSpec(data, name, settings.method, settings, comparison_options(subset), out / "runs" / _file_name(arm))
+def dataset_names(paths: Sequence[str | Path]) -> dict[Path, str]:
+    """Each data set folder once, with a unique name: the shortest distinct ending of its path."""
+    folders = {realpath(Path(path)): Path(path) for path in paths}
+    return dict(zip(folders.values(), short_names(list(folders), separator="-"), strict=True))
 
 
-def _known(arms: Sequence[str]) -> list[str]:
-    """The arms asked for, each once, after the defaults that they are compared with; all where none is named."""
-    unknown = [arm for arm in arms if arm not in ARMS]
-    if unknown:
-        raise ConfigError(f"there is no arm {unknown[0]!r}; use {', '.join(repr(arm) for arm in ARMS)}")
-    return list(dict.fromkeys([DEFAULT, *(arms or ARMS)]))
+def parse_methods(names: str) -> list[str]:
+    """Method names separated by commas, or `all`. Raises ConfigError for an unknown one."""
+    methods = [name.strip() for name in names.split(",") if name.strip()]
+    return list(METHODS) if methods == ["all"] else known_methods(methods)
 
 
-def _file_name(arm: str) -> str:
-    return "-".join("".join(mark if mark.isalnum() else " " for mark in arm).split())
+def known_methods(names: Sequence[str]) -> list[str]:
+    """Each method once. Raises ConfigError for an unknown one, or for none."""
+    methods = list(dict.fromkeys(names))
+    if not methods:
+        raise ConfigError("no method to compare", hint=f"use {', '.join(METHODS)}", code="unknown-method")
+    for name in methods:
+        load_method(name)
+    return methods
+
+
+def run_config(config: Config, method: str, seed: int) -> Config:
+    """The settings of one run."""
+    trained_method = find_method(method).trained_as or method
+    train = config.train.model_copy(update={"seed": seed})
+    return config.model_copy(update={"method": trained_method, "train": train})

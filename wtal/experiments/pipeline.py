@@ -1,8 +1,9 @@
-"""The hallway: it opens the rooms' doors in order and does nothing else.
+"""High-level pipeline: train, localize, evaluate.
 
-data set ─ train ─► run folder ─ localize ─► proposals.json ─ evaluate ─► results.json
+data set --train--> run folder --localize--> proposals.json --evaluate--> results.json
 """
 
+import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -14,116 +15,179 @@ from wtal.core.errors import ConfigError, DataError
 from wtal.core.hardware import choose_device
 from wtal.core.io import directory_lock, realpath, require_file, require_not_input, write_json
 from wtal.core.methods import load_method
-from wtal.core.structures import Proposals
+from wtal.core.structures import Proposals, Video
 from wtal.data.batching import held_out_ids
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.ground_truth import find_ambiguous, read_ground_truth
 from wtal.data.layouts.activitynet import read_proposals, write_proposals
 from wtal.data.validation import require_valid_features
 from wtal.evaluation.bootstrap import EvaluationComparison, compare_evaluations
-from wtal.evaluation.evaluate import evaluate, fitting_protocols
+from wtal.evaluation.evaluate import evaluate as evaluate_proposals
+from wtal.evaluation.evaluate import fitting_protocols
 from wtal.evaluation.protocols import DEFAULT_OPTIONS, PROTOCOLS, EvaluationOptions
 from wtal.evaluation.results import EvaluationResult
-from wtal.experiments import model_card
-from wtal.experiments.validation import validator
-from wtal.inference import localizer
+from wtal.experiments.model_card import CARD_NAME, write_card
+from wtal.experiments.validation import make_validator
 from wtal.inference.batch import localize_many, localize_on_ray
+from wtal.inference.localizer import load_network, require_compatible
 from wtal.models.checkpoint import latest_checkpoint, list_checkpoints
+from wtal.training import trainer
 from wtal.training.criterion import loss_weights
-from wtal.training.trainer import OnProgress, train
 
-OUTPUT_NAMES = ("results.json", "evaluations.json")  # default names; such a file may be replaced
+OUTPUT_NAMES = ("results.json", "evaluations.json")  # default names of outputs; such a file may be replaced
+HINT_OUT = "choose another path with --out"
 
 
-def train_run(
-    data: Path,
-    run: Path,
-    config: Config,
+def train(
+    data: str | Path,
+    out: str | Path,
+    config: Config | None = None,
     *,
     resume: bool = False,
     device: str = "auto",
     validate: bool = False,
     hold_out: float = 0.0,
-    checked: bool = False,
     compiled: bool = False,
-    progress: OnProgress | None = None,
+    features_checked: bool = False,
+    on_progress: trainer.OnProgress | None = None,
 ) -> Path:
-    """Train on a data set folder; the run folder gets checkpoints and metrics.jsonl. Returns the last checkpoint.
+    """Train a model on videos with video-level labels.
 
-    `validate` scores each checkpoint on the validation segments; `hold_out` keeps a share of the training
-    sequences back and scores their video-level labels instead. Nothing is chosen by these scores. `checked`
-    features were read once already. `compiled` has torch.compile compile the local branch.
-    Raises DataError for unusable data (every training feature is read once, before the first step) or a run
-    folder that cannot be written, ConfigError for an unusable option, CheckpointError for another run's folder.
+    Args:
+        data: Data set folder.
+        out: Run folder; gets checkpoints and `metrics.jsonl`.
+        config: Settings; None: the defaults.
+        resume: Continue an interrupted run.
+        device: `auto`, `cpu` or `cuda`.
+        validate: Score each checkpoint on the segments of the validation subset. The scores do not affect training.
+        hold_out: Fraction of the training videos that is left out of training and scored by video-level labels.
+        compiled: Compile the local branch with torch.compile.
+        features_checked: Skip the check of all training features before the first step.
+        on_progress: Called with the step and its losses.
+
+    Returns:
+        Folder of the last checkpoint.
+
+    Raises:
+        DataError: If the data cannot be used or the run folder cannot be written.
+        ConfigError: If an option cannot be used.
+        CheckpointError: If `out` has another run.
+
+    Example:
+        >>> wtal.train("mydata", "runs/mine", device="cpu")
     """
+    out, config = Path(out), config or Config()
     if validate and hold_out:
-        raise ConfigError("--validate and --hold-out are two ways to score while training; choose one")
+        raise ConfigError("--validate and --hold-out exclude each other", hint="use one of them", code="invalid-option")
+    # Options are checked before the data are read
+    choose_device(device)
     load_method(config.method)
-    loss_weights(config)  # rejects unknown losses
-    choose_device(device)  # before the data are read
-    folder = load_dataset(data)
-    held_out = _held_out(folder, hold_out, config.train.seed)
-    first = distributed.is_first()  # of several processes the others wait for it at training's door
-    if not checked and first:
-        require_valid_features(folder, folder.subset("training"))
+    loss_weights(config)
+    dataset = load_dataset(Path(data))
+    held_out = _choose_held_out(dataset, hold_out, config.train.seed)
+    is_first = distributed.is_first()
+    if is_first and not features_checked:
+        require_valid_features(dataset, dataset.subset("training"))
     if validate:
-        require_actions(folder, "validation")
-    score = validator(folder, config, held_out) if validate or held_out else None
-    _require_place(run, folder)
-    with directory_lock(run) if first else nullcontext():
-        last = train(
+        require_segments(dataset, "validation")
+    _require_run_dir(out, dataset)
+    with directory_lock(out) if is_first else nullcontext():
+        last = trainer.train(
             config,
-            folder,
-            run,
+            dataset,
+            out,
             resume=resume,
             device=device,
             held_out=held_out,
-            validate=score,
+            validate=make_validator(dataset, config, held_out) if validate or held_out else None,
             compiled=compiled,
-            on_progress=progress,
+            on_progress=on_progress,
         )
-        # A finished run that was resumed may have a card with its score.
-        if first and not (last / model_card.CARD_NAME).exists():
-            model_card.write_card(run, folder)
+        if is_first and not (last / CARD_NAME).exists():  # the card of a finished run may contain its result
+            write_card(out, dataset)
         return last
 
 
-def localize_run(
-    run: Path,
-    data: Path,
-    subset: str,
-    out: Path,
+def localize(
+    run: str | Path,
+    data: str | Path,
+    out: str | Path,
+    subset: str = "testing",
     branch: str = "local",
     *,
     engine: str = "local",
     workers: int | None = None,
 ) -> Proposals:
-    """Proposals for every sequence of a subset by the local branch (or, to measure it, the global one).
+    """Write the proposals of a model for a subset of a data set.
 
-    The engine is `local`, this process, or `ray`, many machines with as many `workers`: the file is the same.
+    Args:
+        run: Run or model folder.
+        data: Data set folder with features of the same kind as in training.
+        out: File to write, in the ActivityNet results format.
+        subset: Subset to localize.
+        branch: `local`, or `global` to measure the branch that is not used for inference.
+        engine: `local` for this process, or `ray` for several machines. The file is the same.
+        workers: Number of Ray workers; None: one per machine.
+
+    Returns:
+        Proposals by video id; times in seconds, by descending score.
+
+    Raises:
+        CheckpointError: If there is no model, or it does not fit the data.
+        DataError: If the data cannot be used or the file cannot be written.
+        ConfigError: If an option cannot be used.
     """
-    _require_engine(engine, workers)
-    folder = load_dataset(data)
-    network, meta = localizer.load_network(run, branch)
-    localizer.require_compatible(meta, folder)
-    videos = folder.subset(subset)
+    run = Path(run)
+    if engine not in ("local", "ray"):
+        raise ConfigError(f"unknown engine {engine!r}", hint="use local or ray", code="unknown-name")
+    if workers is not None and engine == "local":
+        raise ConfigError("--workers works with --engine ray only", hint="leave it out", code="invalid-option")
+    dataset = load_dataset(Path(data))
+    network, meta = load_network(run, branch)
+    require_compatible(meta, dataset)
+    videos = dataset.subset(subset)
     if engine == "ray":
-        found = localize_on_ray(run, branch, folder, videos, workers)
+        proposals = dict(localize_on_ray(run, branch, dataset, videos, workers))
     else:
-        found = localize_many(network, meta, folder, videos)
-    proposals = dict(found)
-    write_proposals(out, proposals)
+        proposals = dict(localize_many(network, meta, dataset, videos))
+    write_proposals(Path(out), proposals)
     return proposals
 
 
-def evaluate_file(
-    proposals: Path, ground_truth: Path, options: EvaluationOptions = DEFAULT_OPTIONS, *, out: Path | None = None
+def evaluate(
+    proposals: str | Path | Proposals,
+    ground_truth: str | Path | Sequence[Video],
+    options: EvaluationOptions = DEFAULT_OPTIONS,
+    *,
+    out: str | Path | None = None,
 ) -> EvaluationResult:
-    """Score a proposals file under a named protocol; `out` gets results.json."""
-    _require_files([proposals], out, ground_truth)
-    result = evaluate(
-        read_proposals(proposals), read_ground_truth(ground_truth), _with_ambiguous(options, ground_truth)
-    )
+    """Compute the mean average precision of proposals under a named protocol.
+
+    Args:
+        proposals: A file in the ActivityNet results format, or segments with scores by video id; times in seconds.
+        ground_truth: An ActivityNet JSON file, a data set folder, a folder of THUMOS text files or W-TALC arrays;
+            or annotated videos.
+        options: Protocol, tIoU thresholds and subset. The list of ambiguous intervals beside the ground truth is used
+            unless the options have one.
+        out: File to write, usually `results.json`.
+
+    Returns:
+        mAP as fractions, with what was counted and notes on how far it can be compared.
+
+    Raises:
+        DataError: If a file cannot be read or written, or the ground truth has no segments in the subset.
+
+    Example:
+        >>> result = wtal.evaluate("proposals.json", "mydata", wtal.EvaluationOptions("thumos14-212"))
+        >>> print(result.tiou_range, result.average())
+    """
+    out = None if out is None else Path(out)
+    files = [] if isinstance(proposals, dict) else [Path(proposals)]
+    _require_files(files, out, ground_truth)
+    for path in files:
+        proposals = read_proposals(path)
+    assert isinstance(proposals, dict)
+    result = evaluate_proposals(proposals, *_read_ground_truth(ground_truth, options))
     if out is not None:
         write_json(out, result.to_json())
     return result
@@ -137,15 +201,23 @@ def evaluate_files(
     all_protocols: bool = False,
     out: Path | None = None,
 ) -> EvaluationComparison:
-    """Score several proposals files side by side, under one protocol or all that the ground truth fits.
+    """Compare several proposals files with bootstrap confidence intervals; the first with each of the others.
 
-    The first is compared with each of the others. `out` gets every result, interval and difference as JSON.
+    Args:
+        files: Files in the ActivityNet results format.
+        ground_truth: As in `evaluate`.
+        options: As in `evaluate`.
+        all_protocols: Use all protocols that the ground truth fits instead of that of the options.
+        out: File to write, usually `evaluations.json`: every result, interval and difference.
+
+    Raises:
+        DataError: As `evaluate`, or if a file is named twice.
     """
     _require_files(files, out, ground_truth)
     proposals = {name: read_proposals(path) for name, path in zip(short_names(files), files, strict=True)}
-    videos = read_ground_truth(ground_truth)
+    videos, options = _read_ground_truth(ground_truth, options)
     protocols = fitting_protocols(videos, options.subset) if all_protocols else [options.protocol]
-    comparison = compare_evaluations(proposals, videos, _with_ambiguous(options, ground_truth), protocols)
+    comparison = compare_evaluations(proposals, videos, options, protocols)
     if all_protocols:
         comparison = replace(comparison, not_fitting=tuple(name for name in PROTOCOLS if name not in protocols))
     if out is not None:
@@ -154,64 +226,82 @@ def evaluate_files(
     return comparison
 
 
-def _with_ambiguous(options: EvaluationOptions, ground_truth: Path) -> EvaluationOptions:
-    """The options with the list of ambiguous intervals beside the ground truth, unless they have one."""
-    return options if options.ambiguous is not None else replace(options, ambiguous=find_ambiguous(ground_truth))
+def short_names(paths: Sequence[Path], separator: str = "/") -> list[str]:
+    """The shortest distinct endings of different paths, such as `dfe/proposals.json` and `baseline/proposals.json`.
+
+    Raises:
+        ConfigError: If there are none.
+    """
+    for depth in range(1, 1 + max((len(path.parts) for path in paths), default=0)):
+        names = [separator.join(path.parts[-depth:]).strip(os.sep) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    raise ConfigError("the paths have no distinct names", hint="rename one of them", code="duplicate-name")
 
 
-def short_names(files: Sequence[Path]) -> list[str]:
-    """The shortest endings of different paths that tell them apart: dfe/proposals.json, baseline/proposals.json."""
-    depths = range(1, 1 + max(len(path.parts) for path in files))
-    endings = (["/".join(path.parts[-depth:]) for path in files] for depth in depths)
-    return next(names for names in endings if len(set(names)) == len(names))
+def require_segments(dataset: Dataset, subset: str) -> None:
+    """Raise DataError if no video of a subset has annotated segments."""
+    if not any(video.segments for video in dataset.subset(subset)):
+        raise DataError(
+            f"the {subset} subset has no segments to score against",
+            path=dataset.path,
+            hint="annotate starts and ends",
+            code="no-segments",
+        )
 
 
-def require_actions(folder: Dataset, subset: str) -> None:
-    """Raise DataError where no sequence of a subset marks when something happens."""
-    if not any(video.segments for video in folder.subset(subset)):
-        raise DataError(f"{folder.path}: nothing in {subset} has a start and an end to score against; mark some")
+def _read_ground_truth(
+    ground_truth: str | Path | Sequence[Video], options: EvaluationOptions
+) -> tuple[Sequence[Video], EvaluationOptions]:
+    """The videos, and the options with the list of ambiguous intervals beside them unless they have one."""
+    if not isinstance(ground_truth, str | Path):
+        return ground_truth, options
+    path = Path(ground_truth)
+    if options.ambiguous is None:
+        options = replace(options, ambiguous=find_ambiguous(path))
+    return read_ground_truth(path), options
 
 
-def _require_engine(engine: str, workers: int | None) -> None:
-    if engine not in ("local", "ray"):
-        raise ConfigError(f"there is no engine {engine!r}; use local or ray")
-    if workers is not None and engine == "local":
-        raise ConfigError("--workers is for --engine ray, the local engine is one process; leave it out")
-
-
-def _require_files(files: Sequence[Path], out: Path | None, ground_truth: Path) -> None:
-    """Raise DataError for a folder, for the same file twice, and for an output that would overwrite an input."""
+def _require_files(files: Sequence[Path], out: Path | None, ground_truth: str | Path | Sequence[Video]) -> None:
+    """Raise DataError for a folder, a file that is named twice, and an output that would overwrite an input."""
     seen: set[Path] = set()
     for path in files:
-        require_file(path, "name files of proposals first, the ground truth last")
+        require_file(path, "name the proposals files first, the ground truth last")
         if realpath(path) in seen:
-            raise DataError("is given twice", path=path, hint="name each file of proposals once", code="duplicate")
+            raise DataError("the file is named twice", path=path, hint="name each file once", code="duplicate-file")
         seen.add(realpath(path))
-    if out is not None:
-        inputs = [*files, out if _is_of(ground_truth, out) else ground_truth]
-        require_not_input(out, *inputs, hint="choose another path with --out")
+    if out is None:
+        return
+    inputs = [*files]
+    if isinstance(ground_truth, str | Path):
+        # Also protects the files in a ground-truth folder, except earlier outputs
+        is_inside = out.is_file() and realpath(out).parent == realpath(Path(ground_truth))
+        inputs.append(out if is_inside and out.name not in OUTPUT_NAMES else Path(ground_truth))
+    require_not_input(out, *inputs, hint=HINT_OUT)
 
 
-def _is_of(ground_truth: Path, out: Path) -> bool:
-    """Whether a file lies directly in the folder of the ground truth and is not an earlier output."""
-    return out.is_file() and realpath(out).parent == realpath(ground_truth) and out.name not in OUTPUT_NAMES
-
-
-def _held_out(folder: Dataset, share: float, seed: int) -> frozenset[str]:
-    """The sequences to keep back. Raises ConfigError where the share leaves no sequence on one of the sides."""
-    held_out = held_out_ids(folder, share, seed)
-    training = folder.subset("training")
-    if share and not held_out:
-        raise ConfigError(f"--hold-out {share:g} of {len(training)} training sequences is none; hold out more")
-    for side, kept in (("in training", False), ("held out", True)):
-        if held_out and not any(v.labels for v in training if (v.id in held_out) is kept):
-            raise ConfigError(f"--hold-out {share:g} leaves no sequence with a label {side}; use another share")
+def _choose_held_out(dataset: Dataset, fraction: float, seed: int) -> frozenset[str]:
+    """Ids of the held-out videos. Raises ConfigError unless there are labelled videos on both sides."""
+    held_out = held_out_ids(dataset, fraction, seed)
+    training = dataset.subset("training")
+    if fraction and not held_out:
+        raise ConfigError(
+            f"--hold-out {fraction:g} of {len(training)} training videos is none",
+            hint="use a larger fraction",
+            code="invalid-value",
+        )
+    for side, is_held_out in (("in training", False), ("held out", True)):
+        if held_out and not any(video.labels for video in training if (video.id in held_out) is is_held_out):
+            raise ConfigError(
+                f"--hold-out {fraction:g} leaves no video with a label {side}",
+                hint="use another fraction",
+                code="invalid-value",
+            )
     return held_out
 
 
-def _require_place(run: Path, folder: Dataset) -> None:
-    """Refuse a run folder in which something else would be overwritten."""
-    require_not_input(run, folder.path, hint="choose another folder for the run")
-    alien = next(iter(list_checkpoints(run)), None) if latest_checkpoint(run) is None else None
-    if alien is not None:
-        raise DataError(f"{alien}: is no checkpoint of wtal and would be in the way; name another folder")
+def _require_run_dir(run_dir: Path, dataset: Dataset) -> None:
+    """Raise DataError if training would overwrite something else than a run."""
+    require_not_input(run_dir, dataset.path, hint=HINT_OUT)
+    if latest_checkpoint(run_dir) is None and (checkpoints := list_checkpoints(run_dir)):
+        raise DataError("not a checkpoint of wtal", path=checkpoints[0], hint=HINT_OUT, code="already-exists")

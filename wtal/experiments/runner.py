@@ -1,4 +1,4 @@
-"""Runs side by side, one a core: what is missing is trained, localized and scored; what is finished stays."""
+"""Runs many trainings in parallel processes. Finished runs are reused, interrupted ones continue."""
 
 import multiprocessing
 from collections.abc import Callable, Sequence
@@ -11,106 +11,71 @@ import torch
 
 from wtal.core.concurrency import init_worker_process
 from wtal.core.config import Config, flatten
-from wtal.core.errors import ConfigError, DataError, WtalError, short_message
+from wtal.core.errors import ConfigError, WtalError, short_message
 from wtal.core.io import read_json, realpath, write_json
 from wtal.core.methods import find_method, load_method
 from wtal.data.dataset import dataset_fingerprint, load_dataset
 from wtal.data.validation import require_valid_features
 from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions
-from wtal.evaluation.results import EvaluationResult
+from wtal.evaluation.results import EvaluationResult, read_result
 from wtal.experiments.model_card import write_card
-from wtal.experiments.pipeline import evaluate_file, localize_run, train_run
+from wtal.experiments.pipeline import evaluate, localize, train
 from wtal.experiments.statistics import Score
 from wtal.models import checkpoint
-
-Done = Callable[["RunSpec", int, int], object]
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run: a data set, a method, a seed."""
+    """One run: train a method with one seed on a data set, localize a subset and score the proposals.
+
+    Attributes:
+        data: Folder of the data set.
+        name: Name of the data set, unique among the runs in `out`.
+        method: Name of the method. It may share the run of the method that it is trained as.
+        config: Settings, with the trained method and the seed.
+        options: How the proposals are scored; with the subset that is localized.
+        out: Folder of all runs.
+        device: `auto`, `cpu` or `cuda`.
+        ground_truth: File or folder with the ground truth; None: the data set.
+    """
 
     data: Path
-    name: str  # of the data set, unlike any other in the comparison
+    name: str
     method: str
-    config: Config  # with the method and the seed in it
-    options: EvaluationOptions  # with the subset that is localized and scored
-    out: Path  # the folder for all runs
+    config: Config
+    options: EvaluationOptions
+    out: Path
     device: str = "cpu"
-    ground_truth: Path | None = None  # None: the data set folder
+    ground_truth: Path | None = None
 
     @property
     def subset(self) -> str:
         """The subset that is localized and scored."""
-        assert self.options.subset is not None
+        if self.options.subset is None:
+            raise ValueError("a run needs options with a subset")
         return self.options.subset
 
     @property
-    def run(self) -> Path:
-        """The run folder. `dfe-global` is trained as `dfe` and shares its run."""
+    def run_dir(self) -> Path:
+        """The run folder."""
         return self.out / self.name / self.config.method / f"seed-{self.config.train.seed}"
 
     @property
-    def proposals(self) -> Path:
-        """Where this job's proposals stand."""
-        return self.run / f"proposals-{self.method}-{self.subset}.json"
+    def proposals_path(self) -> Path:
+        """File of the proposals."""
+        return self.run_dir / f"proposals-{self.method}-{self.subset}.json"
 
     @property
-    def results(self) -> Path:
-        """Where this job's score stands."""
-        return self.results_under(self.options.protocol)
-
-    def results_under(self, protocol: str) -> Path:
-        """Where its score under a protocol stands; `activitynet` is the one that goes without saying."""
-        known = "" if protocol == "activitynet" else f"-{protocol}"
-        return self.run / f"results-{self.method}-{self.subset}{known}.json"
+    def results_path(self) -> Path:
+        """File of the results. The name contains the protocol unless it is `activitynet`."""
+        protocol = "" if self.options.protocol == "activitynet" else f"-{self.options.protocol}"
+        return self.run_dir / f"results-{self.method}-{self.subset}{protocol}.json"
 
     def __str__(self) -> str:
         return f"{self.name} {self.method} seed {self.config.train.seed}"
 
 
-def run_specs(jobs: Sequence[RunSpec], workers: int, done: Done | None = None) -> None:
-    """Run the jobs that have no score yet, `workers` at a time; `done` hears (job, finished, all).
-
-    Raises ConfigError where a run folder has other settings, and the first error of a run that failed, once
-    the others are finished: run again, they are used as they are.
-    """
-    missing = [job for job in jobs if not _is_scored(job)]
-    groups: dict[Path, list[RunSpec]] = {}  # jobs that share a run, so that no two processes write one folder
-    for job in missing:
-        groups.setdefault(job.run, []).append(job)
-    if not groups:
-        return
-    finished = len(jobs) - len(missing)
-    for data in {job.data for job in missing}:  # once, not by every run
-        folder = load_dataset(data)
-        require_valid_features(folder, folder.subset("training"))
-    others = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")
-    failed: list[tuple[list[RunSpec], WtalError]] = []
-    with ProcessPoolExecutor(min(workers, len(groups)), context, initializer=_prepare_worker) as pool:
-        futures = {pool.submit(_run_group, group): group for group in groups.values()}
-        try:
-            for future in as_completed(futures):
-                error = _error_of(future)
-                if error is not None:
-                    failed.append((futures[future], error))
-                    continue
-                for job in futures[future]:
-                    finished += 1
-                    if done is not None:
-                        done(job, finished, len(jobs))
-        except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in set(multiprocessing.active_children()) - others:
-                process.terminate()
-            if isinstance(error, BrokenProcessPool):
-                raise WtalError(
-                    "a run was killed from outside, most often for want of memory; try fewer --workers"
-                ) from error
-            raise
-    if failed:
-        raise _summary(failed, len(jobs))
+OnProgress = Callable[[RunSpec, int, int], object]  # called with a finished run, number of finished runs, of all
 
 
 def comparison_options(subset: str) -> EvaluationOptions:
@@ -118,36 +83,63 @@ def comparison_options(subset: str) -> EvaluationOptions:
     return EvaluationOptions(tious=COMPARISON_TIOUS, subset=subset, checkpoint="last")
 
 
-def result_of(job: RunSpec) -> EvaluationResult:
-    """The score of a finished job."""
-    try:
-        return EvaluationResult.from_json(read_json(job.results))
-    except DataError as error:
-        raise DataError(f"{job.results}: {error}") from error
+def run_specs(specs: Sequence[RunSpec], workers: int, on_progress: OnProgress | None = None) -> None:
+    """Train, localize and score the runs that have no results yet.
+
+    Args:
+        specs: The runs.
+        workers: Number of parallel processes.
+        on_progress: Called after each run.
+
+    Raises:
+        ConfigError: If a run folder has other settings.
+        WtalError: The first error of a run, after all other runs have finished. They are reused by the next call.
+    """
+    unfinished = [spec for spec in specs if not _is_finished(spec)]
+    for data in {spec.data for spec in unfinished}:  # validated once, not by every run
+        dataset = load_dataset(data)
+        require_valid_features(dataset, dataset.subset("training"))
+    groups: dict[Path, list[RunSpec]] = {}  # specs that share a run folder, so that no two processes write to it
+    for spec in unfinished:
+        groups.setdefault(spec.run_dir, []).append(spec)
+    if groups:
+        _run_in_processes(list(groups.values()), min(workers, len(groups)), len(specs), on_progress)
 
 
-def write_cards(jobs: Sequence[RunSpec], scores: Sequence[Score]) -> None:
-    """Tell every run's model card its result, and the spread over the seeds; `scores` are of the same protocol."""
-    folders = {data: load_dataset(data) for data in {job.data for job in jobs}}
-    for job in jobs:
-        if job.method == job.config.method:
-            of_data = [score for score in scores if score.data == job.name]
-            write_card(job.run, folders[job.data], [result_of(job)], of_data)
+def _run_in_processes(
+    groups: Sequence[list[RunSpec]], workers: int, total: int, on_progress: OnProgress | None
+) -> None:
+    finished = total - sum(map(len, groups))
+    failures: list[tuple[list[RunSpec], WtalError]] = []
+    other_processes = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_init_worker) as pool:
+        futures = {pool.submit(_run_group, group): group for group in groups}
+        try:
+            for future in as_completed(futures):
+                if (error := _user_error(future)) is not None:
+                    failures.append((futures[future], error))
+                    continue
+                for spec in futures[future]:
+                    finished += 1
+                    if on_progress is not None:
+                        on_progress(spec, finished, total)
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - other_processes:
+                process.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise WtalError(
+                    "a worker process was killed, most often because memory ran out",
+                    hint="use fewer --workers",
+                    code="worker-died",
+                ) from error
+            raise
+    if failures:
+        raise _summarize(failures, total)
 
 
-def claim(place: Path, data: Path) -> None:
-    """Remember whose runs stand at `place`; refuse those of other data, or of these before they changed."""
-    path, ours = place / "data.json", dataset_fingerprint(data)
-    if not path.is_file():
-        write_json(path, {"path": str(realpath(data)), "fingerprint": ours})
-        return
-    claimed = read_json(path)
-    if not isinstance(claimed, dict) or claimed.get("fingerprint") != ours:
-        raise ConfigError(f"{place}: holds runs of other data, or {data} was changed since; name another --out")
-
-
-def _error_of(future: "Future[None]") -> WtalError | None:
-    """What a run complained of; anything but a WtalError is raised."""
+def _user_error(future: "Future[None]") -> WtalError | None:
+    """The WtalError of a run; any other exception is raised."""
     try:
         future.result()
     except WtalError as error:
@@ -155,44 +147,92 @@ def _error_of(future: "Future[None]") -> WtalError | None:
     return None
 
 
-def _summary(failed: Sequence[tuple[list[RunSpec], WtalError]], count: int) -> WtalError:
-    """The first error as it is, with the name of its run and how many others there are."""
-    jobs, first = failed[0]
-    lost = sum(len(group) for group, _ in failed)
-    more = f"; {lost} of {count} runs failed, the others are kept" if count > lost or lost > 1 else ""
-    return type(first)(f"{jobs[0]}: {first}{more}")
+def _summarize(failures: Sequence[tuple[list[RunSpec], WtalError]], total: int) -> WtalError:
+    """The first error, with the name of its run and the number of failed runs."""
+    specs, error = failures[0]
+    failed = sum(len(group) for group, _ in failures)
+    others = f" ({failed} of {total} runs failed, the others are kept)" if total > 1 else ""
+    return type(error)(
+        f"{specs[0]}: {error.message}{others}",
+        path=error.path,
+        location=error.location,
+        hint=error.hint,
+        code=error.code,
+    )
 
 
-def _prepare_worker() -> None:
+def _init_worker() -> None:
     init_worker_process()
-    torch.set_num_threads(1)  # whatever the number of workers, since it determines the last digits
+    torch.set_num_threads(1)  # whatever the number of workers, because it affects the last digits of the weights
 
 
-def _run_group(jobs: list[RunSpec]) -> None:
-    for job in jobs:
-        if not _is_scored(job):
-            _run(job)
+def _run_group(specs: list[RunSpec]) -> None:
+    for spec in specs:
+        if not _is_finished(spec):
+            _run(spec)
 
 
-def _run(job: RunSpec) -> None:
-    load_method(job.config.method)
+def _run(spec: RunSpec) -> None:
+    load_method(spec.config.method)
     try:
-        train_run(job.data, job.run, job.config, resume=True, device=job.device, checked=True)
+        train(spec.data, spec.run_dir, spec.config, resume=True, device=spec.device, features_checked=True)
     except torch.OutOfMemoryError as error:
-        raise WtalError(f"the device has too little memory ({short_message(error)}); lower train.batch_size") from error
-    branch = find_method(job.method).branch
-    localize_run(job.run, job.data, job.subset, job.proposals, branch)
-    evaluate_file(job.proposals, job.ground_truth or job.data, job.options, out=job.results)
+        raise WtalError(
+            f"out of memory on the device ({short_message(error)})",
+            hint="lower train.batch_size",
+            code="out-of-memory",
+        ) from error
+    localize(spec.run_dir, spec.data, spec.proposals_path, spec.subset, find_method(spec.method).branch)
+    evaluate(spec.proposals_path, spec.ground_truth or spec.data, spec.options, out=spec.results_path)
 
 
-def _is_scored(job: RunSpec) -> bool:
-    """Whether the finished run is this very one. Other settings in its place are refused, not overwritten."""
-    if not job.results.is_file():
+def _is_finished(spec: RunSpec) -> bool:
+    """Whether this run has results. Raises ConfigError if the folder has a run with other settings."""
+    if not spec.results_path.is_file():
         return False
-    before = checkpoint.read_meta(job.run).config
-    if before != job.config:
-        other = [name for name, value in flatten(before).items() if value != flatten(job.config).get(name)]
-        raise ConfigError(f"{job.run}: was made with another {', '.join(other)}; name another --out for this")
-    result = result_of(job)
-    options = job.options
+    config = checkpoint.read_meta(spec.run_dir).config
+    if config != spec.config:
+        expected = flatten(spec.config)
+        changed = [name for name, value in flatten(config).items() if value != expected.get(name)]
+        raise ConfigError(
+            f"the run has other settings: {', '.join(changed)}",
+            path=spec.run_dir,
+            hint="name another --out",
+            code="other-settings",
+        )
+    result, options = read_result(spec.results_path), spec.options
     return (result.protocol, result.subset, result.tious) == (options.protocol, options.subset, options.thresholds)
+
+
+def write_cards(specs: Sequence[RunSpec], scores: Sequence[Score]) -> None:
+    """Write the result of each run, and the scores over the seeds under the same protocol, to its model card."""
+    datasets = {data: load_dataset(data) for data in {spec.data for spec in specs}}
+    for spec in specs:
+        if spec.method == spec.config.method:
+            scores_on_data = [score for score in scores if score.data == spec.name]
+            write_card(spec.run_dir, datasets[spec.data], [read_result(spec.results_path)], scores_on_data)
+
+
+def require_same_data(folder: Path, data: Path) -> None:
+    """Record the data set of the runs in a folder in `data.json`.
+
+    Raises:
+        ConfigError: If the folder has runs on other data, or the data have changed.
+    """
+    path, fingerprint = folder / "data.json", dataset_fingerprint(data)
+    if not path.is_file():
+        write_json(path, {"path": str(realpath(data)), "fingerprint": fingerprint})
+        return
+    recorded = read_json(path)
+    if not isinstance(recorded, dict) or recorded.get("fingerprint") != fingerprint:
+        raise ConfigError(
+            f"the folder has runs on other data than {data}, or the data have changed",
+            path=folder,
+            hint="name another --out",
+            code="other-data",
+        )
+
+
+def results_of(specs: Sequence[RunSpec]) -> list[EvaluationResult]:
+    """Results of finished runs."""
+    return [read_result(spec.results_path) for spec in specs]

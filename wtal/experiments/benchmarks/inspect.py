@@ -1,151 +1,173 @@
-"""What is there against what a benchmark promises: counts, lengths, widths, missing and surplus videos."""
+"""Compares the data of a benchmark with its published counts: videos, lengths, widths, missing and surplus features."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wtal.core.errors import DataError
 from wtal.core.structures import Video
+from wtal.core.text import format_list
 from wtal.data.dataset import SYNTHETIC_KEY, Dataset, load_dataset
 from wtal.data.features import open_features
 from wtal.data.ground_truth import read_ground_truth
 from wtal.experiments.benchmarks.definitions import Benchmark
 from wtal.experiments.benchmarks.prepare import Prepared
 
-APART = 0.05  # share of a video's length by which its features may be longer or shorter
-APART_SNIPPETS = 2  # and at least so many snippets
-NAMED = 3  # examples in a note
+MAX_RELATIVE_DEVIATION = 0.05  # of the length of features from the duration of the video
+MAX_DEVIATION = 2  # snippets; a deviation is reported if it exceeds both
+MAX_LISTED_NAMES = 3  # in a note
 
 
 @dataclass(frozen=True)
 class Part:
-    """One subset as it is here."""
+    """One subset."""
 
     subset: str
-    videos: int  # listed
-    promised: int | None
-    features: int  # videos that have some
+    videos: int
+    promised: int | None  # number of videos of the benchmark; None if not known
+    features: int  # videos with features
     snippets: int
     instances: int
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What a benchmark's data are, and what to know before trusting a number made with them."""
+    """Counts of a benchmark's data, and notes on what differs from the published data set."""
 
     layout: str
     parts: tuple[Part, ...]
     classes: tuple[str, ...]
     widths: tuple[int, ...]
     snippet_seconds: float
-    scored: str  # the subset that proposals are scored on
+    scored: str  # the subset that is scored
     notes: tuple[str, ...]
-    made_up: bool  # a rehearsal: real annotations, made-up features
+    made_up: bool  # synthetic features
 
 
 def survey(benchmark: Benchmark, prepared: Prepared) -> Survey:
-    """Look at every header, no feature is read. Raises DataError where nothing can be trained on or scored."""
-    folder = load_dataset(prepared.data)
-    truth = read_ground_truth(prepared.truth)
-    lengths = _lengths(folder)
-    scored = _scored(benchmark, truth)
-    parts = tuple(_part(name, scored, benchmark, folder, truth, lengths) for name in _subsets(folder, truth))
-    usable = {part.subset for part in parts if part.features}
-    if lacking := {"training", scored} - usable:
-        raise DataError(f"{folder.path}: no {min(lacking)} video has features; name all of {benchmark.title}")
+    """Inspect the data of a benchmark; of feature files only the headers are read.
+
+    Raises:
+        DataError: If there is nothing to train on or to score.
+    """
+    dataset, ground_truth = load_dataset(prepared.data), read_ground_truth(prepared.truth)
+    lengths = {
+        video.id: len(open_features(dataset.features_path(video.id), dataset.width))
+        for video in dataset.videos
+        if dataset.features_path(video.id).is_file()
+    }
+    scored = _scored_subset(benchmark, ground_truth)
+    annotated = sorted({video.subset for video in ground_truth if video.segments})
+    subsets = dict.fromkeys([*dataset.subsets, *annotated])
+    parts = tuple(_part(name, scored, benchmark, [*dataset.videos, *ground_truth], lengths) for name in subsets)
+    for name in sorted({"training", scored}):
+        if not any(part.features for part in parts if part.subset == name):
+            raise DataError(
+                f"no {name} video has features",
+                path=dataset.path,
+                hint=f"name a folder with all features of {benchmark.title}",
+                code="missing-features",
+            )
     notes = [
-        *([f"the list of ambiguous intervals is {prepared.ambiguous}"] if prepared.ambiguous else []),
-        *_count_notes(benchmark, folder, parts, scored),
-        *_feature_notes(benchmark, folder, truth, lengths),
-        *_odd_videos(benchmark, truth),
+        *([f"ambiguous intervals: {prepared.ambiguous}"] if prepared.ambiguous else []),
+        *_count_notes(benchmark, dataset, parts, scored),
+        *_feature_notes(benchmark, dataset, ground_truth, lengths),
+        *_label_notes(benchmark, ground_truth),
         *prepared.remarks,
     ]
-    seconds, made_up = folder.clock.stride, folder.about.get("feature") == SYNTHETIC_KEY["feature"]
-    return Survey(prepared.layout, parts, folder.classes, folder.modalities, seconds, scored, tuple(notes), made_up)
+    return Survey(
+        prepared.layout,
+        parts,
+        dataset.classes,
+        dataset.modalities,
+        dataset.clock.stride,
+        scored,
+        tuple(notes),
+        made_up=dataset.about.get("feature") == SYNTHETIC_KEY["feature"],
+    )
 
 
-def _lengths(folder: Dataset) -> dict[str, int]:
-    """T of every video that has features."""
-    there = (video.id for video in folder.videos if folder.features_path(video.id).is_file())
-    return {id: len(open_features(folder.features_path(id), folder.width)) for id in there}
-
-
-def _subsets(folder: Dataset, truth: Iterable[Video]) -> list[str]:
-    return list(dict.fromkeys([*folder.subsets, *sorted({video.subset for video in truth if video.segments})]))
-
-
-def _part(
-    name: str,
-    scored: str,
-    benchmark: Benchmark,
-    folder: Dataset,
-    truth: Sequence[Video],
-    lengths: dict[str, int],
-) -> Part:
-    listed = {video.id for video in [*folder.videos, *truth] if video.subset == name}
-    here = [id for id in listed if id in lengths]
-    instances = sum(len(video.segments) for video in truth if video.id in listed)
-    promised = benchmark.videos.get(benchmark.scored if name == scored else name)
-    return Part(name, len(listed), promised, len(here), sum(lengths[id] for id in here), instances)
-
-
-def _scored(benchmark: Benchmark, truth: Iterable[Video]) -> str:
-    """The benchmark's own subset, or what a layout calls it; it must have actions."""
-    marked = {video.subset for video in truth if video.segments}
+def _scored_subset(benchmark: Benchmark, ground_truth: Iterable[Video]) -> str:
+    """The benchmark's subset, or the name that a layout uses for it; it has segments."""
+    annotated = {video.subset for video in ground_truth if video.segments}
     for name in (benchmark.scored, "testing", "validation"):
-        if name in marked:
+        if name in annotated:
             return name
-    raise DataError(f"{benchmark.title}: there is no video that says when something happens; name all of it")
+    raise DataError(
+        f"the annotations of {benchmark.title} contain no segments to score against",
+        hint="use complete annotations",
+        code="no-segments",
+    )
 
 
-def _count_notes(benchmark: Benchmark, folder: Dataset, parts: Sequence[Part], scored: str) -> Iterable[str]:
+def _part(subset: str, scored: str, benchmark: Benchmark, videos: Sequence[Video], lengths: Mapping[str, int]) -> Part:
+    by_id = {video.id: video for video in videos if video.subset == subset}  # ground truth last: it has the segments
+    with_features = by_id.keys() & lengths.keys()
+    return Part(
+        subset,
+        len(by_id),
+        benchmark.videos.get(benchmark.scored if subset == scored else subset),
+        len(with_features),
+        sum(lengths[id] for id in with_features),
+        sum(len(video.segments) for video in by_id.values()),
+    )
+
+
+def _count_notes(benchmark: Benchmark, dataset: Dataset, parts: Sequence[Part], scored: str) -> Iterable[str]:
     for part in parts:
         if part.promised not in (None, part.videos):
-            yield f"{part.videos:,} videos in {part.subset}, {benchmark.title} has {part.promised:,}"
+            yield f"{part.videos:,} videos in {part.subset}; {benchmark.title} has {part.promised:,}"
         if part.subset == scored and benchmark.instances not in (None, part.instances):
-            yield f"{part.instances:,} instances in {scored}, {benchmark.title} has {benchmark.instances:,}"
-    if len(folder.classes) != benchmark.classes:
-        yield f"{len(folder.classes)} classes, {benchmark.title} has {benchmark.classes}"
+            yield f"{part.instances:,} instances in {scored}; {benchmark.title} has {benchmark.instances:,}"
+    if len(dataset.classes) != benchmark.classes:
+        yield f"{len(dataset.classes)} classes; {benchmark.title} has {benchmark.classes}"
 
 
 def _feature_notes(
-    benchmark: Benchmark, folder: Dataset, truth: Sequence[Video], lengths: dict[str, int]
+    benchmark: Benchmark, dataset: Dataset, ground_truth: Sequence[Video], lengths: Mapping[str, int]
 ) -> Iterable[str]:
-    known = {video.id: video for video in [*truth, *folder.videos]}
-    missing = [id for id in known if id not in lengths]
-    surplus = sorted({path.stem for path in (folder.path / "features").glob("*.npy")} - known.keys())
+    videos = {video.id: video for video in [*ground_truth, *dataset.videos]}
+    missing = [id for id in videos if id not in lengths]
+    surplus = sorted({path.stem for path in (dataset.path / "features").glob("*.npy")} - videos.keys())
     if missing:
-        yield f"{len(missing):,} videos have no features: {_some(missing)}; not trained on, and found in nothing"
+        yield f"{_count_videos(missing)} no features: {_names(missing)}; not used for training, without proposals"
     if surplus:
-        yield f"{len(surplus):,} feature files belong to no annotated video and are not used: {_some(surplus)}"
-    if folder.modalities != benchmark.widths:
-        told, usual = (" + ".join(map(str, widths)) for widths in (folder.modalities, benchmark.widths))
-        yield f"features are {told} wide, the public ones {usual}"
-    odd = [id for id, length in lengths.items() if _is_apart(folder, known[id], length)]
-    if odd:
-        yield f"{len(odd):,} videos have features longer or shorter than their duration says: {_some(odd)}"
-    late = [id for id, length in lengths.items() if _has_late(folder, known[id], length)]
-    if late:
-        yield f"{len(late):,} videos have actions that start after their features end: {_some(late)}"
-    if other := [v.id for v in truth if v.segments and {a.label for a in v.segments} != set(v.labels)]:
-        yield f"{len(other):,} videos carry other labels than their actions have: {_some(other)}"
+        yield f"{len(surplus):,} feature files belong to no annotated video and are ignored: {_names(surplus)}"
+    if dataset.modalities != benchmark.widths:
+        actual, expected = (" + ".join(map(str, widths)) for widths in (dataset.modalities, benchmark.widths))
+        yield f"features have {actual} dimensions; the published ones have {expected}"
+    if deviating := [id for id, length in lengths.items() if _deviates(dataset, videos[id], length)]:
+        yield f"{_count_videos(deviating)} features of another length than the video: {_names(deviating)}"
+    if late := [id for id, length in lengths.items() if _has_late_segment(dataset, videos[id], length)]:
+        yield f"{_count_videos(late)} segments that start after the end of the features: {_names(late)}"
 
 
-def _is_apart(folder: Dataset, video: Video, length: int) -> bool:
+def _label_notes(benchmark: Benchmark, ground_truth: Sequence[Video]) -> Iterable[str]:
+    different = [
+        video.id
+        for video in ground_truth
+        if video.segments and {segment.label for segment in video.segments} != set(video.labels)
+    ]
+    if different:
+        yield f"{_count_videos(different)} other video-level labels than segment labels: {_names(different)}"
+    ids = {video.id for video in ground_truth}
+    yield from (f"{id}: {note}" for id, note in benchmark.known.items() if id in ids)
+
+
+def _deviates(dataset: Dataset, video: Video, length: int) -> bool:
     if not video.duration:
         return False
-    expected = float(folder.clock_of(video.id).snippets(video.duration))
-    return abs(length - expected) > max(APART_SNIPPETS, APART * expected)
+    expected = float(dataset.clock_of(video.id).snippets(video.duration))
+    return abs(length - expected) > max(MAX_DEVIATION, MAX_RELATIVE_DEVIATION * expected)
 
 
-def _has_late(folder: Dataset, video: Video, length: int) -> bool:
-    end = float(folder.clock_of(video.id).seconds(length))
-    return any(action.start >= end for action in video.segments)
+def _has_late_segment(dataset: Dataset, video: Video, length: int) -> bool:
+    end = float(dataset.clock_of(video.id).seconds(length))
+    return any(segment.start >= end for segment in video.segments)
 
 
-def _odd_videos(benchmark: Benchmark, truth: Iterable[Video]) -> Iterable[str]:
-    there = {video.id for video in truth}
-    return (f"{id}: {why}" for id, why in benchmark.known.items() if id in there)
+def _count_videos(ids: Sequence[str]) -> str:
+    return f"{len(ids):,} videos have"
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + f" and {len(names) - NAMED:,} more" * (len(names) > NAMED)
+def _names(names: Sequence[str]) -> str:
+    return format_list(names, MAX_LISTED_NAMES)

@@ -1,4 +1,4 @@
-"""A whole benchmark: prepare, look, train every method and seed, score under every protocol, report."""
+"""Runs a benchmark: trains every method and seed, and scores the proposals under every protocol."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,25 +15,34 @@ from wtal.evaluation.results import EvaluationResult
 from wtal.experiments.benchmarks.definitions import Benchmark
 from wtal.experiments.benchmarks.inspect import Survey
 from wtal.experiments.benchmarks.prepare import Prepared
-from wtal.experiments.compare import configured
-from wtal.experiments.pipeline import evaluate_file
-from wtal.experiments.runner import Done, RunSpec, claim, result_of, run_specs, write_cards
+from wtal.experiments.compare import run_config
+from wtal.experiments.pipeline import evaluate
+from wtal.experiments.runner import OnProgress, RunSpec, require_same_data, results_of, run_specs, write_cards
 from wtal.experiments.statistics import score_of
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a benchmark came to: each method's results under each protocol, one a seed."""
+    """The results of a benchmark.
+
+    Attributes:
+        benchmark: The benchmark.
+        survey: What its data contain.
+        config: Settings of the runs; method and seed vary.
+        seeds: Number of seeds.
+        results: By method and protocol, one for each seed.
+        side_by_side: Comparison of the first seeds under the main protocol.
+    """
 
     benchmark: Benchmark
     survey: Survey
     config: Config
     seeds: int
-    results: Mapping[str, Mapping[str, tuple[EvaluationResult, ...]]]  # method -> protocol -> results
-    side_by_side: EvaluationComparison  # the first seeds' proposals, under the main protocol
+    results: Mapping[str, Mapping[str, tuple[EvaluationResult, ...]]]
+    side_by_side: EvaluationComparison
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dict, fractions at full precision, for `benchmark.json`."""
+        """A plain dict for `benchmark.json`; fractions at full precision."""
         return {
             "benchmark": self.benchmark.name,
             "data": asdict(self.survey),
@@ -50,54 +59,74 @@ class Outcome:
 def run_benchmark(
     benchmark: Benchmark,
     prepared: Prepared,
-    seen: Survey,
+    survey: Survey,
     methods: Sequence[str],
     seeds: int,
     config: Config,
     out: Path,
     workers: int,
     device: str = "cpu",
-    done: Done | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Outcome:
-    """Train and localize what is missing, then score each run's proposals under each protocol.
+    """Train, localize and score the runs that are missing. Finished runs are reused, interrupted ones continue.
 
-    Finished runs are used again, interrupted ones go on. Raises as
-    `wtal.experiments.runner.run_specs` does, and ConfigError where `out` has runs of other data.
+    Args:
+        benchmark: The benchmark.
+        prepared: Its data.
+        survey: What the data contain.
+        methods: Names of methods.
+        seeds: Number of seeds, counted from 0.
+        config: Settings of all runs; method and seed are replaced.
+        out: Folder for the runs.
+        workers: Number of parallel runs.
+        device: `auto`, `cpu` or `cuda`.
+        on_progress: Called after each run.
+
+    Raises:
+        ConfigError: If `out` has runs with other settings or on other data.
+        WtalError: As `wtal.experiments.runner.run_specs`.
     """
-    claim(out / "runs", prepared.data)
+    require_same_data(out / "runs", prepared.data)
     ambiguous = None if prepared.ambiguous is None else read_ambiguous(prepared.ambiguous)
-    options = EvaluationOptions(benchmark.protocols[0], benchmark.tious, seen.scored, ambiguous, "last")
-    jobs = {
-        method: tuple(
+    options = EvaluationOptions(benchmark.protocols[0], benchmark.tious, survey.scored, ambiguous, "last")
+    specs = {
+        method: [
             RunSpec(
-                prepared.data, "runs", method, configured(config, method, seed), options, out, device, prepared.truth
+                prepared.data,
+                "runs",
+                method,
+                run_config(config, method, seed),
+                options,
+                out,
+                device,
+                ground_truth=prepared.truth,
             )
             for seed in range(seeds)
-        )
+        ]
         for method in methods
     }
-    run_specs([job for group in jobs.values() for job in group], workers, done)
+    all_specs = [spec for group in specs.values() for spec in group]
+    run_specs(all_specs, workers, on_progress)
     results = {
-        method: {name: tuple(_scored(job, name, prepared.truth) for job in group) for name in benchmark.protocols}
-        for method, group in jobs.items()
+        method: {name: _score(group, name, prepared.truth) for name in benchmark.protocols}
+        for method, group in specs.items()
     }
-    scores = [score_of("runs", method, scored[benchmark.protocols[0]]) for method, scored in results.items()]
-    write_cards([job for group in jobs.values() for job in group], scores)
-    return Outcome(benchmark, seen, config, seeds, results, _first_seeds(jobs, options, prepared.truth))
+    write_cards(all_specs, [score_of("runs", name, scored[options.protocol]) for name, scored in results.items()])
+    return Outcome(benchmark, survey, config, seeds, results, _compare_first_seeds(specs, options, prepared.truth))
 
 
-def _first_seeds(
-    jobs: Mapping[str, Sequence[RunSpec]], options: EvaluationOptions, truth: Path
+def _score(specs: Sequence[RunSpec], protocol: str, ground_truth: Path) -> tuple[EvaluationResult, ...]:
+    """The results of the runs under a protocol; proposals are scored again unless it is that of the runs."""
+    if protocol == specs[0].options.protocol:
+        return tuple(results_of(specs))
+    specs = [replace(spec, options=replace(spec.options, protocol=protocol)) for spec in specs]
+    return tuple(evaluate(spec.proposals_path, ground_truth, spec.options, out=spec.results_path) for spec in specs)
+
+
+def _compare_first_seeds(
+    specs: Mapping[str, Sequence[RunSpec]], options: EvaluationOptions, ground_truth: Path
 ) -> EvaluationComparison:
-    """Each method's first run on resampled videos; `dfe` goes before the others, to be compared with each."""
-    names = sorted(jobs, key=lambda method: method != "dfe")
-    proposals = {method: read_proposals(jobs[method][0].proposals) for method in names}
-    return compare_evaluations(proposals, read_ground_truth(truth), options)
-
-
-def _scored(job: RunSpec, protocol: str, truth: Path) -> EvaluationResult:
-    """The score that stands in the run folder, or the proposals scored again under another protocol."""
-    if protocol == job.options.protocol:
-        return result_of(job)
-    options = replace(job.options, protocol=protocol)
-    return evaluate_file(job.proposals, truth, options, out=job.results_under(protocol))
+    """Compare the first run of each method on resampled videos; `dfe` comes first, so that it is the reference."""
+    methods = sorted(specs, key=lambda method: method != "dfe")
+    proposals = {method: read_proposals(specs[method][0].proposals_path) for method in methods}
+    return compare_evaluations(proposals, read_ground_truth(ground_truth), options)

@@ -1,0 +1,143 @@
+"""Ablation: changes each default of DFE, one at a time, and scores the result.
+
+    python -m benchmarks.ablate DATA... --out FOLDER [--arm NAME]...
+
+Writes FOLDER/ablation.json. Finished runs in FOLDER are reused.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from wtal.core.config import Config, read_config, with_overrides
+from wtal.core.errors import ConfigError
+from wtal.core.hardware import available_cores
+from wtal.core.io import write_json
+from wtal.data.dataset import load_dataset
+from wtal.experiments.compare import dataset_names
+from wtal.experiments.pipeline import require_segments
+from wtal.experiments.runner import (
+    OnProgress,
+    RunSpec,
+    comparison_options,
+    require_same_data,
+    results_of,
+    run_specs,
+)
+from wtal.experiments.statistics import Comparison, score_of
+from wtal.reporting.comparison_tables import render_comparison
+from wtal.reporting.progress import runs_progress
+
+DEFAULT = "defaults"
+ARMS: dict[str, tuple[str, ...]] = {  # name -> changes to `dfe` with the default settings
+    DEFAULT: (),
+    "slots: 1": ("model.slots=1",),
+    "slots: 4": ("model.slots=4",),
+    "write rule: ema, warm-up 0.1": ("model.memory=ema", "train.warmup=0.1"),
+    "write rule: ema of momentum 0.99, warm-up 0.1": (
+        "model.memory=ema",
+        "train.warmup=0.1",
+        "model.momentum=0.99",
+    ),
+    "warm-up: 0.1": ("train.warmup=0.1",),
+    "warm-up: 0.3": ("train.warmup=0.3",),
+    "distillation: none": ("method=dfe-no-distillation",),
+    "distillation: attention only": ("weights.distillation_cas=0",),
+    "distillation: CAS only": ("weights.distillation_attention=0",),
+    "distillation: features too": ("weights.distillation_features=1",),
+    "distillation: weight 3": ("weights.distillation_attention=3", "weights.distillation_cas=3"),
+    "local operator: attention": ("model.local=attention",),
+    "window: 3 (attention)": ("model.local=attention", "model.window=3"),
+    "local operator: smoothing alone": ("model.dilations=[]",),
+    "smoothing: none": ("model.smoothing=0",),
+    "smoothing: 4": ("model.smoothing=4",),
+    "top-k ratio: 8": ("train.topk_ratio=8",),
+    "top-k ratio: 32": ("train.topk_ratio=32",),
+    "suppression: none": ("weights.mil_suppressed=0",),
+    "co_activity: none": ("weights.co_activity=0",),
+    "class_competition: none": ("weights.class_competition=0",),
+    "partial_label: none": ("weights.partial_label=0",),
+}
+
+
+def ablate(
+    data: Sequence[Path],
+    arms: Sequence[str],
+    seeds: int,
+    subset: str,
+    config: Config,
+    out: Path,
+    workers: int,
+    on_progress: OnProgress | None = None,
+) -> Comparison:
+    """Train and score every arm; write `ablation.json`, which is a comparison with arms in place of methods.
+
+    Args:
+        data: Data set folders.
+        arms: Names of arms; none: all. The defaults are always included.
+        seeds: Number of seeds.
+        subset: Subset to score.
+        config: Settings to which the changes are applied.
+        out: Folder for the runs and `ablation.json`.
+        workers: Number of parallel runs.
+        on_progress: As in `wtal.experiments.compare.compare`.
+
+    Raises:
+        ConfigError, DataError: As `wtal.experiments.compare.compare`; also for an unknown arm.
+    """
+    unknown = [arm for arm in arms if arm not in ARMS]
+    if unknown:
+        raise ConfigError(f"unknown arm {unknown[0]!r}", hint=f"use {', '.join(map(repr, ARMS))}", code="unknown-name")
+    names = dataset_names(data)
+    for path, name in names.items():
+        require_segments(load_dataset(path), subset)
+        require_same_data(out / name, path)
+    specs = {
+        (arm, name): [_run_spec(path, name, arm, seed, subset, config, out) for seed in range(seeds)]
+        for arm in dict.fromkeys([DEFAULT, *(arms or ARMS)])
+        for path, name in names.items()
+    }
+    run_specs([spec for group in specs.values() for spec in group], workers, on_progress)
+    scores = [score_of(name, arm, results_of(group)) for (arm, name), group in specs.items()]
+    comparison = Comparison.from_scores(scores, subset, seeds, config)
+    write_json(out / "ablation.json", comparison.to_json())
+    return comparison
+
+
+def _run_spec(data: Path, name: str, arm: str, seed: int, subset: str, config: Config, out: Path) -> RunSpec:
+    settings = with_overrides(config, (*ARMS[arm], f"train.seed={seed}"))
+    folder = "-".join("".join(char if char.isalnum() else " " for char in arm).split())
+    return RunSpec(data, name, settings.method, settings, comparison_options(subset), out / "runs" / folder)
+
+
+def main(
+    data: Annotated[list[Path], typer.Argument(metavar="DATA...", help="One or more data set folders")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the runs and ablation.json")],
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="One arm, such as 'slots: 4'; repeatable", show_default="all"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Number of seeds, counted from 0")] = 5,
+    subset: Annotated[str, typer.Option(metavar="NAME", help="Subset to score")] = "validation",
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="TOML file with settings")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Override one setting; repeatable")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of parallel runs", show_default="cores")] = None,
+) -> None:
+    """Change each default of DFE, one at a time, and score the result. Finished runs are reused."""
+    console = Console(highlight=False)
+    settings = read_config(config, tuple(overrides or ()))
+    with runs_progress(console) as on_progress:
+        comparison = ablate(
+            data, tuple(arm or ()), seeds, subset, settings, out, workers or available_cores(), on_progress
+        )
+    render_comparison(comparison.scores, comparison.differences, subset, console)
+    console.print(f"written to {out / 'ablation.json'}", soft_wrap=True, markup=False)
+
+
+if __name__ == "__main__":
+    typer.run(main)
