@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings as hypothesis_settings
 from typer.testing import CliRunner
 
 from tests.helpers.data import TINY
@@ -19,6 +20,9 @@ from wtal.cli import app
 from wtal.core.config import Config, parse_config
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.synthetic.features import write_synthetic
+
+hypothesis_settings.register_profile("wtal", deadline=None)  # tests pass at any load of the machine
+hypothesis_settings.load_profile("wtal")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -163,7 +163,9 @@ def test_killed_worker_is_reported(folder, monkeypatch):
     monkeypatch.setattr(runner, "_run_group", exit_worker)
     with raises(WtalError, code="worker-died"):
         compare_again(folder)
-    assert not multiprocessing.active_children()
+    for process in multiprocessing.active_children():
+        process.join(60)
+        assert not process.is_alive()
 
 
 def exit_worker(_: object) -> None:
