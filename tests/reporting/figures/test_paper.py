@@ -21,7 +21,8 @@ from wtal.core.structures import Segment, Video
 from wtal.data.layouts.activitynet import write_activitynet, write_proposals
 from wtal.evaluation.error_analysis import analyse
 from wtal.evaluation.evaluate import evaluate_with_matches
-from wtal.experiments.statistics import Comparison, Score
+from wtal.experiments import statistics
+from wtal.experiments.statistics import Score
 from wtal.reporting.curves import read_metrics
 from wtal.reporting.figures.colors import PALETTE
 from wtal.reporting.figures.error_analysis import analysis_figure
@@ -191,7 +192,7 @@ def test_methods_figure_shows_mean_and_standard_deviation(drawn):
 
 
 def test_comparison_of_the_command_is_read(tmp_path, settings):
-    value = Comparison(list(SCORES[:2]), [], "testing", 2, settings()).to_json()
+    value = statistics.Comparison(list(SCORES[:2]), [], "testing", 2, settings()).to_json()
     (tmp_path / "comparison.json").write_text(json.dumps(value))
     comparison = read_comparison(tmp_path / "comparison.json")
     assert [(s.data, s.method, s.averages) for s in comparison.scores] == [

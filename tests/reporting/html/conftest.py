@@ -14,5 +14,5 @@ def runs(tiny, settings, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("wtal.experiments.runner.ProcessPoolExecutor", InProcessExecutor)
-        compare([tiny.path], ("baseline", "dfe"), 2, "testing", settings(train={"steps": 2}), out)
+        compare(tiny.path, out, ("baseline", "dfe"), 2, "testing", settings(train={"steps": 2}))
     return out
