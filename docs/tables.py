@@ -18,10 +18,7 @@ from wtal.data.annotations.base import AnnotationFormat
 from wtal.data.annotations.registry import FORMATS
 from wtal.evaluation.protocols import PROTOCOLS
 from wtal.experiments.benchmarks.definitions import BENCHMARKS
-from wtal.experiments.published import BENCHMARKS as PUBLISHED
-from wtal.experiments.published import published
-from wtal.reporting.evaluation_tables import protocol_rules, published_table
-from wtal.reporting.tables import to_markdown
+from wtal.reporting.evaluation_tables import protocol_rules
 
 DOCS = Path(__file__).parent
 BLOCK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -92,11 +89,6 @@ def annotation_formats_table() -> list[str]:
 TABLES: dict[str, Callable[[], list[str]]] = {
     **{
         f"settings.{name}": lambda name=name: settings_table(name) for name in ("model", "weights", "train", "localize")
-    },
-    **{
-        f"published.{name}": lambda name=name: to_markdown(published_table(name))
-        for name in PUBLISHED
-        if published(name)
     },
     "methods": methods_table,
     "protocols": protocols_table,

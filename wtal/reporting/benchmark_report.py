@@ -10,13 +10,12 @@ from wtal.core.text import escape_markdown, print_line
 from wtal.evaluation.bootstrap import DRAWS
 from wtal.experiments.benchmarks.inspect import Survey
 from wtal.experiments.benchmarks.run import Outcome
-from wtal.experiments.published import BENCHMARKS as PUBLISHED
-from wtal.experiments.published import ours
 from wtal.experiments.statistics import differences_of, score_of
 from wtal.reporting.comparison_tables import describe_seeds
-from wtal.reporting.evaluation_tables import class_table, map_table, merge_notes, published_table
+from wtal.reporting.evaluation_tables import class_table, map_table, merge_notes
 from wtal.reporting.tables import TableData, format_interval, format_mean_std, print_table, to_markdown
 
+PUBLISHED_RESULTS = "https://github.com/wtal-project/wtal/blob/main/docs/published.md"
 SYNTHETIC_WARNING = "SYNTHETIC FEATURES: the numbers below say nothing about the quality of a method."
 
 
@@ -88,13 +87,10 @@ def _results(outcome: Outcome) -> Iterator[str]:
 
 
 def _end(outcome: Outcome) -> Iterator[str]:
-    name, method = outcome.benchmark.name, _main_method(outcome)
-    if name in PUBLISHED and not outcome.survey.made_up:
-        entries = [ours(f"wtal, {method}", name, results) for results in outcome.results[method].values()]
-        yield from ("## Published results", "", *to_markdown(published_table(name, entries)), "")
     changed = [f"`{key} = {value}`" for key, value in non_default_settings(outcome.config).items()]
     yield from ("## Settings", "", f"Seeds 0 to {outcome.seeds - 1}. Settings that differ from the defaults:")
     yield f"{', '.join(changed) or 'none'}."
+    yield from ("", f"Published results, with their protocols and checkpoints: {PUBLISHED_RESULTS}")
 
 
 def _survey_table(survey: Survey) -> TableData:
@@ -146,7 +142,7 @@ def _notes(outcome: Outcome) -> list[str]:
 
 
 def _main_method(outcome: Outcome) -> str:
-    """The method compared with published results: `dfe`, or the last one that uses the local branch for inference."""
+    """The method that is shown in detail: `dfe`, or the last one that uses the local branch for inference."""
     names = [name for name in outcome.results if name != "dfe-global"] or list(outcome.results)
     return "dfe" if "dfe" in names else names[-1]
 

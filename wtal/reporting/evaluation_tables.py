@@ -1,4 +1,4 @@
-"""Evaluation results as tables: mAP, average precision per class, several files and protocols, published results."""
+"""Evaluation results as tables: mAP, average precision per class, several files and protocols."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,6 @@ from wtal.core.text import format_percent, print_line
 from wtal.evaluation.bootstrap import DRAWS, EvaluationComparison
 from wtal.evaluation.protocols import PROTOCOLS, Protocol
 from wtal.evaluation.results import EvaluationResult, format_range, summary_lines
-from wtal.experiments.published import Published, published
 from wtal.inference.calibration import LABELS, Calibration
 from wtal.reporting.tables import TableData, format_interval, format_mean_std, print_table
 
@@ -169,36 +168,6 @@ def merge_notes(results: Sequence[tuple[str, EvaluationResult]]) -> list[str]:
         suffix = "" if list(noted_files) == all_files else f" ({', '.join(noted_files)})"
         lines.append(f"{note}{suffix}" if scope in note else f"{scope}{suffix}: {note}")
     return lines
-
-
-def published_table(benchmark: str, ours: Sequence[Published] = ()) -> TableData:
-    """Published results on a benchmark: weakly supervised by year, then `ours`, then fully supervised methods."""
-    entries = published(benchmark)
-    weak, full = ([entry for entry in entries if entry.supervision == kind] for kind in ("weak", "full"))
-    ranges = sorted({name for entry in entries or ours for name in entry.averages}, key=_range_bounds)
-    rows = [_published_row(entry, ranges) for entry in [*weak, *ours, *full]]
-    columns = ("method", "year", "venue", *ranges, "protocol", "checkpoint", "seeds", "source")
-    return TableData(columns, tuple(rows), bold=tuple(range(len(weak), len(weak) + len(ours))))
-
-
-def _published_row(entry: Published, ranges: Sequence[str]) -> tuple[str, ...]:
-    averages = {name: f"{value:.1f}" for name, value in entry.averages.items()}
-    if entry.spread is not None:
-        averages[list(averages)[-1]] += f" ± {entry.spread:.1f}"
-    return (
-        f"{entry.method} (fully supervised)" if entry.supervision == "full" else entry.method,
-        str(entry.year or ""),
-        entry.venue,
-        *(averages.get(name, "") for name in ranges),
-        entry.protocol,
-        entry.checkpoint,
-        str(entry.seeds or ""),
-        entry.source,
-    )
-
-
-def _range_bounds(name: str) -> tuple[float, ...]:
-    return tuple(map(float, name.split(":")))
 
 
 def calibration_table(calibration: Calibration, aim: str) -> TableData:
