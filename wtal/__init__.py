@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wtal.inference.localizer import Localizer
+    from wtal.video.extract_video import extract_features
 
 __version__ = "0.2.0"
 
 # Public name -> the module that defines it. Loaded on first use, so that `import wtal` stays fast.
-_PUBLIC = {"Localizer": "wtal.inference.localizer"}
+_PUBLIC = {"Localizer": "wtal.inference.localizer", "extract_features": "wtal.video.extract_video"}
 
-__all__ = ["Localizer", "__version__"]
+__all__ = ["Localizer", "__version__", "extract_features"]
 
 
 def __getattr__(name: str) -> Any:
