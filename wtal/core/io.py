@@ -288,6 +288,8 @@ def directory_lock(folder: Path, hint: str = "wait for it, or choose another fol
         lock.acquire()
     except filelock.Timeout as error:
         raise DataError("another process is writing to this folder", path=folder, hint=hint, code="locked") from error
+    except NotImplementedError:  # the file system has no locks, in older versions of filelock
+        pass
     except OSError as error:
         if error.errno not in LOCKS_UNSUPPORTED:
             raise to_data_error(error, folder, HINT_OTHER_PATH) from error
