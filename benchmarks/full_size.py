@@ -46,7 +46,7 @@ def _measure_thumos14(folder: Path) -> list[str]:
 
 def _measure_activitynet(folder: Path) -> list[str]:
     data, run = str(folder / "data"), str(folder / "run")
-    recipe = ("--config", str(find_benchmark("activitynet1.3").config), "--set", "train.steps=1000")
+    recipe = ("--config", str(find_benchmark("activitynet1.3").config_path), "--set", "train.steps=1000")
     steps = {
         "rehearse": _rehearse(ACTIVITYNET, data),
         "train, 1,000 steps": run_command("train", data, "--out", run, *recipe),

@@ -76,7 +76,7 @@ def benchmark(
     from wtal.reporting.progress import count_progress, runs_progress
 
     definition, folder = find_benchmark(name), out or Path("runs") / name
-    settings, names = read_config(config or definition.config, tuple(overrides or ())), parse_methods(methods)
+    settings, names = read_config(config or definition.config_path, tuple(overrides or ())), parse_methods(methods)
     timing = None if (stride, window, fps) == (None, None, None) else FeatureTiming(stride, window, fps)
     machine = choose_device(device).type
     with directory_lock(folder):

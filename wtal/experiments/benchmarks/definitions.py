@@ -1,4 +1,4 @@
-"""What each benchmark is: its counts, its protocols, its settings. Facts as data."""
+"""The benchmarks: published counts, evaluation protocols and settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,35 +12,41 @@ from wtal.experiments.benchmarks import configs
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark as its papers count it. The first protocol is the main one."""
+    """A published benchmark.
+
+    Attributes:
+        name: Name on the command line.
+        title: Name in reports.
+        classes: Number of classes.
+        videos: Number of videos, by subset.
+        scored: The subset that is scored.
+        instances: Number of annotated segments in it; None if not known.
+        protocols: Names of evaluation protocols; the first one is the main protocol.
+        tious: tIoU thresholds; None: those of the protocol.
+        widths: Dimensions of each feature group, such as I3D's RGB and flow.
+        timing: Times of features in the OpenTAD / ActionFormer layout, unless the user gives others.
+        layout: Name in `LAYOUTS` of the layout of the features; empty to detect it.
+        video_notes: Peculiarities of single videos, by id.
+    """
 
     name: str
     title: str
     classes: int
-    videos: Mapping[str, int]  # subset -> how many
-    scored: str  # subset
-    instances: int | None  # of the scored subset; None where we know no figure
+    videos: Mapping[str, int]
+    scored: str
+    instances: int | None
     protocols: tuple[str, ...]
-    tious: tuple[float, ...] | None = None  # None: the protocol's own
-    widths: tuple[int, ...] = (1024, 1024)  # I3D's RGB and flow
-    grid: FeatureTiming = field(
-        default_factory=FeatureTiming
-    )  # of OpenTAD / ActionFormer features, where nobody says otherwise
-    layout: str = ""  # the layout of its features in LAYOUTS; "" to detect it
-    known: Mapping[str, str] = field(default_factory=dict)  # video -> what is odd about it
+    tious: tuple[float, ...] | None = None
+    widths: tuple[int, ...] = (1024, 1024)
+    timing: FeatureTiming = field(default_factory=FeatureTiming)
+    layout: str = ""
+    video_notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def config(self) -> Path:
-        """The committed settings."""
+    def config_path(self) -> Path:
+        """The settings, a TOML file."""
         return Path(next(iter(configs.__path__))) / f"{self.name}.toml"
 
-
-_THUMOS = ("thumos14-212", "thumos14-210", "thumos14-snippet", "wtalc")
-_ODD_THUMOS = {
-    "video_test_0000270": "22 of its actions start after its end; thumos14-210 leaves it out",
-    "video_test_0001496": "some labels are doubtful; thumos14-210 leaves it out",
-    "video_test_0001292": "has no usable annotation anywhere; no protocol counts it",
-}
 
 BENCHMARKS = {
     benchmark.name: benchmark
@@ -48,51 +54,55 @@ BENCHMARKS = {
         Benchmark(
             "thumos14",
             "THUMOS14",
-            20,
-            {"training": 200, "testing": 212},
-            "testing",
-            3358,
-            _THUMOS,
-            grid=FeatureTiming(4, 16, 30),
-            known=_ODD_THUMOS,
+            classes=20,
+            videos={"training": 200, "testing": 212},
+            scored="testing",
+            instances=3358,
+            protocols=("thumos14-212", "thumos14-210", "thumos14-snippet", "wtalc"),
+            timing=FeatureTiming(4, 16, 30),
+            video_notes={
+                "video_test_0000270": "22 segments start after its end; excluded by thumos14-210",
+                "video_test_0001496": "some labels are doubtful; excluded by thumos14-210",
+                "video_test_0001292": "has no usable annotation; not part of any protocol",
+            },
         ),
         Benchmark(
             "multithumos",
             "MultiTHUMOS",
-            65,
-            {"training": 200, "testing": 213},
-            "testing",
-            None,
-            ("multithumos",),
-            grid=FeatureTiming(4, 16, 30),
+            classes=65,
+            videos={"training": 200, "testing": 213},
+            scored="testing",
+            instances=None,
+            protocols=("multithumos",),
+            timing=FeatureTiming(4, 16, 30),
         ),
         Benchmark(
             "activitynet1.2",
             "ActivityNet 1.2",
-            100,
-            {"training": 4819, "validation": 2383},
-            "validation",
-            None,
-            ("activitynet",),
+            classes=100,
+            videos={"training": 4819, "validation": 2383},
+            scored="validation",
+            instances=None,
+            protocols=("activitynet",),
         ),
         Benchmark(
             "activitynet1.3",
             "ActivityNet 1.3",
-            200,
-            {"training": 10024, "validation": 4926},
-            "validation",
-            7654,
-            ("activitynet",),
+            classes=200,
+            videos={"training": 10024, "validation": 4926},
+            scored="validation",
+            instances=7654,
+            protocols=("activitynet",),
         ),
         Benchmark(
             "hapt",
             "HAPT",
-            12,
-            {"training": 249, "validation": 43, "testing": 48},
-            "testing",
-            202,
-            ("activitynet",),
-            COMPARISON_TIOUS,
+            classes=12,
+            videos={"training": 249, "validation": 43, "testing": 48},
+            scored="testing",
+            instances=202,
+            protocols=("activitynet",),
+            tious=COMPARISON_TIOUS,
             widths=(78,),
             layout="hapt",
         ),
@@ -101,7 +111,13 @@ BENCHMARKS = {
 
 
 def find_benchmark(name: str) -> Benchmark:
-    """The benchmark of that name. Raises ConfigError naming the known ones."""
+    """Return the benchmark of that name.
+
+    Raises:
+        ConfigError: If the name is unknown.
+    """
     if name not in BENCHMARKS:
-        raise ConfigError(f"there is no benchmark {name!r}; use one of {', '.join(BENCHMARKS)}")
+        raise ConfigError(
+            f"unknown benchmark {name!r}", hint=f"use one of {', '.join(BENCHMARKS)}", code="unknown-name"
+        )
     return BENCHMARKS[name]

@@ -150,7 +150,7 @@ def _label_notes(benchmark: Benchmark, ground_truth: Sequence[Video]) -> Iterabl
     if different:
         yield f"{_count_videos(different)} other video-level labels than segment labels: {_names(different)}"
     ids = {video.id for video in ground_truth}
-    yield from (f"{id}: {note}" for id, note in benchmark.known.items() if id in ids)
+    yield from (f"{id}: {note}" for id, note in benchmark.video_notes.items() if id in ids)
 
 
 def _deviates(dataset: Dataset, video: Video, length: int) -> bool:

@@ -1,12 +1,12 @@
-"""From whatever public layout a folder has to a plain data set folder that a benchmark trains on and is scored by.
+"""Prepares the data of a benchmark: converts features in a public layout and combines them with the annotations.
 
-OUT/converted    the layout as a plain folder, where it was not plain already
-OUT/data         what the runs see: every annotated video, and a link to the features
+OUT/converted    the converted layout, unless the source is a data set folder
+OUT/data         data set folder of the runs: all annotated videos, and a link to the features
 OUT/source.json  what both were made from
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,28 +19,28 @@ from wtal.data.dataset import FAILED_NAME, Dataset, load_dataset, write_dataset_
 from wtal.data.features import features_path
 from wtal.data.ground_truth import AMBIGUOUS_NAME, read_ground_truth
 from wtal.data.layouts.activitynet import use_validation_for_training
-from wtal.data.layouts.base import FeatureTiming, Layout
+from wtal.data.layouts.base import FeatureTiming, Layout, OnProgress
 from wtal.data.layouts.convert import ConvertedLayout, convert_layout
 from wtal.data.layouts.registry import LAYOUTS, detect_layout
 from wtal.data.layouts.thumos import read_ambiguous
 from wtal.experiments.benchmarks.definitions import Benchmark
 
-SOURCE = "source.json"
-Progress = Callable[[int, int], object]
+STATE_NAME = "source.json"
+HINT_OTHER_OUT = "name another --out"
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A benchmark ready to train on."""
+    """Data of a benchmark that runs can use."""
 
-    data: Path  # a plain folder
-    layout: str  # what the source was taken for
-    ambiguous: Path | None
+    data: Path  # data set folder
+    layout: str  # title of the source's layout
+    ambiguous: Path | None  # list of ambiguous intervals
     remarks: tuple[str, ...] = ()
 
     @property
     def truth(self) -> Path:
-        """What proposals are scored against: videos without features too."""
+        """The ground truth, with the videos that have no features."""
         return self.data / "annotations.json"
 
 
@@ -49,122 +49,141 @@ def prepare(
     source: Path,
     out: Path,
     annotations: Path | None = None,
-    grid: FeatureTiming | None = None,
-    progress: Progress | None = None,
+    timing: FeatureTiming | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Prepared:
-    """Find which layout `source` has, convert it once to `out`, and lay out there what the runs see.
+    """Convert the source to `out/data`. An interrupted conversion continues, a finished one is reused.
 
-    `annotations` take the place of the layout's own, `grid` that of the benchmark's usual one. The source is never
-    written to. A conversion that was stopped goes on; one that is done is used. Raises DataError where the
-    layout is not known or does not fit, ConfigError where `out` was made from another source, or one that changed.
+    Args:
+        benchmark: The benchmark.
+        source: Features in a known layout, or a data set folder. Nothing is written there.
+        out: Folder to write.
+        annotations: Annotations that replace those of the layout.
+        timing: Times of the features that replace those of the benchmark.
+        on_progress: Called with the number of converted videos and of all videos.
+
+    Raises:
+        DataError: If the layout is unknown or malformed.
+        ConfigError: If `out` was made from another source, or the source has changed.
     """
-    _require_apart(source, out)
-    layout = _layout_of(benchmark, source)
-    inputs = [source, *(layout.inputs(source)[1:] if layout else [])]  # further files may lie outside of the source
+    _require_separate(source, out)
+    layout = _find_layout(benchmark, source)
+    inputs = [source, *(layout.inputs(source)[1:] if layout else [])]  # further files may be outside of the source
     made_from = {
         "files": stat_fingerprint(*inputs, *([annotations] if annotations else [])),
-        "grid": None if grid is None else asdict(grid),
+        "grid": None if timing is None else asdict(timing),
     }
-    known = _known(out, made_from, source)
-    if "layout" not in known:
-        write_json(out / SOURCE, made_from)
-        plain = _plain_folder(benchmark, layout, source, out / "converted", grid, progress)
-        _lay_out(benchmark, plain.path, annotations or plain.annotations, out / "data")
-        # Videos without features, which the layout's annotations list, are counted by the survey.
-        remarks = [] if plain.annotations else list(plain.remarks)
-        known = {**made_from, "layout": plain.layout, "remarks": remarks}
-        write_json(out / SOURCE, known)
-    return Prepared(out / "data", known["layout"], _ambiguous(source, annotations), tuple(known["remarks"]))
+    state = _read_state(out, made_from, source)
+    if "layout" not in state:
+        write_json(out / STATE_NAME, made_from)
+        converted = _convert(benchmark, layout, source, out / "converted", timing, on_progress)
+        _write_dataset(benchmark, converted.path, annotations or converted.annotations, out / "data")
+        # Videos without features, which the layout's annotations list, are reported by the survey
+        remarks = [] if converted.annotations else list(converted.remarks)
+        state = {**made_from, "layout": converted.layout, "remarks": remarks}
+        write_json(out / STATE_NAME, state)
+    return Prepared(out / "data", state["layout"], _find_ambiguous(source, annotations), tuple(state["remarks"]))
 
 
-def _known(out: Path, made_from: dict[str, Any], source: Path) -> dict[str, Any]:
-    """What source.json says, {} where nothing was finished. Raises ConfigError where it is of another source."""
-    known = read_json(out / SOURCE) if (out / SOURCE).is_file() else {}
-    same = isinstance(known, dict) and all(known.get(key) == value for key, value in made_from.items())
-    if same:
-        return known
-    if "layout" in known:
-        raise ConfigError(f"{out}: was made from other data than {source}, or these changed; name another --out")
-    if known:  # it failed, and the source was mended since
-        shutil.rmtree(out / "converted", ignore_errors=True)
-    return {}
-
-
-def _require_apart(source: Path, out: Path) -> None:
+def _require_separate(source: Path, out: Path) -> None:
     if not source.exists():
-        raise DataError(f"{source}: there is no such folder or file; name the features")
-    ours, theirs = realpath(out), realpath(source)
-    if ours == theirs or theirs in ours.parents or ours in theirs.parents:
-        raise ConfigError(f"{out}: and {source} lie in each other; name another --out")
+        raise DataError("no such file or folder", path=source, hint="name the features", code="file-not-found")
+    out_path, source_path = realpath(out), realpath(source)
+    if out_path == source_path or source_path in out_path.parents or out_path in source_path.parents:
+        raise ConfigError(
+            f"the output and {source} contain each other", path=out, hint=HINT_OTHER_OUT, code="nested-paths"
+        )
 
 
-def _layout_of(benchmark: Benchmark, source: Path) -> Layout | None:
+def _find_layout(benchmark: Benchmark, source: Path) -> Layout | None:
     """The layout of the source; None for a data set folder and for an unknown layout."""
     if (source / "dataset.json").is_file():
         return None
     return LAYOUTS[benchmark.layout] if benchmark.layout else detect_layout(source)
 
 
-def _plain_folder(
+def _read_state(out: Path, made_from: dict[str, Any], source: Path) -> dict[str, Any]:
+    """The content of source.json; {} to start anew. Raises ConfigError if `out` was made from another source."""
+    state = read_json(out / STATE_NAME) if (out / STATE_NAME).is_file() else {}
+    if not isinstance(state, dict):
+        return {}
+    if all(state.get(key) == value for key, value in made_from.items()):
+        return state
+    if "layout" in state:
+        raise ConfigError(
+            f"the folder was made from other data than {source}, or the data have changed",
+            path=out,
+            hint=HINT_OTHER_OUT,
+            code="other-data",
+        )
+    if state:  # an unfinished conversion, and the source has changed since
+        shutil.rmtree(out / "converted", ignore_errors=True)
+    return {}
+
+
+def _convert(
     benchmark: Benchmark,
     layout: Layout | None,
     source: Path,
     out: Path,
-    grid: FeatureTiming | None,
-    progress: Progress | None,
+    timing: FeatureTiming | None,
+    on_progress: OnProgress | None,
 ) -> ConvertedLayout:
     """The source itself if it is a data set folder, otherwise its conversion."""
     if (source / "dataset.json").is_file():
-        _require_no_grid(grid, source)
+        if timing is not None:
+            raise ConfigError(
+                "a data set folder defines the times of its features",
+                path=source,
+                hint="leave out --stride, --window and --fps",
+                code="timing-not-supported",
+            )
         return ConvertedLayout(source, "plain folder", ())
     if layout is not None and layout.needs_timing:
-        grid = _full(benchmark.grid, grid)
-    return convert_layout(source, out, timing=grid, layout=layout, on_progress=progress)
+        given = {name: value for name, value in asdict(timing or FeatureTiming()).items() if value is not None}
+        timing = replace(benchmark.timing, **given)
+    return convert_layout(source, out, timing=timing, layout=layout, on_progress=on_progress)
 
 
-def _require_no_grid(grid: FeatureTiming | None, source: Path) -> None:
-    if grid is not None:
-        raise ConfigError(f"{source}: the times of its features are known; leave out --stride, --window and --fps")
-
-
-def _full(usual: FeatureTiming, given: FeatureTiming | None) -> FeatureTiming:
-    """What was given, and the benchmark's usual grid for the rest."""
-    said = {name: value for name, value in asdict(given or FeatureTiming()).items() if value is not None}
-    return replace(usual, **said)
-
-
-def _lay_out(benchmark: Benchmark, plain: Path, annotations: Path | None, out: Path) -> None:
-    """Write what the runs see: annotations, dataset.json, failed.json for what lacks features, and a link."""
-    folder = load_dataset(plain)
-    durations = {video.id: video.duration for video in folder.videos}
-    videos = [replace(v, duration=v.duration or durations.get(v.id)) for v in _videos(folder, annotations)]
-    missing = [video.id for video in videos if not features_path(plain, video.id).is_file()]
+def _write_dataset(benchmark: Benchmark, converted: Path, annotations: Path | None, out: Path) -> None:
+    """Write the data set folder of the runs; videos without features are listed in failed.json."""
+    dataset = load_dataset(converted)
+    durations = {video.id: video.duration for video in dataset.videos}
+    videos = [
+        replace(video, duration=video.duration or durations.get(video.id)) for video in _videos(dataset, annotations)
+    ]
+    missing = [video.id for video in videos if not features_path(converted, video.id).is_file()]
     if len(missing) == len(videos):
-        raise DataError(f"{annotations or plain}: none of its videos has features; name what belongs together")
+        raise DataError(
+            "none of the annotated videos has features",
+            path=annotations or converted,
+            hint="name features and annotations of the same videos",
+            code="missing-features",
+        )
     out.mkdir(parents=True, exist_ok=True)
     link = out / "features"
     link.unlink(missing_ok=True)
-    link.symlink_to((plain / "features").resolve(), target_is_directory=True)
-    named = sorted({label for video in videos for label in video.labels})
-    classes = folder.classes if annotations is None else named
-    widths = benchmark.widths if folder.width == sum(benchmark.widths) else folder.modalities
+    link.symlink_to((converted / "features").resolve(), target_is_directory=True)
+    labels = sorted({label for video in videos for label in video.labels})
+    classes = dataset.classes if annotations is None else labels
+    widths = benchmark.widths if dataset.width == sum(benchmark.widths) else dataset.modalities
     write_json(out / FAILED_NAME, dict.fromkeys(missing, "has no features"))
-    write_dataset_info(out, videos, folder.clock, classes, widths, folder.about)
+    write_dataset_info(out, videos, dataset.clock, classes, widths, dataset.about)
 
 
-def _videos(folder: Dataset, annotations: Path | None) -> Sequence[Video]:
-    own = folder.path / "annotations.json"
-    if annotations is None and not own.is_file():
-        return folder.videos
-    return use_validation_for_training(read_ground_truth(annotations or own))
+def _videos(dataset: Dataset, annotations: Path | None) -> Sequence[Video]:
+    path = annotations or dataset.path / "annotations.json"
+    if annotations is None and not path.is_file():
+        return dataset.videos
+    return use_validation_for_training(read_ground_truth(path))
 
 
-def _ambiguous(source: Path, annotations: Path | None) -> Path | None:
-    """The list of ambiguous intervals: beside the annotations, or in the bundle."""
-    places = [annotations.parent if annotations.is_file() else annotations] if annotations else []
+def _find_ambiguous(source: Path, annotations: Path | None) -> Path | None:
+    """The list of ambiguous intervals: beside the annotations, in the source or in a folder of it."""
+    folders = [annotations.parent if annotations.is_file() else annotations] if annotations else []
     if source.is_dir():
-        places += [source, *sorted(path for path in source.iterdir() if path.is_dir())]
-    found = next((place / AMBIGUOUS_NAME for place in places if (place / AMBIGUOUS_NAME).is_file()), None)
-    if found is not None:
-        read_ambiguous(found)  # a fault in it is said before anything is trained
-    return found
+        folders += [source, *sorted(path for path in source.iterdir() if path.is_dir())]
+    path = next((folder / AMBIGUOUS_NAME for folder in folders if (folder / AMBIGUOUS_NAME).is_file()), None)
+    if path is not None:
+        read_ambiguous(path)  # reports an invalid file before anything is trained
+    return path

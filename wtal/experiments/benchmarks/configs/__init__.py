@@ -1,1 +1,1 @@
-"""Committed settings, one file a benchmark; each lists only what differs from the defaults."""
+"""Settings of the benchmarks, one file each, with what differs from the defaults."""
