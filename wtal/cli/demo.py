@@ -65,7 +65,7 @@ def make_dataset(folder: Path, settings: MovieConfig, console: Console) -> Datas
     The data set is inside so that it is deleted when the videos are rendered again with other settings.
     """
     with count_progress("rendering", console) as progress:
-        write_movies(folder, settings, done=progress)
+        write_movies(folder, settings, on_progress=progress)
     data, videos, tags = folder / "data", folder / "videos", folder / "tags.csv"
     print_line(console, f"wtal init {data} --videos {videos} --tags {tags}")
     created = create_dataset(data, videos, [tags])

@@ -339,6 +339,7 @@ def write_dataset_info(
     classes: Iterable[str],
     modalities: Iterable[int] = (),
     about: Mapping[str, Any] | None = None,
+    version: str | None = None,
 ) -> None:
     """Write annotations.json and dataset.json of a data set folder, without features.
 
@@ -349,6 +350,7 @@ def write_dataset_info(
         classes: The class names in order.
         modalities: The widths of the feature groups.
         about: More keys for dataset.json, such as source and licence.
+        version: The version in annotations.json; None for the name of the folder.
 
     Raises:
         DataError: The files cannot be written.
@@ -358,7 +360,7 @@ def write_dataset_info(
     if widths := list(modalities):
         info["modalities"] = widths
     write_json(path / "dataset.json", {**(about or {}), **info})
-    write_activitynet(path / "annotations.json", without_training_segments(videos), path.name)
+    write_activitynet(path / "annotations.json", without_training_segments(videos), version or path.name)
 
 
 def without_training_segments(videos: Iterable[Video]) -> list[Video]:

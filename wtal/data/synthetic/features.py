@@ -1,7 +1,6 @@
-"""A small made-up data set with the hard parts of real ones; hands on a plain data set folder, in seconds.
+"""Small synthetic data sets with the difficulties of real ones, written in seconds.
 
-FROM: How large a made-up data set is, and how hard.
-FROM: Sequences drawn from a seed, with the hard parts of real ones. Axes: T snippets, D features, C classes.
+Axes: T snippets, C classes, D dimensions. Times are in snippets unless a name says seconds.
 """
 
 from collections.abc import Iterator
@@ -15,342 +14,326 @@ from wtal.core.clock import SnippetClock
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.io import atomic_write_dir, read_json, realpath, write_json
 from wtal.core.structures import Segment, Video
+from wtal.data.synthetic.signal import Directions, Timeline, normalize, unit_vectors
 
-NAMES = ("jump", "throw", "spin", "lift", "kick", "climb", "wave", "swing", "push", "roll", "catch", "bow")
-GAP = 3.0  # snippets, at least, between two actions
-ROOM = 0.7  # share of a sequence that actions and the gaps between them may fill
-LONG = (1.0, 1.7)  # how much longer a class's actions may be than another's
+CLASS_NAMES = ("jump", "throw", "spin", "lift", "kick", "climb", "wave", "swing", "push", "roll", "catch", "bow")
+MIN_GAP = 3.0  # snippets between two actions
+MAX_ACTION_SHARE = 0.7  # share of a video that actions and the gaps between them may fill
+LENGTH_FACTORS = (1.0, 1.7)  # the actions of one class are longer than those of another by such a factor
+FEATURE = "synthetic: made-up directions, not measured from any video"  # in dataset.json; identifies our own folders
 
 
 @dataclass(frozen=True)
 class SyntheticConfig:
-    """How large the data set is, and how hard. Strengths are lengths of vectors; noise is per dimension.
+    """How large a synthetic data set is, and how difficult.
 
-    Raises ConfigError when a subset cannot show every class or the actions cannot fit.
+    Strengths are lengths of vectors; the noise is per dimension.
+
+    Attributes:
+        classes: Number of classes.
+        training: Number of training videos.
+        validation: Number of validation videos.
+        testing: Number of testing videos.
+        snippets: Fewest and most snippets of a video.
+        modalities: Width of each feature group.
+        snippet_seconds: Seconds from one snippet to the next.
+        offset_seconds: Start of the first snippet in seconds.
+        without_action: Share of videos that are background only.
+        second_label: Probability that a video has a second class.
+        actions: Fewest and most actions of each class that a video has.
+        action_snippets: Shortest and longest action, before the factor of its class.
+        early: Strength of an action's first phase, which identifies its class.
+        late: Strength of its second, longer phase (the completeness problem).
+        twin: Share of the second phase that two classes have in common.
+        style: Strength of the way in which one video performs an action.
+        context: Strength of the scene around the actions of a class (the context-confusion problem).
+        context_with: Probability of the scene in a video that has one of its classes.
+        context_without: Probability of the scene in a video that has none.
+        drift: Strength of the slow changes of the background.
+        distractor: Strength of short events that belong to no class.
+        distractors: Fewest and most such events of a video.
+        noise: Standard deviation of the noise.
+
+    Raises:
+        ConfigError: A subset cannot contain every class, or the actions do not fit into the shortest video.
     """
 
     classes: int = 8
-    training: int = 120  # sequences
+    training: int = 120
     validation: int = 40
     testing: int = 40
-    snippets: tuple[int, int] = (60, 160)  # length of a sequence
-    modalities: tuple[int, ...] = (32, 32)  # width of each
+    snippets: tuple[int, int] = (60, 160)
+    modalities: tuple[int, ...] = (32, 32)
     snippet_seconds: float = 0.5
     offset_seconds: float = 0.25
-    without_action: float = 0.05  # share of sequences that are background only
-    second_label: float = 0.4  # chance that a sequence carries a second class
-    actions: tuple[int, int] = (1, 3)  # of each class that a sequence carries
-    action_snippets: tuple[int, int] = (6, 18)  # before the class's own factor of 1 to 1.7
-    early: float = 4.0  # strength of an action's first phase, by which its class is easily told
-    late: float = 2.0  # of its second, longer phase: the completeness problem
-    twin: float = 0.5  # how much of the second phase two classes share
-    style: float = 0.8  # of the way in which one video does an action, within the class's own subspace
-    context: float = 3.2  # of the scene around a class's actions: the context-confusion problem
-    context_with: float = 0.8  # chance of the scene in a sequence that carries its class
-    context_without: float = 0.25  # and in one that does not
-    drift: float = 3.0  # of the background's slow walk
-    distractor: float = 4.0  # of short events that belong to no class
-    distractors: tuple[int, int] = (1, 4)  # in a sequence
+    without_action: float = 0.05
+    second_label: float = 0.4
+    actions: tuple[int, int] = (1, 3)
+    action_snippets: tuple[int, int] = (6, 18)
+    early: float = 4.0
+    late: float = 2.0
+    twin: float = 0.5
+    style: float = 0.8
+    context: float = 3.2
+    context_with: float = 0.8
+    context_without: float = 0.25
+    drift: float = 3.0
+    distractor: float = 4.0
+    distractors: tuple[int, int] = (1, 4)
     noise: float = 0.45
 
     def __post_init__(self) -> None:
-        for name, sequences in self.subsets().items():
-            if sequences - self.background_only(sequences) < self.classes:
-                raise ConfigError(
-                    f"synthetic.{name} is {sequences}; {self.classes} classes need more sequences to occur in"
-                )
-        longest = self.action_snippets[1] * LONG[1] + GAP
-        if longest > ROOM * self.snippets[0]:
-            raise ConfigError(
-                f"synthetic.action_snippets is {self.action_snippets}; "
-                f"sequences of {self.snippets[0]} snippets hold at most {self._fits()}"
-            )
+        if self.classes < 1:
+            raise _invalid("classes", self.classes, "use at least one class")
+        for name, count in self.subsets().items():
+            if count - self.num_background(count) < self.classes:
+                raise _invalid(name, count, f"use more videos, so that each of the {self.classes} classes occurs")
+        longest = self.action_snippets[1] * LENGTH_FACTORS[1] + MIN_GAP
+        if longest > MAX_ACTION_SHARE * self.snippets[0]:
+            limit = max(0, int((MAX_ACTION_SHARE * self.snippets[0] - MIN_GAP) / LENGTH_FACTORS[1]))
+            hint = f"use at most {limit} for videos of {self.snippets[0]} snippets"
+            raise _invalid("action_snippets", self.action_snippets, hint)
         if self.snippet_seconds <= 0:
-            raise ConfigError(f"synthetic.snippet_seconds is {self.snippet_seconds}; use a number above 0")
-        if self.classes < 1 or not self.modalities or min(self.modalities) < 1:
-            raise ConfigError("synthetic: use at least one class and one modality of at least one dimension")
-
-    def _fits(self) -> int:
-        return max(0, int((ROOM * self.snippets[0] - GAP) / LONG[1]))
+            raise _invalid("snippet_seconds", self.snippet_seconds, "use a number above 0")
+        if not self.modalities or min(self.modalities) < 1:
+            raise _invalid("modalities", self.modalities, "use at least one, of at least one dimension")
 
     def subsets(self) -> dict[str, int]:
-        """Sequences in each subset."""
+        """The number of videos of each subset."""
         return {"training": self.training, "validation": self.validation, "testing": self.testing}
 
-    def background_only(self, sequences: int) -> int:
-        """How many of so many sequences carry no label."""
-        return int(self.without_action * sequences)
+    def num_background(self, count: int) -> int:
+        """How many of `count` videos have no label."""
+        return int(self.without_action * count)
 
     def class_names(self) -> tuple[str, ...]:
-        """The labels, in order."""
-        return tuple(NAMES[c] if c < len(NAMES) else f"action_{c}" for c in range(self.classes))
+        """The labels in order."""
+        return tuple(CLASS_NAMES[c] if c < len(CLASS_NAMES) else f"action_{c}" for c in range(self.classes))
 
     def clock(self) -> SnippetClock:
-        """Where snippets lie in seconds."""
+        """The times of the snippets."""
         return SnippetClock(self.snippet_seconds, self.offset_seconds)
 
 
-@dataclass(frozen=True)
-class World:
-    """The directions that all sequences of a data set share; the rows are vectors of D dimensions."""
-
-    early: NDArray[np.float64]  # C x D
-    late: NDArray[np.float64]  # C x D
-    style: NDArray[np.float64]  # C x 2 x D
-    context: NDArray[np.float64]  # S x D, one scene for two classes
-    drift: NDArray[np.float64]  # 6 x D
-    distractors: NDArray[np.float64]  # 5 x D
-    length: NDArray[np.float64]  # C     factor on an action's length
+def _invalid(name: str, value: object, hint: str) -> ConfigError:
+    return ConfigError(f"synthetic.{name} is {value}", hint=hint, code="invalid-value")
 
 
-@dataclass(frozen=True)
-class SyntheticSequence:
-    """One sequence with everything that is true of it, also where the data set keeps the segments hidden."""
+def write_synthetic(path: Path, config: SyntheticConfig | None = None, seed: int = 0) -> None:
+    """Write a synthetic data set folder. The same configuration and seed give the same bytes.
 
-    video: Video
-    features: NDArray[np.float16]  # T x D
+    Args:
+        path: The folder. A synthetic data set in it is replaced.
+        config: Size and difficulty.
+        seed: The seed of the random numbers.
 
-
-def make_world(settings: SyntheticConfig, seed: int) -> World:
-    """Draw the shared directions."""
-    rng = np.random.default_rng([seed, 0])
-    count = settings.classes
-    # A class is seen better by one modality than by another: what fusing them is for.
-    balance = rng.uniform(0.3, 1.0, (count, len(settings.modalities)))
-    late, twins = _directions(rng, settings, count), _directions(rng, settings, _pairs(count))
-    late = (1 - settings.twin) * late + settings.twin * twins[np.arange(count) // 2]
-    return World(
-        early=_weighed(_directions(rng, settings, count), balance, settings),
-        late=_weighed(late, balance, settings),
-        style=_directions(rng, settings, 2 * count).reshape(count, 2, -1),
-        context=_directions(rng, settings, _pairs(count)),
-        drift=_directions(rng, settings, 6),
-        distractors=_directions(rng, settings, 5),
-        length=rng.uniform(LONG[0], LONG[1], count),
-    )
-
-
-def make_sequence(
-    world: World,
-    settings: SyntheticConfig,
-    video_id: str,
-    subset: str,
-    labels: tuple[int, ...],
-    rng: np.random.Generator,
-) -> SyntheticSequence:
-    """Draw one sequence that carries at most the classes `labels`, and the first of them for certain.
-
-    The features are float16, T x D; the video's actions are in seconds, in order of time, in every subset.
+    Raises:
+        DataError: The folder holds anything else, or cannot be written.
     """
-    length = int(rng.integers(settings.snippets[0], settings.snippets[1] + 1))
-    spans = _place_actions(world, settings, labels, length, rng)
-    present = {label for label, _, _ in spans}
-    features = _background(world, settings, length, rng)
-    features += _contexts(world, settings, spans, present, length, rng)
-    features += _distractors(world, settings, length, rng)
-    for label in sorted(present):
-        features += _actions(world, settings, label, [s[1:] for s in spans if s[0] == label], length, rng)
-    features += settings.noise * rng.standard_normal(features.shape)
-    video = _video(settings, video_id, subset, spans, length)
-    return SyntheticSequence(video, features.astype(np.float16))
+    config = config or SyntheticConfig()
+    path = realpath(path)
+    if path.exists() and not path.is_dir():
+        raise DataError("is a file", path=path, hint="choose another folder", code="not-a-directory")
+    if path.is_dir() and any(path.iterdir()):
+        info = read_json(path / "dataset.json") if (path / "dataset.json").exists() else {}
+        if not isinstance(info, dict) or info.get("feature") != FEATURE:
+            message = "the folder is not empty and holds no synthetic data set"
+            raise DataError(message, path=path, hint="choose an empty folder", code="already-exists")
+
+    def write(folder: Path) -> None:
+        (folder / "features").mkdir()
+        database = {}
+        for video, features in make_videos(config, seed):
+            np.save(folder / "features" / f"{video.id}.npy", features)
+            database[video.id] = _to_json(video)
+        write_json(folder / "annotations.json", {"version": "synthetic", "database": database})
+        info = {
+            "snippet_seconds": config.snippet_seconds,
+            "offset_seconds": config.offset_seconds,
+            "classes": list(config.class_names()),
+            "feature": FEATURE,
+            "modalities": list(config.modalities),
+            "split": "every sequence drawn by itself",
+            "source": f"synthetic features, seed {seed}",
+            "licence": "made by wtal from a seed",
+        }
+        write_json(folder / "dataset.json", info)
+
+    atomic_write_dir(path, write)
 
 
-def make_sequences(settings: SyntheticConfig, seed: int) -> Iterator[SyntheticSequence]:
-    """All sequences of a data set, subset by subset; every class occurs in each subset."""
-    world = make_world(settings, seed)
-    for part, (subset, count) in enumerate(settings.subsets().items(), start=1):
-        for i, labels in enumerate(_deal_labels(settings, count, np.random.default_rng([seed, part]))):
-            rng = np.random.default_rng([seed, part, i])
-            yield make_sequence(world, settings, f"{subset}_{i:04d}", subset, labels, rng)
-
-
-def _deal_labels(settings: SyntheticConfig, sequences: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
-    """Classes for each sequence: the first from a shuffled deck that holds all classes equally often."""
-    carriers = sequences - settings.background_only(sequences)
-    dealt: list[tuple[int, ...]] = [() for _ in range(sequences - carriers)]
-    for first in (np.arange(carriers) % settings.classes).tolist():
-        second = int(rng.integers(settings.classes))
-        dealt.append((first, second) if rng.random() < settings.second_label and second != first else (first,))
-    return [dealt[i] for i in rng.permutation(sequences)]
-
-
-Span = tuple[int, float, float]  # class, start, end; in snippets
-
-
-def _place_actions(
-    world: World, settings: SyntheticConfig, labels: tuple[int, ...], length: int, rng: np.random.Generator
-) -> list[Span]:
-    """Actions of the labels that do not overlap, with gaps shared out at random; in order of time."""
-    wanted = [label for label in labels for _ in range(rng.integers(settings.actions[0], settings.actions[1] + 1))]
-    lengths = rng.uniform(*settings.action_snippets, len(wanted)) * world.length[wanted]
-    kept = np.cumsum(lengths + GAP) <= ROOM * length
-    order = rng.permutation(np.flatnonzero(kept))
-    free = length - (lengths[order] + GAP).sum()
-    gaps = GAP + free * rng.dirichlet(np.ones(len(order) + 1))[:-1] if len(order) else np.zeros(0)
-    ends = np.cumsum(gaps + lengths[order])
-    starts = ends - lengths[order]
-    return [(wanted[i], float(s), float(e)) for i, s, e in zip(order, starts, ends, strict=True)]
-
-
-def _background(world: World, settings: SyntheticConfig, length: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """A slow walk in the shared background subspace, around a place of the video's own. T x D."""
-    walk = np.empty((length, len(world.drift)))
-    walk[0] = rng.standard_normal(walk.shape[1])
-    for t in range(1, length):
-        walk[t] = 0.97 * walk[t - 1] + np.sqrt(1 - 0.97**2) * rng.standard_normal(walk.shape[1])
-    walk += rng.standard_normal(walk.shape[1])
-    return settings.drift / np.sqrt(2 * walk.shape[1]) * (walk @ world.drift)
-
-
-def _contexts(
-    world: World,
-    settings: SyntheticConfig,
-    spans: list[Span],
-    present: set[int],
-    length: int,
-    rng: np.random.Generator,
-) -> NDArray[np.float64]:
-    """Scenes: around the actions of their classes and on both sides beyond them, sometimes without. T x D."""
-    level = np.zeros((length, len(world.context)))
-    for scene in range(len(world.context)):
-        here = [(start, end) for label, start, end in spans if label % len(world.context) == scene]
-        likely = settings.context_with if here else settings.context_without
-        if rng.random() >= likely:
-            continue
-        if not here:
-            middle = rng.uniform(0, length)
-            here = [(middle, middle)]
-        for start, end in here:
-            before, after = rng.uniform(4, 14, 2)
-            level[:, scene] = np.maximum(level[:, scene], _covered(start - before, end + after, length))
-    return settings.context * (level * rng.uniform(0.7, 1.3, len(world.context))) @ world.context
-
-
-def _distractors(world: World, settings: SyntheticConfig, length: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Short events of no class, anywhere. T x D."""
-    level = np.zeros((length, len(world.distractors)))
-    for _ in range(rng.integers(settings.distractors[0], settings.distractors[1] + 1)):
-        start, kind = rng.uniform(0, length), rng.integers(len(world.distractors))
-        level[:, kind] = np.maximum(level[:, kind], _covered(start, start + rng.uniform(3, 9), length))
-    return settings.distractor * level @ world.distractors
-
-
-def _actions(
-    world: World,
-    settings: SyntheticConfig,
-    label: int,
-    spans: list[tuple[float, float]],
-    length: int,
-    rng: np.random.Generator,
-) -> NDArray[np.float64]:
-    """What the actions of one class add: an early phase that gives way to a late one, in the video's own way.
-
-    Each video stresses the two phases differently, so that what one leaves in doubt others show. T x D.
-    """
-    stress = rng.uniform(0.4, 1.4, 2)
-    style = settings.style * rng.standard_normal(2) / np.sqrt(2) @ world.style[label]
-    added = np.zeros((length, world.early.shape[1]))
-    for start, end in spans:
-        phase = (np.arange(length) + 0.5 - start) / (end - start)
-        late = 1 / (1 + np.exp(-(phase - 0.35) / 0.06))  # the change-over, at about a third
-        course = stress[0] * settings.early * np.outer(1 - late, world.early[label])
-        course += stress[1] * settings.late * np.outer(late, world.late[label]) + style
-        added += _covered(start, end, length)[:, None] * rng.uniform(0.8, 1.2) * course
-    return added
-
-
-def _covered(start: float, end: float, length: int) -> NDArray[np.float64]:
-    """The share of each snippet that lies between start and end (in snippets). T"""
-    edges = np.clip(np.arange(length + 1), start, max(start, end))
-    return np.diff(edges)
-
-
-def _video(settings: SyntheticConfig, video_id: str, subset: str, spans: list[Span], length: int) -> Video:
-    clock, names = settings.clock(), settings.class_names()
-    actions = tuple(
-        Segment(names[label], round(float(clock.seconds(start)), 3), round(float(clock.seconds(end)), 3))
-        for label, start, end in spans
-    )
-    labels = tuple(name for name in names if any(name == action.label for action in actions))
-    duration = round(float(clock.seconds(length)) + settings.offset_seconds, 3)
-    return Video(video_id, subset, labels, duration, actions)
-
-
-def _directions(rng: np.random.Generator, settings: SyntheticConfig, count: int) -> NDArray[np.float64]:
-    """So many random unit vectors. count x D"""
-    drawn = rng.standard_normal((count, sum(settings.modalities)))
-    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
-
-
-def _weighed(
-    directions: NDArray[np.float64], balance: NDArray[np.float64], settings: SyntheticConfig
-) -> NDArray[np.float64]:
-    """Directions with each class's modalities weighed, of length one again. C x D"""
-    weighed = directions * np.repeat(balance, settings.modalities, axis=1)
-    return weighed / np.linalg.norm(weighed, axis=1, keepdims=True)
-
-
-def _pairs(classes: int) -> int:
-    return (classes + 1) // 2
-
-
-__all__ = ["SyntheticConfig", "make_sequence", "make_sequences", "make_world", "write_synthetic"]
-
-FEATURE = "synthetic: made-up directions, not measured from any video"
-
-
-def write_synthetic(folder: Path, settings: SyntheticConfig | None = None, seed: int = 0) -> None:
-    """Write the data set folder: annotations.json, dataset.json, features/<id>.npy (float16, T x D).
-
-    Training entries carry labels alone. The same settings and seed give the same bytes. An older synthetic
-    data set in `folder` is replaced; raises DataError when the folder holds anything else.
-    """
-    settings = settings or SyntheticConfig()
-    folder = realpath(folder)
-    _check_replaceable(folder)
-    atomic_write_dir(folder, lambda part: _write_parts(part, settings, seed))
-
-
-def _write_parts(folder: Path, settings: SyntheticConfig, seed: int) -> None:
-    (folder / "features").mkdir()
-    database = {}
-    for sequence in make_sequences(settings, seed):
-        np.save(folder / "features" / f"{sequence.video.id}.npy", sequence.features)
-        database[sequence.video.id] = _entry(sequence.video)
-    write_json(folder / "annotations.json", {"version": "synthetic", "database": database})
-    write_json(folder / "dataset.json", _facts(settings, seed))
-
-
-def _check_replaceable(folder: Path) -> None:
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise DataError(f"{folder}: a file is in the way; choose another folder for the synthetic data set")
-    about = folder / "dataset.json"
-    facts = read_json(about) if about.exists() else {}
-    made_here = isinstance(facts, dict) and facts.get("feature") == FEATURE
-    if any(folder.iterdir()) and not made_here:
-        raise DataError(f"{folder}: holds something other than a synthetic data set; choose an empty folder")
-
-
-def _facts(settings: SyntheticConfig, seed: int) -> dict[str, object]:
-    return {
-        "snippet_seconds": settings.snippet_seconds,
-        "offset_seconds": settings.offset_seconds,
-        "classes": list(settings.class_names()),
-        "feature": FEATURE,
-        "modalities": list(settings.modalities),
-        "split": "every sequence drawn by itself",
-        "source": f"synthetic features, seed {seed}",
-        "licence": "made by wtal from a seed",
-    }
-
-
-def _entry(video: Video) -> dict[str, object]:
-    """A video as ActivityNet's database has it."""
+def _to_json(video: Video) -> dict[str, object]:
+    """An entry of ActivityNet's database; training videos have labels only."""
     annotations: list[dict[str, object]]
     if video.subset == "training":
         annotations = [{"label": label} for label in video.labels]
     else:
-        annotations = [{"label": a.label, "segment": [a.start, a.end]} for a in video.segments]
+        annotations = [{"label": s.label, "segment": [s.start, s.end]} for s in video.segments]
     return {"subset": video.subset, "duration": video.duration, "annotations": annotations}
+
+
+# The signal
+
+
+@dataclass(frozen=True)
+class SyntheticWorld:
+    """What all videos of a data set share.
+
+    Attributes:
+        directions: Directions of the signal.
+        length_factors: C, how much longer the actions of a class are.
+    """
+
+    directions: Directions
+    length_factors: NDArray[np.float64]
+
+
+def make_world(config: SyntheticConfig, seed: int) -> SyntheticWorld:
+    """Draw what all videos of a data set share."""
+    rng = np.random.default_rng([seed, 0])
+    num_classes, width, num_pairs = config.classes, sum(config.modalities), (config.classes + 1) // 2
+    # Each class is more visible in one modality than in another, so that fusing them helps.
+    balance = rng.uniform(0.3, 1.0, (num_classes, len(config.modalities)))
+    weights = np.repeat(balance, config.modalities, axis=1)  # C x D
+    late, twins = unit_vectors(rng, num_classes, width), unit_vectors(rng, num_pairs, width)
+    late = (1 - config.twin) * late + config.twin * twins[np.arange(num_classes) // 2]
+    early = unit_vectors(rng, num_classes, width)
+    directions = Directions.draw(rng, normalize(early * weights), normalize(late * weights), num_pairs)
+    return SyntheticWorld(directions, rng.uniform(*LENGTH_FACTORS, num_classes))
+
+
+def make_videos(config: SyntheticConfig, seed: int) -> Iterator[tuple[Video, NDArray[np.float16]]]:
+    """Draw all videos of a data set with their features, subset by subset. Each class occurs in each subset."""
+    world = make_world(config, seed)
+    for part, (subset, count) in enumerate(config.subsets().items(), start=1):
+        for i, labels in enumerate(_draw_labels(config, count, np.random.default_rng([seed, part]))):
+            rng = np.random.default_rng([seed, part, i])
+            yield make_video(world, config, f"{subset}_{i:04d}", subset, labels, rng)
+
+
+def make_video(
+    world: SyntheticWorld,
+    config: SyntheticConfig,
+    id: str,
+    subset: str,
+    labels: tuple[int, ...],
+    rng: np.random.Generator,
+) -> tuple[Video, NDArray[np.float16]]:
+    """Draw one video.
+
+    Args:
+        world: What all videos share.
+        config: Size and difficulty.
+        id: The id of the video.
+        subset: The subset of the video.
+        labels: Indices of classes. The first occurs in the video; the second is left out where it does not fit.
+        rng: The random numbers of this video.
+
+    Returns:
+        The video with its segments in order of time, in every subset, and its features, T x D.
+    """
+    length = int(rng.integers(config.snippets[0], config.snippets[1] + 1))
+    spans = _draw_spans(world, config, labels, length, rng)
+    timeline = Timeline(np.arange(length, dtype=np.float64) + 0.5)
+    classes = sorted({label for label, _, _ in spans})
+    features = _drift(world, config, length, rng)
+    features += _scenes(world, config, spans, timeline, rng)
+    num_distractors = int(rng.integers(config.distractors[0], config.distractors[1] + 1))
+    distractors = timeline.short_events(num_distractors, (3, 9), rng)
+    features += config.distractor * distractors @ world.directions.distractors
+    for c in classes:
+        features += _actions(world, config, c, [span[1:] for span in spans if span[0] == c], timeline, rng)
+    features += config.noise * rng.standard_normal(features.shape)
+    return _annotate(config, id, subset, spans, length), features.astype(np.float16)
+
+
+Span = tuple[int, float, float]  # class, start, end
+
+
+def _draw_labels(config: SyntheticConfig, count: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """The classes of each video. As the first class of a video, all classes are equally frequent."""
+    num_labelled = count - config.num_background(count)
+    labels: list[tuple[int, ...]] = [() for _ in range(count - num_labelled)]
+    for first in (np.arange(num_labelled) % config.classes).tolist():
+        second = int(rng.integers(config.classes))
+        labels.append((first, second) if rng.random() < config.second_label and second != first else (first,))
+    return [labels[i] for i in rng.permutation(count)]
+
+
+def _draw_spans(
+    world: SyntheticWorld, config: SyntheticConfig, labels: tuple[int, ...], length: int, rng: np.random.Generator
+) -> list[Span]:
+    """Actions of the labels that do not overlap, with random gaps between them, in order of time."""
+    drawn = [label for label in labels for _ in range(rng.integers(config.actions[0], config.actions[1] + 1))]
+    lengths = rng.uniform(*config.action_snippets, len(drawn)) * world.length_factors[drawn]
+    fits = np.cumsum(lengths + MIN_GAP) <= MAX_ACTION_SHARE * length
+    order = rng.permutation(np.flatnonzero(fits))
+    free = length - (lengths[order] + MIN_GAP).sum()
+    gaps = MIN_GAP + free * rng.dirichlet(np.ones(len(order) + 1))[:-1] if len(order) else np.zeros(0)
+    ends = np.cumsum(gaps + lengths[order])
+    starts = ends - lengths[order]
+    return [(drawn[i], float(s), float(e)) for i, s, e in zip(order, starts, ends, strict=True)]
+
+
+def _drift(
+    world: SyntheticWorld, config: SyntheticConfig, length: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """A slow random walk around a random point. T x D."""
+    num_drifts = len(world.directions.drift)
+    walk = np.empty((length, num_drifts))
+    walk[0] = rng.standard_normal(num_drifts)
+    for t in range(1, length):
+        walk[t] = 0.97 * walk[t - 1] + np.sqrt(1 - 0.97**2) * rng.standard_normal(num_drifts)
+    walk += rng.standard_normal(num_drifts)
+    return config.drift / np.sqrt(2 * num_drifts) * (walk @ world.directions.drift)
+
+
+def _scenes(
+    world: SyntheticWorld, config: SyntheticConfig, spans: list[Span], timeline: Timeline, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Scenes around the actions of their classes, and sometimes elsewhere. T x D."""
+    num_scenes = len(world.directions.scenes)
+    level = np.zeros((len(timeline.middles), num_scenes))
+    for scene in range(num_scenes):
+        around = [(start, end) for label, start, end in spans if label % num_scenes == scene]
+        if rng.random() >= (config.context_with if around else config.context_without):
+            continue
+        if not around:
+            position = rng.uniform(0, timeline.length)
+            around = [(position, position)]
+        level[:, scene] = timeline.surroundings(around, (4, 14), rng)
+    return config.context * (level * rng.uniform(0.7, 1.3, num_scenes)) @ world.directions.scenes
+
+
+def _actions(
+    world: SyntheticWorld,
+    config: SyntheticConfig,
+    c: int,
+    spans: list[tuple[float, float]],
+    timeline: Timeline,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """The actions of class c in one video. T x D.
+
+    Each video stresses the two phases differently, so that different videos identify the class by different parts.
+    """
+    stress = rng.uniform(0.4, 1.4, 2)
+    style = config.style * rng.standard_normal(2) / np.sqrt(2) @ world.directions.style[c]
+    added = np.zeros((len(timeline.middles), len(style)))
+    for start, end in spans:
+        late = timeline.late_share(start, end - start)
+        course = stress[0] * config.early * np.outer(1 - late, world.directions.early[c])
+        course += stress[1] * config.late * np.outer(late, world.directions.late[c]) + style
+        added += timeline.coverage(start, end)[:, None] * rng.uniform(0.8, 1.2) * course
+    return added
+
+
+def _annotate(config: SyntheticConfig, id: str, subset: str, spans: list[Span], length: int) -> Video:
+    clock, names = config.clock(), config.class_names()
+    segments = tuple(
+        Segment(names[label], round(float(clock.seconds(start)), 3), round(float(clock.seconds(end)), 3))
+        for label, start, end in spans
+    )
+    labels = tuple(name for name in names if any(name == segment.label for segment in segments))
+    duration = round(float(clock.seconds(length)) + config.offset_seconds, 3)
+    return Video(id, subset, labels, duration, segments)

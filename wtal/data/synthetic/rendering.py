@@ -1,6 +1,6 @@
-"""Pictures of things that move in one way or another before a drifting texture, at any time asked for.
+"""Rendering of synthetic scenes: shapes that move in different ways in front of a drifting texture.
 
-Places are in pixels (x to the right, y downwards), times in seconds, angles in radians.
+Points are in pixels (x to the right, y downwards), times in seconds, angles in radians.
 """
 
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-Place = tuple[float, float]
+Point = tuple[float, float]
 Colour = tuple[float, ...]  # red, green, blue; 0 to 255
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a thing is, and how it is turned, scaled and lit there."""
+    """Position, rotation, scale and brightness of a shape."""
 
     x: float = 0.0
     y: float = 0.0
@@ -43,7 +43,7 @@ def _spin(cycles: float, reach: float) -> Pose:
 
 
 def _zigzag(cycles: float, reach: float) -> Pose:
-    return Pose(x=2 * reach * _triangle(cycles), y=reach * _triangle(4 * cycles))
+    return Pose(x=2 * reach * _triangle_wave(cycles), y=reach * _triangle_wave(4 * cycles))
 
 
 def _blink(cycles: float, reach: float) -> Pose:
@@ -58,37 +58,47 @@ def _sway(cycles: float, reach: float) -> Pose:
     return Pose(x=reach * np.sin(2 * np.pi * cycles))
 
 
-def _triangle(cycles: float) -> float:
+def _triangle_wave(cycles: float) -> float:
     """0, 1, 0, -1, 0 in straight lines within a cycle."""
     return 1 - abs((cycles + 0.75) % 1 * 4 - 2)
 
 
-# After whole cycles each motion is back where it began, so that one can follow another without a jump.
-ACTIONS: dict[str, Callable[[float, float], Pose]] = {
+# Each motion ends in its first pose after whole cycles, so that motions follow each other without a jump.
+ACTIONS: dict[str, Callable[[float, float], Pose]] = {  # class -> pose relative to a point
     "bounce": _bounce,
     "orbit": _orbit,
     "pulse": _pulse,
     "spin": _spin,
     "zigzag": _zigzag,
 }
-OTHERS = {"blink": _blink, "rest": _rest, "sway": _sway}  # of no class
-MOTIONS = ACTIONS | OTHERS
+IDLE_MOTIONS = {"blink": _blink, "rest": _rest, "sway": _sway}  # belong to no class
+MOTIONS = ACTIONS | IDLE_MOTIONS
 
 
 @dataclass(frozen=True)
 class Move:
-    """`cycles` of a motion from `start` to `end`, about a place that itself goes from `origin` to `target`."""
+    """A motion relative to a point that goes from `origin` to `target`.
+
+    Attributes:
+        kind: A name in `MOTIONS`.
+        start: Start in seconds.
+        end: End in seconds.
+        origin: The point at the start.
+        target: The point at the end.
+        cycles: How often the motion is repeated.
+        reach: The size of the motion in pixels.
+    """
 
     kind: str
     start: float
     end: float
-    origin: Place
-    target: Place
+    origin: Point
+    target: Point
     cycles: int = 1
     reach: float = 0.0
 
     def pose(self, time: float) -> Pose:
-        """The pose at a time; before the start and after the end, the one there."""
+        """The pose at a time. Before the start it is the first one, after the end the last one."""
         share = min(max((time - self.start) / (self.end - self.start), 0.0), 1.0)
         pose = MOTIONS[self.kind](self.cycles * share, self.reach)
         x, y = (a + share * (b - a) for a, b in zip(self.origin, self.target, strict=True))
@@ -96,21 +106,29 @@ class Move:
 
 
 @dataclass(frozen=True)
-class Look:
-    """A blob with lobes; its two halves differ in colour, so that it is seen to turn."""
+class Appearance:
+    """A blob with lobes. Its halves have different colours, so that rotation is visible.
+
+    Attributes:
+        radius: Radius in pixels.
+        lobes: Number of lobes.
+        depth: Depth of the notches between the lobes, as a share of the radius.
+        angle: Angle at rest.
+        colours: The colours of the two halves.
+    """
 
     radius: float
     lobes: int
-    depth: float  # of the notches between the lobes, as a share of the radius
-    angle: float  # at rest
+    depth: float
+    angle: float
     colours: tuple[Colour, Colour]
 
 
 @dataclass(frozen=True)
-class Thing:
-    """A look and its moves, one after the other."""
+class Sprite:
+    """A shape and its moves, one after the other."""
 
-    look: Look
+    appearance: Appearance
     moves: tuple[Move, ...]
 
     def pose(self, time: float) -> Pose:
@@ -121,52 +139,61 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """A background and the things before it, until the cut at `end`."""
+    """A background and the sprites in front of it.
+
+    Attributes:
+        end: End in seconds, where the next scene begins.
+        colour: Mean colour of the background.
+        tint: Colour that the texture adds to it.
+        texture: H x W; opposite edges fit together.
+        drift: Motion of the texture in pixels per second.
+        sprites: From back to front.
+    """
 
     end: float
-    colour: Colour  # the background's middle
-    tint: Colour  # what the texture adds to it
-    texture: NDArray[np.float32]  # H x W, its edges fit together
-    drift: Place  # pixels a second
-    things: tuple[Thing, ...]
+    colour: Colour
+    tint: Colour
+    texture: NDArray[np.float32]
+    drift: Point
+    sprites: tuple[Sprite, ...]
 
     @cached_property
-    def _waves(self) -> NDArray[np.complexfloating]:
+    def _spectrum(self) -> NDArray[np.complexfloating]:
         return np.fft.rfft2(self.texture)
 
-    def picture(self, time: float) -> NDArray[np.float32]:
-        """What is seen at a time, about 0 to 255. H x W x 3."""
+    def render(self, time: float) -> NDArray[np.float32]:
+        """The frame at a time, about 0 to 255. H x W x 3."""
         height, width = self.texture.shape
-        across = np.exp(-2j * np.pi * np.fft.rfftfreq(width) * self.drift[0] * time)
-        down = np.exp(-2j * np.pi * np.fft.fftfreq(height) * self.drift[1] * time)
-        texture = np.fft.irfft2(self._waves * down[:, None] * across, (height, width))
-        picture = np.array(self.colour, np.float32) + texture.astype(np.float32)[..., None] * np.array(
+        x_shift = np.exp(-2j * np.pi * np.fft.rfftfreq(width) * self.drift[0] * time)
+        y_shift = np.exp(-2j * np.pi * np.fft.fftfreq(height) * self.drift[1] * time)
+        texture = np.fft.irfft2(self._spectrum * y_shift[:, None] * x_shift, (height, width))
+        frame = np.array(self.colour, np.float32) + texture.astype(np.float32)[..., None] * np.array(
             self.tint, np.float32
         )
-        for thing in self.things:
-            _draw(picture, thing.look, thing.pose(time))
-        return picture
+        for sprite in self.sprites:
+            _draw(frame, sprite.appearance, sprite.pose(time))
+        return frame
 
 
-def clouds(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
-    """A texture of clouds of all sizes, with a mean of 0 and a standard deviation of 1. H x W."""
+def cloud_texture(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
+    """A random texture of clouds of all sizes, with mean 0 and standard deviation 1. H x W."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     frequency[0, 0] = np.inf
-    waves = np.fft.rfft2(rng.standard_normal((height, width))) / frequency**1.2
-    texture = np.fft.irfft2(waves, (height, width))
+    spectrum = np.fft.rfft2(rng.standard_normal((height, width))) / frequency**1.2
+    texture = np.fft.irfft2(spectrum, (height, width))
     return (texture / texture.std()).astype(np.float32)
 
 
-def _draw(picture: NDArray[np.float32], look: Look, pose: Pose) -> None:
-    """Draw a blob into H x W x 3, its edges softened; what would lie outside is left out."""
-    radius = look.radius * pose.scale
+def _draw(frame: NDArray[np.float32], appearance: Appearance, pose: Pose) -> None:
+    """Draw a blob with soft edges into a frame, H x W x 3. Parts outside the frame are clipped."""
+    radius = appearance.radius * pose.scale
     rows, columns = (slice(max(0, int(at - radius - 1)), max(0, int(at + radius + 3))) for at in (pose.y, pose.x))
-    patch = picture[rows, columns]
-    down = np.arange(rows.start, rows.start + patch.shape[0], dtype=np.float32)[:, None] - pose.y
-    across = np.arange(columns.start, columns.start + patch.shape[1], dtype=np.float32) - pose.x
-    away, bearing = np.hypot(across, down), np.arctan2(down, across) - pose.angle - look.angle
-    outline = radius * (1 - look.depth * (0.5 - 0.5 * np.cos(look.lobes * bearing)))
-    cover = np.clip(outline - away + 0.5, 0, 1)[..., None]
-    half = np.clip(away * np.sin(bearing) + 0.5, 0, 1)[..., None]
-    first, second = (np.array(colour, np.float32) for colour in look.colours)
-    patch += cover * (pose.light * (half * first + (1 - half) * second) - patch)
+    patch = frame[rows, columns]
+    y = np.arange(rows.start, rows.start + patch.shape[0], dtype=np.float32)[:, None] - pose.y
+    x = np.arange(columns.start, columns.start + patch.shape[1], dtype=np.float32) - pose.x
+    distance, angle = np.hypot(x, y), np.arctan2(y, x) - pose.angle - appearance.angle
+    outline = radius * (1 - appearance.depth * (0.5 - 0.5 * np.cos(appearance.lobes * angle)))
+    opacity = np.clip(outline - distance + 0.5, 0, 1)[..., None]
+    half = np.clip(distance * np.sin(angle) + 0.5, 0, 1)[..., None]
+    first, second = (np.array(colour, np.float32) for colour in appearance.colours)
+    patch += opacity * (pose.light * (half * first + (1 - half) * second) - patch)
