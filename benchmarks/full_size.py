@@ -15,7 +15,7 @@ NARROW = ("--width", "64")  # features per snippet, where the number of videos i
 LAYOUTS: Mapping[str, tuple[str, ...]] = {  # layout -> options of `wtal convert`
     "wtalc": (),
     "basnet": (),
-    "actionformer": ("--stride", "16", "--window", "16", "--fps", "25"),
+    "opentad": ("--stride", "16", "--window", "16", "--fps", "25"),
 }
 
 

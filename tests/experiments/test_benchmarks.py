@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tests.helpers.data import REHEARSAL_VIDEOS, video
+from tests.helpers.data import BENCHMARK_VIDEOS, video
 from tests.helpers.errors import raises
 from wtal.cli import app
 from wtal.core.config import read_config
@@ -17,8 +17,8 @@ from wtal.data.ground_truth import read_ground_truth
 from wtal.data.layouts.activitynet import write_activitynet
 from wtal.data.layouts.base import FeatureTiming
 from wtal.data.layouts.convert import convert_layout
-from wtal.data.synthetic.layouts import LAYOUTS
-from wtal.data.synthetic.rehearsal import SignalConfig, write_rehearsal
+from wtal.data.synthetic.benchmark import SignalConfig, write_synthetic_benchmark
+from wtal.data.synthetic.layout_writers import WRITERS
 from wtal.evaluation.protocols import PROTOCOLS
 from wtal.experiments import runner
 from wtal.experiments.benchmarks.definitions import BENCHMARKS, find_benchmark
@@ -30,14 +30,14 @@ QUICK = (
     *("--set", "model.width=8", "--set", "train.steps=2", "--set", "train.batch_size=2"),
     *("--set", "train.snippets=8", "--workers", "1", "--device", "cpu"),
 )
-TIMING = {"actionformer": FeatureTiming(16, 16, 25)}
-TIMING_OPTIONS = {"actionformer": ("--stride", 16, "--window", 16, "--fps", 25)}
+TIMING = {"opentad": FeatureTiming(16, 16, 25)}
+TIMING_OPTIONS = {"opentad": ("--stride", 16, "--window", 16, "--fps", 25)}
 
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("truth") / "truth.json"
-    write_activitynet(path, REHEARSAL_VIDEOS)
+    write_activitynet(path, BENCHMARK_VIDEOS)
     return path
 
 
@@ -46,7 +46,7 @@ def make_features(truth: Path, tmp_path: Path):
     """`make_features(layout)` writes synthetic features in a layout and returns the folder."""
 
     def make(layout: str = "plain") -> Path:
-        write_rehearsal(truth, tmp_path / layout, layout, SignalConfig(width=6))
+        write_synthetic_benchmark(truth, tmp_path / layout, layout, SignalConfig(width=6))
         return tmp_path / layout
 
     return make
@@ -83,7 +83,7 @@ def test_definition_is_consistent(benchmark):
             assert protocol.expected_counts["instances"] == benchmark.instances
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", WRITERS)
 def test_benchmark_runs_from_every_layout(layout, make_features, tmp_path, serial_runs):
     source, out = make_features(layout), tmp_path / "out"
     files = read_files(source)
@@ -125,7 +125,7 @@ def test_changed_features_are_rejected(layout, make_features, truth, tmp_path, s
     source, out = make_features(layout), tmp_path / "out"
     assert run_dfe(source, out)[0] == 0
     files = read_files(out)
-    write_rehearsal(truth, source, layout, SignalConfig(width=6, seed=1))
+    write_synthetic_benchmark(truth, source, layout, SignalConfig(width=6, seed=1))
     code, output = run_dfe(source, out)
     assert code == 2 and f"{out}: " in output
     assert read_files(out) == files
@@ -150,7 +150,7 @@ def test_results_of_another_benchmark_are_not_reused(make_features, tmp_path, se
     assert result["protocol"] == "multithumos" and len(result["tious"]) == 9
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", WRITERS)
 def test_activitynet_is_scored_on_validation(layout, tmp_path):
     path, benchmark = tmp_path / "truth.json", find_benchmark("activitynet1.3")
     videos = [
@@ -159,7 +159,7 @@ def test_activitynet_is_scored_on_validation(layout, tmp_path):
         video("v_c", "testing"),
     ]
     write_activitynet(path, videos)
-    write_rehearsal(path, tmp_path / "source", layout, SignalConfig(width=6))
+    write_synthetic_benchmark(path, tmp_path / "source", layout, SignalConfig(width=6))
     prepared = prepare(benchmark, tmp_path / "source", tmp_path / "out", timing=TIMING.get(layout))
     result = survey(benchmark, prepared)
     scored = next(part for part in result.parts if part.subset == result.scored)
@@ -168,11 +168,11 @@ def test_activitynet_is_scored_on_validation(layout, tmp_path):
 
 @pytest.mark.parametrize("subset", ["training", "testing"])
 def test_subset_without_features_is_rejected(subset, make_features, tmp_path):
-    source = make_features("actionformer")
-    for v in REHEARSAL_VIDEOS:
+    source = make_features("opentad")
+    for v in BENCHMARK_VIDEOS:
         if v.subset == subset:
             (source / f"i3d_features/{v.id}.npy").unlink()
-    prepared = prepare(THUMOS, source, tmp_path / "out", timing=TIMING["actionformer"])
+    prepared = prepare(THUMOS, source, tmp_path / "out", timing=TIMING["opentad"])
     with raises(DataError, code="missing-features", path=prepared.data) as caught:
         survey(THUMOS, prepared)
     assert subset in caught.value.message
@@ -203,12 +203,12 @@ def test_deviating_features_are_noted(make_features, tmp_path):
 
 
 def test_video_without_features_counts_as_missed(make_features, tmp_path, serial_runs):
-    source, out = make_features("actionformer"), tmp_path / "out"
+    source, out = make_features("opentad"), tmp_path / "out"
     (source / "i3d_features/test_1.npy").unlink()
-    code, output = run_dfe(source, out, *TIMING_OPTIONS["actionformer"])
+    code, output = run_dfe(source, out, *TIMING_OPTIONS["opentad"])
     assert code == 0, output
     counts = json.loads((out / "benchmark.json").read_text())["results"]["dfe"]["thumos14-212"][0]["counts"]
-    assert counts["instances"] == sum(len(v.segments) for v in REHEARSAL_VIDEOS if v.subset == "testing")
+    assert counts["instances"] == sum(len(v.segments) for v in BENCHMARK_VIDEOS if v.subset == "testing")
     assert counts["videos_without_proposals"] == 1
 
 
@@ -220,7 +220,7 @@ def test_other_annotations_for_the_same_features(tmp_path, serial_runs):
         path,
         [video(train_id, "training", ("Diving", 1.0, 4.0)), video(test_id, "testing", ("Diving", 2.0, 5.0))],
     )
-    write_rehearsal(path, tmp_path / "features", "wtalc", SignalConfig(width=6))
+    write_synthetic_benchmark(path, tmp_path / "features", "wtalc", SignalConfig(width=6))
     annotations.mkdir()
     (annotations / "Run.txt").write_text(f"{train_id} 0.5 3\n{test_id} 6 9.5\n")
     (annotations / "Jump.txt").write_text(f"{train_id} 4 5\n")

@@ -33,7 +33,7 @@ def video(id: str, subset: str, *segments: tuple[str, float, float], duration: f
 
 
 DIVE = (("CliffDiving", 3.0, 7.5), ("Diving", 3.0, 7.5))
-REHEARSAL_VIDEOS = [
+BENCHMARK_VIDEOS = [
     video("train_1", "training", *DIVE, ("Diving", 12.0, 15.5)),
     video("train_2", "training", ("Run", 1.0, 4.25), ("Run", 8.0, 9.0)),
     video("train_3", "training", ("Diving", 0.0, 40.0)),

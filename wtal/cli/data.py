@@ -118,28 +118,3 @@ def _convert_annotations(source: Path, out: Path, to: str, source_format: str, v
     )
     for warning in converted.warnings:
         print_line(f"note: {warning}")
-
-
-@command("wtal rehearse truth.json synthetic")
-def rehearse(
-    annotations: Annotated[
-        Path, typer.Argument(metavar="ANNOTATIONS", help="ActivityNet JSON, THUMOS texts or W-TALC arrays")
-    ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write")],
-    layout: Annotated[str, typer.Option(metavar="NAME", help="plain, wtalc, basnet or actionformer")] = "plain",
-    strength: Annotated[float, typer.Option(help="Of what actions show; 0: nothing")] = 1.0,
-    context: Annotated[float, typer.Option(help="Of the scenes that classes share")] = 1.0,
-    width: Annotated[int, typer.Option(help="Of RGB, and of flow")] = 1024,
-    seed: Annotated[int, typer.Option(help="Another seed, other features")] = 0,
-    share: Annotated[float, typer.Option(metavar="SHARE", help="Share of each subset to keep")] = 1.0,
-) -> None:
-    """Make up features for real annotations, in a public layout: a benchmark's whole road before its features."""
-    from wtal.data.synthetic.rehearsal import SignalConfig, write_rehearsal
-    from wtal.reporting.progress import count_progress
-
-    signal = SignalConfig(strength, context, width, seed)
-    with count_progress("making up", console) as progress:
-        videos = write_rehearsal(annotations, out, layout, signal, share, progress)
-    print_line(f"{layout}: {len(videos)} sequences with made-up features written to {out}")
-    if layout == "actionformer":
-        print_line("such features do not say their times: give --stride 16 --window 16 --fps 25")

@@ -1,4 +1,4 @@
-"""The synthetic data set: same bytes from the same seed, weak labels in training, honest truth elsewhere."""
+"""Synthetic data sets: same bytes from the same seed, weak labels in training, correct ground truth elsewhere."""
 
 import json
 from collections import defaultdict
@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.helpers.errors import raises
 from wtal.core.errors import ConfigError, DataError
-from wtal.data.synthetic.features import SyntheticConfig, make_sequence, make_sequences, make_world, write_synthetic
+from wtal.data.synthetic.features import SyntheticConfig, make_video, make_videos, make_world, write_synthetic
 
 SMALL = SyntheticConfig(classes=3, training=8, validation=4, testing=4, snippets=(60, 70), modalities=(4, 3))
 
@@ -17,88 +18,80 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path):
+def test_seed_determines_bytes(tmp_path):
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         write_synthetic(tmp_path / name, SMALL, seed)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     assert contents(tmp_path / "a") != contents(tmp_path / "c")
 
 
-def test_the_folder_is_the_plain_format(tmp_path):
+def test_folder_is_a_data_set(tmp_path):
     write_synthetic(tmp_path / "set", SMALL)
-    facts = json.loads((tmp_path / "set/dataset.json").read_text())
+    info = json.loads((tmp_path / "set/dataset.json").read_text())
     database = json.loads((tmp_path / "set/annotations.json").read_text())["database"]
-    assert facts["snippet_seconds"] == 0.5 and facts["modalities"] == [4, 3] and len(facts["classes"]) == 3
-    assert facts["licence"] == "made by wtal from a seed" and facts["feature"].startswith("synthetic")
-    for video_id, entry in database.items():
-        features = np.load(tmp_path / "set/features" / f"{video_id}.npy")
-        end = facts["offset_seconds"] + len(features) * facts["snippet_seconds"]
+    assert info["snippet_seconds"] == 0.5 and info["modalities"] == [4, 3] and len(info["classes"]) == 3
+    assert info["feature"].startswith("synthetic")
+    for id, entry in database.items():
+        features = np.load(tmp_path / "set/features" / f"{id}.npy")
+        end = info["offset_seconds"] + len(features) * info["snippet_seconds"]
         assert features.dtype == np.float16 and features.shape[1] == 7 and np.isfinite(features).all()
-        assert entry["duration"] == pytest.approx(end + facts["offset_seconds"])
+        assert entry["duration"] == pytest.approx(end + info["offset_seconds"])
         assert all(("segment" in a) == (entry["subset"] != "training") for a in entry["annotations"])
-        assert all(a["label"] in facts["classes"] for a in entry["annotations"])
+        assert all(a["label"] in info["classes"] for a in entry["annotations"])
     assert len(list((tmp_path / "set/features").iterdir())) == len(database) == 16
 
 
-@pytest.mark.parametrize("settings", [SMALL, SyntheticConfig()], ids=["small", "default"])
-def test_the_hidden_truth_agrees_with_the_labels(settings):
-    seen = defaultdict(set)
-    for sequence in make_sequences(settings, seed=1):
-        video = sequence.video
-        assert set(video.labels) == {action.label for action in video.segments}
-        seen[video.subset] |= set(video.labels)
-        edges = [0.0, *(t for a in video.segments for t in (a.start, a.end)), video.duration]
-        assert edges == sorted(edges), "actions lie inside the duration, in order, and do not overlap"
-        assert all(action.end > action.start for action in video.segments)
-        assert settings.snippets[0] <= len(sequence.features) <= settings.snippets[1]
-    assert dict(seen) == {subset: set(settings.class_names()) for subset in settings.subsets()}
+@pytest.mark.parametrize("config", [SMALL, SyntheticConfig()], ids=["small", "default"])
+def test_segments_agree_with_labels_and_do_not_overlap(config):
+    labels = defaultdict(set)
+    for video, features in make_videos(config, seed=1):
+        assert set(video.labels) == {segment.label for segment in video.segments}
+        labels[video.subset] |= set(video.labels)
+        edges = [0.0, *(t for s in video.segments for t in (s.start, s.end)), video.duration]
+        assert edges == sorted(edges)
+        assert all(segment.end > segment.start for segment in video.segments)
+        assert config.snippets[0] <= len(features) <= config.snippets[1]
+    assert dict(labels) == {subset: set(config.class_names()) for subset in config.subsets()}
 
 
-def test_some_sequences_are_background_only():
-    default = list(make_sequences(SyntheticConfig(), seed=0))
-    empty = [s.video.subset for s in default if not s.video.labels]
-    assert [empty.count(s) for s in ("training", "validation", "testing")] == [6, 2, 2]
+def test_some_videos_are_background_only():
+    subsets = [video.subset for video, _ in make_videos(SyntheticConfig(), seed=0) if not video.labels]
+    assert [subsets.count(subset) for subset in ("training", "validation", "testing")] == [6, 2, 2]
 
 
-def test_one_sequence_is_drawn_by_itself_and_the_early_phase_shows_most():
-    """Averaged over many videos, an action's own direction is strong early, and weak late."""
-    settings = SyntheticConfig()
-    world, early, late = make_world(settings, 0), [], []
+def test_early_phase_is_stronger_than_late_phase():
+    """Averaged over many videos, the direction of a class is strong early in its actions, and weak late."""
+    config = SyntheticConfig()
+    world, early, late = make_world(config, 0), [], []
     for i in range(30):
-        rng = np.random.default_rng(i)
-        sequence = make_sequence(world, settings, f"v{i}", "testing", (2,), rng)
-        shown = sequence.features.astype(np.float64) @ world.early[2]
-        for action in sequence.video.segments:
-            start, end = settings.clock().snippets([action.start, action.end])
-            phase = (np.arange(len(shown)) + 0.5 - start) / (end - start)
-            early.append(shown[(phase > 0) & (phase < 0.3)].mean())
-            late.append(shown[(phase > 0.5) & (phase < 1)].mean())
+        video, features = make_video(world, config, f"v{i}", "testing", (2,), np.random.default_rng(i))
+        projected = features.astype(np.float64) @ world.directions.early[2]
+        for segment in video.segments:
+            start, end = config.clock().snippets([segment.start, segment.end])
+            phase = (np.arange(len(projected)) + 0.5 - start) / (end - start)
+            early.append(projected[(phase > 0) & (phase < 0.3)].mean())
+            late.append(projected[(phase > 0.5) & (phase < 1)].mean())
     assert np.mean(early) > 2 > np.mean(late) + 1
 
 
 @pytest.mark.parametrize(
-    "wrong, named",
-    [
-        ({"testing": 2}, "synthetic.testing is 2"),
-        ({"action_snippets": (6, 60)}, "sequences of 60 snippets hold at most 22"),
-        ({"modalities": ()}, "at least one"),
-        ({"snippet_seconds": 0.0}, "snippet_seconds is 0.0"),
-    ],
+    "values", [{"testing": 2}, {"action_snippets": (6, 60)}, {"modalities": ()}, {"snippet_seconds": 0.0}]
 )
-def test_impossible_settings_are_refused(wrong, named):
-    with pytest.raises(ConfigError, match=named):
-        SyntheticConfig(**wrong)
+def test_invalid_config_is_rejected(values):
+    with raises(ConfigError, code="invalid-value") as caught:
+        SyntheticConfig(**values)
+    assert f"synthetic.{next(iter(values))}" in caught.value.message
 
 
-def test_only_a_synthetic_data_set_is_replaced(tmp_path):
+def test_only_synthetic_data_set_is_replaced(tmp_path):
     write_synthetic(tmp_path / "set", SMALL, 0)
     write_synthetic(tmp_path / "set", SMALL, 1)
     assert "seed 1" in (tmp_path / "set/dataset.json").read_text()
-    other = tmp_path / "precious"
+    other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("years")
-    with pytest.raises(DataError, match="something other"):
+    with raises(DataError, code="already-exists", path=other):
         write_synthetic(other, SMALL)
-    with pytest.raises(DataError, match="a file is in the way"):
+    with raises(DataError, code="not-a-directory", path=other / "thesis.txt"):
         write_synthetic(other / "thesis.txt", SMALL)
     assert (other / "thesis.txt").read_text() == "years"

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from wtal.data.synthetic.rendering import ACTIONS, Look, Move, Scene, Thing, clouds
+from wtal.data.synthetic.rendering import ACTIONS, Appearance, Move, Scene, Sprite, cloud_texture
 from wtal.video.backbones.handcrafted import MAX_VALUE, Tiny
 
 WINDOW = Tiny.sampling.window
@@ -21,14 +21,16 @@ def rendered(kind: str, seed: int, drift: float = 0.0) -> np.ndarray:
     """A window of an object that moves in front of a background; the seed determines everything but the motion."""
     rng = np.random.default_rng(seed)
     first, second = rng.permutation([rng.uniform(0, 90, 3), rng.uniform(165, 255, 3)])
-    look = Look(rng.uniform(8, 11), int(rng.integers(2, 5)), 0.5, rng.uniform(0, 6), (tuple(first), tuple(second)))
+    appearance = Appearance(
+        rng.uniform(8, 11), int(rng.integers(2, 5)), 0.5, rng.uniform(0, 6), (tuple(first), tuple(second))
+    )
     home = tuple(rng.uniform((30, 36), (54, 42)).tolist())
     seconds = WINDOW / Tiny.sampling.fps
     move = Move(kind, -0.01, seconds + 0.01, home, home, 2, reach=11)
     ground, tint = tuple(rng.uniform(100, 150, 3)), tuple(rng.uniform(4, 12, 3))
-    scene = Scene(seconds, ground, tint, clouds(rng, 64, 85), (drift, 0.0), (Thing(look, (move,)),))
+    scene = Scene(seconds, ground, tint, cloud_texture(rng, 64, 85), (drift, 0.0), (Sprite(appearance, (move,)),))
     times = (np.arange(WINDOW) + 0.5) / Tiny.sampling.fps
-    return np.stack([scene.picture(time) for time in times]).clip(0, 255).astype(np.uint8)[None]
+    return np.stack([scene.render(time) for time in times]).clip(0, 255).astype(np.uint8)[None]
 
 
 @pytest.mark.parametrize("height, width", [(64, 64), (64, 85), (113, 64), (40, 400), (7, 5), (1, 1)])
@@ -61,7 +63,7 @@ def test_features_are_finite_and_bounded(frames):
 
 
 def test_fast_pan_is_clipped():
-    background = 128 + 40 * clouds(np.random.default_rng(9), 64, 85)
+    background = 128 + 40 * cloud_texture(np.random.default_rng(9), 64, 85)
     frames = np.stack([np.roll(background, 4 * i, axis=1) for i in range(WINDOW)]).clip(0, 255).astype(np.uint8)
     assert Tiny()(np.repeat(frames[None, ..., None], 3, axis=4))[0, PAN][0] == MAX_VALUE
 
