@@ -115,13 +115,13 @@ def test_array_of_other_content_is_rejected(name, value, code, tmp_path):
 
 @pytest.mark.parametrize("spilled", ["own.npy", 3, "../../own.npy"])
 def test_bundle_cannot_name_files_to_be_moved(spilled, tmp_path):
-    source, own = write_bundle(tmp_path), tmp_path / "own.npy"
-    np.save(own, np.ones((7, 4)))
-    name = str(own) if spilled == "own.npy" else spilled
+    source, private = write_bundle(tmp_path), tmp_path / "own.npy"
+    np.save(private, np.ones((7, 4)))
+    name = str(private) if spilled == "own.npy" else spilled
     np.save(source / JOINT, object_array({"spilled": name}, {"spilled": name}), allow_pickle=True)
     with raises(DataError, code="unsafe-array", path=source / JOINT):
         convert_layout(source, tmp_path / "out")
-    assert own.is_file()
+    assert private.is_file()
 
 
 def test_folder_with_two_bundles_is_ambiguous(tmp_path):

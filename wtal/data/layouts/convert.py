@@ -124,17 +124,17 @@ def _remove_if_empty(out: Path) -> None:
 
 
 def _unknown_layout(source: Path) -> DataError:
-    known = "; ".join(f"{layout.title} ({layout.contents})" for layout in LAYOUTS.values())
+    layouts = "; ".join(f"{layout.title} ({layout.contents})" for layout in LAYOUTS.values())
     if not source.is_dir():
-        return DataError("unknown data layout", path=source, hint=f"known layouts: {known}", code="unknown-layout")
+        return DataError("unknown data layout", path=source, hint=f"known layouts: {layouts}", code="unknown-layout")
     if (source / "dataset.json").is_file() and (source / "features").is_dir():
         return DataError("is a data set folder already", path=source, hint="use it as it is", code="already-converted")
     names = sorted(path.name + "/" * path.is_dir() for path in source.iterdir())
     if not names:
-        return DataError("the folder is empty", path=source, hint=f"known layouts: {known}", code="empty-folder")
+        return DataError("the folder is empty", path=source, hint=f"known layouts: {layouts}", code="empty-folder")
     return DataError(
         f"unknown data layout; the folder contains {format_list(names)}",
         path=source,
-        hint=f"known layouts: {known}",
+        hint=f"known layouts: {layouts}",
         code="unknown-layout",
     )
