@@ -891,8 +891,21 @@ def test_skip_link_focuses_the_timeline(site, visitor):
 def test_player_timeline_and_edit_buttons_are_in_view(site, visitor):
     page = visitor.open(site.add("layout.mp4"), width=1280, height=720)
     expect_rows(page, 2)
+    press(page, "ArrowDown", "ArrowRight", "[")
+    expect(page.locator("#caption")).to_have_text("2 segments, edited")
+    page.locator("#threshold").fill("0.3")
     timeline_pixels(page)
-    for selector in ("#player", "#timeline", "#overview", "#add", "#undo", "#threshold", "#export", "#status"):
+    for selector in (
+        "#player",
+        "#timeline",
+        "#overview",
+        "#add",
+        "#undo",
+        "#threshold",
+        "#export",
+        "#status",
+        "#save-status",
+    ):
         expect(page.locator(selector)).to_be_in_viewport(ratio=1)
 
 
