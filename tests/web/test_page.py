@@ -774,6 +774,7 @@ def test_edits_follow_swapped_names(site, visitor, is_seen):
     delete_first(page)
     save(page)
     assert site.saved(first) == [] and site.saved(second) is None
+    visitor.expect_messages("404")  # of requests for a name that was just given up
 
 
 def test_unsaved_changes_are_not_saved_for_a_replaced_file(site, visitor):
