@@ -20,7 +20,7 @@ from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.ground_truth import read_ground_truth
 from wtal.evaluation.evaluate import evaluate
 from wtal.evaluation.protocols import EvaluationOptions
-from wtal.inference.localizer import Network, score_videos
+from wtal.inference.localizer import Localizer
 from wtal.models import checkpoint
 from wtal.models.dfe import DFE, GlobalBranch
 from wtal.training.trainer import train
@@ -64,11 +64,12 @@ def _measure(dataset: Dataset, folder: Path) -> list[str]:
     testing = run_command("localize", run, data)
     step = _training_step(dataset, folder / "timed")
     loading = _loading(TrainingDataset(dataset, 0))
-    both, meta = checkpoint.load_both(folder / "run")
+    both, _ = checkpoint.load_both(folder / "run")
     assert isinstance(both, DFE)
     local, _ = checkpoint.load_local(folder / "run")
-    local_seconds = _inference(local, dataset, meta)
-    both_seconds = _inference(GlobalBranch(both), dataset, meta)
+    local_seconds, both_seconds = (
+        _inference(Localizer(folder / "run", branch=branch), dataset) for branch in ("local", "global")
+    )
     truth = read_ground_truth(SHARED / "thumos14" / "acmnet_gt.json")
     localization, proposals = measure_localization(read_scores(), class_names(truth))
     scoring = median_seconds(lambda: evaluate(proposals, truth, EvaluationOptions("thumos14-snippet")))
@@ -121,17 +122,17 @@ def _loading(dataset: TrainingDataset) -> float:
     return median(times[WARMUP_STEPS:])
 
 
-def _inference(network: Network, dataset: Dataset, meta: checkpoint.ModelMetadata) -> float:
+def _inference(localizer: Localizer, dataset: Dataset) -> float:
     """Seconds to read the testing videos and compute their snippet scores: the best of three passes."""
     videos = dataset.subset("testing")
-    return min(elapsed(lambda: list(score_videos(network, dataset, videos, meta.config))) for _ in range(3))
+    return min(elapsed(lambda: list(localizer.score_videos(dataset, videos))) for _ in range(3))
 
 
-def _flops(network: Network, width: int) -> float:
+def _flops(network: torch.nn.Module, width: int) -> float:
     """Floating-point operations per snippet."""
     x, mask = torch.randn(1, 1000, width), torch.ones(1, 1000, dtype=torch.bool)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(x, mask, None)
+        network(x, mask)
     return counter.get_total_flops() / 1000
 
 

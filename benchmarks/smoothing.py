@@ -14,7 +14,7 @@ from wtal.core.structures import Proposals
 from wtal.data.dataset import load_dataset
 from wtal.evaluation.evaluate import evaluate
 from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions
-from wtal.inference import localizer
+from wtal.inference.localizer import Localizer
 from wtal.inference.proposals import generate_proposals
 
 WINDOW = 5  # snippets
@@ -30,15 +30,16 @@ def main(runs: Path) -> None:
 
 def _scores(run: Path, data: Path) -> tuple[float, float]:
     """Average mAP (%) of a run without and with smoothing."""
-    dataset, (network, meta) = load_dataset(data), localizer.load_network(run, "local")
+    dataset, localizer = load_dataset(data), Localizer(run)
+    settings = localizer.meta.config.localize
     videos = dataset.subset("validation")
     original: Proposals = {}
     smoothed: Proposals = {}
-    for video, scores in localizer.score_videos(network, dataset, videos, meta.config):
+    for video, scores in localizer.score_videos(dataset, videos):
         averaged = replace(scores, cas=uniform_filter1d(scores.cas, WINDOW, axis=0, mode="nearest"))
         clock = dataset.clock_of(video.id)
-        original[video.id] = generate_proposals(scores, meta.classes, clock, meta.config.localize)
-        smoothed[video.id] = generate_proposals(averaged, meta.classes, clock, meta.config.localize)
+        original[video.id] = generate_proposals(scores, dataset.classes, clock, settings)
+        smoothed[video.id] = generate_proposals(averaged, dataset.classes, clock, settings)
     options = EvaluationOptions(tious=COMPARISON_TIOUS, subset="validation")
     return 100 * evaluate(original, videos, options).average(), 100 * evaluate(smoothed, videos, options).average()
 

@@ -10,11 +10,11 @@ import torch
 from wtal.core.structures import Segment, Video
 from wtal.data.batching import held_out_ids
 from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions
-from wtal.experiments import validation
 from wtal.experiments.pipeline import evaluate, localize, train
 from wtal.experiments.validation import make_validator, segment_map, video_map
+from wtal.inference.localizer import Localizer
 from wtal.inference.proposals import SnippetScores
-from wtal.models.checkpoint import load_local
+from wtal.models.checkpoint import ModelMetadata
 from wtal.models.dfe import build_local_branch
 
 
@@ -27,14 +27,16 @@ def network(settings, tiny):
 @pytest.fixture
 def scored_ids(monkeypatch) -> list[str]:
     """Ids of the videos that are scored from now on; they must not reveal segments of training videos."""
-    ids, score_videos = [], validation.score_videos
+    ids: list[str] = []
+    for name in ("score_videos", "localize_videos"):
+        score = getattr(Localizer, name)
 
-    def record(network, dataset, videos, config):
-        ids.extend(video.id for video in videos)
-        assert all(video.subset == "validation" or not video.segments for video in videos)
-        return score_videos(network, dataset, videos, config)
+        def record(self, dataset, videos, method=score):
+            ids.extend(video.id for video in videos)
+            assert all(video.subset == "validation" or not video.segments for video in videos)
+            return method(self, dataset, videos)
 
-    monkeypatch.setattr(validation, "score_videos", record)
+        monkeypatch.setattr(Localizer, name, record)
     return ids
 
 
@@ -60,8 +62,7 @@ def test_last_score_equals_that_of_localize_and_evaluate(settings, tiny, tmp_pat
     result = evaluate(proposals, tiny.path, EvaluationOptions(tious=COMPARISON_TIOUS, subset="validation"))
     logged = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     assert logged["validation_map"] == pytest.approx(result.average())
-    network, meta = load_local(run)
-    assert logged["validation_map"] == segment_map(network, meta.config, tiny, tiny.subset("validation"))
+    assert logged["validation_map"] == segment_map(Localizer(run), tiny, tiny.subset("validation"))
 
 
 def test_video_map_is_mean_over_classes_that_have_videos(settings, tiny, network, monkeypatch):
@@ -73,6 +74,7 @@ def test_video_map_is_mean_over_classes_that_have_videos(settings, tiny, network
     def score_videos(*_):
         return [(v, SnippetScores(np.ones(1), np.ones((1, 4)), row)) for v, row in zip(videos, scores, strict=True)]
 
-    monkeypatch.setattr(validation, "score_videos", score_videos)
-    assert video_map(network, settings("local"), tiny, videos) == pytest.approx((1 + 1 / 2) / 2)
-    assert video_map(network, settings("local"), tiny, [replace(v, labels=(a,)) for v in videos]) == 1
+    localizer = Localizer(network, ModelMetadata(settings("local"), tiny.classes, tiny.modalities, tiny.clock, 0))
+    monkeypatch.setattr(localizer, "score_videos", score_videos)
+    assert video_map(localizer, tiny, videos) == pytest.approx((1 + 1 / 2) / 2)
+    assert video_map(localizer, tiny, [replace(v, labels=(a,)) for v in videos]) == 1

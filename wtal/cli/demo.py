@@ -11,9 +11,8 @@ from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.synthetic.videos import MovieConfig, write_movies
 from wtal.data.video_files import read_listing
 from wtal.experiments.compare import compare
-from wtal.inference.localizer import score_videos
-from wtal.inference.proposals import generate_proposals, top_non_overlapping
-from wtal.models import checkpoint
+from wtal.inference.localizer import Localizer
+from wtal.inference.proposals import top_non_overlapping
 from wtal.reporting.comparison_tables import render_comparison
 from wtal.reporting.figures.layout import TimelineData
 from wtal.reporting.figures.timeline import draw_timelines
@@ -83,23 +82,19 @@ def collect_timelines(
     run: Path, dataset: Dataset, subset: str = "testing", count: int = VIDEOS_SHOWN
 ) -> list[TimelineData]:
     """The data to draw for the videos with the most classes: ground truth, result, proposals, attention, CAS."""
-    network, meta = checkpoint.load_local(run)
     videos = sorted(dataset.subset(subset), key=lambda video: -len(video.labels))[:count]
     timelines = []
-    for video, scores in score_videos(network, dataset, videos, meta.config):
-        clock = dataset.clock_of(video.id)
-        proposals = generate_proposals(scores, meta.classes, clock, meta.config.localize)
-        times = clock.seconds(range(len(scores.attention) + 1))
+    for video, result in Localizer(run).localize_videos(dataset, videos):
         timelines.append(
             TimelineData(
                 title=video.id,
-                duration=video.duration or float(times[-1]),
+                duration=video.duration or float(result.times[-1]),
                 ground_truth=video.segments,
-                predictions=top_non_overlapping(proposals),
-                proposals=proposals,
-                times=times,
-                attention=scores.attention,
-                cas=scores.cas[:, :-1],
+                predictions=top_non_overlapping(result.segments),
+                proposals=result.segments,
+                times=result.times,
+                attention=result.scores.attention,
+                cas=result.scores.cas[:, :-1],
             )
         )
     return timelines

@@ -135,6 +135,7 @@ def predict(
     from wtal.data.layouts.activitynet import require_proposals_path, write_proposals
     from wtal.data.video_files import read_listing
     from wtal.inference.calibration import load_segment_filter
+    from wtal.inference.localizer import Localizer
     from wtal.inference.video import predict_videos
     from wtal.reporting.progress import videos_progress
     from wtal.reporting.terminal import render_timeline
@@ -154,16 +155,17 @@ def predict(
             code="output-conflict",
         )
     listing = read_listing(data) if data else None
+    localizer = Localizer(model, backbone=options)
     select, description = load_segment_filter(model, operating_point)
     print_line(description)
     proposals: dict[str, list[Segment]] = {}
     selected: dict[str, list[Segment]] = {}
-    failures: list[str] = []
+    failures: list[DataError] = []
     try:
         with videos_progress(len(videos), console) as progress:
-            for prediction in predict_videos(model, videos, options, progress, listing):
-                if prediction.reason:
-                    failures.append(prediction.reason)
+            for prediction in predict_videos(localizer, videos, progress, listing):
+                if prediction.error:
+                    failures.append(prediction.error)
                     continue
                 proposals[prediction.id] = list(prediction.proposals)
                 selected[prediction.id] = select(prediction.proposals)

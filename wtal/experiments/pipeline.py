@@ -28,8 +28,8 @@ from wtal.evaluation.protocols import DEFAULT_OPTIONS, PROTOCOLS, EvaluationOpti
 from wtal.evaluation.results import EvaluationResult
 from wtal.experiments.model_card import CARD_NAME, write_card
 from wtal.experiments.validation import make_validator
-from wtal.inference.batch import localize_many, localize_on_ray
-from wtal.inference.localizer import load_network, require_compatible
+from wtal.inference.batch import localize_many, require_engine
+from wtal.inference.localizer import Localizer
 from wtal.models.checkpoint import latest_checkpoint, list_checkpoints
 from wtal.training import trainer
 from wtal.training.criterion import loss_weights
@@ -137,19 +137,10 @@ def localize(
         DataError: If the data cannot be used or the file cannot be written.
         ConfigError: If an option cannot be used.
     """
-    run = Path(run)
-    if engine not in ("local", "ray"):
-        raise ConfigError(f"unknown engine {engine!r}", hint="use local or ray", code="unknown-name")
-    if workers is not None and engine == "local":
-        raise ConfigError("--workers works with --engine ray only", hint="leave it out", code="invalid-option")
+    require_engine(engine, workers)
     dataset = load_dataset(Path(data))
-    network, meta = load_network(run, branch)
-    require_compatible(meta, dataset)
-    videos = dataset.subset(subset)
-    if engine == "ray":
-        proposals = dict(localize_on_ray(run, branch, dataset, videos, workers))
-    else:
-        proposals = dict(localize_many(network, meta, dataset, videos))
+    localizer = Localizer(run, branch=branch)
+    proposals = localize_many(localizer, dataset, dataset.subset(subset), engine, workers)
     write_proposals(Path(out), proposals)
     return proposals
 

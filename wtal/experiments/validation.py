@@ -12,8 +12,9 @@ from wtal.data.dataset import Dataset
 from wtal.evaluation.average_precision import average_precision
 from wtal.evaluation.evaluate import evaluate
 from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions
-from wtal.inference.localizer import score_videos
-from wtal.inference.proposals import generate_proposals
+from wtal.inference.batch import localize_many
+from wtal.inference.localizer import Localizer
+from wtal.models.checkpoint import ModelMetadata
 
 
 def make_validator(
@@ -23,25 +24,23 @@ def make_validator(
 
     With held-out videos it computes their video-level mAP, otherwise the average mAP on the validation segments.
     """
+    meta = ModelMetadata(config, dataset.classes, dataset.modalities, dataset.clock, 0)
     if held_out:
         videos = [video.without_segments() for video in dataset.subset("training") if video.id in held_out]
-        return lambda network: {"held_out_video_map": video_map(network, config, dataset, videos)}
+        return lambda network: {"held_out_video_map": video_map(Localizer(network, meta), dataset, videos)}
     videos = list(dataset.subset("validation"))
-    return lambda network: {"validation_map": segment_map(network, config, dataset, videos)}
+    return lambda network: {"validation_map": segment_map(Localizer(network, meta), dataset, videos)}
 
 
-def segment_map(network: nn.Module, config: Config, dataset: Dataset, videos: Sequence[Video]) -> float:
-    """Average mAP over tIoU 0.1:0.7 of a local branch."""
-    proposals = {
-        video.id: generate_proposals(scores, dataset.classes, dataset.clock_of(video.id), config.localize)
-        for video, scores in score_videos(network, dataset, videos, config)
-    }
-    return evaluate(proposals, videos, EvaluationOptions(tious=COMPARISON_TIOUS, subset=videos[0].subset)).average()
+def segment_map(localizer: Localizer, dataset: Dataset, videos: Sequence[Video]) -> float:
+    """Average mAP of the segments over tIoU 0.1:0.7."""
+    options = EvaluationOptions(tious=COMPARISON_TIOUS, subset=videos[0].subset)
+    return evaluate(localize_many(localizer, dataset, videos), videos, options).average()
 
 
-def video_map(network: nn.Module, config: Config, dataset: Dataset, videos: Sequence[Video]) -> float:
-    """mAP of the video-level scores of a local branch. It is computed from the labels of the videos, not segments."""
-    scores = np.stack([scores.video for _, scores in score_videos(network, dataset, videos, config)])  # N x C
+def video_map(localizer: Localizer, dataset: Dataset, videos: Sequence[Video]) -> float:
+    """mAP of the video-level scores. It is computed from the labels of the videos, not segments."""
+    scores = np.stack([scores.video for _, scores in localizer.score_videos(dataset, videos)])  # N x C
     labels = multi_hot(videos, dataset.classes).numpy() > 0  # N x C
     hits = np.take_along_axis(labels, scores.argsort(0)[::-1], 0).T  # C x N, by descending score
     has_videos = hits.any(1)

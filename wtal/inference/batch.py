@@ -1,4 +1,4 @@
-"""Many videos localized: one after another in this process, or by Ray Data over the machines of a cluster."""
+"""Localize the videos of a data set in this process, or with Ray on the machines of a cluster."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -8,64 +8,98 @@ from typing import Any
 import torch
 
 from wtal.core import ray_cluster
-from wtal.core.errors import DataError, WtalError
-from wtal.core.structures import Segment, Video
+from wtal.core.errors import ConfigError, DataError, WtalError
+from wtal.core.structures import Proposals, Segment, Video
 from wtal.data.dataset import Dataset
-from wtal.inference.localizer import Network, load_network, score_videos
-from wtal.inference.proposals import generate_proposals
-from wtal.models import checkpoint
+from wtal.inference.localizer import Localizer
+from wtal.models.checkpoint import require_checkpoint
 
-VideoProposals = tuple[str, list[Segment]]  # a video's id, and its proposals
+ENGINES = ("local", "ray")
 
 
 def localize_many(
-    network: Network, meta: checkpoint.ModelMetadata, folder: Dataset, videos: Iterable[Video]
-) -> Iterator[VideoProposals]:
-    """Each video's proposals, one video at a time. Raises DataError for unusable features."""
-    for video, scores in score_videos(network, folder, videos, meta.config):
-        clock = folder.clock_of(video.id)
-        yield video.id, generate_proposals(scores, meta.classes, clock, meta.config.localize)
+    localizer: Localizer,
+    dataset: Dataset,
+    videos: Sequence[Video],
+    engine: str = "local",
+    workers: int | None = None,
+) -> Proposals:
+    """Localize videos of a data set. The result does not depend on the engine.
 
+    Args:
+        localizer: The model; for Ray, opened from a folder.
+        dataset: The data set. For Ray, it and the model must have the same paths on every machine.
+        videos: The videos.
+        engine: `local` or `ray`.
+        workers: Number of Ray workers, by default one per machine.
 
-def localize_on_ray(
-    run: Path, branch: str, folder: Dataset, videos: Sequence[Video], workers: int | None
-) -> Iterator[VideoProposals]:
-    """The same from `workers` actors (None: one a machine), each with the network open; in the videos' order.
-
-    Run and data set must lie at the same paths on every machine. A worker that dies is replaced by Ray, and its
-    video done again. Raises DataError as `localize_here`, ConfigError where Ray is missing or the cluster fails.
+    Raises:
+        CheckpointError: The data set does not match the model.
+        ConfigError: The engine is unknown, Ray is missing, or the cluster fails.
+        DataError: Features are missing or not finite.
     """
+    localizer.require_compatible(dataset)
+    if engine == "ray":
+        return dict(_localize_on_ray(localizer, dataset, videos, workers))
+    return {video.id: result.segments for video, result in localizer.localize_videos(dataset, videos)}
+
+
+def require_engine(engine: str, workers: int | None) -> None:
+    """Raise ConfigError if the engine is unknown or does not support `workers`."""
+    if engine not in ENGINES:
+        raise ConfigError(f"unknown engine {engine!r}", hint=f"use {', '.join(ENGINES)}", code="unknown-name")
+    if workers is not None and engine == "local":
+        raise ConfigError(
+            "the local engine is a single process",
+            hint="remove --workers, or add --engine ray",
+            code="unsupported-option",
+        )
+
+
+def _localize_on_ray(
+    localizer: Localizer, dataset: Dataset, videos: Sequence[Video], workers: int | None
+) -> Iterator[tuple[str, list[Segment]]]:
+    """The proposals of each video, in their order. Ray replaces a worker that dies and repeats its video."""
+    assert localizer.path is not None
     with ray_cluster.connected(ray_cluster.find_cluster(), workers):
         machines, processors, _ = ray_cluster.cluster_size()
-        there = replace(folder, path=folder.path.absolute())
-        model = (checkpoint.latest_checkpoint(run) or run).absolute()  # the same for all, though training may go on
-        arguments = (model, branch, there, torch.get_num_threads())
+        absolute = replace(dataset, path=dataset.path.absolute())
+        checkpoint = require_checkpoint(localizer.path).absolute()  # the same for all workers, even if training goes on
+        arguments = (checkpoint, localizer.branch, localizer.meta.config.method, absolute, torch.get_num_threads())
         ids = [video.id for video in videos]
         results = ray_cluster.map_items(Worker, arguments, ids, min(processors, workers or machines))
         for id, segments in zip(ids, _in_order(results), strict=True):
             if isinstance(segments, ray_cluster.WorkerDiedError):
                 hint = "give the workers more memory, or remove the video from the data set"
-                raise DataError(segments.message, path=folder.features_path(id), hint=hint, code=segments.code)
+                raise DataError(segments.message, path=dataset.features_path(id), hint=hint, code=segments.code)
             if isinstance(segments, WtalError):
-                raise _with_relative_path(segments, there.path, folder.path)
+                raise _with_relative_path(segments, absolute.path, dataset.path)
             yield id, segments
 
 
 class Worker:
-    """What each actor holds. The network is opened once, at the first video, where an error can be told."""
+    """A Ray worker. It opens the model at the first video, where an error can be reported."""
 
-    def __init__(self, model: Path, branch: str, folder: Dataset, threads: int) -> None:
-        """`threads`: as many as in the calling process, since their number may determine the last digits."""
+    def __init__(self, model: Path, branch: str, method: str, dataset: Dataset, threads: int) -> None:
+        """Prepare for work.
+
+        Args:
+            model: The checkpoint folder.
+            branch: `local` or `global`.
+            method: The method of the model, whose import the caller has allowed.
+            dataset: The data set.
+            threads: As many as in the calling process, since the number can affect the last digits.
+        """
         torch.set_num_threads(threads)
-        self.model, self.branch, self.folder = model, branch, folder
-        self.videos = {video.id: video for video in folder.videos}
-        self.opened: tuple[Network, checkpoint.ModelMetadata] | None = None
+        self.model, self.branch, self.method, self.dataset = model, branch, method, dataset
+        self.videos = {video.id: video for video in dataset.videos}
+        self.localizer: Localizer | None = None
 
     def __call__(self, id: str) -> list[Segment]:
         """The proposals of a video."""
-        self.opened = self.opened or load_network(self.model, self.branch)
-        ((_, segments),) = localize_many(*self.opened, self.folder, [self.videos[id]])
-        return segments
+        self.localizer = self.localizer or Localizer(self.model, branch=self.branch, method=self.method)
+        ((_, result),) = self.localizer.localize_videos(self.dataset, [self.videos[id]])
+        return result.segments
 
 
 def _in_order(results: Iterable[tuple[int, Any]]) -> Iterator[Any]:
@@ -80,7 +114,7 @@ def _in_order(results: Iterable[tuple[int, Any]]) -> Iterator[Any]:
 
 
 def _with_relative_path(error: WtalError, absolute: Path, relative: Path) -> WtalError:
-    """The error of a worker, which knows the data set by its absolute path, with the path that the user gave."""
+    """Replace the absolute path of the data set, which the workers use, by the path that the user gave."""
     error.message = error.message.replace(str(absolute), str(relative))
     if error.path and Path(error.path).is_relative_to(absolute):
         error.path = str(relative / Path(error.path).relative_to(absolute))

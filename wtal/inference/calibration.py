@@ -20,7 +20,7 @@ from wtal.data.dataset import Dataset, load_dataset
 from wtal.evaluation.matching import Intervals, find_hits
 from wtal.evaluation.protocols import find_protocol
 from wtal.inference.batch import localize_many
-from wtal.inference.localizer import require_compatible
+from wtal.inference.localizer import Localizer
 from wtal.inference.postprocessing import SegmentConstraints, co_occurring_classes, remove_overlaps, sort_by_time
 from wtal.inference.proposals import RELATIVE_SCORE_THRESHOLD, top_non_overlapping
 from wtal.models import checkpoint
@@ -307,10 +307,10 @@ def calibrate_run(
     Raises CheckpointError where the model does not fit the data, DataError where no video carries a label.
     """
     folder = load_dataset(data)
-    network, meta = checkpoint.load_local(run)
-    require_compatible(meta, folder)
+    localizer = Localizer(run)
+    meta = localizer.meta
     name, videos = _chosen(folder, subset, meta.held_out)
-    found = dict(localize_many(network, meta, folder, videos))
+    found = localize_many(localizer, folder, videos)
     calibration = calibrate(
         found, videos, meta.classes, checkpoint.weights_fingerprint(run), name, limits or SegmentConstraints()
     )

@@ -1,183 +1,370 @@
-"""From a trained model and features to snippet scores and a timeline."""
+"""The `Localizer`: from a trained model and a video or its features to segments."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from huggingface_hub import ModelHubMixin, snapshot_download
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
+from wtal.core.clock import SnippetClock
 from wtal.core.config import Config
 from wtal.core.errors import CheckpointError, ConfigError, DataError
+from wtal.core.methods import load_method
 from wtal.core.structures import Segment, Video
+from wtal.core.text import format_list
 from wtal.data.batching import pad
 from wtal.data.dataset import Dataset
 from wtal.data.features import require_finite
 from wtal.inference.proposals import SnippetScores, generate_proposals
-from wtal.models import checkpoint
+from wtal.models.checkpoint import ModelMetadata, load_both, load_local, write_model
 from wtal.models.dfe import GlobalBranch
 from wtal.models.layers import topk_mean
+from wtal.video.backbones.base import Backbone, BackboneOptions
+from wtal.video.backbones.registry import BACKBONES, open_backbone
+from wtal.video.extract_video import extract_features
 
-Network = torch.nn.Module
 WINDOW = 4096  # snippets that go through the network at once
+STRIDE_TOLERANCE = 1e-3  # relative difference of snippet lengths that are taken as equal
+HINT_EXTRACT = "extract the features as for training"
 
 
-class Localizer(ModelHubMixin):
-    """A trained local branch with all it needs to turn features into a timeline.
+@dataclass(frozen=True)
+class Localization:
+    """The result for one video."""
 
-    `Localizer.from_pretrained(folder)` opens a run or model folder, or a repository on the hub;
-    `save_pretrained(folder)` writes one. Raises CheckpointError when the folder is no model.
+    segments: list[Segment]  # proposals in seconds, highest-scoring first
+    scores: SnippetScores
+    clock: SnippetClock
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """The T + 1 snippet boundaries in seconds."""
+        return self.clock.seconds(np.arange(len(self.scores.attention) + 1))
+
+
+class Localizer:
+    """A trained model that turns a video, or its features, into segments.
+
+    Args:
+        model: A run folder that `wtal train` wrote, a model folder, or a network in memory.
+        meta: The metadata of the network in memory.
+        branch: `local`, or `global` to evaluate the branch that inference leaves out.
+        backbone: Device, precision or weights of the backbone that video files are processed with. By default the
+            backbone of the model's features with its usual weights.
+        method: For a model of a method of your own, `package.module:function` to allow importing it. The code of a
+            model folder is never imported otherwise.
+
+    Raises:
+        CheckpointError: The folder holds no model, or its method is not registered.
+        ConfigError: The branch or the method is unknown.
+
+    Example:
+        >>> localizer = Localizer("runs/mine")
+        >>> localizer("clip.mp4")
+        [Segment(label='jump', start=1.92, end=4.32, score=0.87), ...]
     """
 
-    def __init__(self, network: torch.nn.Module, meta: checkpoint.ModelMetadata) -> None:
-        self.network, self.meta = network, meta
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | nn.Module,
+        meta: ModelMetadata | None = None,
+        *,
+        branch: str = "local",
+        backbone: BackboneOptions | None = None,
+        method: str | None = None,
+    ) -> None:
+        self.path: Path | None = None
+        self.branch, self._backbone_options = branch, backbone or BackboneOptions("")
+        if isinstance(model, nn.Module):
+            if meta is None:
+                raise TypeError("a network in memory needs its metadata")
+            self.network, self.meta = model, meta
+            return
+        if method is not None:
+            load_method(method)
+        self.path = Path(model)
+        self.network, self.meta = _load_branch(self.path, branch)
 
-    def __call__(self, features: NDArray[Any]) -> list[Segment]:
-        """T x D features of one video -> proposals (label, start, end in seconds, score), the surest first.
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        **options: Any,
+    ) -> "Localizer":
+        """Open a run folder, a model folder, or a repository on the Hugging Face Hub.
 
-        Raises DataError when the width is not the model's or a number is not finite.
+        Args:
+            name: A path, or `user/model`. The hub is asked only for names of this form that are no local path.
+            revision: Branch, tag or commit on the hub.
+            token: Access token for the hub.
+            cache_dir: Folder for files from the hub.
+            local_files_only: Use files from the hub only if they are in the cache.
+            **options: As for the constructor.
+
+        Raises:
+            CheckpointError: There is no such folder or repository, or it holds no model.
         """
+        if not _is_hub_name(name):
+            return cls(name, **options)
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+        try:
+            folder = snapshot_download(
+                str(name),
+                revision=revision,
+                token=token,
+                cache_dir=cache_dir,
+                local_files_only=local_files_only,
+                allow_patterns=["*.json", "*.safetensors"],
+            )
+        except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+            raise CheckpointError(
+                "neither a local folder nor a repository on the hub or in its cache",
+                path=name,
+                hint="name the folder given as --out to `wtal train`",
+                code="file-not-found",
+            ) from error
+        return cls(folder, **options)
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write a model folder: config.json and the weights."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        write_model(Path(folder), self.meta, self.network)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return self.meta.classes
+
+    @property
+    def clock(self) -> SnippetClock:
+        """Converts between snippets and seconds of features as in training."""
+        return self.meta.clock
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The backbone whose features the model was trained on, opened at its first use.
+
+        Raises:
+            CheckpointError: The backbone is not recorded, not available, or another one than requested.
+            ConfigError: An option is missing or not supported.
+        """
+        return _open_backbone(self.meta, self._backbone_options, self.path)
+
+    def __repr__(self) -> str:
+        where = str(self.path) if self.path else "network in memory"
+        return (
+            f"Localizer({where!r}, method={self.meta.config.method!r}, branch={self.branch!r}, "
+            f"classes=[{format_list(list(self.classes), 5)}], stride={self.clock.stride:g} s)"
+        )
+
+    def __call__(self, video: str | os.PathLike[str] | NDArray[Any]) -> list[Segment]:
+        """Localize the actions of one video.
+
+        Args:
+            video: A video file, or its T x D features.
+
+        Returns:
+            Proposals with label, start and end in seconds, and score, highest-scoring first.
+
+        Raises:
+            DataError: The video cannot be decoded, the features have another width, or numbers are not finite.
+            CheckpointError: The backbone of the model's features is not known or not available.
+        """
+        return self.localize(video).segments
+
+    def localize(
+        self,
+        video: str | os.PathLike[str] | NDArray[Any],
+        clock: SnippetClock | None = None,
+        on_progress: Callable[[float], object] | None = None,
+    ) -> Localization:
+        """Localize the actions of one video; like calling the localizer, but returns the snippet scores too.
+
+        Args:
+            video: A video file, or its T x D features.
+            clock: The snippet times of the features; by default those of training.
+            on_progress: Called with the second of the video file that has been reached.
+        """
+        if isinstance(video, np.ndarray):
+            return self._localize(video, clock or self.clock, Path("features"))
+        features, origin = extract_features(video, self.backbone, on_progress)
+        return self._localize(features, origin.clock, Path(video))
+
+    def localize_videos(self, dataset: Dataset, videos: Iterable[Video]) -> Iterator[tuple[Video, Localization]]:
+        """Localize videos of a data set, one at a time.
+
+        Raises:
+            CheckpointError: The data set does not match the model.
+            DataError: Features are missing or not finite.
+        """
+        self.require_compatible(dataset)
+        return (
+            (
+                video,
+                self._localize(dataset.features(video.id), dataset.clock_of(video.id), dataset.features_path(video.id)),
+            )
+            for video in videos
+        )
+
+    def score_videos(self, dataset: Dataset, videos: Iterable[Video]) -> Iterator[tuple[Video, SnippetScores]]:
+        """The snippet scores alone of videos of a data set, one at a time. Raises like `localize_videos`."""
+        self.require_compatible(dataset)
+        return ((video, self._score(dataset.features(video.id), dataset.features_path(video.id))) for video in videos)
+
+    def require_compatible(self, dataset: Dataset) -> None:
+        """Raise CheckpointError if the data set has another backbone, widths, stride or classes than the model."""
+        meta = self.meta
+        if meta.provenance and dataset.provenance and meta.provenance != dataset.provenance:
+            what, code = f"features of {dataset.provenance}; the model was trained on {meta.provenance}", "backbone"
+        elif meta.modalities != dataset.modalities:
+            widths = (" + ".join(map(str, modalities)) for modalities in (dataset.modalities, meta.modalities))
+            what, code = "features of width {}; the model was trained on {}".format(*widths), "width"
+        elif abs(meta.clock.stride - dataset.clock.stride) > STRIDE_TOLERANCE * meta.clock.stride:
+            strides = f"{dataset.clock.stride:g} s; the model was trained on {meta.clock.stride:g} s"
+            what, code = f"snippets of {strides}", "stride"
+        elif meta.classes != dataset.classes:
+            different = sorted(set(meta.classes) ^ set(dataset.classes)) or ["their order"]
+            what, code = f"other classes than the model (different: {format_list(different, 5)})", "classes"
+        else:
+            return
+        raise CheckpointError(
+            what,
+            path=dataset.path,
+            hint="train on this data set, or correct dataset.json" if code == "classes" else HINT_EXTRACT,
+            code=f"{code}-mismatch",
+        )
+
+    def _localize(self, features: NDArray[Any], clock: SnippetClock, path: Path) -> Localization:
+        scores = self._score(features, path)
+        segments = generate_proposals(scores, self.classes, clock, self.meta.config.localize)
+        return Localization(segments, scores, clock)
+
+    def _score(self, features: NDArray[Any], path: Path) -> SnippetScores:
         width = sum(self.meta.modalities)
         if features.ndim != 2 or features.shape[1] != width or len(features) == 0:
-            found = " x ".join(map(str, features.shape))
-            raise DataError(f"features: expected T x {width}, found {found}; extract them as for training")
-        require_finite(features, Path("features"))
+            shape = " x ".join(map(str, features.shape))
+            raise DataError(f"expected T x {width} features, not {shape}", path=path, hint=HINT_EXTRACT, code="shape")
+        require_finite(features, path)
         scores = snippet_scores(self.network, features, self.meta.config)
-        _require_finite_scores(scores, Path("features"))
-        return generate_proposals(scores, self.meta.classes, self.meta.clock, self.meta.config.localize)
-
-    @classmethod
-    def from_pretrained(cls, place: str | Path, **options: Any) -> "Localizer":  # type: ignore[override]
-        """Open a run or model folder, or a repository on the hub. Raises CheckpointError when it is none."""
-        try:
-            return super().from_pretrained(checkpoint.latest_checkpoint(Path(place)) or place, **options)
-        except (HFValidationError, RepositoryNotFoundError, LocalEntryNotFoundError) as error:
-            raise CheckpointError(
-                f"{place}: not a run or model folder, nor a repository that the hub or its cache knows; "
-                f"name the --out of train"
-            ) from error
-
-    def _save_pretrained(self, save_directory: Path) -> None:
-        checkpoint.write_model(save_directory, self.meta, self.network)
-
-    @classmethod
-    def _from_pretrained(
-        cls,
-        *,
-        model_id: str,
-        revision: str | None,
-        cache_dir: str | Path | None,
-        force_download: bool,
-        local_files_only: bool,
-        token: str | bool | None,
-        **_: Any,
-    ) -> "Localizer":
-        folder = Path(model_id)
-        if not folder.is_dir():
-            folder = Path(
-                snapshot_download(
-                    model_id,
-                    revision=revision,
-                    cache_dir=cache_dir,
-                    force_download=force_download,
-                    local_files_only=local_files_only,
-                    token=token,
-                )
+        if not all(np.isfinite(part).all() for part in (scores.attention, scores.cas, scores.video)):
+            raise DataError(
+                "the features are too large for the model", path=path, hint=HINT_EXTRACT, code="non-finite-scores"
             )
-        return cls(*checkpoint.load_local(folder))
+        return scores
 
 
 @torch.inference_mode()
-def snippet_scores(network: Network, features: NDArray[Any], config: Config, window: int = WINDOW) -> SnippetScores:
-    """One video's T x D features through one branch; CAS as softened probabilities.
+def snippet_scores(network: nn.Module, features: NDArray[Any], config: Config, window: int = WINDOW) -> SnippetScores:
+    """Run one branch over the features of a video.
 
-    In windows that overlap as far as local enhancement reaches: the scores of one piece, with only a window of
-    features in memory.
+    The video is processed in windows that overlap by the receptive field of the network. The result equals that of a
+    single pass, but only a window of features is in memory. A network without a `receptive_field` gets the whole video.
+
+    Args:
+        network: A branch; called with B x T x D features and B x T mask.
+        features: T x D.
+        config: The settings of the model.
+        window: Snippets per window.
     """
-    centre = _centre(features, window) if config.model.normalise == "video" else None
-    count = len(features)
-    around: int = network.receptive_field  # type: ignore[assignment]
+    count, field = len(features), getattr(network, "receptive_field", None)
+    centre = _mean(features, window) if config.model.normalise == "video" else None
+    if not isinstance(field, int):
+        window, field, centre = count, 0, None
     attention, cas = torch.empty(1, count), []
     for start in range(0, count, window):
-        first = max(0, start - around)
-        branch = network(*pad([features[first : start + window + around]]), centre)
+        first = max(0, start - field)
+        batch = pad([features[first : start + window + field]])
+        branch = network(*batch) if centre is None else network(*batch, centre)
         inside = slice(start - first, start - first + window)
         attention[:, start : start + window] = branch.attention[:, inside]
         cas.append(branch.cas[:, inside])
-    softened, video = probabilities(attention, torch.cat(cas, 1), torch.ones(1, count, dtype=torch.bool), config)
+    softened, video = class_probabilities(attention, torch.cat(cas, 1), torch.ones(1, count, dtype=torch.bool), config)
     return SnippetScores(attention[0].numpy(), softened[0].numpy(), video[0].numpy())
 
 
-def probabilities(
-    attention: torch.Tensor, cas: torch.Tensor, mask: torch.Tensor, config: Config
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """B x T, B x T x (C + 1) logits, B x T -> CAS as softened probabilities, and each video's classes, B x C."""
+def class_probabilities(attention: Tensor, cas: Tensor, mask: Tensor, config: Config) -> tuple[Tensor, Tensor]:
+    """Class probabilities of snippets and of videos.
+
+    Args:
+        attention: B x T.
+        cas: Logits, B x T x (C + 1).
+        mask: B x T.
+        config: The settings of the model.
+
+    Returns:
+        softmax(cas / temperature), B x T x (C + 1), and the probabilities of the videos, B x C.
+    """
     video = F.softmax(topk_mean(attention[..., None] * cas, mask, config.train.topk_ratio)[:, :-1], -1)
     return F.softmax(cas / config.localize.temperature, -1), video
 
 
-def _centre(features: NDArray[Any], window: int) -> torch.Tensor:
-    """The video's mean, a window at a time. T x D -> D."""
+def _mean(features: NDArray[Any], window: int) -> Tensor:
+    """The mean over snippets, computed a window at a time. T x D -> D."""
     total = sum(np.sum(features[i : i + window], 0, dtype=np.float64) for i in range(0, len(features), window))
     return torch.as_tensor(total / len(features), dtype=torch.float32)
 
 
-def load_network(run: Path, branch: str) -> tuple[Network, checkpoint.ModelMetadata]:
-    """The `local` branch or, to measure what inference leaves out, the `global` one. Raises ConfigError."""
+def _load_branch(path: Path, branch: str) -> tuple[nn.Module, ModelMetadata]:
     if branch == "local":
-        return checkpoint.load_local(run)
+        return load_local(path)
     if branch != "global":
-        raise ConfigError(f"there is no branch {branch!r}; use local, or global to measure it")
-    model, meta = checkpoint.load_both(run)
+        raise ConfigError(f"unknown branch {branch!r}", hint="use local or global", code="unknown-name")
+    model, meta = load_both(path)
     return GlobalBranch(model), meta
 
 
-def require_compatible(meta: checkpoint.ModelMetadata, folder: Dataset) -> None:
-    """Raise CheckpointError, naming both, where model and data set differ in backbone, widths, stride, classes."""
-    if meta.provenance and folder.provenance and meta.provenance != folder.provenance:
+def _is_hub_name(name: str | os.PathLike[str]) -> bool:
+    """Whether a name has the form `user/model` and cannot be meant as a local path."""
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
+        return False
+    return not Path(name).parent.exists()
+
+
+def _open_backbone(meta: ModelMetadata, options: BackboneOptions, path: Path | None) -> Backbone:
+    expected = meta.provenance
+    if expected is None:
         raise CheckpointError(
-            f"{folder.path}: features of {folder.provenance}; the model was trained on {meta.provenance}; "
-            f"extract them as for training"
+            "the backbone of the features that the model was trained on is not recorded",
+            path=path,
+            hint="train on features of `wtal extract`, or use `wtal localize`",
+            code="unknown-provenance",
         )
-    if meta.modalities != folder.modalities:
+    if expected.backbone not in BACKBONES:
         raise CheckpointError(
-            f"{folder.path}: features are {_sum(folder.modalities)} wide, the model was trained on "
-            f"{_sum(meta.modalities)}; extract them as for training"
+            f"the model was trained on {expected}, which cannot be extracted here",
+            path=path,
+            hint="use `wtal localize` with such features",
+            code="unknown-backbone",
         )
-    ours, theirs = meta.clock.stride, folder.clock.stride
-    if abs(ours - theirs) > 1e-3 * ours:
+    if expected.flow and options.flow_weights is None:
+        raise ConfigError(
+            f"the model was trained on {expected}",
+            path=path,
+            hint="add I3D's flow weights with --flow-weights",
+            code="missing-option",
+        )
+    is_other_name = options.name in BACKBONES and options.name != expected.backbone  # reported before weights are read
+    backbone = None if is_other_name else open_backbone(replace(options, name=options.name or expected.backbone))
+    if backbone is None or backbone.provenance != expected:
         raise CheckpointError(
-            f"{folder.path}: a snippet every {theirs:g} s, the model was trained on one every {ours:g} s; "
-            f"extract the features as for training, or mend snippet_seconds in dataset.json"
+            f"the model was trained on {expected}, not on {backbone.provenance if backbone else options.name}",
+            path=path,
+            hint="leave --backbone and --weights out, or train a model on these features",
+            code="provenance-mismatch",
         )
-    if meta.classes != folder.classes:
-        odd = sorted(set(meta.classes) ^ set(folder.classes)) or ["the same ones in another order"]
-        raise CheckpointError(
-            f"{folder.path}: its classes are not the model's (differing: {', '.join(odd[:5])}); "
-            f"train on this data set, or mend `classes` in dataset.json"
-        )
-
-
-def score_videos(
-    network: Network, folder: Dataset, videos: Iterable[Video], config: Config
-) -> Iterator[tuple[Video, SnippetScores]]:
-    """The snippet scores of each video, one at a time. Raises DataError where features or scores are not finite."""
-    for video in videos:
-        features, path = folder.features(video.id), folder.features_path(video.id)
-        require_finite(features, path)
-        scores = snippet_scores(network, features, config)
-        _require_finite_scores(scores, path)
-        yield video, scores
-
-
-def _require_finite_scores(scores: SnippetScores, path: Path) -> None:
-    if not all(np.isfinite(part).all() for part in (scores.attention, scores.cas, scores.video)):
-        raise DataError(f"{path}: the numbers are too large for the model; extract them as for training")
-
-
-def _sum(widths: Sequence[int]) -> str:
-    return " + ".join(map(str, widths))
+    return backbone

@@ -1,4 +1,4 @@
-"""A run as one ONNX file: features in, snippet scores out, and in its metadata what draws a timeline of them."""
+"""Export a model as one ONNX file: features in, snippet scores out, with the settings for localization as metadata."""
 
 import json
 import logging
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.onnx import ONNXProgram
 
 from wtal.core.config import Config
-from wtal.core.errors import ConfigError
-from wtal.core.io import atomic_write, require_output_file
-from wtal.inference.localizer import probabilities
-from wtal.models import checkpoint
+from wtal.core.errors import ConfigError, DataError
+from wtal.core.io import atomic_write
+from wtal.inference.localizer import class_probabilities
+from wtal.models.checkpoint import ModelMetadata, load_local
 
 INPUTS, OUTPUTS = ("features", "mask"), ("attention", "cas", "video")
 
@@ -29,31 +29,48 @@ class SnippetScorer(nn.Module):
         self.network, self.config = network, config
 
     def forward(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """B x T x D, B x T -> attention B x T, CAS as softened probabilities B x T x (C + 1), video B x C."""
+        """Compute snippet scores.
+
+        Args:
+            features: B x T x D.
+            mask: True on real snippets, B x T.
+
+        Returns:
+            Attention, B x T; class probabilities of snippets, B x T x (C + 1), and of videos, B x C.
+        """
         branch = self.network(features, mask)
-        return branch.attention, *probabilities(branch.attention, branch.cas, mask, self.config)
+        return branch.attention, *class_probabilities(branch.attention, branch.cas, mask, self.config)
 
 
-def export_onnx(run: Path, out: Path) -> checkpoint.ModelMetadata:
-    """Write the local branch of a run or model folder as ONNX, whole or not at all; B and T may be anything.
+def export_onnx(run: Path, out: Path) -> ModelMetadata:
+    """Write the local branch of a model as an ONNX file, atomically. B and T are dynamic.
 
-    What config.json says stands in the file's metadata, a JSON text each. Raises ConfigError where the name does
-    not end in .onnx or the ONNX packages are missing, CheckpointError where `run` is none, DataError where
-    nothing can be written.
+    The entries of config.json are the metadata of the file, each as JSON.
+
+    Args:
+        run: A run or model folder.
+        out: The .onnx file to write.
+
+    Raises:
+        ConfigError: `out` does not end in .onnx, or the ONNX packages are not installed.
+        CheckpointError: `run` is not a run or model folder.
+        DataError: `out` is not an earlier export, or cannot be written.
     """
     if out.suffix != ".onnx":
-        raise ConfigError(f"{out}: name a file that ends in .onnx")
+        raise ConfigError("not the name of an ONNX file", path=out, hint="use the suffix .onnx", code="invalid-value")
     try:
         import_module("onnxscript")
     except ImportError as error:
-        raise ConfigError("export needs the ONNX packages; pip install 'wtal[onnx]'") from error
-    require_output_file(out, is_replaceable=_is_export)
-    network, meta = checkpoint.load_local(run)
+        raise ConfigError(
+            "export needs the ONNX packages", hint="pip install 'wtal[onnx]'", code="missing-dependency"
+        ) from error
+    _require_replaceable(out)
+    network, meta = load_local(run)
 
     def write(part: Path) -> None:
-        program = _program(SnippetScorer(network, meta.config).eval(), sum(meta.modalities))
+        program = _to_onnx(SnippetScorer(network, meta.config).eval(), sum(meta.modalities))
         for node in program.model.graph.all_nodes():
-            node.metadata_props.clear()  # the lines of our source, with the paths of this machine
+            node.metadata_props.clear()  # source lines with paths of this machine
         program.model.metadata_props.update({name: json.dumps(value) for name, value in meta.to_json().items()})
         program.save(part, external_data=False)
 
@@ -61,23 +78,31 @@ def export_onnx(run: Path, out: Path) -> checkpoint.ModelMetadata:
     return meta
 
 
-def _is_export(path: Path) -> bool:
-    """Whether a file was written by `export_onnx`."""
+def _require_replaceable(out: Path) -> None:
+    """Raise DataError if a file exists that is not an earlier export."""
     import onnx
-    from google.protobuf.message import DecodeError  # what onnx reads with
+    from google.protobuf.message import DecodeError  # raised by onnx
 
+    if out.is_dir():
+        raise DataError("this is a folder", path=out, hint="name a file", code="not-a-file")
+    if not out.exists():
+        return
     try:
-        return any(entry.key == "snippet_seconds" for entry in onnx.load(path, load_external_data=False).metadata_props)
+        keys = {entry.key for entry in onnx.load(out, load_external_data=False).metadata_props}
     except DecodeError:
-        return False
+        keys = set()
+    if "snippet_seconds" not in keys:
+        raise DataError(
+            "the file exists and is not an earlier export", path=out, hint="name another file", code="already-exists"
+        )
 
 
-def _program(scorer: SnippetScorer, width: int) -> ONNXProgram:
-    example = torch.zeros(2, 40, width), torch.ones(2, 40, dtype=torch.bool)  # 0 and 1 would be taken for fixed
-    any_length = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+def _to_onnx(scorer: SnippetScorer, width: int) -> ONNXProgram:
+    example = torch.zeros(2, 40, width), torch.ones(2, 40, dtype=torch.bool)  # sizes 0 and 1 would be taken as fixed
+    dynamic = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     attention = torch.ops.aten.scaled_dot_product_attention.default
-    with _quiet():
-        exported = torch.export.export(scorer, example, dynamic_shapes=(any_length, any_length))
+    with _suppress_exporter_messages():
+        exported = torch.export.export(scorer, example, dynamic_shapes=(dynamic, dynamic))
         exported = exported.run_decompositions({attention: _attention})
         program = torch.onnx.export(
             exported,
@@ -91,15 +116,15 @@ def _program(scorer: SnippetScorer, width: int) -> ONNXProgram:
     return program
 
 
-def _attention(query: Tensor, key: Tensor, value: Tensor, seen: Tensor) -> Tensor:
-    """In plain steps, as the exporter knows attention over four axes and ours has five. ... x N x H each."""
-    alike = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
-    return alike.masked_fill(~seen, -torch.inf).softmax(-1) @ value
+def _attention(query: Tensor, key: Tensor, value: Tensor, visible: Tensor) -> Tensor:
+    """Attention in elementary operations: the exporter supports four axes, ours has five. ... x N x H each."""
+    similarity = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
+    return similarity.masked_fill(~visible, -torch.inf).softmax(-1) @ value
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks on packages that we do not need, and on its own code."""
+def _suppress_exporter_messages() -> Iterator[None]:
+    """Without the exporter's messages about optional packages and its own code."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)

@@ -15,7 +15,7 @@ from wtal.data.annotations.base import Annotation, AnnotationFormat
 from wtal.data.annotations.convert import conversion_warnings, write_annotations
 from wtal.data.annotations.registry import FORMATS, find_format
 from wtal.data.video_files import VIDEO_SUFFIXES, video_ids
-from wtal.inference.video import open_backbone_of
+from wtal.inference.localizer import Localizer
 from wtal.models import checkpoint
 from wtal.reporting.figures.colors import PALETTE, darken, lighten
 from wtal.video.backbones.registry import BackboneOptions
@@ -234,16 +234,16 @@ def open_service(run: Path, videos: Path, store: Path, options: BackboneOptions)
         CheckpointError: The model cannot be loaded, or does not match the backbone.
         DataError: A folder cannot be used, or another server uses the store.
     """
-    network, meta = checkpoint.load_local(run)
-    open_backbone_of(run, meta, options)  # reports missing weights at the start
-    del network
+    localizer = Localizer(run, backbone=options)
+    _ = localizer.backbone  # reports missing weights at the start
+    meta = localizer.meta
+    del localizer
     library = VideoLibrary(videos)
     with directory_lock(store, "open the page of the `wtal serve` that is running, or give another --store"):
         _prepare_store(store, library.uploads)
         model = checkpoint.weights_fingerprint(run)
-        jobs = JobQueue(
-            store / "jobs.json", partial(_create_task, library, store, model), partial(Worker, run, options)
-        )
+        create_worker = partial(Worker, run, options, meta.config.method)
+        jobs = JobQueue(store / "jobs.json", partial(_create_task, library, store, model), create_worker)
         service = AnnotationService(
             run,
             meta,

@@ -10,16 +10,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol
 
-from torch import nn
-
 from wtal.core.errors import WtalError, short_message
-from wtal.inference.localizer import snippet_scores
-from wtal.inference.proposals import generate_proposals
-from wtal.inference.video import open_backbone_of
-from wtal.models import checkpoint
-from wtal.video.backbones.base import Backbone
+from wtal.inference.localizer import Localizer
 from wtal.video.backbones.registry import BackboneOptions
-from wtal.video.extract_video import extract_features
 from wtal.video.reader import read_duration_and_rate
 from wtal.web.predictions import StoredPrediction, write_prediction
 
@@ -55,12 +48,12 @@ class WorkerProtocol(Protocol):
 
 
 class Worker:
-    """A worker process, seen from the server."""
+    """A worker process, seen from the server. `method` is that of the model, whose import the server allows."""
 
-    def __init__(self, run: Path, options: BackboneOptions) -> None:
+    def __init__(self, run: Path, options: BackboneOptions, method: str) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, child_pipe = context.Pipe()
-        self._process = context.Process(target=_run_worker, args=(child_pipe, run, options), daemon=True)
+        self._process = context.Process(target=_run_worker, args=(child_pipe, run, options, method), daemon=True)
         self._process.start()
         child_pipe.close()
 
@@ -82,13 +75,14 @@ class Worker:
         return code
 
 
-def _run_worker(pipe: Connection, run: Path, options: BackboneOptions) -> None:
+def _run_worker(pipe: Connection, run: Path, options: BackboneOptions, method: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server stops the worker
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with suppress(EOFError, OSError):  # the server is gone
         try:
-            network, meta = checkpoint.load_local(run)
-            predict = partial(_predict, network, meta, open_backbone_of(run, meta, options))
+            localizer = Localizer(run, backbone=options, method=method)
+            _ = localizer.backbone  # opened now, so that its errors are not taken for errors of a video
+            predict = partial(_predict, localizer)
         except WtalError as error:  # the model was removed after the server started
             while True:
                 pipe.recv()
@@ -114,20 +108,11 @@ def _run_task(
         return WorkerProgress(error=message)
 
 
-def _predict(
-    network: nn.Module,
-    meta: checkpoint.ModelMetadata,
-    backbone: Backbone,
-    task: Task,
-    on_progress: Callable[[WorkerProgress], None],
-) -> None:
+def _predict(localizer: Localizer, task: Task, on_progress: Callable[[WorkerProgress], None]) -> None:
     """Write the prediction for a video. Raises DataError if the video cannot be decoded."""
     duration, fps = read_duration_and_rate(task.path)
     on_progress(WorkerProgress(0.0, duration))
-    features, origin = extract_features(
-        task.path, backbone, lambda position: on_progress(WorkerProgress(position, duration))
-    )
-    scores = snippet_scores(network, features, meta.config)
-    proposals = tuple(generate_proposals(scores, meta.classes, origin.clock, meta.config.localize))
-    curves = origin.edges, scores.attention, scores.cas[:, : len(meta.classes)]
-    write_prediction(task.out, StoredPrediction(task.name, task.fingerprint, fps, meta.classes, proposals, *curves))
+    result = localizer.localize(task.path, on_progress=lambda position: on_progress(WorkerProgress(position, duration)))
+    curves = result.times, result.scores.attention, result.scores.evidence
+    prediction = StoredPrediction(task.name, task.fingerprint, fps, localizer.classes, tuple(result.segments), *curves)
+    write_prediction(task.out, prediction)

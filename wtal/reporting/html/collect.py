@@ -22,7 +22,7 @@ from wtal.evaluation.results import EvaluationResult, read_result
 from wtal.experiments.benchmarks.definitions import BENCHMARKS
 from wtal.inference.batch import localize_many
 from wtal.inference.calibration import F1, TIOU, load_segment_filter
-from wtal.inference.localizer import load_network, require_compatible, score_videos
+from wtal.inference.localizer import Localizer
 from wtal.inference.proposals import SnippetScores
 from wtal.models import checkpoint
 from wtal.reporting.curves import Curve, read_metrics
@@ -124,14 +124,15 @@ def collect_report_data(
     """
     runs = find_runs(path)
     dataset = load_dataset(_data_path(path, runs, data))
-    network, meta = load_network(runs.main, "local")
-    require_compatible(meta, dataset)
+    localizer = Localizer(runs.main)
+    localizer.require_compatible(dataset)
+    meta = localizer.meta
     previous = _previous_result(runs.main, meta.config.method)
     shown = dataset.subset(subset or _default_subset(dataset, previous))
     protocol_name = protocol or (previous.protocol if previous else DEFAULT_PROTOCOL)
     tious = previous.tious if previous and previous.protocol == protocol_name else None
     select, threshold_note = load_segment_filter(runs.main, F1)
-    proposals = load_proposals(runs.main, dataset, shown)
+    proposals = load_proposals(localizer, dataset, shown)
     predictions = {id: select(segments) for id, segments in proposals.items()}
     has_segments = any(video.segments for video in shown)
     data_name, subset_name = realpath(dataset.path).name, shown[0].subset
@@ -145,7 +146,7 @@ def collect_report_data(
             ("snippet length", f"{meta.clock.stride:g} s"),
         ),
         classes=meta.classes,
-        timelines=_timelines(score_videos(network, dataset, shown, meta.config), dataset, proposals, predictions),
+        timelines=_timelines(localizer.score_videos(dataset, shown), dataset, proposals, predictions),
         scores=_score_runs(runs, dataset, shown, proposals, predictions, protocol_name, tious)
         if has_segments
         else None,
@@ -214,16 +215,16 @@ def score(
     )
 
 
-def load_proposals(run: Path, dataset: Dataset, videos: Sequence[Video]) -> Proposals:
-    """The proposals for these videos that are stored in a run folder, else newly computed ones."""
-    network, meta = load_network(run, "local")
+def load_proposals(localizer: Localizer, dataset: Dataset, videos: Sequence[Video]) -> Proposals:
+    """The proposals for these videos that are stored in the run folder of the model, else newly computed ones."""
+    assert localizer.path is not None
+    run, method = localizer.path, localizer.meta.config.method
     ids = {video.id for video in videos}
-    for path in (run / f"proposals-{meta.config.method}-{videos[0].subset}.json", run / "proposals.json"):
+    for path in (run / f"proposals-{method}-{videos[0].subset}.json", run / "proposals.json"):
         stored = read_proposals(path) if path.is_file() else {}
         if ids <= stored.keys():
             return {id: proposals for id, proposals in stored.items() if id in ids}
-    require_compatible(meta, dataset)
-    return dict(localize_many(network, meta, dataset, videos))
+    return localize_many(localizer, dataset, videos)
 
 
 def find_video_urls(dataset: Dataset, folder: Path, videos: Sequence[Video], out: Path) -> dict[str, str]:
@@ -253,7 +254,7 @@ def _score_runs(
     tious: Sequence[float] | None,
 ) -> ReportScores:
     methods = {
-        method: [proposals if run == runs.main else load_proposals(run, dataset, videos) for run in seeds]
+        method: [proposals if run == runs.main else load_proposals(Localizer(run), dataset, videos) for run in seeds]
         for method, seeds in runs.methods.items()
     }
     subset = videos[0].subset
