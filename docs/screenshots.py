@@ -14,7 +14,7 @@ from typing import Any
 from playwright.sync_api import sync_playwright
 
 DOCS = Path(__file__).parent
-REPORT_SIZE, WEB_SIZE = (1200, 840), (1200, 1260)  # pixels
+REPORT_SIZE, WEB_SIZE = (1200, 900), (1200, 1260)  # pixels
 SAVED_AT = "2026-01-01T12:00:00Z"
 SETTLE = "document.activeElement.blur(); new Promise(done => setTimeout(done, 1000))"
 
@@ -23,10 +23,10 @@ def take_report(page: Any, path: Path) -> None:
     """Write docs/report.png: the first video with a selected segment."""
     page.goto(path.absolute().as_uri())
     page.locator("#timeline[height]").wait_for()
-    page.locator("#timelines").scroll_into_view_if_needed()
     page.locator("#timeline").focus()
     for _ in range(3):
         page.keyboard.press("ArrowDown")
+    page.evaluate("document.querySelector('#timelines').scrollIntoView()")
     page.evaluate(SETTLE)
     page.screenshot(path=DOCS / "report.png")
 

@@ -103,7 +103,7 @@ def training_charts(metrics: Mapping[str, Curve]) -> list[Chart]:
         limits = min(0.0, float(values.min())), _round_up(float(values.max()))
         last = " / ".join(_format_number(float(points[1, -1])) for _, _, points in curves)
         steps = float(local[0, 0]), max(float(local[0, -1]), float(local[0, 0]) + 1)
-        charts.append(make_chart(name.replace("_", " "), f"final value {last}", curves, steps, limits))
+        charts.append(make_chart(name.replace("_", " "), f"final {last}", curves, steps, limits))
     return charts
 
 

@@ -143,7 +143,7 @@ def collect_report_data(
             ("data set", f"{data_name}, {subset_name or 'videos without a subset'}"),
             ("run", f"{realpath(runs.main).parent.name}/{runs.main.name}, step {meta.step:,}"),
             ("features", str(meta.provenance or f"{sum(meta.modalities):,} dimensions")),
-            ("snippet length", f"{meta.clock.stride:g} s"),
+            ("snippet stride", f"{meta.clock.stride:g} s"),
         ),
         classes=meta.classes,
         timelines=_timelines(localizer.score_videos(dataset, shown), dataset, proposals, predictions),

@@ -224,7 +224,7 @@ def _slots(memory: MemorySummary) -> list[dict[str, Any]]:
     for slot in memory.slots:
         index = memory.classes.index(slot.label)
         others = [other for other in np.argsort(-memory.similarity[index]).tolist() if other != index]
-        similar = (f"{memory.classes[i]} {memory.similarity[index, i]:.2f}" for i in others[:SIMILAR_CLASSES])
+        similar = (f"{memory.classes[i]} {memory.similarity[index, i]:z.2f}" for i in others[:SIMILAR_CLASSES])
         writes = "" if slot.writes is None else f"{slot.writes:,}"
         rows.append(
             {
