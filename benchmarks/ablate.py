@@ -135,7 +135,7 @@ def main(
         comparison = ablate(
             data, tuple(arm or ()), seeds, subset, settings, out, workers or available_cores(), on_progress
         )
-    render_comparison(comparison.scores, comparison.differences, subset, console)
+    render_comparison(comparison, console)
     console.print(f"written to {out / 'ablation.json'}", soft_wrap=True, markup=False)
 
 

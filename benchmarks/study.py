@@ -1,6 +1,6 @@
 """When does the memory help? Trains DFE and its controls on synthetic data sets that vary in one trait at a time.
-`python -m benchmarks.study RUNS` writes docs/study/ (differences.png, methods.png, tables.md, study.json); finished runs
-in RUNS are reused."""
+`python -m benchmarks.study RUNS` writes docs/study/ (differences.png, methods.png, tables.md, study.json); finished
+runs in RUNS are reused."""
 
 import re
 import sys

@@ -58,7 +58,7 @@ def test_timelines_show_the_videos_with_most_classes(finished):
     dataset = load_dataset(finished[0] / "movies" / "data")
     timelines = collect_timelines(finished[0] / "runs" / "data" / "dfe" / "seed-0", dataset, count=2)
     class_counts = sorted((len(video.labels) for video in dataset.subset("testing")), reverse=True)
-    assert [len({segment.label for segment in timeline.truth}) for timeline in timelines] == class_counts[:2]
+    assert [len({segment.label for segment in timeline.ground_truth}) for timeline in timelines] == class_counts[:2]
     for timeline in timelines:
         assert len(timeline.times) == len(timeline.attention) + 1 == len(timeline.cas) + 1
         assert timeline.times[-1] == pytest.approx(timeline.duration)

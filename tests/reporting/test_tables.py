@@ -41,13 +41,5 @@ def test_markdown_escapes_cells_and_marks_bold_rows():
     assert lines == ["| a | b |", "|---|---|", r"| x\|y z | 1 |", r"| **\*** |  |"]
 
 
-def test_markdown_links_urls_alone():
-    table = TableData(("source",), (("https://example.org/a_b?c=1",), ("https://x](javascript:alert)",)))
-    assert to_markdown(table)[2:] == [
-        "| [link](https://example.org/a_b?c=1) |",
-        r"| https://x\](javascript:alert) |",
-    ]
-
-
 def test_mean_and_standard_deviation():
     assert format_mean_std([12.34]) == "12.3" and format_mean_std([1.0, 3.0], 2) == "2.00 ± 1.41"

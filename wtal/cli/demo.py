@@ -43,7 +43,7 @@ def run_demo(
     config = parse_config({"train": {"steps": steps}})
     with runs_progress(console) as progress:
         comparison = compare(dataset.path, runs, METHODS, seeds, "testing", config, on_progress=progress)
-    render_comparison(comparison.scores, comparison.differences, "testing", console)
+    render_comparison(comparison, console)
     run = runs / dataset.path.name / "dfe" / "seed-0"
     draw_timelines(figure_path, collect_timelines(run, dataset), dataset.classes)
     print_line(console, f"timelines of {VIDEOS_SHOWN} testing videos: {figure_path}")

@@ -192,7 +192,7 @@ def compare(
     names, settings = parse_methods(methods), read_config(config, tuple(overrides or ()))
     with runs_progress(console) as progress:
         comparison = compare_methods(data, out, names, seeds, subset, settings, workers=workers, on_progress=progress)
-    render_comparison(comparison.scores, comparison.differences, subset, console)
+    render_comparison(comparison, console)
     print_line(f"written to {out / 'comparison.json'}")
 
 

@@ -7,18 +7,16 @@ from rich.console import Console
 from wtal.core.text import print_line
 from wtal.evaluation.protocols import COMPARISON_TIOUS
 from wtal.evaluation.results import format_range
-from wtal.experiments.statistics import Difference, Score, differences_of, overall
+from wtal.experiments.statistics import Comparison, Difference, Score, differences_of, overall
 from wtal.reporting.tables import TableData, format_mean_std, print_table
 
 
-def render_comparison(
-    scores: Sequence[Score], differences: Sequence[Difference], subset: str, console: Console
-) -> None:
+def render_comparison(comparison: Comparison, console: Console) -> None:
     """Print each method's score on each data set, the mean over the data sets, and the paired differences."""
-    seeds = len(scores[0].averages)
+    scores, differences, seeds = comparison.scores, comparison.differences, comparison.seeds
     means = overall(scores) if len({score.data for score in scores}) > 1 else []
     tious = format_range(COMPARISON_TIOUS[0], COMPARISON_TIOUS[-1])
-    print_line(console, f"average mAP (%) over tIoU {tious}, {subset} subset, last checkpoint")
+    print_line(console, f"average mAP (%) over tIoU {tious}, {comparison.subset} subset, last checkpoint")
     print_table(_score_table([*scores, *means]), console)
     print_line(console, f"activitynet protocol; {describe_seeds(seeds)}")
     if means:

@@ -1,6 +1,5 @@
 """Tables as data, rendered for a terminal or as Markdown. The HTML report renders the same `TableData`."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +14,6 @@ from wtal.core.text import escape_markdown, format_percent, markdown_table, prin
 
 COLUMN_GAP = 2  # characters between two columns in a terminal
 MIN_LABEL_WIDTH = 24  # a longer label column is folded before a table is split
-URL = re.compile(r"https://[\w./%~:#?=&@+-]+")
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def print_table(data: TableData, console: Console) -> None:
 
 
 def to_markdown(data: TableData) -> list[str]:
-    """The lines of a Markdown table; every cell is escaped, and a cell that is a URL becomes a link."""
+    """The lines of a Markdown table; every cell is escaped."""
     rows = [[_markdown_cell(cell, number in data.bold) for cell in row] for number, row in enumerate(data.rows)]
     title = [f"**{escape_markdown(data.title)}**", ""] if data.title else []
     return [*title, *markdown_table([escape_markdown(name) for name in data.columns], rows)]
@@ -98,8 +96,6 @@ def _column_groups(data: TableData, width: int) -> list[list[int]]:
 
 
 def _markdown_cell(cell: str, bold: bool) -> str:
-    if URL.fullmatch(cell):
-        return f"[link]({cell})"
     return f"**{escape_markdown(cell)}**" if bold and cell else escape_markdown(cell)
 
 

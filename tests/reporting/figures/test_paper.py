@@ -21,13 +21,12 @@ from wtal.core.structures import Segment, Video
 from wtal.data.layouts.activitynet import write_activitynet, write_proposals
 from wtal.evaluation.error_analysis import analyse
 from wtal.evaluation.evaluate import evaluate_with_matches
-from wtal.experiments import statistics
-from wtal.experiments.statistics import Score
+from wtal.experiments.statistics import Comparison, Score
 from wtal.reporting.curves import read_metrics
 from wtal.reporting.figures.colors import PALETTE
 from wtal.reporting.figures.error_analysis import analysis_figure
 from wtal.reporting.figures.paper import (
-    Comparison,
+    ComparisonScores,
     draw,
     errors_figure,
     methods_figure,
@@ -55,7 +54,7 @@ SCORES = (
     Score("b", "baseline", (10.0,), ((10.0,),)),
     Score("b", "dfe", (20.0,), ((20.0,),)),
 )
-COMPARISON = Comparison(SCORES, (0.1, 0.7), "testing")
+COMPARISON = ComparisonScores(SCORES, (0.1, 0.7), "testing")
 FIGURES = {
     "errors": partial(errors_figure, analyse(PROPOSALS, GROUND_TRUTH)),
     "precision": partial(precision_figure, evaluate_with_matches(PROPOSALS, GROUND_TRUTH)),
@@ -192,7 +191,7 @@ def test_methods_figure_shows_mean_and_standard_deviation(drawn):
 
 
 def test_comparison_of_the_command_is_read(tmp_path, settings):
-    value = statistics.Comparison(list(SCORES[:2]), [], "testing", 2, settings()).to_json()
+    value = Comparison(list(SCORES[:2]), [], "testing", 2, settings()).to_json()
     (tmp_path / "comparison.json").write_text(json.dumps(value))
     comparison = read_comparison(tmp_path / "comparison.json")
     assert [(s.data, s.method, s.averages) for s in comparison.scores] == [

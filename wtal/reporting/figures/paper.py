@@ -58,7 +58,7 @@ STYLE: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ComparisonScores:
     """The part of a comparison.json that is drawn."""
 
     scores: tuple[Score, ...]
@@ -147,7 +147,7 @@ def training_figure(metrics: Mapping[str, Curve]) -> Figure:
     return figure
 
 
-def methods_figure(comparison: Comparison) -> Figure:
+def methods_figure(comparison: ComparisonScores) -> Figure:
     """An axes for each data set: mean and standard deviation of every method, with a small dot for each seed."""
     datasets = dict.fromkeys(score.data for score in comparison.scores)
     groups = [[score for score in comparison.scores if score.data == data] for data in datasets]
@@ -174,12 +174,12 @@ def methods_figure(comparison: Comparison) -> Figure:
     return figure
 
 
-def read_comparison(path: Path) -> Comparison:
+def read_comparison(path: Path) -> ComparisonScores:
     """Read a comparison.json of `wtal compare`. Raises DataError if it is something else."""
     value = read_json(path)
     try:
         scores = tuple(_parse_score(entry) for entry in value["scores"])
-        comparison = Comparison(scores, tuple(map(float, value["tious"])), str(value["subset"]))
+        comparison = ComparisonScores(scores, tuple(map(float, value["tious"])), str(value["subset"]))
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise DataError(
             "not a comparison",

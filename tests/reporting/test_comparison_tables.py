@@ -1,0 +1,36 @@
+"""The tables of a comparison fit the terminal and show every score."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from wtal.core.config import Config
+from wtal.experiments.statistics import Comparison, Score
+from wtal.reporting.comparison_tables import render_comparison
+
+
+def score(data: str, method: str, *averages: float) -> Score:
+    return Score(data, method, averages, tuple((value,) * 7 for value in averages))
+
+
+def rendered(scores: list[Score]) -> list[str]:
+    console = Console(file=io.StringIO(), width=80)
+    render_comparison(Comparison.from_scores(scores, "validation", len(scores[0].averages), Config()), console)
+    return console.file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("datasets", [1, 3, 9])
+def test_tables_fit_80_columns_and_show_every_score(datasets):
+    methods = ("local", "dfe-no-distillation")
+    lines = rendered([score(f"data{n}", method, 10 + n, 12 + n) for n in range(datasets) for method in methods])
+    text = "\n".join(lines)
+    assert max(map(len, lines)) <= 80 and "…" not in text
+    assert all(f"{11 + n}.0 ± 1.4" in text for n in range(datasets))
+    assert ("column mean" in text) == (datasets > 1)
+    assert text.count("local - dfe-no-distillation") == datasets + (datasets > 1)
+
+
+def test_single_seed_has_no_deviation_and_no_interval():
+    text = "\n".join(rendered([score("[red]a", "dfe", 10.0), score("[red]a", "local", 8.0)]))
+    assert "[red]a" in text and "+2.0" in text and "±" not in text and "[+" not in text
