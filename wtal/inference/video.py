@@ -1,5 +1,6 @@
 """Localize the actions in video files."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from wtal.core.errors import DataError
 from wtal.core.structures import Segment
-from wtal.data.video_files import VideoListing, ids_of_paths
+from wtal.data.video_files import VideoListing, ids_of_paths, read_listing
 from wtal.inference.localizer import Localizer
 
 
@@ -59,3 +60,41 @@ def predict_videos(
             continue
         times = result.times
         yield VideoPrediction(id, video, float(times[0]), float(times[-1]), tuple(result.segments))
+
+
+def predict(
+    videos: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    model: str | os.PathLike[str] | Localizer,
+    *,
+    data: str | os.PathLike[str] | None = None,
+    on_progress: Callable[[int, float], object] = lambda index, second: None,
+) -> dict[str, list[Segment]]:
+    """Predict the segments of video files.
+
+    Args:
+        videos: A video file, or several.
+        model: A run or model folder, a model on the hub, or an open `Localizer`.
+        data: A data set folder; videos of this data set get the ids that they have there.
+        on_progress: Called with the index of the file and the second that has been reached in it.
+
+    Returns:
+        All proposals by video id, highest score first; start and end in seconds.
+
+    Raises:
+        DataError: A video cannot be decoded.
+        CheckpointError: There is no model, or its backbone is not known or not available.
+        ConfigError: An option of the backbone is missing.
+
+    Example:
+        >>> for id, segments in wtal.predict("garden.mp4", "runs/mine").items():
+        ...     print(id, segments[0].label, segments[0].start, segments[0].end, segments[0].score)
+    """
+    paths = [Path(videos)] if isinstance(videos, str | os.PathLike) else [Path(video) for video in videos]
+    localizer = model if isinstance(model, Localizer) else Localizer.from_pretrained(model)
+    listing = None if data is None else read_listing(Path(data))
+    proposals = {}
+    for prediction in predict_videos(localizer, paths, on_progress, listing):
+        if prediction.error is not None:
+            raise prediction.error
+        proposals[prediction.id] = list(prediction.proposals)
+    return proposals
