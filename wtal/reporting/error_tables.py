@@ -14,9 +14,9 @@ SIZE_LIMITS = (*(f"≤ {bound}" for bound in SIZE_BOUNDS), f"> {SIZE_BOUNDS[-1]}
 
 
 def render_analysis(analysis: Analysis, console: Console) -> None:
-    """Print predictions by error type, missed instances by trait, and the notes of the evaluation."""
+    """Print predictions by kind of error, missed instances by trait, and the notes of the evaluation."""
     print_line(console, analysis_caption(analysis))
-    print_table(error_type_table(analysis), console)
+    print_table(kind_table(analysis), console)
     print_line(console, missed_summary(analysis))
     for table in trait_tables(analysis):
         print_table(table, console)
@@ -28,26 +28,26 @@ def analysis_caption(analysis: Analysis) -> str:
     """Which predictions are counted, and the mAP that a gain is added to."""
     result, tiou = analysis.result, f"{analysis.tiou:g}"
     return (
-        f"predictions by error type at tIoU {tiou}, {result.protocol}: the {TOP_K_PER_INSTANCE} highest-scoring "
+        f"predictions by kind at tIoU {tiou}, {result.protocol}: the {TOP_K_PER_INSTANCE} highest-scoring "
         f"predictions per instance of a class (top-{TOP_K_PER_INSTANCE}G), "
         f"{analysis.counted:,} of {result.counts.proposals:,}\n"
-        f"gain: points of mAP gained by removing all errors of a type; mAP is {format_percent(analysis.map_at_tiou)} "
-        f"at tIoU {tiou} and {format_percent(result.average())} averaged over {result.tiou_range}"
+        "gain: points of mAP gained by removing all predictions of a kind; "
+        f"mAP is {format_percent(analysis.map_at_tiou)} at tIoU {tiou} and {format_percent(result.average())} averaged over {result.tiou_range}"
     )
 
 
 def missed_summary(analysis: Analysis) -> str:
-    """How many instances are missed, and the normalised mAP of all instances."""
+    """How many instances are missed, and the normalized mAP of all instances."""
     whole = analysis.whole
     return (
         f"missed at tIoU {analysis.tiou:g}: {whole.missed:,} of {whole.instances:,} instances "
-        f"({format_percent(whole.miss_rate)} %); normalised mAP over tIoU {analysis.result.tiou_range}: "
+        f"({format_percent(whole.miss_rate)} %); normalized mAP over tIoU {analysis.result.tiou_range}: "
         f"{format_percent(whole.normalised_map)}"
     )
 
 
-def error_type_table(analysis: Analysis) -> TableData:
-    """A row for each error type: count, share of the top-1G and the top-10G predictions, and gain in mAP."""
+def kind_table(analysis: Analysis) -> TableData:
+    """A row for each kind of prediction: count, share of the top-1G and the top-10G predictions, and gain in mAP."""
     first = analysis.profile[0]
     rows = []
     for kind, count in analysis.kinds.items():
@@ -58,15 +58,15 @@ def error_type_table(analysis: Analysis) -> TableData:
         )
     shares = ("% top-1G", f"% top-{TOP_K_PER_INSTANCE}G")
     gain_columns = (f"gain {analysis.tiou:g}", f"gain {analysis.result.tiou_range}")
-    return TableData(("type", "count", *shares, *gain_columns), tuple(rows))
+    return TableData(("kind", "count", *shares, *gain_columns), tuple(rows))
 
 
 def trait_tables(analysis: Analysis) -> list[TableData]:
-    """For each size of each trait of the instances: their number, the share missed, and the normalised mAP."""
+    """For each size of each trait of the instances: their number, the share missed, and the normalized mAP."""
     cells: dict[str, Callable[[Group], str]] = {
         "instances": lambda group: f"{group.instances:,}",
         "missed (%)": lambda group: format_percent(group.miss_rate),
-        "normalised mAP (%)": lambda group: format_percent(group.normalised_map),
+        "normalized mAP (%)": lambda group: format_percent(group.normalised_map),
     }
     sizes = [f"{size} {limit}" for size, limit in zip(SIZES, SIZE_LIMITS, strict=True)]
     return [

@@ -1,4 +1,4 @@
-"""An error analysis as a page-wide figure: predictions by error type, mAP gains, and results by instance size."""
+"""An error analysis as a page-wide figure: predictions by kind of error, mAP gains, and results by instance size."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ from wtal.reporting.figures.style import GRID, MUTED, PAGE_WIDTH, TEXT, availabl
 
 HEIGHT = 6.0  # inches
 TITLE_SIZE, NAME_SIZE, SMALL_SIZE = 9.0, 7.0, 6.0  # points
-# Color means class, so error types are grey: from dark to light, each named beside its square.
+# Color means class, so kinds of errors are grey: from dark to light, each named beside its square.
 GREYS = {kind: mix(TEXT, WHITE, 0.15 * index) for index, kind in enumerate(KINDS)}
 TEXT_BACKGROUND: Any = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # where a number crosses a line
 TRAIT_GAP = 1.0  # between the bars of two traits, in bars
@@ -38,12 +38,12 @@ def analysis_figure(analysis: Analysis) -> Figure:
         f"{result.counts.instances:,} instances, {analysis.counted:,} predictions counted",
         fontsize=TITLE_SIZE, color=TEXT, va="top",
     )  # fmt: skip
-    profile = f"predictions by error type (%), top-1G to top-{TOP_K_PER_INSTANCE}G"
+    profile = f"predictions by kind (%), top-1G to top-{TOP_K_PER_INSTANCE}G"
     _draw_profile(_add_axes(figure, (0.07, 0.62, 0.32, 0.28), profile), analysis)
     _draw_gains(_add_axes(figure, (0.69, 0.62, 0.26, 0.28), f"gain in mAP {tious} by removing them"), analysis)
     missed = f"missed instances (%) at tIoU {analysis.tiou:g}"
     _draw_traits(_add_axes(figure, (0.07, 0.38, 0.91, 0.15), missed), analysis, lambda group: group.miss_rate)
-    lower = _add_axes(figure, (0.07, 0.145, 0.91, 0.15), f"normalised mAP (%), averaged over tIoU {tious}")
+    lower = _add_axes(figure, (0.07, 0.145, 0.91, 0.15), f"normalized mAP (%), averaged over tIoU {tious}")
     _draw_traits(lower, analysis, lambda group: group.normalised_map)
     _draw_trait_names(lower, analysis)
     return figure
@@ -59,7 +59,7 @@ def _add_axes(figure: Figure, box: tuple[float, float, float, float], title: str
 
 
 def _draw_profile(axes: Axes, analysis: Analysis) -> None:
-    """Stacked shares of the error types, named at the right of the last bar."""
+    """Stacked shares of the kinds, named at the right of the last bar."""
     totals = [max(1, sum(counts.values())) for counts in analysis.profile]
     depths = range(1, TOP_K_PER_INSTANCE + 1)
     below, middles = [0.0] * len(depths), []

@@ -81,7 +81,7 @@ def draw(out: Path, make: Callable[[], Figure]) -> None:
 
 
 def errors_figure(analysis: Analysis) -> Figure:
-    """The share of each error type among the predictions, its mAP gain, and the share of instances missed by size."""
+    """The share of each kind of error in the predictions, its mAP gain, and the share of instances missed by size."""
     figure = _column_figure(3.5)
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.45, 2.05)).flat
     shares, gains = upper.subplots(1, 2, sharey=True)
@@ -215,7 +215,7 @@ def _column_figure(height: float) -> Figure:
 
 
 def _draw_bars(axes: Axes, values: Mapping[str, float], number_format: str) -> None:
-    """A grey bar with its number for each error type."""
+    """A grey bar with its number for each kind of error."""
     rows = [KINDS.index(kind) for kind in values]
     axes.barh(rows, list(values.values()), 0.72, color=MUTED)
     for row, value in zip(rows, values.values(), strict=True):

@@ -23,7 +23,7 @@ from wtal.inference.calibration import TIOU
 from wtal.reporting.error_tables import (
     analysis_caption,
     empty_trait_reason,
-    error_type_table,
+    kind_table,
     missed_summary,
     trait_tables,
 )
@@ -45,7 +45,7 @@ LINE_CONTRAST = 3.0
 
 TRAIT_VALUES: dict[str, Callable[[Group], float | None]] = {
     "missed": lambda group: group.miss_rate,
-    "normalised mAP": lambda group: group.normalised_map,
+    "normalized mAP": lambda group: group.normalised_map,
 }
 
 
@@ -204,7 +204,7 @@ def _error_section(analysis: Analysis) -> dict[str, Any]:
         "shares": shares,
         "gains": gains,
         "traits": traits,
-        "types": error_type_table(analysis),
+        "kinds": kind_table(analysis),
         "tables": trait_tables(analysis),
         "notes": analysis.notes,
     }
