@@ -32,7 +32,8 @@ def analysis_caption(analysis: Analysis) -> str:
         f"predictions per instance of a class (top-{TOP_K_PER_INSTANCE}G), "
         f"{analysis.counted:,} of {result.counts.proposals:,}\n"
         "gain: points of mAP gained by removing all predictions of a kind; "
-        f"mAP is {format_percent(analysis.map_at_tiou)} at tIoU {tiou} and {format_percent(result.average())} averaged over {result.tiou_range}"
+        f"mAP is {format_percent(analysis.map_at_tiou)} at tIoU {tiou} "
+        f"and {format_percent(result.average())} averaged over {result.tiou_range}"
     )
 
 
