@@ -14,7 +14,7 @@ from typing import Any
 from playwright.sync_api import sync_playwright
 
 DOCS = Path(__file__).parent
-REPORT_SIZE, WEB_SIZE = (1200, 900), (1200, 1260)  # pixels
+REPORT_SIZE, WEB_SIZE = (1200, 900), (1280, 720)  # pixels
 SAVED_AT = "2026-01-01T12:00:00Z"
 SETTLE = "document.activeElement.blur(); new Promise(done => setTimeout(done, 1000))"
 
