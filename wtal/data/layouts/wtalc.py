@@ -54,16 +54,14 @@ class WtalcLayout(Layout):
 
     def inputs(self, source: Path) -> Sequence[Path]:
         """The folder of annotations, and the file of features if there is one."""
-        bundle = _require_bundle(source)
-        joint = _find_joint_features(bundle)
+        bundle, joint = _find_files(source)
         return [bundle] if joint is None else [bundle, joint]
 
     def convert(
         self, source: Path, out: Path, timing: FeatureTiming, on_progress: OnProgress | None = None
     ) -> Conversion:
         """Split the joint array into one file per video. Without it only the annotations are converted."""
-        bundle = _require_bundle(source)
-        joint = _find_joint_features(bundle)
+        bundle, joint = _find_files(source)
         videos = read_wtalc(bundle)
         raise_first(unusable_ids(videos, bundle))
         if joint is not None and not _has_all_features(videos, out):
@@ -120,19 +118,15 @@ def read_wtalc(bundle: Path) -> list[Video]:
         ) from error
 
 
-def _require_bundle(source: Path) -> Path:
+def _find_files(source: Path) -> tuple[Path, Path | None]:
+    """The folder of annotations `<name>-Annotations`, and `<name>-I3D-JOINTFeatures.npy` in it or beside it."""
     bundle = find_bundle(source)
     if bundle is None:
         raise DataError("no labels_all.npy", path=source, hint="use the folder of a bundle", code="file-not-found")
-    return bundle
-
-
-def _find_joint_features(bundle: Path) -> Path | None:
-    """`<name>-I3D-JOINTFeatures.npy` in the folder `<name>-Annotations` or beside it."""
     name = bundle.absolute().name.removesuffix("-Annotations")
     inside = sorted(bundle.glob("*JOINTFeatures.npy"))
     beside = sorted(bundle.absolute().parent.glob(f"{name}*JOINTFeatures.npy"))
-    return next(iter([*inside, *beside]), None)
+    return bundle, next(iter([*inside, *beside]), None)
 
 
 def _read_array(path: Path) -> Any:
