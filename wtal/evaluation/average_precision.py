@@ -93,9 +93,9 @@ def mean_average_precision(
     hits_so_far = np.arange(1, len(rows) + 1) - np.searchsorted(hit_label, hit_label)  # of the same class
     weight = 1 if normalized_instances is None else normalized_instances / hit_instances
     true_positives = weight * hits_so_far
-    cumulative = np.append(0, false_positives.cumsum())
-    wrong_so_far = cumulative[rows] - cumulative[np.searchsorted(label, hit_label)]  # of the same class
-    precision = true_positives / (true_positives + wrong_so_far)
+    num_before = np.append(0, false_positives.cumsum())  # false positives before each row
+    first_rows = np.searchsorted(label, hit_label)  # of the same class
+    precision = true_positives / (true_positives + num_before[rows] - num_before[first_rows])
     if interpolated and len(rows):
         # One row per class. Padding with 0 at the end does not change the envelope.
         by_class = np.zeros((len(instances), hits_so_far.max()))
