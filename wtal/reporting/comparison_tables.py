@@ -18,7 +18,7 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
     tious = format_range(COMPARISON_TIOUS[0], COMPARISON_TIOUS[-1])
     print_line(console, f"average mAP (%) over tIoU {tious}, {comparison.subset} subset, last checkpoint")
     print_table(_score_table([*scores, *means]), console)
-    print_line(console, f"activitynet protocol; {describe_seeds(seeds)}")
+    print_line(console, f"activitynet protocol at tIoU {tious}; {describe_seeds(seeds)}")
     if means:
         print_line(console, "column mean: mean over the data sets, computed for each seed")
         differences = [*differences, *differences_of(means)]
