@@ -1,22 +1,19 @@
-"""From raw proposals to a timeline a person would believe."""
+"""Calibration: thresholds are optimal, timelines satisfy their constraints, and results hold for what is shown."""
 
 import json
-import math
 import random
-import time
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from tests.helpers.errors import raises
 from wtal.cli import app
-from wtal.core.errors import ConfigError, DataError
+from wtal.core.errors import CheckpointError, ConfigError, DataError
 from wtal.core.io import read_json, write_json
 from wtal.core.structures import Segment, Video
 from wtal.data.dataset import load_dataset, write_dataset_info
-from wtal.inference import calibration
 from wtal.inference.calibration import (
     CALIBRATION_NAME,
     LABELS,
@@ -24,35 +21,27 @@ from wtal.inference.calibration import (
     Calibration,
     CalibrationScores,
     OperatingPoint,
-    apply,
     calibrate,
     load_segment_filter,
     pooled,
+    read_calibration,
 )
-from wtal.inference.postprocessing import SegmentConstraints, co_occurring_classes, remove_overlaps, sort_by_time
+from wtal.inference.postprocessing import SegmentConstraints, sort_by_time
 from wtal.inference.proposals import top_non_overlapping
 from wtal.training.trainer import train
 
 CLASSES = ("jump", "run", "throw")
+NO_CONSTRAINTS = SegmentConstraints()
 
 
-def spans(label: str, line: str, score: float = 0.9) -> list[Segment]:
-    """A letter a second: each run of # is a proposal."""
-    runs = "".join(mark if mark == "#" else " " for mark in line)
-    found, at = [], 0
-    for piece in runs.split(" "):
-        if piece:
-            found.append(Segment(label, float(at), float(at + len(piece)), score))
-        at += len(piece) + 1
-    return found
+def operating_point(
+    thresholds: dict[str, float | None], constraints: SegmentConstraints = NO_CONSTRAINTS
+) -> OperatingPoint:
+    return OperatingPoint("f1", SEGMENTS, "validation", 1, thresholds, {}, constraints)
 
 
-def point(thresholds: dict[str, float | None], limits: SegmentConstraints | None = None) -> OperatingPoint:
-    return OperatingPoint("f1", SEGMENTS, "validation", 1, thresholds, {}, limits or SegmentConstraints())
-
-
-scores = st.integers(1, 20).map(lambda tenth: tenth / 20)
-seconds = st.integers(0, 400).map(lambda half: half / 2)
+scores = st.integers(1, 20).map(lambda n: n / 20)
+seconds = st.integers(0, 400).map(lambda n: n / 2)
 proposals = st.lists(
     st.builds(
         lambda label, start, length, score: Segment(label, start, start + length, score),
@@ -63,288 +52,244 @@ proposals = st.lists(
     ),
     max_size=25,
 )
-limits = st.builds(
+constraints = st.builds(
     SegmentConstraints,
-    per_minute=st.none() | st.integers(1, 4),
-    shortest=st.sampled_from([0.0, 3.0]),
-    longest=st.sampled_from([None, 30.0]),
-    together=st.sampled_from([(), (("jump", "run"),)]),
+    max_per_minute=st.none() | st.integers(1, 4),
+    min_duration=st.sampled_from([0.0, 3.0]),
+    max_duration=st.sampled_from([None, 30.0]),
+    co_occurring=st.sampled_from([(), (("jump", "run"),)]),
 )
 thresholds = st.fixed_dictionaries({label: st.none() | scores for label in CLASSES})
+rows = st.lists(st.tuples(scores, st.booleans()), max_size=20)
 
 
-# --- a timeline
+def calibration_scores(rows: list[tuple[float, bool]], missed: int) -> CalibrationScores:
+    rows = sorted(rows, reverse=True)
+    correct = tuple(is_correct for _, is_correct in rows)
+    return CalibrationScores(tuple(score for score, _ in rows), correct, sum(correct) + missed)
 
 
-@pytest.mark.parametrize(
-    "surer, other, left",
-    [
-        ("..####....", ".......##.", ".......##."),  # nothing in common: both stay
-        ("..####....", "....####..", "......##.."),  # half is left
-        ("..####....", "....###...", ".........."),  # less than half is left
-        ("..####....", "..####....", ".........."),
-        ("...##.....", "#########.", ".........."),  # in two pieces, the longer one less than half
-        (".##.......", "##########", "...#######"),  # the longer piece stays
-        ("..####....", "......##..", "......##.."),  # they touch
-    ],
-)
-@pytest.mark.parametrize("label", ["jump", "run"])
-def test_the_surer_one_keeps_its_time_and_the_other_what_is_enough(surer, other, left, label):
-    first, second = spans("jump", surer, 0.9), spans(label, other, 0.5)
-    assert remove_overlaps([*second, *first], SegmentConstraints()) == sort_by_time([*first, *spans(label, left, 0.5)])
+# Timelines.
 
 
-def test_classes_that_lie_over_each_other_in_the_truth_may_do_so():
-    found = [
-        *spans("dive", "..########", 0.9),
-        *spans("cliff dive", "..######..", 0.5),
-        *spans("run", "####......"),
-    ]
-    limits = SegmentConstraints(together=(("cliff dive", "dive"),))
-    assert {p.label for p in remove_overlaps(found, limits)} == {"dive", "cliff dive", "run"}
-    assert {p.label for p in remove_overlaps(found, SegmentConstraints())} == {"dive", "run"}
-
-
-def test_pairs_of_classes_that_lie_over_each_other():
-    def video(*actions):
-        return Video(
-            "v", "validation", tuple({label for label, *_ in actions}), None, tuple(Segment(*a) for a in actions)
-        )
-
-    assert co_occurring_classes([video(("b", 0, 10), ("a", 4, 9))]) == (("a", "b"),)
-    assert co_occurring_classes([video(("b", 0, 10), ("a", 9, 19)), video(("a", 0, 3), ("a", 0, 3))]) == ()
-
-
-@given(proposals, limits, thresholds)
-def test_a_timeline_keeps_its_promises(found, limits, thresholds):
-    shown = apply(point(thresholds, limits), found)
+@given(proposals, constraints, thresholds)
+def test_timeline_satisfies_thresholds_and_constraints(segments, constraints, thresholds):
+    shown = operating_point(thresholds, constraints).apply(segments)
     assert shown == sort_by_time(shown)
     for p in shown:
         assert p.score >= (thresholds[p.label] or 2)
-        assert limits.shortest <= p.end - p.start <= (limits.longest or 400)
-        assert any(p.label == f.label and p.score == f.score and f.start <= p.start < p.end <= f.end for f in found)
+        assert constraints.min_duration <= p.end - p.start <= (constraints.max_duration or 400)
+        assert any(p.label == s.label and p.score == s.score and s.start <= p.start < p.end <= s.end for s in segments)
     for i, a in enumerate(shown):
         for b in shown[:i]:
-            assert b.end <= a.start or {a.label, b.label} == {"jump", "run"} == set(sum(limits.together, ()))
+            assert b.end <= a.start or {a.label, b.label} == {"jump", "run"} == set(sum(constraints.co_occurring, ()))
     minutes = [p.start // 60 for p in shown]
-    assert all(minutes.count(minute) <= (limits.per_minute or 25) for minute in minutes)
+    assert all(minutes.count(minute) <= (constraints.max_per_minute or 25) for minute in minutes)
 
 
-@given(proposals, limits, thresholds, st.randoms(use_true_random=False))
-def test_twice_or_in_another_order_is_the_same(found, limits, thresholds, chance: random.Random):
-    operating = point(thresholds, limits)
-    shown = apply(operating, found)
-    assert apply(operating, shown) == shown
-    assert apply(operating, chance.sample(found, len(found))) == shown
+@given(proposals, constraints, thresholds, st.randoms(use_true_random=False))
+def test_timeline_is_idempotent_and_independent_of_order(segments, constraints, thresholds, rng: random.Random):
+    point = operating_point(thresholds, constraints)
+    shown = point.apply(segments)
+    assert point.apply(shown) == shown
+    assert point.apply(rng.sample(segments, len(segments))) == shown
 
 
-@given(proposals, limits, thresholds, st.sampled_from(CLASSES), scores)
-def test_a_higher_threshold_only_takes_away(found, limits, thresholds, label, more):
-    raised = thresholds | {label: None if thresholds[label] is None else thresholds[label] + more}
-    shown = apply(point(thresholds, limits), found)
-    assert apply(point(raised, limits), found) == [
+@given(proposals, constraints, thresholds, st.sampled_from(CLASSES), scores)
+def test_higher_threshold_only_removes_segments(segments, constraints, thresholds, label, increase):
+    raised = thresholds | {label: None if thresholds[label] is None else thresholds[label] + increase}
+    shown = operating_point(thresholds, constraints).apply(segments)
+    assert operating_point(raised, constraints).apply(segments) == [
         p for p in shown if p.label != label or p.score >= (raised[label] or 2)
     ]
 
 
-def test_a_week_of_proposals_is_tidied_at_once():
-    chance = random.Random(0)
-    starts = [chance.uniform(0, 604_800) for _ in range(20_000)]
-    week = [Segment(chance.choice(CLASSES), at, at + chance.uniform(1, 60), chance.random()) for at in starts]
-    begun = time.process_time()
-    kept = remove_overlaps(week, SegmentConstraints())
-    assert all(one.end <= other.start for one, other in pairwise(kept))
-    assert len(remove_overlaps(week, SegmentConstraints(together=(("jump", "run"),)))) > len(kept) > 5000
-    co_occurring_classes([Video("v", "", CLASSES, None, tuple(Segment(p.label, p.start, p.end) for p in week))])
-    assert time.process_time() - begun < 5
+def test_empty_input_gives_an_empty_timeline():
+    assert operating_point({"jump": 0.1}).apply([]) == []
+    assert operating_point({}).apply([Segment("jump", 0.0, 2.0, 0.9)]) == []
 
 
-def test_nothing_in_nothing_out():
-    assert apply(point({"jump": 0.1}), []) == [] == apply(point({}), spans("jump", "##"))
+# Thresholds.
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [
-        {"per_minute": 0},
-        {"shortest": -1.0},
-        {"shortest": 5.0, "longest": 4.0},
-        {"longest": math.inf},
-        {"shortest": math.inf},
-        {"longest": math.nan},
-    ],
-)
-def test_limits_that_leave_nothing_are_refused(wrong):
-    with pytest.raises(ConfigError, match="nothing"):
-        SegmentConstraints(**wrong)
-
-
-# --- a threshold
-
-
-@pytest.mark.parametrize(
-    "scores, right, there, f1, sure",
+    "scores, correct, total, f1, precise",
     [
         ((0.9, 0.7, 0.5, 0.3), (1, 1, 0, 0), 2, 0.6, 0.6),
         ((0.9, 0.7, 0.5, 0.3), (1, 0, 1, 0), 2, 0.4, 0.8),
-        ((0.9, 0.7, 0.5), (1, 1, 1), 3, 0.5, 0.5),  # all of it: from the least score on
-        ((0.9, 0.7), (0, 1), 1, 0.7, None),  # never as precise as that
-        ((0.9, 0.9, 0.5), (1, 0, 1), 2, 0.5, None),  # equal scores stay together
+        ((0.9, 0.7, 0.5), (1, 1, 1), 3, 0.5, 0.5),  # all correct: the lowest score
+        ((0.9, 0.7), (0, 1), 1, 0.7, None),  # the precision is never reached
+        ((0.9, 0.9, 0.5), (1, 0, 1), 2, 0.5, None),  # equal scores are not separated
         ((0.9, 0.7), (0, 0), 2, None, None),
         ((), (), 2, None, None),
     ],
 )
-def test_thresholds(scores, right, there, f1, sure):
-    evidence = CalibrationScores(scores, tuple(map(bool, right)), there)
-    assert evidence.threshold() == pytest.approx(f1)
-    assert evidence.threshold(0.9) == pytest.approx(sure)
-
-
-rows = st.lists(st.tuples(scores, st.booleans()), max_size=20)
-
-
-def evidence_of(rows: list[tuple[float, bool]], missed: int) -> CalibrationScores:
-    rows = sorted(rows, reverse=True)
-    return CalibrationScores(tuple(s for s, _ in rows), tuple(r for _, r in rows), sum(r for _, r in rows) + missed)
+def test_best_threshold(scores, correct, total, f1, precise):
+    scores_of_class = CalibrationScores(scores, tuple(map(bool, correct)), total)
+    assert scores_of_class.best_threshold() == pytest.approx(f1)
+    assert scores_of_class.best_threshold(0.9) == pytest.approx(precise)
 
 
 @given(rows, st.integers(0, 5), st.floats(0.01, 1))
 def test_no_other_threshold_is_better(rows, missed, precision):
-    evidence = evidence_of(rows, missed)
-    others = [evidence.reached(score) for score, _ in rows]
-    reached = evidence.reached(evidence.threshold())
-    assert all((reached.f1 or 0) >= other.f1 for other in others)
-    precise = evidence.reached(evidence.threshold(precision))
+    scores_of_class = calibration_scores(rows, missed)
+    others = [scores_of_class.result_of(score) for score, _ in rows]
+    best = scores_of_class.result_of(scores_of_class.best_threshold())
+    assert all((best.f1 or 0) >= other.f1 for other in others)
+    precise = scores_of_class.result_of(scores_of_class.best_threshold(precision))
     assert precise.precision is None or precise.precision >= precision
-    assert all(precise.right >= other.right for other in others if other.precision >= precision)
+    assert all(precise.correct >= other.correct for other in others if other.precision >= precision)
 
 
-def test_scores_without_a_number_between_them_are_still_told_apart():
-    evidence = CalibrationScores((1.0, 1.0 - 2**-53), (True, False), 1)
-    assert evidence.reached(evidence.threshold()).shown == 1
+def test_adjacent_floats_are_separated():
+    scores_of_class = CalibrationScores((1.0, 1.0 - 2**-53), (True, False), 1)
+    assert scores_of_class.result_of(scores_of_class.best_threshold()).shown == 1
 
 
 @given(rows, rows)
-def test_pooled_evidence_is_that_of_all(one, other):
-    whole, parts = pooled([evidence_of(one, 1), evidence_of(other, 2)]), evidence_of(one + other, 3)
-    assert whole == parts
+def test_pooled_scores_are_those_of_all_classes(rows_a, rows_b):
+    parts = [calibration_scores(rows_a, 1), calibration_scores(rows_b, 2)]
+    assert pooled(parts) == calibration_scores(rows_a + rows_b, 3)
 
 
-# --- what it is chosen on
+# Calibration on segments or labels.
 
 
-def videos(count: int) -> list[Video]:
+def make_videos(count: int) -> list[Video]:
     """Each with a jump from 10 to 20 s; every second one with a run from 40 to 50 s."""
-    actions = (Segment("jump", 10.0, 20.0), Segment("run", 40.0, 50.0))
-    shown = [actions[: 2 - number % 2] for number in range(count)]
+    both = (Segment("jump", 10.0, 20.0), Segment("run", 40.0, 50.0))
+    segments = [both[: 2 - number % 2] for number in range(count)]
     return [
-        Video(f"v{number}", "validation", tuple(sorted({a.label for a in own})), 60.0, own)
-        for number, own in enumerate(shown)
+        Video(f"v{number}", "validation", tuple(sorted({s.label for s in of_video})), 60.0, of_video)
+        for number, of_video in enumerate(segments)
     ]
 
 
-def found_in(videos: list[Video]) -> dict[str, list[Segment]]:
-    """What is there, rough but sure, and elsewhere the same classes, less sure."""
+def make_proposals(videos: list[Video]) -> dict[str, list[Segment]]:
+    """The annotated segments with inexact ends and high scores, and wrong ones with low scores."""
     wrong = [Segment("jump", 25.0, 30.0, 0.3), Segment("run", 52.0, 58.0, 0.2)]
-    return {v.id: [*(Segment(a.label, a.start, a.end + 2, 0.8) for a in v.segments), *wrong] for v in videos}
+    return {v.id: [*(Segment(s.label, s.start, s.end + 2, 0.8) for s in v.segments), *wrong] for v in videos}
 
 
-def test_segments_tell_what_is_shown():
-    truth = videos(12)
-    chosen = calibrate(found_in(truth), truth, CLASSES, "m", "validation", SegmentConstraints())
-    operating = chosen.at("f1")
-    assert (operating.source, operating.videos, operating.limits.together) == (SEGMENTS, 12, ())
-    assert operating.thresholds["jump"] == pytest.approx(0.55) and operating.thresholds["run"] == pytest.approx(0.5)
-    assert operating.thresholds["throw"] == pooled(chosen.evidence.values()).threshold(), "no instance of its own"
-    assert operating.whole.precision == operating.whole.recall == operating.whole.f1 == 1
-    assert [p.label for p in apply(operating, found_in(truth)["v0"])] == ["jump", "run"]
+def calibrate_on(videos: list[Video], annotated: list[Video] | None = None, **limits: int) -> Calibration:
+    constraints = SegmentConstraints(**limits)
+    return calibrate(make_proposals(videos), annotated or videos, CLASSES, "m", "validation", constraints)
 
 
-def test_labels_alone_tell_which_classes_are_there():
-    truth = videos(12)
-    tags = [video.without_segments() for video in truth]
-    operating = calibrate(found_in(truth), tags, CLASSES, "m", "validation", SegmentConstraints()).at("precision=1")
-    assert (operating.source, operating.videos) == (LABELS, 12)
-    assert operating.thresholds["run"] == pytest.approx(0.5), "half of the videos have none"
-    assert operating.thresholds["jump"] == pytest.approx(0.8), "all have one, so the surest of each is right"
-    assert operating.reached["run"].there == 6
+def test_thresholds_are_chosen_on_segments():
+    videos = make_videos(12)
+    calibration = calibrate_on(videos)
+    point = calibration.operating_point("f1")
+    assert (point.source, point.num_videos, point.constraints.co_occurring) == (SEGMENTS, 12, ())
+    assert point.thresholds["jump"] == pytest.approx(0.55) and point.thresholds["run"] == pytest.approx(0.5)
+    common = pooled(calibration.scores.values()).best_threshold()
+    assert point.thresholds["throw"] == common, "a class without instances has the common threshold"
+    assert point.overall.precision == point.overall.recall == point.overall.f1 == 1
+    assert [p.label for p in point.apply(make_proposals(videos)["v0"])] == ["jump", "run"]
 
 
-def test_what_was_reached_is_what_is_shown():
-    truth = videos(12)
-    operating = calibrate(found_in(truth), truth, CLASSES, "m", "validation", SegmentConstraints(per_minute=2)).at("f1")
-    shown = [p for own in found_in(truth).values() for p in apply(operating, own)]
+def test_thresholds_are_chosen_on_labels_without_segments():
+    videos = make_videos(12)
+    point = calibrate_on(videos, [video.without_segments() for video in videos]).operating_point("precision=1")
+    assert (point.source, point.num_videos) == (LABELS, 12)
+    assert point.thresholds["run"] == pytest.approx(0.5), "half of the videos have no run"
+    assert point.thresholds["jump"] == pytest.approx(0.8), "all videos have a jump, so every best proposal is correct"
+    assert point.results["run"].total == 6
+
+
+def test_results_count_what_is_shown():
+    videos = make_videos(12)
+    point = calibrate_on(videos, max_per_minute=2).operating_point("f1")
+    shown = [p for segments in make_proposals(videos).values() for p in point.apply(segments)]
     for label in CLASSES:
-        assert sum(p.label == label for p in shown) == operating.reached[label].shown
+        assert sum(p.label == label for p in shown) == point.results[label].shown
 
 
-def test_a_video_with_labels_but_no_segments_is_not_taken_for_empty():
-    truth = videos(12)
-    half = [video if number < 6 else video.without_segments() for number, video in enumerate(truth)]
-    assert calibrate(found_in(truth), half, CLASSES, "m", "validation", SegmentConstraints()).videos == 6
-    with pytest.raises(DataError, match="nothing in validation carries a label"):
-        calibrate({}, [Video("v", "validation", ())], CLASSES, "m", "validation", SegmentConstraints())
+def test_videos_without_segments_for_their_labels_are_left_out():
+    videos = make_videos(12)
+    half = [video if number < 6 else video.without_segments() for number, video in enumerate(videos)]
+    assert calibrate_on(videos, half).num_videos == 6
+    with raises(DataError, code="no-labels"):
+        calibrate_on(videos, [Video("v", "validation", ())])
 
 
-def test_where_nothing_is_shown_it_says_so():
-    chosen = calibrate({}, videos(2), CLASSES, "m", "validation", SegmentConstraints())
-    for aim in ("f1", "precision=0.9"):
-        assert "no score is sure enough, so nothing is shown" in calibration.sentence(chosen.at(aim))
+@pytest.mark.parametrize("target", ["f1", "precision=0.9"])
+def test_operating_point_that_shows_nothing(target):
+    point = calibrate({}, make_videos(2), CLASSES, "m", "validation", NO_CONSTRAINTS).operating_point(target)
+    assert set(point.thresholds.values()) == {None} and point.overall.shown == 0
+    assert target in point.describe()
 
 
-def test_few_instances_take_the_common_threshold():
-    truth = videos(8)
-    chosen = calibrate(found_in(truth), truth, CLASSES, "m", "validation", SegmentConstraints())
-    assert chosen.evidence["run"].there == 4 and chosen.evidence["jump"].there == 8
-    assert chosen.at("f1").thresholds["run"] == pooled(chosen.evidence.values()).threshold()
+def test_classes_with_few_instances_have_the_common_threshold():
+    calibration = calibrate_on(make_videos(8))
+    assert calibration.scores["run"].total == 4 and calibration.scores["jump"].total == 8
+    common = pooled(calibration.scores.values()).best_threshold()
+    assert calibration.operating_point("f1").thresholds["run"] == common
 
 
-@given(rows, st.integers(0, 3), limits)
-def test_written_and_read_back_it_is_the_same(rows, missed, limits):
-    chosen = Calibration("m", SEGMENTS, "validation", 3, limits, {"jump": evidence_of(rows, missed)})
-    assert Calibration.from_json(json.loads(json.dumps(chosen.to_json()))) == chosen
+# The file.
 
 
-GOOD = Calibration(
-    "m", LABELS, "validation", 3, SegmentConstraints(), {"jump": CalibrationScores((0.5,), (True,), 1)}
-).to_json()
+@given(rows, st.integers(0, 3), constraints)
+def test_calibration_survives_json(rows, missed, constraints):
+    scores = {"jump": calibration_scores(rows, missed)}
+    calibration = Calibration("m", SEGMENTS, "validation", 3, constraints, scores)
+    assert Calibration.from_json(json.loads(json.dumps(calibration.to_json()))) == calibration
+
+
+# As written by wtal 0.1.0.
+VALID = {
+    "model": "m",
+    "source": LABELS,
+    "subset": "validation",
+    "videos": 3,
+    "limits": {"per_minute": None, "shortest": 0.0, "longest": None, "together": []},
+    "evidence": {"jump": {"scores": [0.5], "right": [True], "there": 1}},
+}
+
+
+def test_file_format_has_not_changed():
+    scores = {"jump": CalibrationScores((0.5,), (True,), 1)}
+    calibration = Calibration("m", LABELS, "validation", 3, NO_CONSTRAINTS, scores)
+    assert json.loads(json.dumps(calibration.to_json())) == VALID
+    assert Calibration.from_json(VALID) == calibration
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "values",
     [
         [],
         {},
-        GOOD | {"more": 1},
-        GOOD | {"videos": "three"},
-        GOOD | {"limits": GOOD["limits"] | {"per_minute": 0}},
-        GOOD | {"limits": GOOD["limits"] | {"together": [["jump"]]}},
-        GOOD | {"evidence": {"jump": {"scores": [0.1, 0.5], "right": [True, True], "there": 2}}},
-        GOOD | {"evidence": {"jump": {"scores": [0.5], "right": [], "there": 2}}},
-        GOOD | {"evidence": {"jump": {"scores": [0.5], "right": [True], "there": 0}}},
-        GOOD | {"evidence": {"jump": {"scores": ["a"], "right": [True], "there": 1}}},
-        GOOD | {"evidence": {"jump": {"scores": [0.5], "right": [True], "there": 10**400}}},
-        GOOD | {"evidence": {"jump": 3}},
+        VALID | {"more": 1},
+        VALID | {"videos": "three"},
+        VALID | {"limits": VALID["limits"] | {"per_minute": 0}},
+        VALID | {"limits": VALID["limits"] | {"together": [["jump"]]}},
+        VALID | {"evidence": {"jump": {"scores": [0.1, 0.5], "right": [True, True], "there": 2}}},
+        VALID | {"evidence": {"jump": {"scores": [0.5], "right": [], "there": 2}}},
+        VALID | {"evidence": {"jump": {"scores": [0.5], "right": [True], "there": 0}}},
+        VALID | {"evidence": {"jump": {"scores": ["a"], "right": [True], "there": 1}}},
+        VALID | {"evidence": {"jump": {"scores": [0.5], "right": [True], "there": 10**400}}},
+        VALID | {"evidence": {"jump": 3}},
     ],
 )
-def test_what_calibrate_did_not_write_is_refused(wrong):
-    with pytest.raises(DataError, match="run it again"):
-        Calibration.from_json(wrong)
+def test_malformed_file_is_rejected(values, tmp_path):
+    with raises(DataError, code="invalid-data", path=tmp_path):
+        Calibration.from_json(values, tmp_path)
 
 
-@pytest.mark.parametrize("aim", ["", "F1", "precision", "precision=", "precision=0", "precision=1.1", "recall=0.5"])
-def test_an_aim_that_there_is_not_is_refused(aim, tmp_path):
-    with pytest.raises(ConfigError, match=r"use f1, precision=0\.9"):
-        load_segment_filter(tmp_path, aim)
+@pytest.mark.parametrize("target", ["", "F1", "precision", "precision=", "precision=0", "precision=1.1", "recall=0.5"])
+def test_unknown_target_is_rejected(target, tmp_path):
+    with raises(ConfigError, code="unknown-name"):
+        load_segment_filter(tmp_path, target)
 
 
-# --- the command
+# The command.
 
 
 def wtal(*words: object) -> tuple[int, str]:
-    done = CliRunner().invoke(app, list(map(str, words)))
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.output
-    return done.exit_code, done.output
+    result = CliRunner().invoke(app, list(map(str, words)))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.output
+    return result.exit_code, " ".join(result.output.split())
 
 
 @pytest.fixture(scope="module")
@@ -354,80 +299,83 @@ def run(tiny, settings, tmp_path_factory):
     return folder
 
 
-def test_calibrate_writes_what_predict_uses(run, tiny):
-    found = [*spans("a", "##....##"), *spans("a", "...#....", 0.1)]
-    cut, said = load_segment_filter(run, "f1")
-    assert cut(found) == sort_by_time(top_non_overlapping(found)) and "not chosen" in said and "wtal calibrate" in said
-    with pytest.raises(ConfigError, match="wtal calibrate"):
+def test_calibrate_writes_what_predict_reads(run, tiny):
+    segments = [Segment("a", 0.0, 2.0, 0.9), Segment("a", 6.0, 8.0, 0.9), Segment("a", 3.0, 4.0, 0.1)]
+    select, _ = load_segment_filter(run, "f1")
+    assert select(segments) == sort_by_time(top_non_overlapping(segments))
+    with raises(ConfigError, code="not-calibrated", path=run):
         load_segment_filter(run, "precision=0.9")
-    code, said = wtal("calibrate", run, tiny.path, "--per-minute", 3, "--longest", 8, "--aim", "precision=0.5")
-    assert code == 0 and "segments of 3 validation videos" in said and str(run / CALIBRATION_NAME) in said
-    chosen = Calibration.from_json(read_json(run / CALIBRATION_NAME))
-    assert (chosen.limits.per_minute, chosen.limits.longest) == (3, 8.0)
-    assert set(chosen.evidence) == set(tiny.classes)
-    for aim in ("f1", "precision=0.5"):
-        cut, said = load_segment_filter(run, aim)
-        assert cut(found) == [] and f"operating point {aim}: chosen on the segments of 3 validation videos" in said
-    cut, said = load_segment_filter(run, "all")
-    assert cut(found) == sort_by_time(found) and "every proposal" in said
+    options = ("--per-minute", 3, "--max-duration", 8, "--target", "precision=0.5")
+    code, output = wtal("calibrate", run, tiny.path, *options)
+    assert code == 0 and str(run / CALIBRATION_NAME) in output
+    calibration = read_calibration(run)
+    assert (calibration.source, calibration.num_videos, calibration.subset) == (SEGMENTS, 3, "validation")
+    assert (calibration.constraints.max_per_minute, calibration.constraints.max_duration) == (3, 8.0)
+    assert set(calibration.scores) == set(tiny.classes)
+    for target in ("f1", "precision=0.5"):
+        select, description = load_segment_filter(run, target)
+        assert select(segments) == [] and target in description, "class a is not a class of the model"
+    select, _ = load_segment_filter(run, "all")
+    assert select(segments) == sort_by_time(segments)
 
 
-def test_without_validation_the_labels_of_training_are_used_and_it_says_so(run, tiny, tmp_path):
-    write_dataset_info(
-        tmp_path, [v for v in tiny.videos if v.subset != "validation"], tiny.clock, tiny.classes, tiny.modalities
-    )
+def test_training_labels_are_used_without_validation(run, tiny, tmp_path):
+    videos = [video for video in tiny.videos if video.subset != "validation"]
+    write_dataset_info(tmp_path, videos, tiny.clock, tiny.classes, tiny.modalities)
     (tmp_path / "features").symlink_to(tiny.path / "features")
     assert "validation" not in load_dataset(tmp_path).subsets
-    code, said = wtal("calibrate", run, tmp_path)
-    said = " ".join(said.split())
-    assert code == 0 and "chosen on the video-level labels of 8 training videos" in said and "nobody judged" in said
-    assert "the model has seen these videos" in said
+    code, output = wtal("calibrate", run, tmp_path)
+    assert code == 0 and "note: the model was trained on these videos" in output
+    calibration = read_calibration(run)
+    assert (calibration.source, calibration.subset, calibration.num_videos) == (LABELS, "training", 8)
 
 
-def test_another_checkpoint_or_a_damaged_file_is_refused(run, tiny):
+def test_calibration_of_another_checkpoint_and_damaged_file_are_rejected(run, tiny):
+    path = run / CALIBRATION_NAME
     assert wtal("calibrate", run, tiny.path)[0] == 0
-    write_json(run / CALIBRATION_NAME, read_json(run / CALIBRATION_NAME) | {"model": "other"})
-    code, said = wtal("predict", "film.mp4", "--model", run)
-    assert code == 2 and "belongs to another checkpoint; run `wtal calibrate" in said
-    (run / CALIBRATION_NAME).write_text("{")
-    code, said = wtal("predict", "film.mp4", "--model", run)
-    assert code == 2 and CALIBRATION_NAME in said and said.count("\n") == 1
-    (run / CALIBRATION_NAME).unlink()
+    write_json(path, read_json(path) | {"model": "other"})
+    with raises(CheckpointError, code="different-run", path=path):
+        load_segment_filter(run, "f1")
+    path.write_text("{")
+    with raises(DataError, code="invalid-json", path=path):
+        load_segment_filter(run, "f1")
+    path.unlink()
 
 
-def test_calibrate_says_what_is_wrong(run, tiny, tmp_path):
-    for words, sentence in [
-        ((run, tiny.path, "--aim", "best"), "there is no operating point 'best'"),
-        ((run, tiny.path, "--subset", "nowhere"), "has no subset 'nowhere'"),
-        ((run, tiny.path, "--shortest", 9, "--longest", 3), "let shortest be at most longest"),
-        ((tmp_path, tiny.path), "not a run or model folder"),
+def test_invalid_options_write_nothing(run, tiny, tmp_path):
+    for words in [
+        (run, tiny.path, "--target", "best"),
+        (run, tiny.path, "--subset", "missing"),
+        (run, tiny.path, "--min-duration", 9, "--max-duration", 3),
+        (tmp_path, tiny.path),
     ]:
-        code, said = wtal("calibrate", *words)
-        assert code == 2 and sentence in " ".join(said.split()) and not (run / CALIBRATION_NAME).exists()
+        code, _ = wtal("calibrate", *words)
+        assert code == 2 and not (run / CALIBRATION_NAME).exists()
 
 
-# --- on real data
+# Real data.
 
 
-def test_what_is_chosen_on_validation_holds_on_testing(shared):
-    """Made-up proposals around the real actions of HAPT."""
-    folder = load_dataset(shared("hapt"))
-    chance = random.Random(0)
+def test_thresholds_chosen_on_validation_hold_on_testing(shared):
+    """Random proposals around the annotated segments of HAPT."""
+    dataset = load_dataset(shared("hapt"))
+    rng = random.Random(0)
 
-    def guess(video: Video) -> list[Segment]:
+    def propose(video: Video) -> list[Segment]:
         near = [
-            Segment(a.label, a.start, a.end + chance.uniform(0, 0.6) * (a.end - a.start), chance.gauss(0.6, 0.1))
-            for a in video.segments
+            Segment(s.label, s.start, s.end + rng.uniform(0, 0.6) * (s.end - s.start), rng.gauss(0.6, 0.1))
+            for s in video.segments
         ]
-        starts = [(label, chance.uniform(0, 50)) for label in folder.classes]
-        return near + [Segment(label, start, start + 8, chance.gauss(0.3, 0.1)) for label, start in starts]
+        starts = [(label, rng.uniform(0, 50)) for label in dataset.classes]
+        return near + [Segment(label, start, start + 8, rng.gauss(0.3, 0.1)) for label, start in starts]
 
-    found = {video.id: guess(video) for video in folder.videos}
-    validation, testing = folder.subset("validation"), folder.subset("testing")
-    chosen = calibrate(found, validation, folder.classes, "m", "validation", SegmentConstraints())
-    assert chosen.limits.together == () and chosen.source == SEGMENTS
-    held = calibrate(found, testing, folder.classes, "m", "testing", SegmentConstraints())
-    for aim, least in (("f1", 0.9), ("precision=0.9", 0.85)):
-        thresholds = chosen.at(aim).thresholds
-        reached = [held.evidence[label].reached(thresholds[label]) for label in folder.classes]
-        assert sum(r.right for r in reached) / sum(r.shown for r in reached) > least - 0.05
+    proposals = {video.id: propose(video) for video in dataset.videos}
+    validation, testing = (
+        calibrate(proposals, dataset.subset(subset), dataset.classes, "m", subset, NO_CONSTRAINTS)
+        for subset in ("validation", "testing")
+    )
+    assert validation.constraints.co_occurring == () and validation.source == SEGMENTS
+    for target, min_precision in (("f1", 0.85), ("precision=0.9", 0.8)):
+        thresholds = validation.operating_point(target).thresholds
+        results = [testing.scores[label].result_of(thresholds[label]) for label in dataset.classes]
+        assert sum(r.correct for r in results) / sum(r.shown for r in results) > min_precision

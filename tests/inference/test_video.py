@@ -11,7 +11,7 @@ from wtal.cli import app
 from wtal.core.io import read_json, write_json
 from wtal.data.layouts.activitynet import read_proposals
 from wtal.data.synthetic.features import write_synthetic
-from wtal.inference.calibration import Calibration, apply
+from wtal.inference.calibration import read_calibration
 from wtal.inference.postprocessing import sort_by_time
 from wtal.inference.proposals import top_non_overlapping
 from wtal.video.extract_video import extract_features
@@ -51,8 +51,7 @@ def test_timeline_follows_the_operating_point(own_videos, tmp_path):
         shown[aim] = read_proposals(tmp_path / "timeline.json")["film 3"]
     assert shown["all"] == sort_by_time(read_proposals(out)["film 3"]) and len(shown["all"]) > 1
     assert len(shown["precision=0.9"]) <= len(shown["f1"]) <= 1, "one per minute, in a video of six seconds"
-    point = Calibration.from_json(read_json(run / "operating.json")).at("f1")
-    assert shown["f1"] == apply(point, shown["all"])
+    assert shown["f1"] == read_calibration(run).operating_point("f1").apply(shown["all"])
     for words in (("--operating-point", "best"), ("--out", tmp_path / "timeline.json")):
         code, output = wtal("predict", video, "--model", run, *words)
         assert code == 2 and str(words[1]) in output.replace("\n", "")

@@ -122,16 +122,16 @@ def calibrate(
     method: MethodOption = None,
 ) -> None:
     """Choose the confidence threshold of each class for `wtal predict`, from segments or from tags alone."""
-    from wtal.inference.calibration import CALIBRATION_NAME, calibrate_run, sentence, wanted_precision
+    from wtal.inference.calibration import CALIBRATION_NAME, calibrate_run, parse_target
     from wtal.inference.postprocessing import SegmentConstraints
     from wtal.reporting.evaluation_tables import calibration_table
     from wtal.reporting.tables import print_table
 
     allow_method(method)
-    wanted_precision(target)  # raises before the work starts
+    parse_target(target)  # raises before the work starts
     calibration = calibrate_run(run, data, subset, SegmentConstraints(per_minute, min_duration, max_duration))
     print_table(calibration_table(calibration, target), console)
-    print_line(sentence(calibration.at(target)))
+    print_line(calibration.operating_point(target).describe())
     if calibration.subset == "training":
         print_line(
             "note: the model was trained on these videos and scores them higher than new ones; keep a validation subset"

@@ -1,21 +1,18 @@
-"""A run's operating point: chosen once from a data set, kept beside the checkpoints, used by `wtal predict`.
-
-FROM: From raw proposals to a timeline a person would believe: thresholds, and the evidence that they were chosen on.
-FROM: How an operating point was chosen and what it reached, as a sentence and as a table.
-"""
+"""Calibration: choose from a data set the score from which each class is shown, and save it for `wtal predict`."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from wtal.core.errors import CheckpointError, ConfigError, DataError
+from wtal.core.errors import CheckpointError, ConfigError, DataError, first_validation_error
 from wtal.core.io import read_json, write_json
 from wtal.core.structures import Proposals, Segment, Video
+from wtal.core.text import format_percent
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.evaluation.matching import Intervals, find_hits
 from wtal.evaluation.protocols import find_protocol
@@ -23,339 +20,434 @@ from wtal.inference.batch import localize_many
 from wtal.inference.localizer import Localizer
 from wtal.inference.postprocessing import SegmentConstraints, co_occurring_classes, remove_overlaps, sort_by_time
 from wtal.inference.proposals import RELATIVE_SCORE_THRESHOLD, top_non_overlapping
-from wtal.models import checkpoint
+from wtal.models.checkpoint import weights_fingerprint
 
-F1 = "f1"
-TIOU = 0.5  # from which on a proposal is right
-MIN_INSTANCES = 5  # with fewer instances one hit moves a class's F1 by more than a tenth: it takes the common threshold
-MOST = 2**53  # instances that a float can count
-SEGMENTS, LABELS = "segments", "video-level labels"
+CALIBRATION_NAME = "operating.json"
+ALL = "all"  # show every proposal
+F1 = "f1"  # maximise F1
+TIOU = 0.5  # from which a proposal is correct
+MIN_INSTANCES = 5  # classes with fewer use the common threshold: one hit would change their F1 by more than a tenth
+MAX_COUNT = 2**53  # integers up to this are exact as floats
+SEGMENTS, LABELS = "segments", "video-level labels"  # what proposals are compared with
+HINT_RECALIBRATE = "run `wtal calibrate` again"
+
+SegmentFilter = Callable[[Sequence[Segment]], list[Segment]]  # the proposals of a video -> the segments to show
 
 
 @dataclass(frozen=True)
 class PrecisionRecall:
-    """How many were shown, how many of them were right, how many there were to be found."""
+    """The result of a threshold: the numbers of shown, of correct and of existing instances."""
 
     shown: int
-    right: int
-    there: int
+    correct: int
+    total: int
 
     @property
     def precision(self) -> float | None:
-        """None where nothing is shown."""
-        return self.right / self.shown if self.shown else None
+        """None if nothing is shown."""
+        return self.correct / self.shown if self.shown else None
 
     @property
     def recall(self) -> float | None:
-        """None where there is nothing to be found."""
-        return self.right / self.there if self.there else None
+        """None if there are no instances."""
+        return self.correct / self.total if self.total else None
 
     @property
     def f1(self) -> float | None:
-        """None where nothing is shown and nothing is there."""
-        return 2 * self.right / (self.shown + self.there) if self.shown + self.there else None
+        """None if nothing is shown and there are no instances."""
+        return 2 * self.correct / (self.shown + self.total) if self.shown + self.total else None
 
 
 @dataclass(frozen=True)
 class CalibrationScores:
-    """Of one class: the scores of what could be shown, falling; which of it is right; how many there were to find.
+    """The scores of one class, in descending order, and whether each is correct.
 
-    By segments that is each proposal and each action, by labels each video's surest proposal and each tag.
+    With segments these are the scores of all proposals, and `total` counts the annotated segments. With labels these
+    are the scores of the highest-scoring proposal of each video, and `total` counts the videos with the label.
     """
 
     scores: tuple[float, ...]
-    right: tuple[bool, ...]
-    there: int
+    correct: tuple[bool, ...]
+    total: int
 
-    def reached(self, threshold: float | None) -> PrecisionRecall:
-        """What a threshold shows."""
+    def result_of(self, threshold: float | None) -> PrecisionRecall:
+        """The result of a threshold; None shows nothing."""
         shown = 0 if threshold is None else sum(score >= threshold for score in self.scores)
-        return PrecisionRecall(shown, sum(self.right[:shown]), self.there)
+        return PrecisionRecall(shown, sum(self.correct[:shown]), self.total)
 
-    def threshold(self, precision: float | None = None) -> float | None:
-        """That of the best F1, or the lowest with a wanted precision; None, which shows nothing, where none has it.
+    def best_threshold(self, min_precision: float | None = None) -> float | None:
+        """The threshold with the best F1, or the lowest one with a minimum precision; None if there is none.
 
-        Halfway between two scores, so that neither is on the edge; equal scores stay together.
+        It lies halfway between two scores. Equal scores are not separated.
         """
-        scores, hits = np.array(self.scores), np.cumsum(self.right)
+        scores, hits = np.array(self.scores), np.cumsum(self.correct)
         shown = np.arange(1, len(scores) + 1)
-        below = np.append(scores, -np.inf)[1:]
-        possible = (scores > below) & (hits > 0)
-        if precision is not None:
-            possible &= hits / shown >= precision
-        if not possible.any():
+        next_scores = np.append(scores, -np.inf)[1:]
+        is_possible = (scores > next_scores) & (hits > 0)
+        if min_precision is not None:
+            is_possible &= hits / shown >= min_precision
+        if not is_possible.any():
             return None
-        worth = 2 * hits / (shown + self.there) if precision is None else hits
-        best = int(np.argmax(np.where(possible, worth, -1)))
-        middle = (scores[best] + below[best]) / 2
-        return float(middle if below[best] < middle else scores[best])  # no lower score, or too near to have a middle
+        value = 2 * hits / (shown + self.total) if min_precision is None else hits
+        best = int(np.argmax(np.where(is_possible, value, -1)))
+        middle = (scores[best] + next_scores[best]) / 2
+        return float(middle if next_scores[best] < middle else scores[best])  # no lower score, or the next float
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """The least score at which each class is shown (None: never), the limits, and what was reached by them.
+    """The thresholds for a target, and their results on the videos of the calibration.
 
-    `aim` is "f1" or "precision=0.9"; `source` says whether segments or video-level labels were judged, in which
-    `videos` of which `subset`.
+    Attributes:
+        target: `f1` or `precision=0.9`.
+        source: Whether segments or video-level labels were used.
+        subset: The subset of the data set.
+        num_videos: The number of videos.
+        thresholds: The lowest score at which each class is shown; None: never.
+        results: The result of each class.
+        constraints: What a timeline may contain.
     """
 
-    aim: str
+    target: str
     source: str
     subset: str
-    videos: int
+    num_videos: int
     thresholds: Mapping[str, float | None]
-    reached: Mapping[str, PrecisionRecall]
-    limits: SegmentConstraints
+    results: Mapping[str, PrecisionRecall]
+    constraints: SegmentConstraints
 
     @property
-    def whole(self) -> PrecisionRecall:
-        """Over all classes."""
-        parts = self.reached.values()
-        return PrecisionRecall(sum(r.shown for r in parts), sum(r.right for r in parts), sum(r.there for r in parts))
+    def overall(self) -> PrecisionRecall:
+        """The result over all classes."""
+        results = self.results.values()
+        return PrecisionRecall(
+            sum(r.shown for r in results), sum(r.correct for r in results), sum(r.total for r in results)
+        )
+
+    def apply(self, proposals: Sequence[Segment]) -> list[Segment]:
+        """The segments of a video to show, sorted by time.
+
+        Overlaps are removed before the thresholds are applied. So a higher threshold only removes segments, and the
+        results hold for any threshold.
+        """
+        thresholds = [threshold for threshold in self.thresholds.values() if threshold is not None]
+        lowest = min(thresholds, default=math.inf)  # lower scores cannot affect the segments above it
+        candidates = remove_overlaps((p for p in proposals if p.confidence >= lowest), self.constraints)
+        limits = ((p, self.thresholds.get(p.label)) for p in candidates)
+        return [p for p, threshold in limits if threshold is not None and p.confidence >= threshold]
+
+    def describe(self) -> str:
+        """A line on how the thresholds were chosen, with precision and recall."""
+        chosen = (
+            f"operating point {self.target}: chosen on the {self.source} of {self.num_videos:,} {self.subset} videos"
+        )
+        result = self.overall
+        if not result.shown:
+            return f"{chosen}; no score is high enough, so nothing is shown"
+        precision, recall = (
+            format_percent(value, 0, unit=" %", missing="-") for value in (result.precision, result.recall)
+        )
+        if self.source == LABELS:
+            return (
+                f"{chosen}; {precision} of the shown classes are labels of the video, {recall} of the labels are "
+                "shown; start and end times were not evaluated"
+            )
+        return f"{chosen}; precision {precision} and recall {recall} at tIoU {TIOU:g}"
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """All that an operating point is derived from; `model` is the fingerprint of the weights that it belongs to."""
+    """What operating points are derived from.
+
+    Attributes:
+        model: The fingerprint of the weights.
+        source: `SEGMENTS` or `LABELS`.
+        subset: The subset of the data set.
+        num_videos: The number of videos.
+        constraints: What a timeline may contain.
+        scores: The scores of each class.
+    """
 
     model: str
     source: str
     subset: str
-    videos: int
-    limits: SegmentConstraints
-    evidence: Mapping[str, CalibrationScores]
+    num_videos: int
+    constraints: SegmentConstraints
+    scores: Mapping[str, CalibrationScores]
 
-    def at(self, aim: str) -> OperatingPoint:
-        """The operating point of an aim. Raises ConfigError for one that there is not."""
-        wanted = wanted_precision(aim)
-        common = pooled(self.evidence.values()).threshold(wanted)
+    def operating_point(self, target: str) -> OperatingPoint:
+        """The thresholds for a target. Raises ConfigError if the target is unknown."""
+        min_precision = parse_target(target)
+        common = pooled(self.scores.values()).best_threshold(min_precision)
         thresholds = {
-            label: common if found.there < MIN_INSTANCES else found.threshold(wanted)
-            for label, found in self.evidence.items()
+            label: common if scores.total < MIN_INSTANCES else scores.best_threshold(min_precision)
+            for label, scores in self.scores.items()
         }
-        reached = {label: found.reached(thresholds[label]) for label, found in self.evidence.items()}
-        return OperatingPoint(aim, self.source, self.subset, self.videos, thresholds, reached, self.limits)
+        results = {label: scores.result_of(thresholds[label]) for label, scores in self.scores.items()}
+        return OperatingPoint(target, self.source, self.subset, self.num_videos, thresholds, results, self.constraints)
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dict for operating.json."""
-        return asdict(self)
+        """Plain values for operating.json."""
+        constraints = self.constraints
+        return {
+            "model": self.model,
+            "source": self.source,
+            "subset": self.subset,
+            "videos": self.num_videos,
+            "limits": {
+                "per_minute": constraints.max_per_minute,
+                "shortest": constraints.min_duration,
+                "longest": constraints.max_duration,
+                "together": constraints.co_occurring,
+            },
+            "evidence": {
+                label: {"scores": scores.scores, "right": scores.correct, "there": scores.total}
+                for label, scores in self.scores.items()
+            },
+        }
 
     @classmethod
-    def from_json(cls, value: Any) -> "Calibration":
-        """What `to_json` gave, back from disk. Raises DataError when it is something else."""
+    def from_json(cls, values: Any, path: Path | None = None) -> "Calibration":
+        """Read what `to_json` returned.
+
+        Raises:
+            DataError: The values are malformed (code `invalid-data`).
+        """
         try:
-            limits = value["limits"] | {"together": tuple((str(a), str(b)) for a, b in value["limits"]["together"])}
-            evidence = {label: _evidence(**entry) for label, entry in value["evidence"].items()}
-            return cls(
-                **value | {"videos": int(value["videos"]), "limits": SegmentConstraints(**limits), "evidence": evidence}
-            )
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, ConfigError) as error:
-            raise DataError(f"is not what `wtal calibrate` writes ({error}); run it again") from error
+            file = _CalibrationFile.model_validate(values)
+            limits = file.limits
+            constraints = SegmentConstraints(limits.per_minute, limits.shortest, limits.longest, limits.together)
+        except (ValidationError, ConfigError) as error:
+            reason = first_validation_error(error) if isinstance(error, ValidationError) else error.message
+            raise DataError(f"malformed ({reason})", path=path, hint=HINT_RECALIBRATE) from error
+        scores = {label: CalibrationScores(s.scores, s.right, s.there) for label, s in file.evidence.items()}
+        return cls(file.model, file.source, file.subset, file.videos, constraints, scores)
 
 
-def calibrate(
-    found: Proposals,
-    videos: Sequence[Video],
-    classes: Sequence[str],
-    model: str,
-    subset: str,
-    limits: SegmentConstraints,
-) -> Calibration:
-    """The evidence of these videos: of their segments where there are some, else of their labels alone.
-
-    Segments count where a video has some for each of its labels. Where classes lie over each other in them, they
-    may do so in a timeline. Raises DataError where the videos carry no label.
-    """
-    marked = [video for video in videos if set(video.labels) == {action.label for action in video.segments}]
-    if any(video.segments for video in marked):
-        limits = replace(limits, together=co_occurring_classes(marked))
-        source, videos, gather = SEGMENTS, marked, by_segments
-    elif any(video.labels for video in videos):
-        source, gather = LABELS, by_labels
-    else:
-        raise DataError(f"nothing in {subset} carries a label to choose by; name another --subset")
-    timelines = [remove_overlaps(found.get(video.id, ()), limits) for video in videos]
-    return Calibration(model, source, subset, len(videos), limits, gather(timelines, videos, classes))
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-def by_segments(
-    timelines: Sequence[Sequence[Segment]], videos: Sequence[Video], classes: Sequence[str]
-) -> dict[str, CalibrationScores]:
-    """A proposal is right where it takes an action of its class at tIoU 0.5; a surer one takes first."""
-    evidence = {}
-    for label in classes:
-        rows = [(place, p) for place, timeline in enumerate(timelines) for p in timeline if p.label == label]
-        rows.sort(key=lambda row: -row[1].confidence)
-        proposals = _columns(rows)
-        actions = _columns([(place, a) for place, v in enumerate(videos) for a in v.segments if a.label == label])
-        right = [False] * len(proposals)
-        if len(actions):
-            right = find_hits(proposals, actions, find_protocol("activitynet"), (TIOU,))[0].tolist()
-        evidence[label] = CalibrationScores(tuple(proposals.score.tolist()), tuple(right), len(actions))
-    return evidence
+class _LimitsFile(_File):
+    per_minute: int | None
+    shortest: float
+    longest: float | None
+    together: tuple[tuple[str, str], ...]
 
 
-def by_labels(
-    timelines: Sequence[Sequence[Segment]], videos: Sequence[Video], classes: Sequence[str]
-) -> dict[str, CalibrationScores]:
-    """A video's surest proposal of a class is right where the video carries the label.
+class _ScoresFile(_File):
+    scores: tuple[float, ...]
+    right: tuple[bool, ...]
+    there: int = Field(ge=0, le=MAX_COUNT)
 
-    That promises that a class shown is in the video. When, and how often, no label can say.
-    """
-    evidence = {}
-    for label in classes:
-        tagged = [label in video.labels for video in videos]
-        scores = [[p.confidence for p in timeline if p.label == label] for timeline in timelines]
-        rows = [(max(own), right) for own, right in zip(scores, tagged, strict=True) if own]
-        evidence[label] = _ranked(rows, sum(tagged))
-    return evidence
+    @model_validator(mode="after")
+    def _require_consistency(self) -> "_ScoresFile":
+        is_descending = list(self.scores) == sorted(self.scores, reverse=True)
+        if not is_descending or len(self.right) != len(self.scores) or sum(self.right) > self.there:
+            raise ValueError("scores and counts are inconsistent")
+        return self
 
 
-def apply(point: OperatingPoint, proposals: Sequence[Segment]) -> list[Segment]:
-    """One video's proposals as a timeline, by time: tidied first, then cut.
+class _CalibrationFile(_File):
+    """The content of operating.json; the keys are those of wtal 0.1.0."""
 
-    In this order a higher threshold only takes away, and what was reached holds for any threshold.
-    """
-    shown = [threshold for threshold in point.thresholds.values() if threshold is not None]
-    sure = [p for p in proposals if p.confidence >= min(shown, default=math.inf)]  # the rest cannot take from these
-    return [p for p in remove_overlaps(sure, point.limits) if _is_shown(p, point.thresholds)]
-
-
-def pooled(parts: Iterable[CalibrationScores]) -> CalibrationScores:
-    """The evidence of several classes as if they were one."""
-    parts = list(parts)
-    rows = [row for part in parts for row in zip(part.scores, part.right, strict=True)]
-    return _ranked(rows, sum(part.there for part in parts))
-
-
-def wanted_precision(aim: str) -> float | None:
-    """0.9 of "precision=0.9", None of "f1". Raises ConfigError for anything else."""
-    if aim == F1:
-        return None
-    name, _, number = aim.partition("=")
-    try:
-        precision = float(number)
-    except ValueError:
-        precision = math.nan
-    if name != "precision" or not 0 < precision <= 1:
-        raise ConfigError(f"there is no operating point {aim!r}; use f1, precision=0.9 (above 0, at most 1) or all")
-    return precision
-
-
-def _is_shown(proposal: Segment, thresholds: Mapping[str, float | None]) -> bool:
-    threshold = thresholds.get(proposal.label)
-    return threshold is not None and proposal.confidence >= threshold
-
-
-def _ranked(rows: Iterable[tuple[float, bool]], there: int) -> CalibrationScores:
-    """(score, right) in any order."""
-    rows = sorted(rows, reverse=True)
-    return CalibrationScores(tuple(score for score, _ in rows), tuple(right for _, right in rows), there)
-
-
-def _evidence(scores: Sequence[float], right: Sequence[bool], there: int) -> CalibrationScores:
-    """From JSON. Raises ValueError or TypeError where that makes no sense."""
-    if sorted(scores, reverse=True) != scores or len(right) != len(scores) or not sum(right) <= there <= MOST:
-        raise ValueError("scores, hits and counts do not fit")
-    return CalibrationScores(tuple(map(float, scores)), tuple(map(bool, right)), int(there))
-
-
-def _columns(rows: Sequence[tuple[int, Segment | Segment]]) -> Intervals:
-    """Actions or proposals of one class, each with the place of its video."""
-    return Intervals(
-        np.array([place for place, _ in rows], np.int64),
-        np.zeros(len(rows), np.int64),
-        np.array([item.start for _, item in rows], np.float64),
-        np.array([item.end for _, item in rows], np.float64),
-        np.array([getattr(item, "score", 0.0) for _, item in rows], np.float64),
-    )
-
-
-def sentence(point: OperatingPoint) -> str:
-    """What was chosen on what, and what that promises."""
-    whole = point.whole
-    chosen = f"operating point {point.aim}: chosen on the {point.source} of {point.videos:,} {point.subset} videos"
-    if not whole.shown:
-        return f"{chosen}; there no score is sure enough, so nothing is shown"
-    if point.source == LABELS:
-        return (
-            f"{chosen}; there {percent(whole.precision)} of the classes shown in a video are among its tags, "
-            f"{percent(whole.recall)} of the tags shown; when, and how often, nobody judged"
-        )
-    return (
-        f"{chosen}; there {percent(whole.precision)} of what is shown is right at tIoU {TIOU:g}, "
-        f"{percent(whole.recall)} of the actions found"
-    )
-
-
-def percent(share: float | None) -> str:
-    """Whole percents; a dash where there is none."""
-    return "-" if share is None else f"{100 * share:.0f} %"
-
-
-CALIBRATION_NAME = "operating.json"
-ALL = "all"
-SegmentFilter = Callable[[Sequence[Segment]], list[Segment]]  # one video's proposals -> its timeline
+    model: str
+    source: Literal["segments", "video-level labels"]
+    subset: str
+    videos: Annotated[int, Field(ge=0)]
+    limits: _LimitsFile
+    evidence: dict[str, _ScoresFile]
 
 
 def calibrate_run(
-    run: Path, data: Path, subset: str | None = None, limits: SegmentConstraints | None = None
+    run: Path, data: Path, subset: str | None = None, constraints: SegmentConstraints | None = None
 ) -> Calibration:
-    """Localize a subset and write what it teaches to operating.json in the run folder.
+    """Localize a subset, collect the scores of each class and write operating.json into the run folder.
 
-    Unless said otherwise that is validation, else the training sequences that were held out, else all of training.
-    Raises CheckpointError where the model does not fit the data, DataError where no video carries a label.
+    Args:
+        run: A run or model folder.
+        data: A data set folder.
+        subset: By default validation, else the held-out training videos, else all training videos.
+        constraints: What a timeline may contain.
+
+    Raises:
+        CheckpointError: The data set does not match the model.
+        DataError: No video has a label.
     """
-    folder = load_dataset(data)
+    dataset = load_dataset(data)
     localizer = Localizer(run)
-    meta = localizer.meta
-    name, videos = _chosen(folder, subset, meta.held_out)
-    found = localize_many(localizer, folder, videos)
+    name, videos = _choose_videos(dataset, subset, localizer.meta.held_out)
+    proposals = localize_many(localizer, dataset, videos)
     calibration = calibrate(
-        found, videos, meta.classes, checkpoint.weights_fingerprint(run), name, limits or SegmentConstraints()
+        proposals, videos, localizer.classes, weights_fingerprint(run), name, constraints or SegmentConstraints()
     )
     write_json(run / CALIBRATION_NAME, calibration.to_json(), indent=None)
     return calibration
 
 
+def calibrate(
+    proposals: Proposals,
+    videos: Sequence[Video],
+    classes: Sequence[str],
+    model: str,
+    subset: str,
+    constraints: SegmentConstraints,
+) -> Calibration:
+    """Collect the scores of each class, compared with segments if there are any, else with labels.
+
+    Only videos with a segment for each of their labels count as annotated with segments. Classes whose annotated
+    segments overlap may overlap in a timeline too.
+
+    Args:
+        proposals: The proposals of each video.
+        videos: The videos.
+        classes: The names of the classes.
+        model: The fingerprint of the weights.
+        subset: The name of the subset.
+        constraints: What a timeline may contain.
+
+    Raises:
+        DataError: No video has a label (code `no-labels`).
+    """
+    annotated = [video for video in videos if set(video.labels) == {segment.label for segment in video.segments}]
+    if any(video.segments for video in annotated):
+        constraints = replace(constraints, co_occurring=co_occurring_classes(annotated))
+        source, videos, collect = SEGMENTS, annotated, _compare_with_segments
+    elif any(video.labels for video in videos):
+        source, collect = LABELS, _compare_with_labels
+    else:
+        raise DataError(f"no video of {subset} has a label", hint="name another --subset", code="no-labels")
+    timelines = [remove_overlaps(proposals.get(video.id, ()), constraints) for video in videos]
+    scores = collect(timelines, videos, classes)
+    return Calibration(model, source, subset, len(videos), constraints, scores)
+
+
 def read_calibration(run: Path) -> Calibration | None:
-    """What `calibrate_run` wrote, None where it never did. Raises CheckpointError where the model is another."""
+    """Read what `calibrate_run` wrote; None if it was never run.
+
+    Raises:
+        CheckpointError: It belongs to other weights (code `different-run`).
+        DataError: The file is damaged.
+    """
     path = run / CALIBRATION_NAME
     if not path.is_file():
         return None
-    try:
-        calibration = Calibration.from_json(read_json(path))
-    except DataError as error:
-        raise DataError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
-    if calibration.model != checkpoint.weights_fingerprint(run):
-        raise CheckpointError(f"{path}: belongs to another checkpoint; run `wtal calibrate {run} DATA` again")
+    calibration = Calibration.from_json(read_json(path), path)
+    if calibration.model != weights_fingerprint(run):
+        raise CheckpointError(
+            "belongs to another checkpoint",
+            path=path,
+            hint=f"run `wtal calibrate {run} DATA` again",
+            code="different-run",
+        )
     return calibration
 
 
-def load_segment_filter(run: Path, aim: str) -> tuple[SegmentFilter, str]:
-    """What makes a timeline of a run's proposals, and a sentence on how that was chosen.
+def load_segment_filter(run: Path, target: str) -> tuple[SegmentFilter, str]:
+    """Load the function that selects the segments to show, and a line that describes it.
 
-    `aim` is "f1", "precision=0.9" or "all". A run that was never calibrated has no precision to promise: there
-    f1 is what a person would look at first. Raises ConfigError.
+    Args:
+        run: A run or model folder. Without calibration, `f1` shows the proposals close to the highest score.
+        target: `f1`, `precision=0.9` or `all`.
+
+    Raises:
+        ConfigError: The target is unknown (code `unknown-name`) or needs a calibration (code `not-calibrated`).
     """
-    if aim == ALL:
+    if target == ALL:
         return sort_by_time, "operating point all: every proposal"
-    wanted = wanted_precision(aim)
+    min_precision = parse_target(target)
     calibration = read_calibration(run)
     if calibration is not None:
-        point = calibration.at(aim)
-        return partial(apply, point), sentence(point)
-    if wanted is not None:
-        raise ConfigError(f"{run}: nothing says which score has that precision; run `wtal calibrate {run} DATA`")
-    said = (
-        f"operating point {F1}: not chosen, so shown is what is at least {RELATIVE_SCORE_THRESHOLD:g} "
-        "as sure as the surest"
+        point = calibration.operating_point(target)
+        return point.apply, point.describe()
+    if min_precision is not None:
+        raise ConfigError(
+            "the model is not calibrated", path=run, hint=f"run `wtal calibrate {run} DATA`", code="not-calibrated"
+        )
+    description = (
+        f"operating point {F1}: not calibrated, so segments with at least {RELATIVE_SCORE_THRESHOLD:g} of the highest "
+        f"score are shown; to choose thresholds, run `wtal calibrate {run} DATA`"
     )
-    return lambda found: sort_by_time(top_non_overlapping(found)), f"{said}; `wtal calibrate {run} DATA` chooses it"
+    return lambda proposals: sort_by_time(top_non_overlapping(proposals)), description
 
 
-def _chosen(folder: Dataset, subset: str | None, held_out: Sequence[str]) -> tuple[str, Sequence[Video]]:
-    name = subset or ("validation" if "validation" in folder.subsets else "training")
-    videos = folder.subset(name)
+def parse_target(target: str) -> float | None:
+    """0.9 for `precision=0.9`, None for `f1`. Raises ConfigError for anything else."""
+    if target == F1:
+        return None
+    name, _, number = target.partition("=")
+    try:
+        precision = float(number)
+    except ValueError:
+        precision = math.nan
+    if name != "precision" or not 0 < precision <= 1:
+        raise ConfigError(
+            f"unknown operating point {target!r}",
+            hint="use f1, precision=0.9 (above 0, at most 1) or all",
+            code="unknown-name",
+        )
+    return precision
+
+
+def pooled(parts: Iterable[CalibrationScores]) -> CalibrationScores:
+    """The scores of several classes as if they were one."""
+    parts = list(parts)
+    rows = [row for part in parts for row in zip(part.scores, part.correct, strict=True)]
+    return _sorted_scores(rows, sum(part.total for part in parts))
+
+
+def _choose_videos(dataset: Dataset, subset: str | None, held_out: Sequence[str]) -> tuple[str, Sequence[Video]]:
+    name = subset or ("validation" if "validation" in dataset.subsets else "training")
+    videos = dataset.subset(name)
     unseen = [video for video in videos if video.id in held_out]
     return ("held-out training", unseen) if unseen else (videos[0].subset, videos)
+
+
+def _compare_with_segments(
+    timelines: Sequence[Sequence[Segment]], videos: Sequence[Video], classes: Sequence[str]
+) -> dict[str, CalibrationScores]:
+    """A proposal is correct if it matches a segment of its class; higher-scoring proposals choose first."""
+    scores = {}
+    for label in classes:
+        rows = [(index, p) for index, timeline in enumerate(timelines) for p in timeline if p.label == label]
+        rows.sort(key=lambda row: -row[1].confidence)
+        proposals = _to_intervals(rows)
+        segments = _to_intervals([(i, s) for i, video in enumerate(videos) for s in video.segments if s.label == label])
+        correct = [False] * len(proposals)
+        if len(segments):
+            correct = find_hits(proposals, segments, find_protocol("activitynet"), (TIOU,))[0].tolist()
+        scores[label] = CalibrationScores(tuple(proposals.score.tolist()), tuple(correct), len(segments))
+    return scores
+
+
+def _compare_with_labels(
+    timelines: Sequence[Sequence[Segment]], videos: Sequence[Video], classes: Sequence[str]
+) -> dict[str, CalibrationScores]:
+    """The highest-scoring proposal of a class in a video is correct if the video has the label.
+
+    This evaluates which classes are shown, not when or how often.
+    """
+    scores = {}
+    for label in classes:
+        has_label = [label in video.labels for video in videos]
+        of_videos = [[p.confidence for p in timeline if p.label == label] for timeline in timelines]
+        rows = [(max(values), correct) for values, correct in zip(of_videos, has_label, strict=True) if values]
+        scores[label] = _sorted_scores(rows, sum(has_label))
+    return scores
+
+
+def _sorted_scores(rows: Iterable[tuple[float, bool]], total: int) -> CalibrationScores:
+    """From pairs of score and correctness in any order."""
+    rows = sorted(rows, reverse=True)
+    return CalibrationScores(tuple(score for score, _ in rows), tuple(correct for _, correct in rows), total)
+
+
+def _to_intervals(rows: Sequence[tuple[int, Segment]]) -> Intervals:
+    """Segments of one class, each with the index of its video."""
+    return Intervals(
+        np.array([index for index, _ in rows], np.int64),
+        np.zeros(len(rows), np.int64),
+        np.array([segment.start for _, segment in rows], np.float64),
+        np.array([segment.end for _, segment in rows], np.float64),
+        np.array([segment.confidence for _, segment in rows], np.float64),
+    )

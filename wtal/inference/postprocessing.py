@@ -1,4 +1,4 @@
-"""A video's proposals made a timeline: none over another but where classes may be, within limits."""
+"""From the proposals of a video to a timeline without overlaps, within constraints on number and duration."""
 
 import math
 from bisect import bisect_left, insort
@@ -11,92 +11,112 @@ import numpy as np
 from wtal.core.errors import ConfigError
 from wtal.core.structures import Segment, Video
 
-MIN_REMAINING_FRACTION = 0.5  # of a proposal must be left when surer ones keep their time
-MINUTE = 60.0
+MIN_REMAINING_FRACTION = 0.5  # a proposal is dropped if higher-scoring ones leave less of it
+MIN_SHARED_FRACTION = 0.5  # classes co-occur if two segments share more than this of the shorter one
+SECONDS_PER_MINUTE = 60.0
 
 
 @dataclass(frozen=True)
 class SegmentConstraints:
-    """What a timeline may hold: how many begin in a minute of the clock, how short and how long, in seconds.
+    """What a timeline may contain.
 
-    Only the classes in `together`, pairs of names, may lie over each other.
+    Attributes:
+        max_per_minute: How many segments may start in each minute of the video; None: any number.
+        min_duration: In seconds.
+        max_duration: In seconds; None: any.
+        co_occurring: Pairs of classes whose segments may overlap.
     """
 
-    per_minute: int | None = None
-    shortest: float = 0.0
-    longest: float | None = None
-    together: tuple[tuple[str, str], ...] = ()
+    max_per_minute: int | None = None
+    min_duration: float = 0.0
+    max_duration: float | None = None
+    co_occurring: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.per_minute is not None and self.per_minute < 1:
-            raise ConfigError(f"at most {self.per_minute} a minute shows nothing; use 1 or more")
-        bounds = [self.shortest, *([] if self.longest is None else [self.longest])]
+        if self.max_per_minute is not None and self.max_per_minute < 1:
+            raise ConfigError(
+                f"at most {self.max_per_minute} segments per minute", hint="use 1 or more", code="invalid-value"
+            )
+        bounds = [self.min_duration, *([] if self.max_duration is None else [self.max_duration])]
         if not all(0 <= bound < math.inf for bound in bounds) or bounds != sorted(bounds):
-            said = " to ".join(f"{bound:g}" for bound in bounds)
-            raise ConfigError(f"nothing is {said} s long; use seconds, and let shortest be at most longest")
+            raise ConfigError(
+                f"durations of {' to '.join(f'{bound:g}' for bound in bounds)} s",
+                hint="use seconds, with the minimum not above the maximum",
+                code="invalid-value",
+            )
 
 
-def remove_overlaps(proposals: Iterable[Segment], limits: SegmentConstraints) -> list[Segment]:
-    """Proposals of which none lies over another, within the limits, by time; the surest has the first choice.
+def remove_overlaps(proposals: Iterable[Segment], constraints: SegmentConstraints) -> list[Segment]:
+    """Choose segments that do not overlap and satisfy the constraints, the highest-scoring ones first.
 
-    Where a surer one was there before, the longest piece that is left stays if it is half or more of the whole:
-    edges are rough, and to drop a neighbour for an overlapping second would lose it.
+    A segment that overlaps chosen ones is cut to the longest piece that is left, if that is at least half of it:
+    boundaries are inexact, and dropping a neighbour because of a short overlap would lose it.
+
+    Args:
+        proposals: The proposals of one video.
+        constraints: What the result may contain.
+
+    Returns:
+        Segments, sorted by time.
     """
-    friends = {frozenset(pair) for pair in limits.together}
-    some = {label for pair in friends for label in pair}
-    longest = math.inf if limits.longest is None else limits.longest
-    room = dict[float, int]()
-    # What is kept, by time: of each class that may lie over others by itself, of all other classes together (None).
+    co_occurring = {frozenset(pair) for pair in constraints.co_occurring}
+    may_overlap = {label for pair in co_occurring for label in pair}
+    max_duration = math.inf if constraints.max_duration is None else constraints.max_duration
+    per_minute = defaultdict[float, int](int)
+    # The chosen segments by time, in lanes without overlaps: one for each class that may overlap others, and one
+    # (None) for all other classes.
     lanes = defaultdict[str | None, list[Segment]](list)
     for proposal in sorted(proposals, key=lambda p: (-p.confidence, p.start, p.end, p.label)):
-        against = [lane for label, lane in lanes.items() if frozenset((label, proposal.label)) not in friends]
-        rest = _rest(proposal, against)
-        if rest is None or not limits.shortest <= rest.end - rest.start <= longest:
+        obstacles = [lane for label, lane in lanes.items() if frozenset((label, proposal.label)) not in co_occurring]
+        rest = _longest_rest(proposal, obstacles)
+        if rest is None or not constraints.min_duration <= rest.end - rest.start <= max_duration:
             continue
-        minute = rest.start // MINUTE
-        room[minute] = room.get(minute, 0) + 1
-        if limits.per_minute is None or room[minute] <= limits.per_minute:
-            insort(lanes[rest.label if rest.label in some else None], rest, key=lambda p: (p.start, p.end))
-    return sort_by_time(rest for lane in lanes.values() for rest in lane)
+        minute = rest.start // SECONDS_PER_MINUTE
+        per_minute[minute] += 1
+        if constraints.max_per_minute is None or per_minute[minute] <= constraints.max_per_minute:
+            lane = lanes[rest.label if rest.label in may_overlap else None]
+            insort(lane, rest, key=lambda p: (p.start, p.end))
+    return sort_by_time(segment for lane in lanes.values() for segment in lane)
 
 
 def sort_by_time(proposals: Iterable[Segment]) -> list[Segment]:
-    """In the order in which they begin, whatever order they came in."""
+    """Sort by start; the result does not depend on the order of the input."""
     return sorted(proposals, key=lambda p: (p.start, p.end, p.label, p.score))
 
 
 def co_occurring_classes(videos: Iterable[Video]) -> tuple[tuple[str, str], ...]:
-    """Pairs of classes of which somewhere two actions share more than half of the shorter one."""
+    """Pairs of classes with annotated segments that share more than half of the shorter one."""
     pairs = set[tuple[str, str]]()
     for video in videos:
-        actions = sorted(video.segments, key=lambda action: action.start)
-        labels = np.array([action.label for action in actions], object)
-        start, end = np.array([(action.start, action.end) for action in actions]).reshape(-1, 2).T
-        for first, last in enumerate(np.searchsorted(start, end).tolist()):
-            rows = slice(first + 1, last)  # those that begin before it ends
-            shared = np.minimum(end[rows], end[first]) - start[rows]
-            shorter = np.minimum(end[rows] - start[rows], end[first] - start[first])
-            others = set(labels[rows][shared > 0.5 * shorter]) - {labels[first]}
-            pairs.update((min(labels[first], other), max(labels[first], other)) for other in others)
+        segments = sorted(video.segments, key=lambda segment: segment.start)
+        labels = np.array([segment.label for segment in segments], object)
+        start, end = np.array([(segment.start, segment.end) for segment in segments]).reshape(-1, 2).T
+        for index, stop in enumerate(np.searchsorted(start, end).tolist()):
+            rows = slice(index + 1, stop)  # those that begin before this one ends
+            shared = np.minimum(end[rows], end[index]) - start[rows]
+            shorter = np.minimum(end[rows] - start[rows], end[index] - start[index])
+            others = set(labels[rows][shared > MIN_SHARED_FRACTION * shorter]) - {labels[index]}
+            pairs.update((min(labels[index], other), max(labels[index], other)) for other in others)
     return tuple(sorted(pairs))
 
 
-def _rest(proposal: Segment, lanes: Collection[Sequence[Segment]]) -> Segment | None:
-    """The longest piece that the lanes leave, if that is enough."""
+def _longest_rest(proposal: Segment, lanes: Collection[Sequence[Segment]]) -> Segment | None:
+    """The longest piece of a proposal outside the lanes; None if that is too short."""
     length = proposal.end - proposal.start
-    # A piece of half or more lies over the end of the first third or of the second: no other need be looked at.
-    pieces = [_piece(proposal, lanes, at) for at in (proposal.start + length / 3, proposal.end - length / 3)]
+    # A piece of at least half contains the end of the first third or of the second third.
+    times = proposal.start + length / 3, proposal.end - length / 3
+    pieces = [_free_interval(proposal, lanes, time) for time in times]
     start, end = max(pieces, key=lambda piece: piece[1] - piece[0])
     return proposal._replace(start=start, end=end) if end - start >= MIN_REMAINING_FRACTION * length else None
 
 
-def _piece(proposal: Segment, lanes: Iterable[Sequence[Segment]], at: float) -> tuple[float, float]:
-    """What the lanes, each by time and none over another in it, leave of a proposal around a time."""
+def _free_interval(proposal: Segment, lanes: Iterable[Sequence[Segment]], time: float) -> tuple[float, float]:
+    """The part of a proposal around a time that overlaps no segment of the lanes."""
     start, end = proposal.start, proposal.end
     for lane in lanes:
-        after = bisect_left(lane, at, key=lambda kept: kept.start)
-        if after > 0:
-            start = max(start, lane[after - 1].end)
-        if after < len(lane):
-            end = min(end, lane[after].start)
+        following = bisect_left(lane, time, key=lambda segment: segment.start)
+        if following > 0:
+            start = max(start, lane[following - 1].end)
+        if following < len(lane):
+            end = min(end, lane[following].start)
     return start, end

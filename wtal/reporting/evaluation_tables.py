@@ -170,17 +170,17 @@ def merge_notes(results: Sequence[tuple[str, EvaluationResult]]) -> list[str]:
     return lines
 
 
-def calibration_table(calibration: Calibration, aim: str) -> TableData:
+def calibration_table(calibration: Calibration, target: str) -> TableData:
     """The score threshold of each class, and the precision, recall and F1 that it reaches."""
-    point = calibration.at(aim)
+    point = calibration.operating_point(target)
     rows = []
     for label, threshold in point.thresholds.items():
-        reached = point.reached[label]
+        result = point.results[label]
         rates = (
-            format_percent(rate, 0, unit=" %", missing="-") for rate in (reached.precision, reached.recall, reached.f1)
+            format_percent(rate, 0, unit=" %", missing="-") for rate in (result.precision, result.recall, result.f1)
         )
         shown = "none" if threshold is None else f"{threshold:.3f}"
-        rows.append((label, f"{reached.there:,}", shown, f"{reached.shown:,}", f"{reached.right:,}", *rates))
+        rows.append((label, f"{result.total:,}", shown, f"{result.shown:,}", f"{result.correct:,}", *rates))
     instances = "tagged videos" if calibration.source == LABELS else "segments"
     columns = ("class", instances, "threshold", "shown", "correct", "precision", "recall", "F1")
-    return TableData(columns, tuple(rows), f"score thresholds for {aim}")
+    return TableData(columns, tuple(rows), f"score thresholds for {target}")

@@ -101,12 +101,12 @@ def load_display_thresholds(run: Path) -> DisplayThresholds:
     calibration = read_calibration(run)
     if calibration is None:
         return DisplayThresholds(SegmentConstraints(), None, NOT_CALIBRATED)
-    point = calibration.at(F1)
-    return DisplayThresholds(point.limits, point.thresholds, _describe(point))
+    point = calibration.operating_point(F1)
+    return DisplayThresholds(point.constraints, point.thresholds, _describe(point))
 
 
 def _describe(point: OperatingPoint) -> str:
-    result, videos = point.whole, f"{point.videos:,} videos"
+    result, videos = point.overall, f"{point.num_videos:,} videos"
     if not result.shown:
         return f"The thresholds were chosen on {videos}; no score was high enough to show a segment."
     precision, recall = (
