@@ -64,7 +64,7 @@ def test_actions_fit_with_gaps_and_without_cuts(seed):
             assert 1.49 <= segment.end - segment.start <= 5 + max(CYCLE_SECONDS.values())
             assert not any(segment.start < cut < segment.end for cut in cuts)
         edges = [-0.02, *(t for s in segments for t in (s.start, s.end)), movie.video.duration + 0.1]
-        assert all(after - before > MIN_GAP - 0.15 for before, after in list(pairwise(edges))[::2])
+        assert all(end - start > MIN_GAP - 0.15 for start, end in list(pairwise(edges))[::2])
 
 
 @settings(max_examples=10, deadline=None)
@@ -101,11 +101,11 @@ def test_motion_is_continuous_within_a_scene(seed, number):
                 assert pose_distance(sprite.pose(time), sprite.pose(time + 0.01)) < 2
 
 
-def pose_distance(before: Pose, after: Pose) -> float:
+def pose_distance(first: Pose, second: Pose) -> float:
     """The difference of two poses, roughly in pixels."""
-    turn = abs((after.angle - before.angle + np.pi) % (2 * np.pi) - np.pi)
-    growth = abs(after.scale - before.scale) + abs(after.light - before.light)
-    return float(np.hypot(after.x - before.x, after.y - before.y) + 10 * (turn + growth))
+    turn = abs((second.angle - first.angle + np.pi) % (2 * np.pi) - np.pi)
+    growth = abs(second.scale - first.scale) + abs(second.light - first.light)
+    return float(np.hypot(second.x - first.x, second.y - first.y) + 10 * (turn + growth))
 
 
 @pytest.mark.parametrize("kind", sorted(MOTIONS))
@@ -163,10 +163,10 @@ def test_seed_determines_bytes(written, tmp_path):
 
 
 def test_existing_movies_are_kept(written):
-    before, calls = contents(written), []
+    expected, calls = contents(written), []
     (written / "data").mkdir()  # such as the data set made from the movies
     assert not write_movies(written, SMALL, seed=3, on_progress=lambda *call: calls.append(call))
-    assert contents(written) == before and not calls and (written / "data").is_dir()
+    assert contents(written) == expected and not calls and (written / "data").is_dir()
 
 
 def test_other_movies_are_replaced(tmp_path):

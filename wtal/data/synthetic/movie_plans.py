@@ -169,7 +169,7 @@ def _draw_frame_times(
 
 def _draw_cuts(actions: Sequence[_Action], rng: np.random.Generator) -> list[float]:
     """Up to two cuts, in the middle of gaps between actions."""
-    gaps = [(before.end + after.start) / 2 for before, after in pairwise(actions)]
+    gaps = [(previous.end + following.start) / 2 for previous, following in pairwise(actions)]
     count = min(len(gaps), int(rng.integers(3)))
     return sorted(rng.choice(gaps, count, replace=False).tolist())
 

@@ -96,8 +96,8 @@ class Timeline:
         """The coverage of spans (start, end) that are extended on both sides by random margins. T."""
         level = np.zeros(len(self.middles))
         for start, end in spans:
-            before, after = rng.uniform(*margins, 2)
-            level = np.maximum(level, self.coverage(start - before, end + after))
+            lead, lag = rng.uniform(*margins, 2)
+            level = np.maximum(level, self.coverage(start - lead, end + lag))
         return level
 
     def short_events(self, count: int, durations: tuple[float, float], rng: np.random.Generator) -> NDArray[np.float64]:
