@@ -922,6 +922,7 @@ def test_dark_theme_phone_and_empty_folder(site, visitor):
     expect(page.locator("#welcome-text")).to_contain_text("no videos in beach")
 
 
+@pytest.mark.slow
 def test_ten_thousand_segments_are_fast(site, visitor):
     """No step takes more than 100 ms of processor time."""
     name = site.add("long.mp4", [Segment("left", i, i + 0.5, 0.9 - i * 1e-5) for i in range(10_000)], 10_000)

@@ -33,6 +33,7 @@ def worker_pids() -> set[int]:
     return {int(line.split()[0]) for line in lines if "spawn_main" in line}
 
 
+@pytest.mark.slow
 def test_killed_worker_fails_only_its_video(own_videos, films, tmp_path):
     with run_server(own_videos / "run", films, tmp_path) as server:
         key = server.videos()["film 0.mp4"]["key"]

@@ -182,6 +182,7 @@ def test_opacity_has_one_scale_and_the_threshold_starts_at_the_lowest_score(brow
     page.close()
 
 
+@pytest.mark.slow
 def test_page_of_thumos_is_fast(shared, tmp_path, browser):
     """No step takes more than 100 ms of the processor time of the page."""
     write_report(tmp_path / "page.html", thumos_report(shared))
