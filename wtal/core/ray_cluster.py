@@ -38,7 +38,7 @@ def find_cluster() -> str | None:
     try:
         import_module("ray.data")
     except ImportError as error:
-        raise ConfigError("this engine needs Ray", hint="pip install 'ray[data]'", code="missing-dependency") from error
+        raise ConfigError("this engine needs Ray", hint="pip install 'wtal[ray]'", code="missing-dependency") from error
     return address
 
 

@@ -30,7 +30,7 @@ def optical_flow(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         import cv2
     except ImportError as error:
         raise ConfigError(
-            "optical flow needs OpenCV", hint="pip install opencv-python-headless", code="missing-dependency"
+            "optical flow needs OpenCV", hint="pip install 'wtal[flow]'", code="missing-dependency"
         ) from error
     cv2.setNumThreads(torch.get_num_threads())  # worker processes share the cores
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)

@@ -252,7 +252,7 @@ def _model_class(family: Family) -> Any:
         import transformers
     except ImportError as error:
         raise ConfigError(
-            "this backbone needs transformers", hint="pip install transformers", code="missing-dependency"
+            "this backbone needs transformers", hint="pip install 'wtal[transformers]'", code="missing-dependency"
         ) from error
     try:
         return getattr(transformers, family.model_class)
