@@ -25,7 +25,7 @@ from wtal.data.dataset import Dataset
 from wtal.data.features import require_finite
 from wtal.inference.proposals import SnippetScores, generate_proposals
 from wtal.models.checkpoint import ModelMetadata, load_both, load_local, write_model
-from wtal.models.dfe import GlobalBranch
+from wtal.models.dfe import GlobalBranch, LocalBranch
 from wtal.models.layers import topk_mean
 from wtal.video.backbones.base import Backbone, BackboneOptions
 from wtal.video.backbones.registry import BACKBONES, open_backbone
@@ -273,7 +273,8 @@ def snippet_scores(network: nn.Module, features: NDArray[Any], config: Config, w
     """Run one branch over the features of a video.
 
     The video is processed in windows that overlap by the receptive field of the network. The result equals that of a
-    single pass, but only a window of features is in memory. A network without a `receptive_field` gets the whole video.
+    single pass, but only a window of features is in memory. A network of your own without a `receptive_field` gets the
+    whole video.
 
     Args:
         network: A branch; called with B x T x D features and B x T mask.
@@ -281,10 +282,12 @@ def snippet_scores(network: nn.Module, features: NDArray[Any], config: Config, w
         config: The settings of the model.
         window: Snippets per window.
     """
-    count, field = len(features), getattr(network, "receptive_field", None)
-    centre = _mean(features, window) if config.model.normalise == "video" else None
+    count, centre = len(features), None
+    if config.model.normalise == "video" and isinstance(network, LocalBranch | GlobalBranch):
+        centre = _mean(features, window)  # a window does not have the mean of the video
+    field = getattr(network, "receptive_field", None)
     if not isinstance(field, int):
-        window, field, centre = count, 0, None
+        window, field = count, 0
     attention, cas = torch.empty(1, count), []
     for start in range(0, count, window):
         first = max(0, start - field)

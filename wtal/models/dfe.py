@@ -171,12 +171,6 @@ def build_inference_model(config: "Config", modalities: Sequence[int], classes: 
             hint="return a torch.nn.Module",
             code="invalid-method",
         )
-    if not isinstance(getattr(model, "receptive_field", None), int):
-        raise ConfigError(
-            f"the network of method {config.method!r} has no receptive_field",
-            hint="set it to the number of snippets on each side that can change an output",
-            code="invalid-method",
-        )
     return model
 
 
