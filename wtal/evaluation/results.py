@@ -7,9 +7,8 @@ from typing import Any
 
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.io import read_json
+from wtal.core.text import format_list
 from wtal.evaluation.protocols import UNKNOWN_CHECKPOINT, Protocol
-
-MAX_LISTED_NAMES = 5  # in a note
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,7 @@ def comparison_notes(
     if counts.proposals_of_other_labels:
         notes.append(
             f"{counts.proposals_of_other_labels:,} proposals are not scored because the ground truth lacks their "
-            f"label: {_format_list(counts.labels_without_truth)}"
+            f"label: {format_list(counts.labels_without_truth)}"
         )
     if counts.proposals_ambiguous:
         notes.append(f"{counts.proposals_ambiguous:,} proposals overlap an ambiguous interval and are not scored")
@@ -177,7 +176,7 @@ def comparison_notes(
         notes.append(f"{counts.videos_without_proposals:,} videos have no proposals")
     if classes_without_proposals:
         original = "" if protocol.prefers_best else "; the original W-TALC code would return 0 for all classes"
-        notes.append(f"no proposals for {_format_list(classes_without_proposals)}: average precision 0{original}")
+        notes.append(f"no proposals for {format_list(classes_without_proposals)}: average precision 0{original}")
     return notes
 
 
@@ -199,11 +198,6 @@ def summary_lines(result: EvaluationResult) -> list[str]:
             f"with {counts.instances_left_out:,} instances"
         )
     return [*lines, *result.notes]
-
-
-def _format_list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MAX_LISTED_NAMES} more" if len(names) > MAX_LISTED_NAMES else ""
-    return ", ".join(names[:MAX_LISTED_NAMES]) + more
 
 
 def _to_tuples(value: Any) -> Any:
