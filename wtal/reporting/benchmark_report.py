@@ -9,7 +9,7 @@ from wtal.core.config import non_default_settings
 from wtal.core.text import escape_markdown, print_line
 from wtal.evaluation.bootstrap import DRAWS
 from wtal.experiments.benchmarks.inspect import Survey
-from wtal.experiments.benchmarks.run import Outcome
+from wtal.experiments.benchmarks.run import BenchmarkOutcome
 from wtal.experiments.statistics import differences_of, score_of
 from wtal.reporting.comparison_tables import describe_seeds
 from wtal.reporting.evaluation_tables import class_table, map_table, merge_notes
@@ -27,7 +27,7 @@ def render_survey(survey: Survey, console: Console) -> None:
         print_line(console, f"note: {note}")
 
 
-def render_outcome(outcome: Outcome, console: Console) -> None:
+def render_outcome(outcome: BenchmarkOutcome, console: Console) -> None:
     """Print the average mAP of each method under each protocol, the notes, and the differences."""
     title = f"{outcome.benchmark.title}: average mAP (%), {describe_seeds(outcome.seeds)}, last checkpoint"
     print_line(console, f"\n{title}")
@@ -41,12 +41,12 @@ def render_outcome(outcome: Outcome, console: Console) -> None:
         print_table(_difference_table(outcome), console)
 
 
-def benchmark_markdown(outcome: Outcome, command: str) -> str:
+def benchmark_markdown(outcome: BenchmarkOutcome, command: str) -> str:
     """The report in Markdown."""
     return "\n".join([*_summary(outcome, command), *_data(outcome.survey), *_results(outcome), *_end(outcome)]) + "\n"
 
 
-def _summary(outcome: Outcome, command: str) -> Iterator[str]:
+def _summary(outcome: BenchmarkOutcome, command: str) -> Iterator[str]:
     yield from (f"# {outcome.benchmark.title}", "")
     if outcome.survey.made_up:
         yield from (f"**{SYNTHETIC_WARNING}**", "")
@@ -68,7 +68,7 @@ def _data(survey: Survey) -> Iterator[str]:
     )
 
 
-def _results(outcome: Outcome) -> Iterator[str]:
+def _results(outcome: BenchmarkOutcome) -> Iterator[str]:
     yield from ("## Results", "")
     for protocol in outcome.benchmark.protocols:
         results = {method: by_protocol[protocol] for method, by_protocol in outcome.results.items()}
@@ -86,7 +86,7 @@ def _results(outcome: Outcome) -> Iterator[str]:
     yield from (*to_markdown(class_table(outcome.results[method][protocol])), "")
 
 
-def _end(outcome: Outcome) -> Iterator[str]:
+def _end(outcome: BenchmarkOutcome) -> Iterator[str]:
     changed = [f"`{key} = {value}`" for key, value in non_default_settings(outcome.config).items()]
     yield from ("## Settings", "", f"Seeds 0 to {outcome.seeds - 1}. Settings that differ from the defaults:")
     yield f"{', '.join(changed) or 'none'}."
@@ -108,7 +108,7 @@ def _survey_table(survey: Survey) -> TableData:
     return TableData(("subset", "videos", "expected", "with features", "snippets", "instances"), tuple(rows))
 
 
-def _average_table(outcome: Outcome) -> TableData:
+def _average_table(outcome: BenchmarkOutcome) -> TableData:
     """A row for each method, a column for each protocol."""
     protocols = outcome.benchmark.protocols
     rows = [
@@ -120,10 +120,10 @@ def _average_table(outcome: Outcome) -> TableData:
     return TableData(("method", *headings), tuple(rows), bold=_main_row(outcome))
 
 
-def _difference_table(outcome: Outcome) -> TableData:
+def _difference_table(outcome: BenchmarkOutcome) -> TableData:
     protocol = outcome.benchmark.protocols[0]
     scores = [score_of(outcome.benchmark.name, name, results[protocol]) for name, results in outcome.results.items()]
-    first_seed = {(lead.file, lead.other): lead.difference for lead in outcome.side_by_side.differences}
+    first_seed = {(pair.file, pair.other): pair.difference for pair in outcome.first_seeds.differences}
     rows = []
     for d in differences_of(scores):
         videos = first_seed[d.method, d.other]
@@ -135,19 +135,19 @@ def _difference_table(outcome: Outcome) -> TableData:
     return TableData(("methods", "difference", "over seeds", "first seed", "over videos"), tuple(rows))
 
 
-def _notes(outcome: Outcome) -> list[str]:
+def _notes(outcome: BenchmarkOutcome) -> list[str]:
     """The evaluation notes of the first method's first seed, under all protocols."""
     first = next(iter(outcome.results.values()))
     return merge_notes([("", results[0]) for results in first.values()])
 
 
-def _main_method(outcome: Outcome) -> str:
+def _main_method(outcome: BenchmarkOutcome) -> str:
     """The method that is shown in detail: `dfe`, or the last one that uses the local branch for inference."""
     names = [name for name in outcome.results if name != "dfe-global"] or list(outcome.results)
     return "dfe" if "dfe" in names else names[-1]
 
 
-def _main_row(outcome: Outcome) -> tuple[int]:
+def _main_row(outcome: BenchmarkOutcome) -> tuple[int]:
     return (list(outcome.results).index(_main_method(outcome)),)
 
 

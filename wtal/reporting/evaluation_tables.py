@@ -98,13 +98,13 @@ def _differences_table(comparison: EvaluationComparison) -> TableData:
     ranges = {entry.result.protocol: format_range(*entry.result.averages[-1]) for entry in comparison.entries}
     rows = [
         (
-            lead.protocol,
-            f"{lead.file} - {lead.other}",
-            ranges[lead.protocol],
-            format_percent(lead.difference.value, sign=True),
-            format_interval(lead.difference.low, lead.difference.high, sign=True),
+            pair.protocol,
+            f"{pair.file} - {pair.other}",
+            ranges[pair.protocol],
+            format_percent(pair.difference.value, sign=True),
+            format_interval(pair.difference.low, pair.difference.high, sign=True),
         )
-        for lead in comparison.differences
+        for pair in comparison.differences
     ]
     columns = ("protocol", "files", "tIoU", "difference", "95 % interval")
     title = "differences in average mAP (points)"

@@ -10,7 +10,7 @@ from wtal.data.dataset import SYNTHETIC_KEY, Dataset, load_dataset
 from wtal.data.features import open_features
 from wtal.data.ground_truth import read_ground_truth
 from wtal.experiments.benchmarks.definitions import Benchmark
-from wtal.experiments.benchmarks.prepare import Prepared
+from wtal.experiments.benchmarks.prepare import PreparedData
 
 MAX_RELATIVE_DEVIATION = 0.05  # of the length of features from the duration of the video
 MAX_DEVIATION = 2  # snippets; a deviation is reported if it exceeds both
@@ -18,7 +18,7 @@ MAX_LISTED_NAMES = 3  # in a note
 
 
 @dataclass(frozen=True)
-class Part:
+class SubsetCounts:
     """One subset."""
 
     subset: str
@@ -34,7 +34,7 @@ class Survey:
     """Counts of a benchmark's data, and notes on what differs from the published data set."""
 
     layout: str
-    parts: tuple[Part, ...]
+    parts: tuple[SubsetCounts, ...]
     classes: tuple[str, ...]
     widths: tuple[int, ...]
     snippet_seconds: float
@@ -43,13 +43,13 @@ class Survey:
     made_up: bool  # synthetic features
 
 
-def survey(benchmark: Benchmark, prepared: Prepared) -> Survey:
+def survey(benchmark: Benchmark, prepared: PreparedData) -> Survey:
     """Inspect the data of a benchmark; of feature files only the headers are read.
 
     Raises:
         DataError: If there is nothing to train on or to score.
     """
-    dataset, ground_truth = load_dataset(prepared.data), read_ground_truth(prepared.truth)
+    dataset, ground_truth = load_dataset(prepared.data), read_ground_truth(prepared.ground_truth)
     lengths = {
         video.id: len(open_features(dataset.features_path(video.id), dataset.width))
         for video in dataset.videos
@@ -58,7 +58,7 @@ def survey(benchmark: Benchmark, prepared: Prepared) -> Survey:
     scored = _scored_subset(benchmark, ground_truth)
     annotated = sorted({video.subset for video in ground_truth if video.segments})
     subsets = dict.fromkeys([*dataset.subsets, *annotated])
-    parts = tuple(_part(name, scored, benchmark, [*dataset.videos, *ground_truth], lengths) for name in subsets)
+    parts = tuple(_count(name, scored, benchmark, [*dataset.videos, *ground_truth], lengths) for name in subsets)
     for name in sorted({"training", scored}):
         if not any(part.features for part in parts if part.subset == name):
             raise DataError(
@@ -99,10 +99,12 @@ def _scored_subset(benchmark: Benchmark, ground_truth: Iterable[Video]) -> str:
     )
 
 
-def _part(subset: str, scored: str, benchmark: Benchmark, videos: Sequence[Video], lengths: Mapping[str, int]) -> Part:
+def _part(
+    subset: str, scored: str, benchmark: Benchmark, videos: Sequence[Video], lengths: Mapping[str, int]
+) -> SubsetCounts:
     by_id = {video.id: video for video in videos if video.subset == subset}  # ground truth last: it has the segments
     with_features = by_id.keys() & lengths.keys()
-    return Part(
+    return SubsetCounts(
         subset,
         len(by_id),
         benchmark.videos.get(benchmark.scored if subset == scored else subset),
@@ -112,7 +114,7 @@ def _part(subset: str, scored: str, benchmark: Benchmark, videos: Sequence[Video
     )
 
 
-def _count_notes(benchmark: Benchmark, dataset: Dataset, parts: Sequence[Part], scored: str) -> Iterable[str]:
+def _count_notes(benchmark: Benchmark, dataset: Dataset, parts: Sequence[SubsetCounts], scored: str) -> Iterable[str]:
     for part in parts:
         if part.promised not in (None, part.videos):
             yield f"{part.videos:,} videos in {part.subset}; {benchmark.title} has {part.promised:,}"

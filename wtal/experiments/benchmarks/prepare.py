@@ -30,7 +30,7 @@ HINT_OTHER_OUT = "name another --out"
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedData:
     """Data of a benchmark that runs can use."""
 
     data: Path  # data set folder
@@ -39,7 +39,7 @@ class Prepared:
     remarks: tuple[str, ...] = ()
 
     @property
-    def truth(self) -> Path:
+    def ground_truth(self) -> Path:
         """The ground truth, with the videos that have no features."""
         return self.data / "annotations.json"
 
@@ -51,7 +51,7 @@ def prepare(
     annotations: Path | None = None,
     timing: FeatureTiming | None = None,
     on_progress: OnProgress | None = None,
-) -> Prepared:
+) -> PreparedData:
     """Convert the source to `out/data`. An interrupted conversion continues, a finished one is reused.
 
     Args:
@@ -82,7 +82,7 @@ def prepare(
         remarks = [] if converted.annotations else list(converted.remarks)
         state = {**made_from, "layout": converted.layout, "remarks": remarks}
         write_json(out / STATE_NAME, state)
-    return Prepared(out / "data", state["layout"], _find_ambiguous(source, annotations), tuple(state["remarks"]))
+    return PreparedData(out / "data", state["layout"], _find_ambiguous(source, annotations), tuple(state["remarks"]))
 
 
 def _require_separate(source: Path, out: Path) -> None:

@@ -14,7 +14,7 @@ from wtal.evaluation.protocols import EvaluationOptions
 from wtal.evaluation.results import EvaluationResult
 from wtal.experiments.benchmarks.definitions import Benchmark
 from wtal.experiments.benchmarks.inspect import Survey
-from wtal.experiments.benchmarks.prepare import Prepared
+from wtal.experiments.benchmarks.prepare import PreparedData
 from wtal.experiments.compare import run_config
 from wtal.experiments.pipeline import evaluate
 from wtal.experiments.runner import OnProgress, RunSpec, require_same_data, results_of, run_specs, write_cards
@@ -22,7 +22,7 @@ from wtal.experiments.statistics import score_of
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BenchmarkOutcome:
     """The results of a benchmark.
 
     Attributes:
@@ -31,7 +31,7 @@ class Outcome:
         config: Settings of the runs; method and seed vary.
         seeds: Number of seeds.
         results: By method and protocol, one for each seed.
-        side_by_side: Comparison of the first seeds under the main protocol.
+        first_seeds: Comparison of the first seeds under the main protocol.
     """
 
     benchmark: Benchmark
@@ -39,7 +39,7 @@ class Outcome:
     config: Config
     seeds: int
     results: Mapping[str, Mapping[str, tuple[EvaluationResult, ...]]]
-    side_by_side: EvaluationComparison
+    first_seeds: EvaluationComparison
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict for `benchmark.json`; fractions at full precision."""
@@ -48,7 +48,7 @@ class Outcome:
             "data": asdict(self.survey),
             "config": self.config.model_dump(),
             "seeds": self.seeds,
-            "first_seeds": self.side_by_side.to_json(),
+            "first_seeds": self.first_seeds.to_json(),
             "results": {
                 method: {protocol: [result.to_json() for result in results] for protocol, results in scored.items()}
                 for method, scored in self.results.items()
@@ -58,7 +58,7 @@ class Outcome:
 
 def run_benchmark(
     benchmark: Benchmark,
-    prepared: Prepared,
+    prepared: PreparedData,
     survey: Survey,
     methods: Sequence[str],
     seeds: int,
@@ -67,7 +67,7 @@ def run_benchmark(
     workers: int,
     device: str = "cpu",
     on_progress: OnProgress | None = None,
-) -> Outcome:
+) -> BenchmarkOutcome:
     """Train, localize and score the runs that are missing. Finished runs are reused, interrupted ones continue.
 
     Args:
@@ -99,7 +99,7 @@ def run_benchmark(
                 options,
                 out,
                 device,
-                ground_truth=prepared.truth,
+                ground_truth=prepared.ground_truth,
             )
             for seed in range(seeds)
         ]
@@ -108,11 +108,13 @@ def run_benchmark(
     all_specs = [spec for group in specs.values() for spec in group]
     run_specs(all_specs, workers, on_progress)
     results = {
-        method: {name: _score(group, name, prepared.truth) for name in benchmark.protocols}
+        method: {name: _score(group, name, prepared.ground_truth) for name in benchmark.protocols}
         for method, group in specs.items()
     }
     write_cards(all_specs, [score_of("runs", name, scored[options.protocol]) for name, scored in results.items()])
-    return Outcome(benchmark, survey, config, seeds, results, _compare_first_seeds(specs, options, prepared.truth))
+    return BenchmarkOutcome(
+        benchmark, survey, config, seeds, results, _compare_first_seeds(specs, options, prepared.ground_truth)
+    )
 
 
 def _score(specs: Sequence[RunSpec], protocol: str, ground_truth: Path) -> tuple[EvaluationResult, ...]:
