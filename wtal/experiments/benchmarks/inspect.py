@@ -99,7 +99,7 @@ def _scored_subset(benchmark: Benchmark, ground_truth: Iterable[Video]) -> str:
     )
 
 
-def _part(
+def _count(
     subset: str, scored: str, benchmark: Benchmark, videos: Sequence[Video], lengths: Mapping[str, int]
 ) -> SubsetCounts:
     by_id = {video.id: video for video in videos if video.subset == subset}  # ground truth last: it has the segments
