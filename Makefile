@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.docs-installed
 
-.PHONY: setup demo test test-slow check check-js build bench bench-quick docs picture clean
+.PHONY: setup demo test test-slow check check-js build bench bench-quick docs figure clean
 
 setup: $(STAMP)
 
@@ -64,7 +64,7 @@ $(DOCS_STAMP): $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
-picture: demo
+figure: demo
 	cp demo/timelines.png docs/timelines.png
 
 clean:

@@ -1,4 +1,4 @@
-"""A timeline from an exported model and a feature file, without PyTorch: `wtal export RUN --onnx model.onnx`, then
+"""Compute segments with an exported model, without PyTorch. Run `wtal export RUN --onnx model.onnx`, then
 
 python examples/onnx_timeline.py model.onnx clip01.npy
 """
@@ -15,7 +15,7 @@ from wtal.inference.proposals import SnippetScores, generate_proposals
 
 
 def timeline(model, features):
-    """T x D features, snippets evenly spaced -> proposals as the run itself finds them, the surest first."""
+    """T x D features with evenly spaced snippets -> the proposals of the run, by descending score."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     about = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
     batch = {"features": features[None].astype(np.float32), "mask": np.ones((1, len(features)), bool)}

@@ -161,7 +161,7 @@ MethodOption = Annotated[
     typer.Option(
         "--method",
         metavar="MODULE:FUNCTION",
-        help="The own method that RUN was trained with; this allows importing its code",
+        help="Custom method that RUN was trained with, such as my_module:build; its code is imported",
         show_default=False,
     ),
 ]
@@ -201,7 +201,7 @@ def command(*examples: str, group: typer.Typer = app) -> Callable[[Callable[...,
 
 
 def allow_method(name: str | None) -> None:
-    """Import the user's own method, if one is named. A model folder alone never imports code."""
+    """Import the custom method, if one is given. A model folder alone never imports code."""
     if name is not None:
         from wtal.core.methods import load_method
 

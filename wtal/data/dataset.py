@@ -22,7 +22,8 @@ from wtal.data.tags import parse_tags
 from wtal.data.video_files import LISTING_NAME
 
 FAILED_NAME = "failed.json"
-SYNTHETIC_KEY = {  # in dataset.json of synthetic features
+# In dataset.json of synthetic features. The texts are those of 0.1.0, because they are part of the file format.
+SYNTHETIC_KEY = {
     "feature": "made up, not measured from any video",
     "source": "wtal rehearse",
 }

@@ -8,7 +8,7 @@ GREY = "#9CA3AF"
 WHITE, BLACK = "#FFFFFF", "#000000"
 DARK_BACKGROUND = "#15181C"  # of pages in the dark theme
 DARK_TEXT = "#111827"
-MAX_COLORED_CLASSES = 10  # more classes cannot be told apart by color
+MAX_COLORED_CLASSES = 10  # more colors cannot be distinguished
 
 
 def class_colors(classes: Sequence[str], chosen: Sequence[str] | None = None) -> dict[str, str]:

@@ -37,7 +37,7 @@ function startApp(config) {
   let requestedKey = null;
   /** The list entry of the open video when it was loaded or last compared. @type {VideoInfo | null} */
   let openInfo = null;
-  /** Whether the browser or the model told the length of the open video. */
+  /** Whether the length of the open video is known, from the browser or from the model. */
   let hasDuration = false;
   /** The revision that was made for another file with this name, null if there is none. @type {number | null} */
   let replacedRevision = null;
