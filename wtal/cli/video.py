@@ -195,7 +195,9 @@ def serve(
     ] = None,
     host: Annotated[
         str,
-        typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 accepts other machines and requires a token"),
+        typer.Option(
+            metavar="ADDRESS", help="Address to listen on; 0.0.0.0 accepts other machines and requires a token"
+        ),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="Port; 0 chooses a free one")] = 8321,
     backbone: BackboneOption = "",

@@ -20,7 +20,9 @@ CLASS_NAMES = ("jump", "throw", "spin", "lift", "kick", "climb", "wave", "swing"
 MIN_GAP = 3.0  # snippets between two actions
 MAX_ACTION_SHARE = 0.7  # share of a video that actions and the gaps between them may fill
 LENGTH_FACTORS = (1.0, 1.7)  # the actions of one class are longer than those of another by such a factor
-FEATURE = "synthetic: made-up directions, not measured from any video"  # in dataset.json; marks folders that may be replaced
+FEATURE = (
+    "synthetic: made-up directions, not measured from any video"  # in dataset.json; marks folders that may be replaced
+)
 
 
 @dataclass(frozen=True)
