@@ -78,7 +78,9 @@ def train(
     """
     out, config = Path(out), config or Config()
     if validate and hold_out:
-        raise ConfigError("--validate and --hold-out exclude each other", hint="use one of them", code="invalid-option")
+        raise ConfigError(
+            "--validate and --hold-out exclude each other", hint="use one of them", code="conflicting-options"
+        )
     # Options are checked before the data are read
     choose_device(device)
     load_method(config.method)

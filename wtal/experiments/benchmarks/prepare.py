@@ -140,8 +140,8 @@ def _convert(
             )
         return ConvertedLayout(source, "plain folder", ())
     if layout is not None and layout.needs_timing:
-        given = {name: value for name, value in asdict(timing or FeatureTiming()).items() if value is not None}
-        timing = replace(benchmark.timing, **given)
+        overrides = {name: value for name, value in asdict(timing or FeatureTiming()).items() if value is not None}
+        timing = replace(benchmark.timing, **overrides)
     return convert_layout(source, out, timing=timing, layout=layout, on_progress=on_progress)
 
 
