@@ -106,7 +106,7 @@ def _classify_clips(weights: dict[str, torch.Tensor]) -> Iterator[str]:
 
 
 def _measure_speed(weights: dict[str, torch.Tensor], backbones: dict[str, I3D]) -> Iterator[str]:
-    """Frames per second on decoded frames. The variants take turns in each round, because the machine is shared."""
+    """Frames per second on decoded frames. The variants alternate, because the load of the machine varies."""
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (CHUNK // 16, 16, 224, 224, 3), dtype=np.uint8)
     network = load_trunk(weights)

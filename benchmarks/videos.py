@@ -65,7 +65,7 @@ def _measure_many(folder: Path) -> list[str]:
 
 
 def write_damaged(videos: Path, count: int) -> Iterator[str]:
-    """Write `count` damaged files, in ten ways by turns, and yield their names."""
+    """Write `count` damaged files, in ten alternating ways, and yield their names."""
     intact = (videos / "source0.mp4").read_bytes()
     header = intact.partition(b"mdat")[0]
     audio = videos / "audio.wav"

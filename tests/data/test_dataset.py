@@ -87,7 +87,7 @@ def test_malformed_dataset_json_is_rejected(tmp_path, about, code):
         load_dataset(write_dataset(tmp_path, **about))
 
 
-def test_data_set_without_features_says_so(tmp_path):
+def test_data_set_without_features_is_reported(tmp_path):
     write_dataset(tmp_path, snippet_seconds=None)
     (tmp_path / "videos.json").write_text("{}")
     with raises(DataError, code="no-features", path=tmp_path):

@@ -37,7 +37,7 @@ def test_negative_zero_becomes_zero(location):
 
 
 @pytest.mark.parametrize("value", [None, True, "", "x", "1_0", "nan", math.inf, 10**400, [1], {}])
-def test_other_values_are_no_numbers(value, location):
+def test_other_values_are_not_numbers(value, location):
     with raises(DataError, code="invalid-value", path=location.path, location="line 3"):
         parse_number(location, value, "score")
 

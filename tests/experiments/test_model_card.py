@@ -160,7 +160,7 @@ def test_card_describes_every_method(method):
     assert f"Method: `{method}` (" in card_text(make_card(meta={"config": Config(method=method)}))
 
 
-def test_card_without_result_says_so():
+def test_card_without_result_states_that_none_is_known():
     text = card_text(make_card())
     assert "**Not evaluated.**" in text and "accuracy of the model is not known" in text and "mAP" not in text
 

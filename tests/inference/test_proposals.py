@@ -112,7 +112,7 @@ def test_clear_actions_are_the_first_proposals():
     assert {p.label for p in proposals[:2]} == set(CLASSES)
 
 
-def test_attention_gives_candidates_but_no_evidence():
+def test_attention_gives_candidates_but_not_evidence():
     scores = random_scores(12, 0)
     assert np.array_equal(scores.evidence, scores.cas[:, :-1])
     cas_only = LocalizeConfig(attention_thresholds=())

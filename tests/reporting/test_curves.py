@@ -42,7 +42,7 @@ def test_incomplete_metrics_line_is_skipped(tmp_path):
     assert read_metrics(tmp_path / "missing") == {}
 
 
-def test_global_term_without_a_local_one_stands_alone():
+def test_global_term_without_a_local_term_is_drawn():
     curve = np.ones((2, 1))
     pairs = pair_branches({"mil": curve, "global_mil": curve, "global_only": curve})
     assert {name: other is not None for name, (_, other) in pairs.items()} == {"mil": True, "global_only": False}

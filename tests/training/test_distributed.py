@@ -151,7 +151,7 @@ def test_process_reads_only_its_rows_of_the_batch(tiny, monkeypatch, rows):
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "transposed", "sliced"])
-def test_process_draws_its_rows_of_the_whole_batch(layout):
+def test_process_draws_the_random_numbers_of_its_rows(layout):
     def tensor(rows: int) -> torch.Tensor:
         x = torch.zeros(rows, 4, 6)
         return {"contiguous": x, "transposed": x.transpose(1, 2), "sliced": x[:, :3]}[layout]

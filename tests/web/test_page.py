@@ -556,7 +556,7 @@ def test_detection_is_cancelled_and_run_again(site, visitor):
     expect(job).to_contain_text("no model output")
     expect(page.locator("#timeline")).to_have_attribute("aria-label", re.compile("new.mp4, 0:06.0 long: 0 segments"))
     page.click("#export")
-    expect(page.locator("#export-status")).to_contain_text("nothing to export")
+    expect(page.locator("#export-status")).to_contain_text("No segments to export")
     page.click("#run-detection")
     page.click("#cancel-detection")
     expect(job).to_contain_text("cancelled (20")
@@ -672,7 +672,7 @@ def test_conflict_is_in_view(site, visitor, width):
     visitor.expect_messages("409")
 
 
-def test_redo_is_cleared_by_the_version_of_someone_else(site, visitor):
+def test_loading_the_version_of_another_user_clears_redo(site, visitor):
     name = site.add("others.mp4")
     page = visitor.open(name)
     expect_rows(page, 2)
@@ -805,7 +805,7 @@ def test_edits_of_a_replaced_file_are_to_be_checked(site, visitor):
     expect(page.locator("#replaced")).to_be_hidden()
 
 
-def test_nothing_is_lost_while_the_server_is_gone(site, visitor):
+def test_edits_are_kept_while_the_server_is_unreachable(site, visitor):
     name = site.add("gone.mp4")
     page = visitor.open(name)
     expect_rows(page, 2)

@@ -55,7 +55,7 @@ class CheckFailedError(Exception):
 
 
 def is_healthy(findings: Sequence[Finding]) -> bool:
-    """Whether everything that every user needs works: Python, wtal, PyTorch, the video decoder and `tiny`."""
+    """Whether all required parts work: Python, wtal, PyTorch, the video decoder and `tiny`."""
     return all(finding.state == "ok" for finding in findings if finding.name in REQUIRED)
 
 

@@ -51,7 +51,7 @@ def report(
     path = out or run / "report.html"
     if path.is_dir():
         raise DataError(
-            "cannot write a file here, it is a folder", path=path, hint="name a file with --out", code="not-a-file"
+            "cannot write a file here, it is a folder", path=path, hint="pass a file with --out", code="not-a-file"
         )
     write_report(path, collect_report_data(run, path, data, videos, protocol, subset))
     print_line(f"report: {path.absolute()}")
@@ -136,7 +136,7 @@ def training(run: RunArgument, out: OutOption) -> None:
         raise DataError(
             "no metrics.jsonl with values",
             path=run,
-            hint="name a run folder written by `wtal train`",
+            hint="pass a run folder written by `wtal train`",
             code="file-not-found",
         )
     draw(out, partial(training_figure, metrics))

@@ -151,7 +151,7 @@ def predict(
         raise DataError(
             "this file is for the shown segments",
             path=out,
-            hint="name another file for all proposals with --out",
+            hint="pass another file for all proposals with --out",
             code="output-conflict",
         )
     listing = read_listing(data) if data else None

@@ -1,4 +1,4 @@
-"""Fingerprints of files. They tell whether a file is the one that something was made from, and whether it changed."""
+"""Fingerprints of files. They identify the source of a file and detect changes."""
 
 import os
 from hashlib import file_digest, sha256

@@ -56,7 +56,7 @@ def available_cores() -> int:
 
 
 def available_ram() -> tuple[int, int] | None:
-    """Bytes of memory of the machine, and of this process; None where the system does not tell."""
+    """Bytes of memory of the machine, and of this process; None where it is not known."""
     if not hasattr(os, "sysconf"):
         return None
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -164,7 +164,7 @@ def atomic_write_dir(folder: Path, write: Callable[[Path], object]) -> None:
 def _temporary_sibling(path: Path, suffix: str) -> Path:
     """A temporary path in the same folder. Raises DataError for paths like `.`, which nothing can be renamed to."""
     if path.name in ("", ".."):
-        raise DataError("cannot be replaced", path=path, hint="name a file or folder inside it", code="invalid-path")
+        raise DataError("cannot be replaced", path=path, hint="pass a file or folder inside it", code="invalid-path")
     return path.with_name(f".{path.name}.{os.getpid()}.{suffix}")
 
 

@@ -1,4 +1,4 @@
-"""The methods by name: which parts a network has and what teaches its local branch."""
+"""The methods by name: the parts of each network and the teacher of its local branch."""
 
 import re
 import sys
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """What distinguishes one method from another.
+    """The components of a method.
 
     Attributes:
         local: Whether the local branch mixes neighbouring snippets (local enhancement).
@@ -102,9 +102,9 @@ def _import_function(path: str) -> "BuildNetwork":
     except (ImportError, AttributeError) as error:
         raise ConfigError(
             f"method {path!r} cannot be imported ({error})",
-            hint="name it as package.module:function, with the module in the current folder or installed",
+            hint="pass it as package.module:function, with the module in the current folder or installed",
             code="import-failed",
         ) from error
     if not callable(build):
-        raise ConfigError(f"method {path!r} is not a function", hint="name a function", code="import-failed")
+        raise ConfigError(f"method {path!r} is not a function", hint="pass a function", code="import-failed")
     return build

@@ -56,7 +56,7 @@ class Video:
     segments: tuple[Segment, ...] = ()
 
     def without_segments(self) -> "Video":
-        """The video with its tags only, which is all that training may see."""
+        """The video with its tags but without segments, as used for training."""
         return replace(self, segments=())
 
 

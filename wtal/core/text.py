@@ -19,7 +19,7 @@ def one_line(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with unprintable characters, except line breaks, as U+FFFD: a terminal would obey them."""
+    """The text with unprintable characters, except line breaks, as U+FFFD: a terminal would interpret them."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

@@ -16,7 +16,7 @@ from wtal.data.dataset import Dataset
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees: features and tags, no segments.
+    """The input of one training step: features and tags, without segments.
 
     Attributes:
         features: B x T x D.

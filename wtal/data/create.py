@@ -117,7 +117,7 @@ def _tables_below(folder: Path) -> list[Path]:
         if path.suffix.lower() == ".csv" and path.is_file() and not path.name.startswith(".")
     )
     if not tables:
-        raise DataError("contains no *.csv file", path=folder, hint="name the table of tags", code="file-not-found")
+        raise DataError("contains no *.csv file", path=folder, hint="pass the table of tags", code="file-not-found")
     return tables
 
 
@@ -149,7 +149,7 @@ def _match_rows(
 
 def _no_videos_error(table: Path, problems: Sequence[Problem], remarks: Sequence[str]) -> DataError:
     if remarks:
-        return DataError(remarks[0], path=table, hint="name the folder of the videos with --videos", code="no-videos")
+        return DataError(remarks[0], path=table, hint="pass the folder of the videos with --videos", code="no-videos")
     error = problems[0].to_error()
     if len(problems) > 1:
         error.hint = f"{error.hint} ({len(problems) - 1} more problems)"

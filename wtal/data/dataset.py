@@ -35,7 +35,7 @@ FALLBACK_CLOCK = SnippetClock(1.0)  # of a folder whose dataset.json is invalid,
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set folder. Features stay on disk until they are asked for.
+    """A data set folder. Features are read from disk on access.
 
     Attributes:
         path: The folder.
@@ -69,7 +69,7 @@ class Dataset:
         return sum(self.modalities) or None
 
     def subset(self, name: str) -> tuple[Video, ...]:
-        """The videos of a subset; `train` and `val` are understood too. Raises DataError for one without videos."""
+        """The videos of a subset; `train` and `val` are accepted too. Raises DataError for one without videos."""
         canonical_name = SUBSETS.get(name.lower(), name)
         videos = tuple(video for video in self.videos if video.subset == canonical_name)
         if not videos:
@@ -146,7 +146,7 @@ def parse_dataset(path: Path) -> tuple[Dataset, list[Problem]]:
     Raises:
         DataError: There is no such folder.
     """
-    require_folder(path, "name the folder with annotations.json or tags.csv")
+    require_folder(path, "pass the folder with annotations.json or tags.csv")
     problems: list[Problem] = []
     videos = _parse_videos(path, problems)
     about, clock = _parse_info(path / "dataset.json", problems)
@@ -295,7 +295,7 @@ def _parse_classes(
         return ()
     if repeated := sorted({name for name in classes if classes.count(name) > 1}):
         message = f"`classes` contains {format_list(repeated)} twice"
-        problems.append(Problem(message, path, hint="name each class once", code="duplicate"))
+        problems.append(Problem(message, path, hint="list each class once", code="duplicate"))
     return tuple(dict.fromkeys(classes))
 
 
@@ -365,7 +365,7 @@ def write_dataset_info(
 
 
 def without_training_segments(videos: Iterable[Video]) -> list[Video]:
-    """The videos, those of the training subset without segments: training must not see them."""
+    """The videos, those of the training subset without segments: training never uses them."""
     return [video.without_segments() if video.subset == "training" else video for video in videos]
 
 

@@ -33,13 +33,13 @@ def read_ground_truth(path: Path) -> list[Video]:
         raise DataError(
             "tags.csv has no start and end times",
             path=path,
-            hint="name ground truth with segments",
+            hint="pass ground truth with segments",
             code="no-segments",
         )
     raise DataError(
         "no ground truth found",
         path=path,
-        hint="name an ActivityNet JSON file, a data set folder with annotations.json, a folder of THUMOS text files or "
+        hint="pass an ActivityNet JSON file, a data set folder with annotations.json, a folder of THUMOS text files or "
         "the W-TALC annotation arrays",
         code="unknown-format" if path.exists() else "file-not-found",
     )

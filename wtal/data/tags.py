@@ -281,7 +281,7 @@ def _parse_header(text: str, path: Path) -> tuple[str, dict[str, int]]:
         f"unknown columns in the header `{abbreviate(line)}`",
         path=path,
         location="line 1",
-        hint="write `video,labels`; file, path, name or id, and tags, classes or actions are understood too",
+        hint="write `video,labels`; file, path, name or id, and tags, classes or actions are accepted too",
         code="invalid-header",
     )
 

@@ -28,7 +28,7 @@ HINT_INIT = "run `wtal init` again"
 
 
 def video_ids(files: Iterable[str], reserved: Iterable[str] = ()) -> dict[str, str]:
-    """The one rule from video files to ids: the path without video suffix, with `__` for `/`.
+    """The ids of video files: the path without video suffix, with `__` for `/`.
 
     Where two ids would be equal apart from case, they keep the suffix, and otherwise get a short hash. Characters
     that file names cannot hold everywhere become `_`. Every id is a valid file name.
@@ -211,7 +211,7 @@ class VideoFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        require_folder(path, "name the folder with the video files")
+        require_folder(path, "pass the folder with the video files")
         self._real_path = realpath(path)
         self.path = Path(self._real_path) if ".." in path.parts else path.absolute()
         self.remarks: list[str] = []
@@ -248,7 +248,7 @@ class VideoFolder:
             raise DataError(
                 f"{name!r} is outside the folder of videos",
                 path=self.path,
-                hint="name a file in it, or another folder with --videos",
+                hint="pass a file in it, or another folder with --videos",
                 code="invalid-path",
             )
         files = dict.fromkeys(file for path in paths for file in self._files_by_path.find(path))

@@ -117,7 +117,7 @@ def resampled_averages(evaluation: EvaluationWithMatches, num_draws: int = DRAWS
 
 
 def draw_videos(num_videos: int, num_draws: int, seed: int = 0) -> Ints:
-    """How often each video is drawn when as many as there are are drawn with replacement. videos x draws."""
+    """Count of each video in draws with replacement of as many videos as the data have. videos x draws."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(num_videos, np.full(num_videos, 1 / num_videos), num_draws).T
 

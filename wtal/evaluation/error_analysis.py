@@ -37,7 +37,7 @@ class Gain:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Why a proposal file loses points.
+    """The errors of a proposals file and their cost in mAP.
 
     Attributes:
         tiou: tIoU at which the kind of each prediction is determined.

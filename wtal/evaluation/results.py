@@ -137,7 +137,7 @@ def comparison_notes(
     has_ambiguous: bool,
     classes_without_proposals: Sequence[str],
 ) -> list[str]:
-    """Notes that a reader needs before comparing the result with others, one sentence each."""
+    """Notes on the comparability of the result, one sentence each."""
     notes = []
     expected = protocol.expected_counts
     actual = {"videos": counts.videos, "instances": counts.instances, "classes": num_classes}

@@ -109,7 +109,10 @@ def write_card(
     folder = latest_checkpoint(run)
     if folder is None:
         raise CheckpointError(
-            "no model to write a card for", path=run, hint="name the --out of train", code="no-checkpoint"
+            "no model to write a card for",
+            path=run,
+            hint="pass the folder given as --out to `wtal train`",
+            code="no-checkpoint",
         )
     meta = read_meta(folder)
     card = Card(meta, _read_version(folder), training_data(dataset, meta), tuple(results), tuple(scores))

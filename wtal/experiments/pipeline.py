@@ -261,7 +261,7 @@ def _require_files(files: Sequence[Path], out: Path | None, ground_truth: str | 
     for path in files:
         require_file(path, "name the proposals files first, the ground truth last")
         if realpath(path) in seen:
-            raise DataError("the file is named twice", path=path, hint="name each file once", code="duplicate-file")
+            raise DataError("the file is given twice", path=path, hint="pass each file once", code="duplicate-file")
         seen.add(realpath(path))
     if out is None:
         return

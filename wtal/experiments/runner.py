@@ -197,7 +197,7 @@ def _is_finished(spec: RunSpec) -> bool:
         raise ConfigError(
             f"the run has other settings: {', '.join(changed)}",
             path=spec.run_dir,
-            hint="name another --out",
+            hint="use another --out",
             code="other-settings",
         )
     result, options = read_result(spec.results_path), spec.options
@@ -228,7 +228,7 @@ def require_same_data(folder: Path, data: Path) -> None:
         raise ConfigError(
             f"the folder has runs on other data than {data}, or the data have changed",
             path=folder,
-            hint="name another --out",
+            hint="use another --out",
             code="other-data",
         )
 

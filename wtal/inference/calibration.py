@@ -316,7 +316,7 @@ def calibrate(
     elif any(video.labels for video in videos):
         source, collect = LABELS, _compare_with_labels
     else:
-        raise DataError(f"no video of {subset} has a label", hint="name another --subset", code="no-labels")
+        raise DataError(f"no video of {subset} has a label", hint="use another --subset", code="no-labels")
     timelines = [remove_overlaps(proposals.get(video.id, ()), constraints) for video in videos]
     scores = collect(timelines, videos, classes)
     return Calibration(model, source, subset, len(videos), constraints, scores)

@@ -135,7 +135,7 @@ class Localizer:
             raise CheckpointError(
                 "neither a local folder nor a repository on the hub or in its cache",
                 path=name,
-                hint="name the folder given as --out to `wtal train`",
+                hint="pass the folder given as --out to `wtal train`",
                 code="file-not-found",
             ) from error
         return cls(folder, **options)

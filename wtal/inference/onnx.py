@@ -84,7 +84,7 @@ def _require_replaceable(out: Path) -> None:
     from google.protobuf.message import DecodeError  # raised by onnx
 
     if out.is_dir():
-        raise DataError("this is a folder", path=out, hint="name a file", code="not-a-file")
+        raise DataError("this is a folder", path=out, hint="pass a file", code="not-a-file")
     if not out.exists():
         return
     try:
@@ -93,7 +93,7 @@ def _require_replaceable(out: Path) -> None:
         keys = set()
     if "snippet_seconds" not in keys:
         raise DataError(
-            "the file exists and is not an earlier export", path=out, hint="name another file", code="already-exists"
+            "the file exists and is not an earlier export", path=out, hint="pass another file", code="already-exists"
         )
 
 

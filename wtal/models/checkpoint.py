@@ -130,7 +130,7 @@ def require_checkpoint(run_dir: Path) -> Path:
         raise CheckpointError(
             "not a run or model folder" if run_dir.exists() else "no such folder",
             path=run_dir,
-            hint="name the folder given as --out to `wtal train`",
+            hint="pass the folder given as --out to `wtal train`",
             code="not-a-model" if run_dir.exists() else "file-not-found",
         )
     return folder

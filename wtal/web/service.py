@@ -180,7 +180,7 @@ class AnnotationService:
             segments = tuple(Segment(s.label, round(s.start, 6), round(s.end, 6), s.score) for s in selected)
         else:
             raise DataError(
-                "there is nothing to export", path=file.name, hint="run detection or add a segment", code="no-segments"
+                "no segments to export", path=file.name, hint="run detection or add a segment", code="no-segments"
             )
         names = [*(other.name for other in self.library.files().values()), file.name]
         duration, fps = (prediction.duration, prediction.fps) if prediction else (None, None)

@@ -188,7 +188,7 @@ def test_video_ids_that_become_equal_are_rejected(tmp_path):
     assert "video ids are changed" in warning.message and warning.count == 1
 
 
-def test_video_ids_that_are_no_file_names_are_rejected_in_folders(tmp_path):
+def test_video_ids_that_are_not_file_names_are_rejected_in_folders(tmp_path):
     path = tmp_path / "p.json"
     write_proposals(path, {"x/a": [], "b": []})
     with raises(DataError, code="invalid-file-name"):

@@ -112,7 +112,7 @@ def test_complete_files_are_kept_and_truncated_ones_written_again(tmp_path):
     assert load_dataset(converted.path).features("t_1").shape == (30, WIDTH)
 
 
-def test_width_of_two_streams_is_remarked(tmp_path):
+def test_width_of_two_streams_is_a_remark(tmp_path):
     source = write_layout(tmp_path)
     for path in (source / "i3d_features").iterdir():
         np.save(path, np.ones((3, 2048), np.float16))

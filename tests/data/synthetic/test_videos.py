@@ -110,7 +110,7 @@ def pose_distance(first: Pose, second: Pose) -> float:
 
 @pytest.mark.parametrize("kind", sorted(MOTIONS))
 @given(st.integers(1, 9), st.floats(0, 20))
-def test_motion_ends_where_it_began_after_whole_cycles(kind, cycles, reach):
+def test_motion_returns_to_its_start_after_whole_cycles(kind, cycles, reach):
     first, last = MOTIONS[kind](0, reach), MOTIONS[kind](cycles, reach)
     assert np.allclose((first.x, first.y, first.scale, first.light), (last.x, last.y, last.scale, last.light))
     assert np.isclose(np.cos(first.angle - last.angle), 1)

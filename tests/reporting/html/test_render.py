@@ -92,7 +92,7 @@ def test_trait_without_durations_shows_a_reason():
 
 
 @pytest.mark.parametrize("writes", [None, 1234])
-def test_writes_are_shown_if_they_were_counted(writes):
+def test_number_of_writes_is_shown_if_it_was_recorded(writes):
     memory = MemorySummary(CLASSES, np.eye(2, dtype=np.float32), (SlotSummary("run", 1, writes, ()),))
     text = render_page(make_report(make_timeline(), memory=memory))
     assert ('<th scope="col">writes</th>' in text and "<td>1,234</td>" in text) == bool(writes)

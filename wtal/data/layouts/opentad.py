@@ -48,7 +48,7 @@ class OpenTadLayout(Layout):
     needs_timing = True
 
     def detect(self, source: Path) -> bool:
-        """Whether a folder has a JSON file with a database, and .npy files. A plain data set folder is not meant."""
+        """Whether a folder has a JSON file with a database, and .npy files. False for a data set folder of wtal."""
         is_plain_folder = (source / "dataset.json").is_file() and (source / "features").is_dir()
         return not is_plain_folder and find_opentad(source) is not None
 

@@ -91,7 +91,7 @@ REPLACEMENTS: dict[tuple[str, str], Any] = {
 
 
 class BoundedMemo(dict[int, Any]):
-    """A pickle memo that forgets large strings. Otherwise all arrays would stay in memory."""
+    """A pickle memo that does not keep large strings. Otherwise all arrays would stay in memory."""
 
     def __setitem__(self, key: int, value: Any) -> None:
         items = value if isinstance(value, tuple) else (value,)  # an array's state is a tuple with its content

@@ -64,7 +64,7 @@ def survey(benchmark: Benchmark, prepared: PreparedData) -> Survey:
             raise DataError(
                 f"no {name} video has features",
                 path=dataset.path,
-                hint=f"name a folder with all features of {benchmark.title}",
+                hint=f"pass a folder with all features of {benchmark.title}",
                 code="missing-features",
             )
     notes = [

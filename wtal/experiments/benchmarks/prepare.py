@@ -87,11 +87,14 @@ def prepare(
 
 def _require_separate(source: Path, out: Path) -> None:
     if not source.exists():
-        raise DataError("no such file or folder", path=source, hint="name the features", code="file-not-found")
+        raise DataError("no such file or folder", path=source, hint="check the path", code="file-not-found")
     out_path, source_path = realpath(out), realpath(source)
     if out_path == source_path or source_path in out_path.parents or out_path in source_path.parents:
         raise ConfigError(
-            f"the output and {source} contain each other", path=out, hint=HINT_OTHER_OUT, code="nested-paths"
+            f"the output is inside {source} or contains it",
+            path=out,
+            hint=HINT_OTHER_OUT,
+            code="nested-paths",
         )
 
 
@@ -157,7 +160,7 @@ def _write_dataset(benchmark: Benchmark, converted: Path, annotations: Path | No
         raise DataError(
             "none of the annotated videos has features",
             path=annotations or converted,
-            hint="name features and annotations of the same videos",
+            hint="pass features and annotations of the same videos",
             code="missing-features",
         )
     out.mkdir(parents=True, exist_ok=True)

@@ -171,7 +171,7 @@ def find_runs(path: Path) -> Runs:
         raise CheckpointError(
             "not a run folder, and it contains no runs",
             path=path,
-            hint="name the --out of `wtal train` or `wtal compare`",
+            hint="pass the folder given as --out to `wtal train` or `wtal compare`",
             code="no-runs",
         )
     datasets = sorted({run.parent.parent for run in runs})
@@ -239,7 +239,7 @@ def find_video_urls(dataset: Dataset, folder: Path, videos: Sequence[Video], out
     existing = {video.id: files[video.id] for video in videos if video.id in files and files[video.id].is_file()}
     if not existing:
         raise DataError(
-            f"contains no video of {dataset.path}", path=folder, hint="name the folder of its videos", code="no-videos"
+            f"contains no video of {dataset.path}", path=folder, hint="pass the folder of its videos", code="no-videos"
         )
     return {id: _relative_url(realpath(path), realpath(out).parent) for id, path in existing.items()}
 
@@ -307,10 +307,10 @@ def _data_path(path: Path, runs: Runs, data: Path | None) -> Path:
     data = data or runs.data
     if data is None:
         raise DataError(
-            "the data set of this run is not recorded", path=path, hint="name it with --data", code="missing-option"
+            "the data set of this run is not recorded", path=path, hint="pass it with --data", code="missing-option"
         )
     if not data.is_dir():
-        raise DataError("no such data set folder", path=data, hint="name it with --data", code="file-not-found")
+        raise DataError("no such data set folder", path=data, hint="pass it with --data", code="file-not-found")
     return data
 
 

@@ -47,7 +47,7 @@ export function setUpExport({ formats, getSession, getThreshold, hasPrediction }
     const session = getSession();
     const threshold = getThreshold();
     if (!session.segments && !hasPrediction()) {
-      return showMessage(["There is nothing to export. Run detection, or add a segment."]);
+      return showMessage(["No segments to export. Run detection, or add a segment."]);
     }
     // The scores of the server have more digits: a score that is rounded up on the page must not be left out.
     const query = !session.segments && threshold !== null ? `?threshold=${threshold - 1e-7 * Math.abs(threshold)}` : "";
