@@ -16,13 +16,12 @@ from wtal.core.text import (
     one_line,
     print_line,
     printable,
-    yaml_string,
 )
 
 
 @given(st.text())
 def test_text_from_files_stays_on_one_line(text):
-    for function in (one_line, escape_markdown, code_span, yaml_string):
+    for function in (one_line, escape_markdown, code_span):
         assert function(text).isprintable()
 
 
@@ -38,10 +37,6 @@ def test_code_span_contains_the_text(text):
 def test_markdown_is_escaped():
     assert escape_markdown("a_b *c* <d> [e](f) | `g`") == r"a\_b \*c\* \<d\> \[e\](f) \| \`g\`"
     assert list(markdown_table(["a", "b"], [["1", "2"]])) == ["| a | b |", "|---|---|", "| 1 | 2 |"]
-
-
-def test_yaml_string_escapes_quotes_and_control_characters():
-    assert yaml_string('a"b\\c\n') == '"a\\U00000022b\\U0000005cc\\U0000000a"'
 
 
 def test_terminal_gets_neither_markup_nor_control_characters():

@@ -1,4 +1,4 @@
-"""Text for the terminal, Markdown and YAML. Names from files cannot break out of their line, cell or quotes."""
+"""Text for the terminal and Markdown. Names from files cannot break out of their line or cell."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -51,7 +51,7 @@ def format_time(seconds: float, step: float = 1.0) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{text}" if minutes >= 60 else f"{minutes}:{text}"
 
 
-# --- Markdown and YAML ------------------------------------------------------------------------------------------------
+# --- Markdown ---------------------------------------------------------------------------------------------------------
 
 
 def escape_markdown(text: str) -> str:
@@ -72,8 +72,3 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iter
     yield f"| {' | '.join(header)} |"
     yield f"|{'---|' * len(header)}"
     yield from (f"| {' | '.join(row)} |" for row in rows)
-
-
-def yaml_string(text: str) -> str:
-    """The text as a double-quoted YAML scalar on one line."""
-    return '"' + "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text) + '"'
