@@ -1,1 +1,0 @@
-"""Presents results: tables, progress and timelines in the terminal, figures, Markdown and the HTML report."""

@@ -1,1 +1,0 @@
-"""Figures as PNG, SVG or PDF: timelines, error analysis and plots for papers."""

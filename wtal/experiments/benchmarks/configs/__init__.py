@@ -1,1 +1,0 @@
-"""Settings of the benchmarks, one file each, with what differs from the defaults."""
