@@ -56,6 +56,9 @@ def test_examples_run(name, folder, monkeypatch, tmp_path):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     if name == "train":
         shutil.rmtree(tmp_path / "runs")
+    if name == "localize":  # needs a model that was trained on features like those of the data set
+        shutil.rmtree(tmp_path / "runs" / "mine")
+        shutil.copytree(folder / "features_run", tmp_path / "runs" / "mine")
     monkeypatch.chdir(tmp_path)
     for module in ("pipeline", "compare"):  # the examples use the defaults, which take too long for a test
         monkeypatch.setattr(f"wtal.experiments.{module}.Config", lambda: SMALL)

@@ -129,6 +129,7 @@ def test_python_samples_run(path, sample_folder, own_videos, tmp_path, monkeypat
             exec(compile(sample, page_name(path), "exec"), names)
 
 
+@pytest.mark.slow
 def test_own_method_runs_through_the_command_line(sample_folder, tmp_path, monkeypatch):
     shutil.copytree(sample_folder / "mydata", tmp_path / "mydata")
     text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")

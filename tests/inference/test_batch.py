@@ -64,6 +64,7 @@ class CrashOnce(batch.Worker):
 
 
 @NEEDS_RAY
+@pytest.mark.slow
 def test_ray_writes_the_same_file(ray_started, run, tiny, tmp_path, capfd):
     expected = localized_bytes(run, tiny.path, tmp_path / "local.json", branch="global")
     out = tmp_path / "ray.json"
@@ -72,6 +73,7 @@ def test_ray_writes_the_same_file(ray_started, run, tiny, tmp_path, capfd):
 
 
 @NEEDS_RAY
+@pytest.mark.slow
 def test_video_of_a_killed_worker_is_repeated(ray_started, run, tiny, tmp_path, monkeypatch):
     run = shutil.copytree(run, tmp_path / "run")
     expected = localized_bytes(run, tiny.path, tmp_path / "local.json")
@@ -90,6 +92,7 @@ def test_video_whose_workers_always_die_is_an_error(run, tiny, tmp_path, monkeyp
 
 
 @NEEDS_RAY
+@pytest.mark.slow
 def test_ray_reports_bad_features_like_a_single_process(ray_started, run, tiny, tmp_path, monkeypatch):
     data = shutil.copytree(tiny.path, tmp_path / "data")
     ids = [video.id for video in tiny.subset(SUBSET)]

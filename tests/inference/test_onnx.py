@@ -87,6 +87,7 @@ def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(shape).normal(size=shape).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_scores_agree_for_every_length(exported):
     for length in LENGTHS:
         features = noise(length, 10)

@@ -1,6 +1,5 @@
 """Extracting the features of one video: in memory and to a file."""
 
-import doctest
 import shutil
 from pathlib import Path
 
@@ -8,10 +7,9 @@ import numpy as np
 import pytest
 
 from tests.helpers.errors import raises
-from tests.helpers.video import film, render, texture
+from tests.helpers.video import render, texture
 from wtal.core.errors import ConfigError, DataError
 from wtal.data.provenance import read_origin
-from wtal.video import extract_video as module
 from wtal.video.backbones.base import BackboneOptions
 from wtal.video.backbones.handcrafted import Tiny
 from wtal.video.backbones.registry import open_backbone
@@ -36,13 +34,6 @@ def test_memory_and_file_contain_the_same_features_and_times(short_videos, tmp_p
 def test_backbone_is_a_name_options_or_an_open_backbone(short_videos, backbone):
     features, origin = extract_features(str(short_videos / "good0.mp4"), backbone)
     assert features.shape == (5, 190) and origin.provenance == Tiny().provenance
-
-
-def test_docstring_example_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    film(Path("garden.mp4"), seed=0)
-    example = doctest.DocTestFinder().find(extract_features, "extract_features", module)[0]
-    assert doctest.DocTestRunner().run(example).failed == 0
 
 
 def test_features_of_a_known_video(tmp_path):

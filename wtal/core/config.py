@@ -145,8 +145,14 @@ def parse_config(values: dict[str, Any], path: Path | None = None) -> Config:
         values: Sections and settings, as in a TOML file.
         path: The file that they were read from, for error messages.
 
+    Returns:
+        The settings; those that are not given have their defaults.
+
     Raises:
         ConfigError: A setting is unknown (code `unknown-setting`) or out of range (`invalid-value`).
+
+    Example:
+        >>> config = wtal.parse_config({"model": {"width": 64}, "train": {"steps": 1000}})
     """
     try:
         return Config.model_validate(values)
@@ -157,9 +163,20 @@ def parse_config(values: dict[str, Any], path: Path | None = None) -> Config:
 def read_config(path: Path | None, overrides: tuple[str, ...] = ()) -> Config:
     """Read a TOML file and apply overrides such as `train.steps=1000`.
 
+    Args:
+        path: The file; None for the defaults.
+        overrides: Assignments `section.name=value`, which take precedence over the file.
+
+    Returns:
+        The settings; those that are not given have their defaults.
+
     Raises:
         ConfigError: The file is not valid TOML, or a setting is unknown or out of range.
         DataError: The file cannot be read.
+
+    Example:
+        >>> config = wtal.read_config(None, ("train.steps=1000", "method=local"))
+        >>> print(config.method, config.train.steps)
     """
     values: dict[str, Any] = {}
     if path is not None:

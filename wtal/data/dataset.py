@@ -1,5 +1,6 @@
 """The data set folder: annotations.json or tags.csv, dataset.json, and features/<id>.npy."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -127,14 +128,25 @@ class Dataset:
         return replace(video, duration=float(end))
 
 
-def load_dataset(path: Path) -> Dataset:
+def load_dataset(path: str | os.PathLike[str]) -> Dataset:
     """Read a data set folder. Features are checked when they are opened.
 
     Without `classes` in dataset.json the classes are the sorted labels of the training videos.
 
+    Args:
+        path: The data set folder.
+
+    Returns:
+        The videos with their labels and segments (seconds), the classes, and access to the features (T x D).
+
     Raises:
         DataError: The first problem that makes the data set unusable.
+
+    Example:
+        >>> dataset = wtal.load_dataset("mydata")
+        >>> print(dataset.classes, len(dataset.subset("training")), dataset.modalities)
     """
+    path = Path(path)
     dataset, problems = parse_dataset(path)
     raise_first(problems)
     return dataset

@@ -138,6 +138,11 @@ def localize(
         CheckpointError: If there is no model, or it does not fit the data.
         DataError: If the data cannot be used or the file cannot be written.
         ConfigError: If an option cannot be used.
+
+    Example:
+        >>> proposals = wtal.localize("runs/mine", "mydata", "proposals.json")
+        >>> for video_id, segments in proposals.items():
+        ...     print(video_id, segments[0])
     """
     require_engine(engine, workers)
     dataset = load_dataset(Path(data))

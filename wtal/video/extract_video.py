@@ -50,7 +50,7 @@ def extract_features(
         ConfigError: The backbone or an option is unknown.
 
     Example:
-        >>> features, origin = extract_features("garden.mp4")
+        >>> features, origin = wtal.extract_features("garden.mp4")
         >>> features.shape
         (13, 190)
         >>> origin.clock.seconds([0, 1])
