@@ -368,6 +368,24 @@ def test_a_step_never_waits_for_the_device(tiny, settings, method):
     assert not recorded.names
 
 
+@pytest.mark.parametrize(
+    "changes, variable, expected",
+    [({}, None, 1), ({}, "2", 2), ({"model": {"width": 4096}, "train": {"batch_size": 4096}}, None, 2)],
+    ids=["default", "OMP_NUM_THREADS", "large network"],
+)
+def test_small_networks_are_trained_with_one_thread(tiny, settings, monkeypatch, changes, variable, expected):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if variable:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    torch.set_num_threads(2)
+    try:
+        with trainer.limited_threads(settings(**changes), tiny, torch.device("cpu")):
+            assert torch.get_num_threads() == expected
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_learning_rate_falls_from_its_setting_to_almost_zero(settings):
     config = settings(train={"steps": 100, "learning_rate": 0.5})
     rates = [learning_rate(config, step) for step in range(100)]

@@ -82,7 +82,7 @@ def train(
             "--validate and --hold-out exclude each other", hint="use one of them", code="conflicting-options"
         )
     # Options are checked before the data are read
-    choose_device(device)
+    torch_device = choose_device(device)
     load_method(config.method)
     loss_weights(config)
     dataset = load_dataset(Path(data))
@@ -93,7 +93,10 @@ def train(
     if validate:
         require_segments(dataset, "validation")
     _require_run_dir(out, dataset)
-    with directory_lock(out) if is_first else nullcontext():
+    with (
+        directory_lock(out) if is_first else nullcontext(),
+        trainer.limited_threads(config, dataset, torch_device),
+    ):
         last = trainer.train(
             config,
             dataset,
