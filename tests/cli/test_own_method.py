@@ -84,6 +84,7 @@ def test_own_method_is_trained_and_localized_through_the_command_line(folder: Pa
     assert saved["config"]["method"] == METHOD
     losses = json.loads((folder / "run/metrics.jsonl").read_text().splitlines()[-1])
     assert "global_mil" in losses and "distillation_cas" in losses, "both_branches gives it a teacher"
+    assert f"`{METHOD}` (a network of its own)" in (folder / "run/checkpoint-000002/README.md").read_text()
     forget()
     code, output = wtal("localize", "run", "data")
     assert code == 2 and METHOD in output and "own_method" not in sys.modules

@@ -70,7 +70,11 @@ def write_run(folder: Path, settings, method: str, widths: tuple[int, ...], mode
     return folder
 
 
-@pytest.fixture(scope="module", params=MODELS)
+SLOW = ("smoothing alone", "baseline")  # exporting a network takes seconds
+PARAMS = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in MODELS]
+
+
+@pytest.fixture(scope="module", params=PARAMS)
 def exported(request, settings, tmp_path_factory) -> Exported:
     folder = tmp_path_factory.mktemp("export")
     run = write_run(folder / "run", settings, *MODELS[request.param])

@@ -169,11 +169,11 @@ def test_distillation_has_no_gradient_in_the_teacher(settings, method, memory):
 @pytest.mark.parametrize("method, changes", [("random-memory", False), ("shuffled-memory", True), ("dfe", True)])
 def test_only_the_random_memory_is_not_trained(settings, method, changes):
     config, network = make(settings, method)
-    before = network.memory.prototypes.detach().clone()
+    initial = network.memory.prototypes.detach().clone()
     optimizer = torch.optim.Adam(network.parameters(), 1e-2, weight_decay=1e-2)
     for step in (0, LAST, LAST):
         loss, _ = losses_of(network, make_batch([[0], [1, 2]]), config, step)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert torch.equal(network.memory.prototypes, before) != changes
+    assert torch.equal(network.memory.prototypes, initial) != changes

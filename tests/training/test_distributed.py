@@ -36,7 +36,7 @@ CASES = {
     "uneven": {"train": {"batch_size": 5}},
     "more processes than rows": {"model": {"memory": "ema"}, "train": {"batch_size": 1}},
 }
-COUNTS = pytest.mark.parametrize("count", [2, 3])
+COUNTS = pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow)])
 ANY_CASE = pytest.mark.parametrize("case", CASES)
 
 
@@ -219,6 +219,7 @@ def test_killed_process_ends_the_others_with_one_error_and_the_run_resumes(tiny,
     assert (run / "checkpoint-000004/README.md").is_file()
 
 
+@pytest.mark.slow
 def test_non_finite_loss_in_one_process_ends_all(tiny, tmp_path):
     command = ["train", tiny.path, "--out", tmp_path / "run", "--device", "cpu", *SET]
     codes, outputs = torchrun(2, tmp_path, *command, fault="diverged")

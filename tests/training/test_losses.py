@@ -258,11 +258,11 @@ def test_student_equal_to_the_target_has_loss_zero(labels):
 
 def test_teacher_logits_of_absent_classes_and_background_are_ignored():
     s = sample([7], [[0, 1]])
-    before = target_of(s)
+    expected = target_of(s)
     s.teacher_cas.data[..., [2, 3]] += 1e3
-    torch.testing.assert_close(target_of(s), before)
+    torch.testing.assert_close(target_of(s), expected)
     s.teacher_cas.data[..., 1] += 1
-    assert not torch.allclose(target_of(s), before)
+    assert not torch.allclose(target_of(s), expected)
 
 
 def confident_cas(*videos: str) -> Tensor:
@@ -322,9 +322,9 @@ def test_match_mean_foreground_keeps_the_order_and_reaches_the_target_mean(seed,
     mask = torch.arange(9) < torch.tensor([9, 4, 1])[:, None]
     matched = losses.match_mean_foreground(attention, foreground, mask)
     garbage = losses.match_mean_foreground(attention.masked_fill(~mask, 1.0), foreground.masked_fill(~mask, 0.0), mask)
-    for before, after, goal, valid, other in zip(attention, matched, foreground, mask, garbage, strict=True):
+    for original, after, goal, valid, other in zip(attention, matched, foreground, mask, garbage, strict=True):
         assert after[valid].mean().item() == pytest.approx(goal[valid].mean().item(), abs=1e-4)
-        assert torch.equal(before[valid].argsort(), after[valid].argsort())
+        assert torch.equal(original[valid].argsort(), after[valid].argsort())
         torch.testing.assert_close(after[valid], other[valid], rtol=0, atol=0)
 
 
@@ -335,6 +335,6 @@ def test_match_mean_foreground_keeps_matching_attention_and_is_finite_at_extreme
         losses.match_mean_foreground(attention, attention.flip(1), mask), attention, atol=1e-4, rtol=0
     )
     for extreme in (torch.zeros(1, 6), torch.ones(1, 6)):
-        for before, goal in ((attention, extreme), (extreme, attention), (extreme, 1 - extreme)):
-            after = losses.match_mean_foreground(before, goal, mask)
+        for original, goal in ((attention, extreme), (extreme, attention), (extreme, 1 - extreme)):
+            after = losses.match_mean_foreground(original, goal, mask)
             assert after.isfinite().all() and abs(after.mean() - goal.mean()) < 1e-2

@@ -176,7 +176,8 @@ def _training(card: Card) -> Iterator[str]:
     config = card.meta.config
     spec = config.method_spec
     local = "local enhancement" if spec.local else "no local enhancement"
-    yield f"- Method: {code_span(config.method)} ({local}, {MEMORY[spec.memory]}, {TEACHER[spec.teacher]})."
+    parts = "a network of its own" if spec.build else f"{local}, {MEMORY[spec.memory]}, {TEACHER[spec.teacher]}"
+    yield f"- Method: {code_span(config.method)} ({parts})."
     yield (
         f"- {card.meta.step:,} of {config.train.steps:,} steps, batch size {config.train.batch_size}, "
         f"seed {config.train.seed}, wtal {card.version}. The weights are the moving average at the last step; no score "

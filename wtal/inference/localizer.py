@@ -228,26 +228,25 @@ class Localizer:
 
     def require_compatible(self, dataset: Dataset) -> None:
         """Raise CheckpointError if the data set has another backbone, widths, stride or classes than the model."""
-        meta = self.meta
+        meta, hint = self.meta, HINT_EXTRACT
         if meta.provenance and dataset.provenance and meta.provenance != dataset.provenance:
-            what, code = f"features of {dataset.provenance}; the model was trained on {meta.provenance}", "backbone"
+            code = "provenance-mismatch"
+            message = f"features of {dataset.provenance}; the model was trained on {meta.provenance}"
         elif meta.modalities != dataset.modalities:
+            code = "width-mismatch"
             widths = (" + ".join(map(str, modalities)) for modalities in (dataset.modalities, meta.modalities))
-            what, code = "features of width {}; the model was trained on {}".format(*widths), "width"
+            message = "features of width {}; the model was trained on {}".format(*widths)
         elif abs(meta.clock.stride - dataset.clock.stride) > STRIDE_TOLERANCE * meta.clock.stride:
+            code = "stride-mismatch"
             strides = f"{dataset.clock.stride:g} s; the model was trained on {meta.clock.stride:g} s"
-            what, code = f"snippets of {strides}", "stride"
+            message = f"snippets of {strides}"
         elif meta.classes != dataset.classes:
+            code, hint = "classes-mismatch", "train on this data set, or correct dataset.json"
             different = sorted(set(meta.classes) ^ set(dataset.classes)) or ["their order"]
-            what, code = f"other classes than the model (different: {format_list(different, 5)})", "classes"
+            message = f"other classes than the model (different: {format_list(different)})"
         else:
             return
-        raise CheckpointError(
-            what,
-            path=dataset.path,
-            hint="train on this data set, or correct dataset.json" if code == "classes" else HINT_EXTRACT,
-            code=f"{code}-mismatch",
-        )
+        raise CheckpointError(message, path=dataset.path, hint=hint, code=code)
 
     def _localize(self, features: NDArray[Any], clock: SnippetClock, path: Path) -> Localization:
         scores = self._score(features, path)
