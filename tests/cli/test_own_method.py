@@ -91,6 +91,8 @@ def test_own_method_is_trained_and_localized_through_the_command_line(folder: Pa
     code, output = wtal("localize", "run", "data", "--method", METHOD)
     assert code == 0 and read_proposals(folder / "run/proposals.json")
     forget()
+    assert wtal("report", "run", "--data", "data", "--method", METHOD)[0] == 0
+    forget()
     assert wtal("train", "data", "--out", "run", "--resume", "--method", METHOD, *SMALL)[0] == 0
 
 

@@ -76,6 +76,12 @@ def test_video_file_gives_the_segments_of_its_features(own_videos):
     assert result.times[-1] == seconds[-1] == pytest.approx(6, abs=0.1)
 
 
+def test_video_instead_of_a_model_is_rejected(own_videos):
+    video = own_videos / "videos" / "film 3.mp4"
+    with raises(CheckpointError, code="not-a-directory", path=video):
+        Localizer(video)
+
+
 def test_missing_video_and_other_backbone_are_rejected(own_videos, run):
     localizer = Localizer(own_videos / "run")
     with raises(DataError, path=own_videos / "missing.mp4"):

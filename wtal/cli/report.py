@@ -9,11 +9,13 @@ import typer
 from wtal.cli.app import (
     PANELS,
     Group,
+    MethodOption,
     ProposalsArgument,
     ProtocolOption,
     RunArgument,
     SubsetOption,
     TruthArgument,
+    allow_method,
     app,
     command,
     print_line,
@@ -42,12 +44,14 @@ def report(
         str | None,
         typer.Option(metavar="NAME", help="Subset to show", show_default="the scored subset, else testing"),
     ] = None,
+    method: MethodOption = None,
 ) -> None:
     """Write one HTML page about a run: scores, errors, training curves, memory, and the timeline of each video."""
     from wtal.core.errors import DataError
     from wtal.reporting.html.collect import collect_report_data
     from wtal.reporting.html.render import write_report
 
+    allow_method(method)
     path = out or run / "report.html"
     if path.is_dir():
         raise DataError(

@@ -91,6 +91,13 @@ class Localizer:
         if method is not None:
             load_method(method)
         self.path = Path(model)
+        if self.path.is_file():
+            raise CheckpointError(
+                "this is a file, not a model folder",
+                path=self.path,
+                hint='open the model first, as in Localizer("runs/mine")("clip.mp4")',
+                code="not-a-directory",
+            )
         self.network, self.meta = _load_branch(self.path, branch)
 
     @classmethod
