@@ -35,6 +35,13 @@ def main(names: list[str]) -> None:
         for name, description in (MEASUREMENTS | TOOLS).items():
             print(f"python -m benchmarks.{name:12s} {description}")
         return
+    if names in (["--help"], ["-h"]):
+        print(__doc__)
+        return
+    unknown = next((name for name in names if name not in MEASUREMENTS), None)
+    if unknown is not None:
+        print(f"error: no measurement {unknown!r}; use {', '.join(MEASUREMENTS)} or --list", file=sys.stderr)
+        raise SystemExit(2)
     introduction = "Written by `make bench` on a shared machine: compare ratios rather than absolute times."
     lines = ["# Benchmarks", "", introduction, "", *machine_lines()]
     print("\n".join(lines), flush=True)

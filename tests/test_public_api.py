@@ -26,6 +26,18 @@ def test_unknown_name_is_an_attribute_error():
         wtal.nothing  # noqa: B018  # the access itself is tested
 
 
+def test_paths_may_be_strings(tmp_path):
+    (tmp_path / "config.toml").write_text("method = 'local'\n")
+    assert wtal.read_config(str(tmp_path / "config.toml")).method == "local"
+    with pytest.raises(wtal.DataError, match="nowhere: no such folder"):
+        wtal.load_dataset("nowhere")
+
+
+def test_compare_accepts_the_name_of_one_method(tmp_path):
+    with pytest.raises(wtal.ConfigError, match="method 'nowhere'"):
+        wtal.compare(tmp_path, tmp_path / "out", methods="nowhere")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_public_names_are_documented(name):
     documented = getattr(wtal, name)

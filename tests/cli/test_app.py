@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from tests.helpers.data import TINIEST
 from wtal import __version__, cli
-from wtal.cli.app import HELP_LISTS, ORDER
+from wtal.cli.app import HELP_LISTS, ORDER, interrupt_hint
 from wtal.data.synthetic.features import write_synthetic
 
 TINY = ("model.width=8", "train.batch_size=2", "train.snippets=8")
@@ -178,3 +178,15 @@ def test_help_lists_registered_names():
 
 def test_version():
     assert wtal("--version") == f"wtal {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "command, hint",
+    [
+        ("train", "saved results are kept, continue with --resume"),
+        ("evaluate", "nothing was written"),
+        ("extract", "saved results are kept, run it again to continue"),
+    ],
+)
+def test_interrupt_says_what_is_kept(command, hint):
+    assert interrupt_hint(command) == hint

@@ -22,9 +22,9 @@ PANELS = {
 ORDER = [name for names in PANELS.values() for name in names]
 
 RESUME_HINTS = {
-    "train": "continue with --resume",
+    "train": "saved results are kept, continue with --resume",
     "localize": "nothing was written",
-    "predict": "run it again for the remaining videos",
+    "predict": "saved results are kept, run it again for the remaining videos",
     "evaluate": "nothing was written",
     "export": "nothing was written",
     "analyse": "run it again",
@@ -68,8 +68,7 @@ class ErrorHandlingGroup(Group):
             _print_error("error: ", str(error))
             raise typer.Exit(2) from error
         except KeyboardInterrupt:
-            hint = RESUME_HINTS.get(ctx.invoked_subcommand or "", "run it again to continue")
-            _print_error("", f"interrupted; saved results are kept, {hint}")
+            _print_error("", f"interrupted; {interrupt_hint(ctx.invoked_subcommand or '')}")
             raise typer.Exit(130) from None
         except BrokenPipeError:  # the reader of a pipe, such as `head`, closed it
             raise
@@ -77,6 +76,11 @@ class ErrorHandlingGroup(Group):
             path = f"{error.filename}: " if error.filename else ""
             _print_error("error: ", f"{path}{(error.strerror or str(error)).lower()}")
         raise typer.Exit(2)
+
+
+def interrupt_hint(command: str) -> str:
+    """What an interrupted command has kept, and how to continue."""
+    return RESUME_HINTS.get(command, "saved results are kept, run it again to continue")
 
 
 def _print_error(prefix: str, message: str) -> None:

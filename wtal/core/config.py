@@ -160,7 +160,7 @@ def parse_config(values: dict[str, Any], path: Path | None = None) -> Config:
         raise _config_error(error.errors()[0], path) from error
 
 
-def read_config(path: Path | None, overrides: tuple[str, ...] = ()) -> Config:
+def read_config(path: str | Path | None, overrides: tuple[str, ...] = ()) -> Config:
     """Read a TOML file and apply overrides such as `train.steps=1000`.
 
     Args:
@@ -179,6 +179,7 @@ def read_config(path: Path | None, overrides: tuple[str, ...] = ()) -> Config:
         >>> print(config.method, config.train.steps)
     """
     values: dict[str, Any] = {}
+    path = None if path is None else Path(path)
     if path is not None:
         try:
             values = tomllib.loads(read_text(path))

@@ -278,7 +278,7 @@ def _parse_header(text: str, path: Path) -> tuple[str, dict[str, int]]:
             return separator, {"width": len(names), **_single_columns(columns, names, path)}
     line = next(iter(text.splitlines()), "")
     raise DataError(
-        f"unknown columns in the header `{abbreviate(line)}`",
+        f"unknown columns in the header `{abbreviate(line)}`" if text.strip() else "the file is empty",
         path=path,
         location="line 1",
         hint="write `video,labels`; file, path, name or id, and tags, classes or actions are accepted too",

@@ -27,7 +27,7 @@ DEFAULT_METHODS = ("baseline", "local", "dfe")
 def compare(
     data: str | Path | Sequence[str | Path],
     out: str | Path,
-    methods: Sequence[str] = DEFAULT_METHODS,
+    methods: str | Sequence[str] = DEFAULT_METHODS,
     seeds: int = 5,
     subset: str = "validation",
     config: Config | None = None,
@@ -43,7 +43,7 @@ def compare(
     Args:
         data: One or more data set folders.
         out: Folder for the runs and `comparison.json`.
-        methods: Names of methods, from `wtal.core.methods.METHODS`.
+        methods: One or more names of methods, from `wtal.core.methods.METHODS`.
         seeds: Number of seeds, counted from 0.
         subset: Subset to score. Choose settings on validation.
         config: Settings of all runs; method and seed are replaced.
@@ -64,7 +64,7 @@ def compare(
     """
     out, config = Path(out), config or Config()
     names = dataset_names([data] if isinstance(data, str | Path) else data)
-    methods = known_methods(methods)
+    methods = known_methods([methods] if isinstance(methods, str) else methods)
     for path, name in names.items():
         require_segments(load_dataset(path), subset)
         require_same_data(out / name, path)

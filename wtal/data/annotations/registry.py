@@ -68,6 +68,8 @@ def detect_format(path: Path) -> AnnotationFormat:
     if len(candidates) == 1:
         return candidates[0]
     text = read_text(path).lstrip()
+    if not text:
+        raise DataError("is empty", path=path, hint="export or copy it again", code="unknown-format")
     content: Any = read_json(path) if text[:1] in ("{", "[") else text.partition("\n")[0].lower()
     for format in FORMATS.values():
         if format.detect(content):
