@@ -379,3 +379,9 @@ def test_thresholds_chosen_on_validation_hold_on_testing(shared):
         thresholds = validation.operating_point(target).thresholds
         results = [testing.scores[label].result_of(thresholds[label]) for label in dataset.classes]
         assert sum(r.correct for r in results) / sum(r.shown for r in results) > min_precision
+
+
+def test_damaged_file_says_to_calibrate_again(tmp_path):
+    (tmp_path / "operating.json").write_text('{"a":')
+    with pytest.raises(DataError, match=r"line 1: not valid JSON .*; run `wtal calibrate .*` again"):
+        read_calibration(tmp_path)

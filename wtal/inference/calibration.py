@@ -332,12 +332,17 @@ def read_calibration(run: Path) -> Calibration | None:
     path = run / CALIBRATION_NAME
     if not path.is_file():
         return None
-    calibration = Calibration.from_json(read_json(path), path)
+    again = f"run `wtal calibrate {run} DATA` again"
+    try:
+        content = read_json(path)
+    except DataError as error:
+        raise DataError(error.message, path=path, location=error.location, hint=again, code=error.code) from error
+    calibration = Calibration.from_json(content, path)
     if calibration.model != weights_fingerprint(run):
         raise CheckpointError(
             "belongs to another checkpoint",
             path=path,
-            hint=f"run `wtal calibrate {run} DATA` again",
+            hint=again,
             code="different-run",
         )
     return calibration
