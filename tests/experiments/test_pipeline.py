@@ -73,3 +73,8 @@ def test_localize_rejects_options(tiny, tmp_path, options):
 def test_train_rejects_data_set_folder_as_run_folder(tiny, settings):
     with raises(DataError, path=tiny.path):
         wtal.train(tiny.path, tiny.path, settings())
+
+
+def test_ground_truth_may_be_an_open_data_set(tiny):
+    proposals = {video.id: [segment._replace(score=1.0) for segment in video.segments] for video in tiny.videos}
+    assert evaluate(proposals, tiny).map == evaluate(proposals, tiny.path).map

@@ -157,7 +157,7 @@ def localize(
 
 def evaluate(
     proposals: str | Path | Proposals,
-    ground_truth: str | Path | Sequence[Video],
+    ground_truth: str | Path | Dataset | Sequence[Video],
     options: EvaluationOptions = DEFAULT_OPTIONS,
     *,
     out: str | Path | None = None,
@@ -167,7 +167,7 @@ def evaluate(
     Args:
         proposals: A file in the ActivityNet results format, or segments with scores by video id; times in seconds.
         ground_truth: An ActivityNet JSON file, a data set folder, a folder of THUMOS text files or W-TALC arrays;
-            or annotated videos.
+            or a data set or annotated videos.
         options: Protocol, tIoU thresholds and subset. The list of ambiguous intervals beside the ground truth is used
             unless the options have one.
         out: File to write, usually `results.json`.
@@ -183,6 +183,8 @@ def evaluate(
         >>> print(result.tiou_range, result.average())
     """
     out = None if out is None else Path(out)
+    if isinstance(ground_truth, Dataset):
+        ground_truth = ground_truth.videos
     files = [] if isinstance(proposals, dict) else [Path(proposals)]
     _require_files(files, out, ground_truth)
     for path in files:

@@ -1,5 +1,6 @@
 """The networks: the local branch, which alone runs at inference, and DFE, which trains it with a global memory."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -164,6 +165,14 @@ def build_inference_model(config: "Config", modalities: Sequence[int], classes: 
     build = config.method_spec.build
     if build is None:
         return build_local_branch(config, modalities, classes)
+    try:
+        inspect.signature(build).bind(config, modalities, classes)
+    except (TypeError, ValueError) as error:  # ValueError: a function without a signature
+        raise ConfigError(
+            f"method {config.method!r} cannot be called with (config, modalities, num_classes)",
+            hint="define it as build(config, modalities, num_classes)",
+            code="invalid-method",
+        ) from error
     model = build(config, modalities, classes)
     if not isinstance(model, nn.Module):
         raise ConfigError(
