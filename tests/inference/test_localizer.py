@@ -78,7 +78,7 @@ def test_video_file_gives_the_segments_of_its_features(own_videos):
 
 def test_video_instead_of_a_model_is_rejected(own_videos):
     video = own_videos / "videos" / "film 3.mp4"
-    with raises(CheckpointError, code="not-a-directory", path=video):
+    with raises(CheckpointError, code="not-a-model", path=video):
         Localizer(video)
 
 

@@ -23,6 +23,7 @@ from wtal.core.text import format_list
 from wtal.data.batching import pad
 from wtal.data.dataset import Dataset
 from wtal.data.features import require_finite
+from wtal.data.video_files import is_video_name
 from wtal.inference.proposals import SnippetScores, generate_proposals
 from wtal.models.checkpoint import ModelMetadata, load_both, load_local, write_model
 from wtal.models.dfe import GlobalBranch, LocalBranch
@@ -91,12 +92,12 @@ class Localizer:
         if method is not None:
             load_method(method)
         self.path = Path(model)
-        if self.path.is_file():
+        if is_video_name(self.path.name) and self.path.is_file():
             raise CheckpointError(
-                "this is a file, not a model folder",
+                "this is a video, not a model folder",
                 path=self.path,
                 hint='open the model first, as in Localizer("runs/mine")("clip.mp4")',
-                code="not-a-directory",
+                code="not-a-model",
             )
         self.network, self.meta = _load_branch(self.path, branch)
 
