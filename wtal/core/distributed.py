@@ -78,7 +78,10 @@ def process_group(device: str) -> Iterator[None]:
         if torch_device.type == "cuda":
             torch.cuda.set_device(torch_device)
         backend = "nccl" if torch_device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)
+        try:
+            dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)
+        except RuntimeError as error:  # a process that has failed already does not connect
+            raise _process_ended() from error
         yield
         dist.destroy_process_group()
     except (WtalError, OSError, KeyboardInterrupt) as error:
@@ -119,12 +122,16 @@ def _all_reduce(x: Tensor) -> Tensor:
     try:
         dist.all_reduce(x)
     except RuntimeError as error:
-        raise WtalError(
-            "another process of this training has ended",
-            hint="continue from the last checkpoint with --resume",
-            code="process-ended",
-        ) from error
+        raise _process_ended() from error
     return x
+
+
+def _process_ended() -> WtalError:
+    return WtalError(
+        "another process of this training has ended",
+        hint="continue from the last checkpoint with --resume",
+        code="process-ended",
+    )
 
 
 def all_gather(x: Tensor, rows: Rows | None) -> Tensor:
