@@ -18,11 +18,11 @@ demo: $(STAMP)
 	$(BIN)/wtal demo --out demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 # Tests that take more than a few seconds each.
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

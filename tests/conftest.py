@@ -2,6 +2,8 @@
 
 import os
 
+# On a busy machine Ray would otherwise take its own processes for dead and end the process that started it.
+os.environ |= {"RAY_health_check_timeout_ms": "120000", "RAY_health_check_failure_threshold": "20"}
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no test uses the network
 os.environ["COLUMNS"] = "100"  # fixed width of the terminal
 

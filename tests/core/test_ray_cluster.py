@@ -11,6 +11,7 @@ from wtal.core.errors import ConfigError, DataError
 from wtal.core.ray_cluster import MAX_ATTEMPTS, WorkerDiedError, _PickledWorker, connected, set_environment
 
 pytestmark = [
+    pytest.mark.xdist_group("ray"),  # one cluster at a time
     pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # about Ray's own settings
 ]

@@ -24,6 +24,7 @@ from wtal.training.trainer import train
 
 NEEDS_RAY = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 pytestmark = [
+    pytest.mark.xdist_group("ray"),  # one cluster at a time
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # from Ray's own code
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray does not close its processes
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # nor an iteration that ends early

@@ -21,6 +21,7 @@ from wtal.video.local_executor import ExtractionOutcome, ExtractionTask, run_loc
 from wtal.video.ray_executor import run_on_ray
 
 pytestmark = [
+    pytest.mark.xdist_group("ray"),  # one cluster at a time
     pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # about Ray's own settings
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray does not close its processes
