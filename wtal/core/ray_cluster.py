@@ -144,6 +144,7 @@ def map_items(
     import ray.data
     from ray.exceptions import RayError
 
+    # Pickled as Ray itself would do: these bytes travel between this process and its own workers only.
     rows = [{"index": index, "item": pickle.dumps(item)} for index, item in enumerate(items)]
     results = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         _PickledWorker,
