@@ -19,12 +19,15 @@ MEASUREMENTS = {  # a module with `measure() -> list[str]`, the lines of its sec
     "videos": "Extraction of many videos",
     "full_size": "THUMOS14 and ActivityNet at full size",
     "pages": "HTML report",
+    "gpu": "GPU",
 }
 TOOLS = {
-    "study": "when the memory helps: controls on synthetic data sets; writes docs/study/",
+    "study": "when the memory helps: controls on real and synthetic data sets; writes docs/study/",
+    "probe": "how well the memory ranks the snippets of a class, beside the class scores and a shuffled memory",
     "ablate": "change each default of DFE, one at a time, and score the result",
     "rehearse": "write synthetic features for real annotations, to test a benchmark before its features are there",
     "smoothing": "score finished runs again with smoothed class scores",
+    "normalisation": "whether scale, shift or dead dimensions of the features change the score",
     "names": "count placeholder names in the source; part of `make check`",
 }
 

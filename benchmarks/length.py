@@ -19,8 +19,8 @@ from wtal.core.text import markdown_table
 from wtal.data.batching import Batch
 from wtal.inference.localizer import snippet_scores
 from wtal.inference.proposals import SnippetScores, generate_proposals
-from wtal.models.dfe import build_local_branch, build_model
-from wtal.training.criterion import compute_loss, forward_branches
+from wtal.models.local_branch import build_model
+from wtal.training.criterion import compute_loss
 
 LENGTHS = (100, 1_000, 10_000, 100_000, 1_000_000)
 MAX_REPEATED_LENGTH = 10_000  # longer videos are measured once
@@ -48,7 +48,7 @@ def measure() -> list[str]:
         rows.append([f"{length:,}", *cells])
     seconds, peak = _measure_in_process("week", WEEK)
     return [
-        "One training step (both branches, width 16, batch size 1), snippet scores by the local branch from a",
+        "One training step (width 16, batch size 1), snippet scores by the local branch from a",
         f"memory-mapped file ({sum(WIDTHS)} features per snippet), and proposals for {CLASSES} classes. Memory is in",
         "MB beyond that of the process before the work.",
         "",
@@ -67,14 +67,13 @@ def _training(length: int, _: Path) -> Callable[[], object]:
     batch = Batch(torch.randn(1, length, sum(WIDTHS)), torch.ones(1, length, dtype=torch.bool), torch.eye(CLASSES)[:1])
 
     def step() -> None:
-        branches = forward_branches(model, batch, NARROW, 400)
-        compute_loss(model, *branches, batch, NARROW, 400)[0].backward()
+        compute_loss(model(batch.features, batch.mask), batch, NARROW)[0].backward()
 
     return step
 
 
 def _inference(length: int, folder: Path, widths: tuple[int, int] = WIDTHS) -> Callable[[], object]:
-    network = build_local_branch(Config(), widths, CLASSES).eval()
+    network = build_model(Config(), widths, CLASSES).eval()
     features = _write_features(folder / "features.npy", length, sum(widths))
     return lambda: snippet_scores(network, features, Config())
 

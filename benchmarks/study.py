@@ -1,17 +1,22 @@
-"""When does the memory help? Trains DFE and its controls on synthetic data sets that vary in one trait at a time.
+"""When does the memory help? Trains DFE and its controls on data that vary in one trait at a time: subsets of the
+training videos of real data sets, and synthetic data sets.
+
 `python -m benchmarks.study RUNS` writes docs/study/ (differences.png, methods.png, tables.md, study.json); finished
 runs in RUNS are reused."""
 
+import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 
-from benchmarks.measure import ROOT
+from benchmarks.measure import ROOT, SHARED
 from wtal.core.config import Config, with_overrides
 from wtal.core.hardware import available_cores
 from wtal.core.io import write_json, write_text
@@ -22,66 +27,87 @@ from wtal.experiments.statistics import Score, paired_difference, score_of
 from wtal.reporting.figures.colors import OKABE_ITO, darken
 from wtal.reporting.tables import TableData, format_mean_std, to_markdown
 
-SEEDS = 5  # each with a data set of its own
-METHODS = (
-    *("baseline", "local", "dfe", "dfe-global", "dfe-no-distillation"),
-    *("self-distillation", "shuffled-memory", "random-memory"),
-)
-CONTROLS = ("local", "self-distillation", "random-memory")  # methods that DFE is compared with
-STEPS = 200
-SETTINGS: Config = with_overrides(Config(), ("model.width=64",))
-COLORS = dict(zip(METHODS, (*(darken(color, 3.0) for color in OKABE_ITO), "#111827"), strict=True))
+SEEDS = 5  # each with a data set, or a subset of the training videos, of its own
+METHODS = ("local", "dfe-no-memory", "dfe", "shuffled-memory")
+CONTROLS = ("local", "dfe-no-memory", "shuffled-memory")  # methods that DFE is compared with
+REAL = ("hapt", "actrectut")
+SIZES = (16, 32, 64, 128)  # training videos of the subsets
+SYNTHETIC: Config = with_overrides(Config(), ("model.width=64", "train.steps=200", "teacher.models=5"))
+COLORS = dict(zip(METHODS, (darken(color, 3.0) for color in OKABE_ITO), strict=False))
 CENTRE = SyntheticConfig(training=96, snippets=(40, 90), action_snippets=(4, 12))
 OUTPUT = ROOT / "docs" / "study"
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A synthetic data set, and the number of training steps on it."""
+    """Data to train on.
 
-    data: SyntheticConfig
-    steps: int = STEPS
+    Attributes:
+        name: Name of its folder.
+        write: Writes the data set of a seed.
+        config: Settings.
+        subset: The subset that is scored.
+    """
+
+    name: str
+    write: Callable[[Path, int], object]
+    config: Config
+    subset: str
 
 
 @dataclass(frozen=True)
 class Trait:
-    """A trait of the data or of the training, and the condition for each of its values; one of them is the centre."""
+    """A trait of the data, and the condition for each of its values."""
 
     title: str
     conditions: Mapping[float, Condition]
-    methods: tuple[str, ...] = ("local", "dfe", "self-distillation")
 
 
-def _condition(**traits: Any) -> Condition:
-    return Condition(replace(CENTRE, **traits))
+def _subset(data: Path, size: int) -> Condition:
+    """A random choice of `size` training videos of a real data set."""
+    return Condition(f"{data.name}-{size}", partial(_write_subset, data, size), Config(), "validation")
 
 
-def _strength(factor: float, steps: int = STEPS) -> Condition:
-    return Condition(replace(CENTRE, early=factor * CENTRE.early, late=factor * CENTRE.late), steps)
+def _write_subset(data: Path, size: int, folder: Path, seed: int) -> None:
+    content = json.loads((data / "annotations.json").read_text())
+    database = content["database"]
+    training = sorted(id for id, video in database.items() if video["subset"] == "training")
+    kept = set(np.random.default_rng(seed).permutation(training)[:size].tolist())
+    content["database"] = {id: v for id, v in database.items() if v["subset"] != "training" or id in kept}
+    folder.mkdir(parents=True)
+    (folder / "features").symlink_to(data / "features")
+    (folder / "dataset.json").write_bytes((data / "dataset.json").read_bytes())
+    write_json(folder / "annotations.json", content)
+
+
+def _synthetic(**traits: Any) -> Condition:
+    data = replace(CENTRE, **traits)
+    name = re.sub(r"[^\w.]+", "-", "-".join(f"{key}-{value}" for key, value in traits.items())) or "centre"
+    return Condition(name, lambda folder, seed: write_synthetic(folder, data, seed), SYNTHETIC, "testing")
+
+
+def _strength(factor: float) -> Condition:
+    return _synthetic(early=factor * CENTRE.early, late=factor * CENTRE.late)
 
 
 TRAITS = (
-    Trait("signal strength", {x: _strength(x) for x in (0.5, 1.0, 1.5)}, METHODS),
-    Trait("context strength", {x: _condition(context=x) for x in (0.0, 3.2, 6.4)}),
-    Trait(
-        "classes (12 training videos each)",
-        {c: _condition(classes=c, training=12 * c, testing=5 * c) for c in (4, 8, 12)},
-    ),
-    Trait("training videos per class", {n: _condition(training=8 * n) for n in (4, 12, 30)}),
-    Trait("share of videos with two labels", {x: _condition(second_label=x) for x in (0.0, 0.4, 1.0)}),
-    Trait("training steps (signal strength 1.5)", {n: _strength(1.5, n) for n in (200, 600)}),
+    *(Trait(f"training videos of {name}", {n: _subset(SHARED / name, n) for n in SIZES}) for name in REAL),
+    Trait("synthetic: training videos per class", {n: _synthetic(training=8 * n) for n in (2, 4, 12, 30)}),
+    Trait("synthetic: signal strength", {x: _strength(x) for x in (0.5, 1.0, 1.5)}),
+    Trait("synthetic: classes", {c: _synthetic(classes=c, training=12 * c, testing=5 * c) for c in (4, 8, 12)}),
+    Trait("synthetic: share of videos with two labels", {x: _synthetic(second_label=x) for x in (0.0, 0.4, 1.0)}),
 )
 
-Scores = Mapping[tuple[Condition, str], Score]  # by condition and method
+Scores = Mapping[tuple[str, str], Score]  # by condition and method
 
 
 def main(runs: Path, workers: int) -> None:
     """Run what is missing, then write tables and figures."""
     specs = {
-        (condition, method): [_run_spec(runs, condition, method, seed) for seed in range(SEEDS)]
+        (condition.name, method): [_run_spec(runs, condition, method, seed) for seed in range(SEEDS)]
         for trait in TRAITS
         for condition in trait.conditions.values()
-        for method in trait.methods
+        for method in METHODS
     }
     run_specs([spec for group in specs.values() for spec in group], workers, _print_progress)
     write_study({key: score_of(group[0].name, key[1], results_of(group)) for key, group in specs.items()})
@@ -91,10 +117,10 @@ def write_study(scores: Scores) -> None:
     """Write scores, tables and figures to docs/study/."""
     OUTPUT.mkdir(parents=True, exist_ok=True)
     entries = [
-        {"trait": trait.title, "value": value, "method": method, "averages": scores[condition, method].averages}
+        {"trait": trait.title, "value": value, "method": method, "averages": scores[condition.name, method].averages}
         for trait in TRAITS
         for value, condition in trait.conditions.items()
-        for method in trait.methods
+        for method in METHODS
     ]
     write_json(OUTPUT / "study.json", entries)
     write_text(OUTPUT / "tables.md", "\n".join(_tables(scores)) + "\n")
@@ -102,14 +128,11 @@ def write_study(scores: Scores) -> None:
 
 
 def _run_spec(runs: Path, condition: Condition, method: str, seed: int) -> RunSpec:
-    defaults = vars(SyntheticConfig())
-    changed = {name: value for name, value in vars(condition.data).items() if value != defaults[name]}
-    name = re.sub(r"[^\w.]+", "-", "-".join(f"{key}-{value}" for key, value in changed.items()))
-    data = runs / "data" / name / f"seed-{seed}"
+    data = runs / "data" / condition.name / f"seed-{seed}"
     if not data.exists():
-        write_synthetic(data, condition.data, seed)
-    config = run_config(with_overrides(SETTINGS, (f"train.steps={condition.steps}",)), method, seed)
-    return RunSpec(data, name, method, config, comparison_options("testing"), runs / f"runs-{condition.steps}")
+        condition.write(data, seed)
+    config = run_config(condition.config, method, seed)
+    return RunSpec(data, condition.name, method, config, comparison_options(condition.subset), runs / "runs")
 
 
 def _print_progress(spec: object, done: int, total: int) -> None:
@@ -118,29 +141,29 @@ def _print_progress(spec: object, done: int, total: int) -> None:
 
 def _tables(scores: Scores) -> list[str]:
     lines = [
-        "Average mAP (%) over tIoU 0.1:0.7, `activitynet` protocol, testing subset, last checkpoint, mean ±",
-        f"standard deviation over {SEEDS} seeds, each with a data set of its own; `python -m benchmarks.study RUNS`.",
+        "Average mAP (%) over tIoU 0.1:0.7, `activitynet` protocol, validation subset (real) or testing subset",
+        f"(synthetic), last checkpoint, mean ± standard deviation over {SEEDS} seeds, each with data of its own",
+        "(`python -m benchmarks.study RUNS`).",
     ]
     for trait in TRAITS:
         conditions = trait.conditions.values()
         rows = [
-            (method, *(format_mean_std(scores[condition, method].averages) for condition in conditions))
-            for method in trait.methods
+            (method, *(format_mean_std(scores[condition.name, method].averages) for condition in conditions))
+            for method in METHODS
         ]
         for control in CONTROLS:
-            if control in trait.methods:
-                differences = (_dfe_difference(scores, condition, control) for condition in conditions)
-                cells = (f"{mean:+.1f} ({low:+.1f} to {high:+.1f})" for mean, low, high in differences)
-                rows.append((f"dfe - {control}", *cells))
+            differences = (_dfe_difference(scores, condition, control) for condition in conditions)
+            cells = (f"{mean:+.1f} ({low:+.1f} to {high:+.1f})" for mean, low, high in differences)
+            rows.append((f"dfe - {control}", *cells))
         columns = (trait.title, *(f"{value:g}" for value in trait.conditions))
-        table = TableData(columns, tuple(rows), bold=(trait.methods.index("dfe"),))
+        table = TableData(columns, tuple(rows), bold=(METHODS.index("dfe"),))
         lines += ["", f"## By {trait.title}", "", *to_markdown(table)]
     return lines
 
 
 def _dfe_difference(scores: Scores, condition: Condition, control: str) -> tuple[float, float, float]:
     """Mean of the paired differences, and its interval."""
-    return paired_difference(scores[condition, "dfe"].averages, scores[condition, control].averages)
+    return paired_difference(scores[condition.name, "dfe"].averages, scores[condition.name, control].averages)
 
 
 def _draw(scores: Scores) -> None:
@@ -176,9 +199,9 @@ def _method_lines(scores: Scores, trait: Trait) -> dict[str, Points]:
     return {
         method: [
             (score.mean, score.mean - score.spread, score.mean + score.spread)
-            for score in (scores[condition, method] for condition in trait.conditions.values())
+            for score in (scores[condition.name, method] for condition in trait.conditions.values())
         ]
-        for method in trait.methods
+        for method in METHODS
     }
 
 
@@ -187,7 +210,6 @@ def _difference_lines(scores: Scores, trait: Trait) -> dict[str, Points]:
     return {
         control: [_dfe_difference(scores, condition, control) for condition in trait.conditions.values()]
         for control in CONTROLS
-        if control in trait.methods
     }
 
 

@@ -1,15 +1,16 @@
 """Time and memory of one training run with the default settings on real recordings (HAPT), and what inference saves by
-leaving out the global branch."""
+leaving out the models of stage one and the memory."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from benchmarks.measure import SHARED, median_seconds, num_parameters, run_command
 from wtal.core.text import markdown_table
-from wtal.models import checkpoint
-from wtal.models.dfe import DFE
+from wtal.models.checkpoint import load_model, read_meta
+from wtal.models.teacher import load_ensemble, load_global_branch
 
 SNIPPETS = 2000
 
@@ -27,18 +28,19 @@ def measure() -> list[str]:
 
 
 def _measure_branches(run: Path) -> list[str]:
-    local, meta = checkpoint.load_local(run)
-    both, _ = checkpoint.load_both(run)
-    assert isinstance(both, DFE)
-    x, mask = torch.randn(1, SNIPPETS, sum(meta.modalities)), torch.ones(1, SNIPPETS, dtype=torch.bool)
+    networks = {
+        "local branch (inference)": load_model(run)[0],
+        "models of stage one": load_ensemble(run)[0],
+        "models of stage one and memory": load_global_branch(run)[0],
+    }
+    width = sum(read_meta(run).modalities)
+    x, mask = torch.randn(1, SNIPPETS, width), torch.ones(1, SNIPPETS, dtype=torch.bool)
+    rows = []
     with torch.inference_mode():
-        local_seconds = median_seconds(lambda: local(x, mask))
-        both_seconds = median_seconds(lambda: both.both_branches(x, mask))
-    rows = [
-        ("local branch only", f"{num_parameters(local):,}", f"{1000 * local_seconds:.1f}"),
-        ("local and global branch", f"{num_parameters(both):,}", f"{1000 * both_seconds:.1f}"),
-    ]
-    return list(markdown_table((f"inference, {SNIPPETS:,} snippets", "parameters", "ms"), rows))
+        for name, network in networks.items():
+            seconds = median_seconds(partial(network, x, mask))
+            rows.append((name, f"{num_parameters(network):,}", f"{1000 * seconds:.1f}"))
+    return list(markdown_table((f"{SNIPPETS:,} snippets", "parameters", "ms"), rows))
 
 
 if __name__ == "__main__":

@@ -42,13 +42,27 @@ def settings_table(section: str) -> list[str]:
 
 def methods_table() -> list[str]:
     """The components of each method."""
-    memory = {"none": "none", "kept": "yes", "shuffled": "classes shuffled", "random": "frozen at random"}
-    teacher = {"none": "none", "global": "global branch", "dropout": "itself, another dropout"}
-    rows = [
-        (code_span(name), "yes" if spec.local else "no", memory[spec.memory], teacher[spec.teacher])
-        for name, spec in METHODS.items()
-    ]
-    return list(markdown_table(("method", "local enhancement", "memory", "teacher"), rows))
+    memory = {
+        "written": "yes",
+        "shuffled": "classes shuffled",
+        "random": "random content",
+        "own": "content of the own video only",
+    }
+    teacher = {
+        "none": ("no", "none"),
+        "memory": ("yes", "models of stage one and memory"),
+        "ensemble": ("yes", "models of stage one"),
+        "segments": ("no", "true segments"),
+    }
+    scored = {"local": "local branch", "ensemble": "mean of the models of stage one", "global": "teacher, without tags"}
+    rows = []
+    for name, spec in METHODS.items():
+        stage_one, source = teacher[spec.teacher]
+        content = memory[spec.memory] if spec.teacher == "memory" else "none"
+        local = "yes" if spec.local else "no"
+        rows.append((code_span(name), local, stage_one, content, source, scored[spec.branch]))
+    heads = ("method", "local enhancement", "stage one", "memory", "teacher", "scored")
+    return list(markdown_table(heads, rows))
 
 
 def protocols_table() -> list[str]:
@@ -88,7 +102,8 @@ def annotation_formats_table() -> list[str]:
 
 TABLES: dict[str, Callable[[], list[str]]] = {
     **{
-        f"settings.{name}": lambda name=name: settings_table(name) for name in ("model", "weights", "train", "localize")
+        f"settings.{name}": lambda name=name: settings_table(name)
+        for name in ("model", "weights", "train", "teacher", "memory", "localize")
     },
     "methods": methods_table,
     "protocols": protocols_table,

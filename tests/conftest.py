@@ -48,8 +48,8 @@ def settings() -> Callable[..., Config]:
     def make(method: str = "dfe", **sections: dict[str, object]) -> Config:
         model = {"width": 16, "window": 3, **sections.get("model", {})}
         train = {"steps": 6, "batch_size": 3, "snippets": 20, "save_every": 2, **sections.get("train", {})}
-        rest = {name: values for name, values in sections.items() if name not in ("model", "train")}
-        return parse_config({"method": method, "model": model, "train": train, **rest})
+        teacher = {"models": 2, **sections.get("teacher", {})}
+        return parse_config({"method": method, **sections, "model": model, "train": train, "teacher": teacher})
 
     return make
 
@@ -87,6 +87,7 @@ def own_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows += ["film 3.mp4,left[3 to 6];right[0 to 3],testing"]
     (root / "tags.csv").write_text("video,labels,subset\n" + "\n".join(rows) + "\n")
     settings = ("--set", "train.steps=4", "--set", "model.width=16", "--set", "train.save_every=4")
+    settings += ("--set", "teacher.models=1", "--workers", "1")
     for arguments in (
         ("init", root / "data", "--videos", root / "videos", "--tags", root / "tags.csv"),
         ("extract", root / "data"),

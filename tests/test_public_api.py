@@ -11,7 +11,7 @@ from tests.helpers.data import TINIEST
 from wtal.data.synthetic.features import write_synthetic
 
 NAMES = [name for name in dir(wtal) if name != "__version__"]
-SMALL = wtal.parse_config({"model": {"width": 8}, "train": {"steps": 2, "batch_size": 2}})
+SMALL = wtal.parse_config({"model": {"width": 8}, "train": {"steps": 2, "batch_size": 2}, "teacher": {"models": 1}})
 FUNCTIONS = [name for name in NAMES if inspect.isfunction(getattr(wtal, name))]
 
 

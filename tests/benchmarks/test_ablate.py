@@ -11,8 +11,14 @@ from wtal.core.config import Config, flatten, parse_config, with_overrides
 from wtal.core.errors import ConfigError
 from wtal.data.synthetic.features import write_synthetic
 
-SETTINGS = parse_config({"model": {"width": 8}, "train": {"steps": 2, "save_every": 1, "batch_size": 2, "snippets": 8}})
-SELECTED = ("slots: 4", "distillation: none", "window: 3 (attention)")
+SETTINGS = parse_config(
+    {
+        "model": {"width": 8},
+        "teacher": {"models": 2},
+        "train": {"steps": 2, "save_every": 1, "batch_size": 2, "snippets": 8},
+    }
+)
+SELECTED = ("models: 1", "memory: none", "window: 3 (attention)")
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -33,10 +39,10 @@ def test_arms_are_compared_with_defaults(tmp_path, serial_runs):
     written = json.loads((tmp_path / "out/ablation.json").read_text())
     assert [score["method"] for score in written["scores"]] == [DEFAULT, *SELECTED]
     folders = {path.name for path in (tmp_path / "out/runs").iterdir()}
-    assert folders == {"defaults", "slots-4", "distillation-none", "window-3-attention"}
+    assert folders == {"defaults", "models-1", "memory-none", "window-3-attention"}
     assert ablate(*arguments).scores == comparison.scores
 
 
 def test_unknown_arm_is_rejected(tmp_path):
     with raises(ConfigError, code="unknown-name"):
-        ablate([tmp_path], ["slots: 5"], 1, "validation", SETTINGS, tmp_path / "out", 1)
+        ablate([tmp_path], ["models: 6"], 1, "validation", SETTINGS, tmp_path / "out", 1)

@@ -16,7 +16,7 @@ from wtal import __version__, cli
 from wtal.cli.app import HELP_LISTS, ORDER, interrupt_hint
 from wtal.data.synthetic.features import write_synthetic
 
-TINY = ("model.width=8", "train.batch_size=2", "train.snippets=8")
+TINY = ("teacher.models=1", "model.width=8", "train.batch_size=2", "train.snippets=8")
 SETTINGS = [part for setting in TINY for part in ("--set", setting)]
 COMMAND = [sys.executable, "-W", "error", "-c", "from wtal.cli import main; main()"]
 
@@ -105,29 +105,35 @@ def test_compare_runs_in_separate_processes(folder):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-def test_interrupted_training_resumes(folder, tmp_path):
-    arguments = ["train", str(folder / "data"), "--out", str(tmp_path / "run"), *SETTINGS]
-    steps = ["--set", "train.steps=120", "--set", "train.save_every=1"]
+@pytest.mark.parametrize(
+    "models, steps, checkpoints",
+    [(1, 120, "run/checkpoint-*"), (2, 40, "run/stage-one/*/checkpoint-*")],
+    ids=["stage two", "workers in stage one"],
+)
+def test_interrupted_training_resumes(folder, tmp_path, models, steps, checkpoints):
+    arguments = ["train", str(folder / "data"), "--out", str(tmp_path / "run"), *SETTINGS, "--workers", str(models)]
+    for setting in (f"train.steps={steps}", "train.save_every=1", f"teacher.models={models}"):
+        arguments += ["--set", setting]
     # The parent may ignore SIGINT, as nohup and some CI systems do; the child must not inherit that.
     command = ["-c", "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"]
     command[1] += "; from wtal.cli import main; main()"
     with subprocess.Popen(
-        [sys.executable, *command, *arguments, *steps],
+        [sys.executable, *command, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         assert process.stdout is not None
         first_line = process.stdout.readline()  # printed after the first step, which saves a checkpoint
-        while not list(tmp_path.glob("run/checkpoint-*/config.json")):
+        while not list(tmp_path.glob(f"{checkpoints}/config.json")):
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         output, error = process.communicate()
-    assert process.returncode == 130 and "--resume" in error and len(error.splitlines()) == 1
-    assert first_line.startswith("training 1/120  loss ") and "\x1b" not in first_line + output
+    assert process.returncode == 130 and "--resume" in error and len(error.splitlines()) == 1, error
+    assert first_line.startswith(f"training 1/{steps * (models + 1)}  loss ") and "\x1b" not in first_line + output
     assert not list((tmp_path / "run").glob(".*.part"))
-    wtal(*arguments, "--resume", *steps)
-    assert (tmp_path / "run/checkpoint-000120/model.safetensors").is_file()
+    wtal(*arguments, "--resume")
+    assert (tmp_path / f"run/checkpoint-{steps:06d}/model.safetensors").is_file()
 
 
 def test_interrupt_exits_with_130(folder, training_output, monkeypatch):

@@ -23,7 +23,14 @@ from wtal.data.synthetic.features import write_synthetic
 from wtal.inference.proposals import SnippetScores
 from wtal.models import checkpoint
 
-TINY = ("model.width=8", "train.steps=2", "train.save_every=1", "train.batch_size=2", "train.snippets=8")
+TINY = (
+    "teacher.models=1",
+    "model.width=8",
+    "train.steps=2",
+    "train.save_every=1",
+    "train.batch_size=2",
+    "train.snippets=8",
+)
 SETTINGS = [part for setting in TINY for part in ("--set", setting)]
 FEATURES = "features/training_0000.npy"
 
@@ -191,6 +198,10 @@ def test_check_warns_if_there_is_nothing_to_train_on(data):
         (["--config", "none.toml"], "file-not-found"),
         (["--device", "abacus"], "unknown-name"),
         (["--validate", "--hold-out", "0.5"], "conflicting-options"),
+        (["--supervision", "boxes"], "unknown-name"),
+        (["--supervision", "segments", "--method", "dfe"], "conflicting-options"),
+        (["--supervision", "segments"], "no-segments"),
+        (["--method", "supervised"], "no-segments"),
         (["--hold-out", "0.01"], "invalid-value"),
         (["--hold-out", "0.9"], "invalid-value"),
     ],
@@ -399,7 +410,7 @@ def test_full_disk_under_a_log_is_reported():
 @pytest.mark.parametrize("limit", [10, 3000])
 def test_disk_that_fills_while_a_checkpoint_is_written_loses_nothing(data, run, limit):
     """Neither the old checkpoint nor the run is lost, whichever file does not fit."""
-    model, meta = checkpoint.load_local(run)
+    model, meta = checkpoint.load_model(run)
     (folder,) = run.glob("checkpoint-*")
     contents = {path.name: path.read_bytes() for path in folder.iterdir()}
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

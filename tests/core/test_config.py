@@ -12,7 +12,7 @@ from tests.helpers.errors import raises
 from wtal.core.config import Config, flatten, non_default_settings, parse_config, read_config
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.methods import METHODS
-from wtal.models.dfe import build_model
+from wtal.models.local_branch import build_model
 
 SECTIONS = [name for name in Config.model_fields if name != "method"]
 
@@ -41,10 +41,14 @@ def test_unknown_section_and_unknown_method_list_the_known_ones():
         ("train.batch_size", -1),
         ("train.learning_rate", 0),
         ("train.learning_rate", float("nan")),
-        ("train.warmup", 1.0),
+        ("teacher.models", 0),
+        ("teacher.memory_share", 1.5),
+        ("teacher.weak_losses", -1),
         ("model.width", "wide"),
         ("model.dropout", 1),
-        ("model.momentum", 1.5),
+        ("memory.video_share", 0),
+        ("memory.min_probability", 1.0),
+        ("memory.temperature", 0),
         ("model.local", "both"),
         ("weights.mil", -0.1),
         ("weights.mil", float("inf")),
@@ -53,7 +57,10 @@ def test_unknown_section_and_unknown_method_list_the_known_ones():
         ("localize.attention_thresholds", [0.5, 1.0]),
         ("localize.nms_sigma", 0),
         ("model.width", 4100),
-        ("model.slots", 65),
+        ("teacher.models", 101),
+        ("memory.max_entries", 10**6 + 1),
+        ("memory.neighbours", 0),
+        ("localize.class_threshold", 1.0),
         ("model.smoothing", 257),
         ("model.window", 4097),
         ("model.dilations", [1] * 17),
@@ -93,7 +100,7 @@ def test_malformed_settings_are_reported_without_pydantic_jargon(values, code, m
 
 
 def test_upper_bounds_are_allowed():
-    largest = {"width": 4096, "slots": 64, "smoothing": 256, "window": 4096, "dilations": [65536] * 16}
+    largest = {"width": 4096, "smoothing": 256, "window": 4096, "dilations": [65536] * 16}
     config = parse_config({"model": largest, "train": {"batch_size": 4096, "snippets": 1_000_000}})
     assert config.model.width == 4096 and config.train.snippets == 10**6
 
@@ -114,10 +121,10 @@ def test_settings_that_build_no_network_are_rejected(model):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_builds_the_parts_of_its_spec(method):
+def test_every_method_builds_a_local_branch(method):
     config = parse_config({"method": method, "model": {"width": 16}})
     network = build_model(config, (4, 3), 2)
-    assert hasattr(network, "memory") == (config.method_spec.memory != "none")
+    assert (network.receptive_field > 0) == config.method_spec.local
     assert network(torch.randn(1, 5, 7), torch.ones(1, 5, dtype=torch.bool)).cas.shape == (1, 5, 3)
 
 
@@ -158,10 +165,10 @@ def test_floats_survive_json_exactly(rate, thresholds):
 def test_overrides_are_applied_to_the_settings_of_a_file(tmp_path):
     path = tmp_path / "run.toml"
     path.write_text('method = "local"\n[train]\nsteps = 7\nseed = 3\n[model]\ndilations = [1, 2]\n')
-    overrides = ("train.steps=9", "method=baseline", "model.dilations = [4]", 'model.memory="ema"')
+    overrides = ("train.steps=9", "method=baseline", "model.dilations = [4]", 'model.local="attention"')
     config = read_config(path, overrides)
     assert (config.method, config.train.steps, config.train.seed) == ("baseline", 9, 3)
-    assert (config.model.dilations, config.model.memory) == ((4,), "ema")
+    assert (config.model.dilations, config.model.local) == ((4,), "attention")
     assert config.weights == Config().weights
     assert read_config(None) == Config()
 

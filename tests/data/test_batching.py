@@ -27,9 +27,21 @@ CPU = torch.device("cpu")
 
 
 def equal(a: Batch, b: Batch) -> bool:
-    return a.rows == b.rows and all(
-        torch.equal(getattr(a, name), getattr(b, name)) for name in ("features", "mask", "labels")
-    )
+    """Whether two batches are the same to the bit."""
+    if a.rows != b.rows or (a.targets is None) != (b.targets is None):
+        return False
+    names = ("features", "mask", "labels", *(() if a.targets is None else ("targets",)))
+    return all(torch.equal(getattr(a, name), getattr(b, name)) for name in names)
+
+
+def numbered_targets(dataset: Dataset) -> dict[str, torch.Tensor]:
+    """Targets that are different for every snippet of the training videos."""
+    lengths = {video.id: len(dataset.features(video.id)) for video in dataset.subset("training")}
+    classes = len(dataset.classes) + 1
+    return {
+        id: 100 * video + torch.arange(1.0, length * classes + 1).view(length, classes) / 1000
+        for video, (id, length) in enumerate(lengths.items())
+    }
 
 
 def test_training_videos_have_no_segments(tiny):
@@ -88,6 +100,21 @@ def test_crops_are_parts_of_their_video_with_its_labels(tiny, snippets):
             assert len(crop) == min(snippets, len(sources[id])) and torch.equal(labels[id], batch_labels)
 
 
+@pytest.mark.parametrize("snippets", [2, 20, 1000])
+@pytest.mark.parametrize("rows", [None, Rows(1, 2, 4)], ids=str)
+def test_targets_belong_to_the_snippets_of_the_batch(tiny, snippets, rows):
+    targets = numbered_targets(tiny)
+    data, plain = TrainingDataset(tiny, 2, targets=targets), TrainingDataset(tiny, 2)
+    for step in range(4):
+        batch, without = data.batch(step, 4, snippets, rows), plain.batch(step, 4, snippets, rows)
+        assert without.targets is None and torch.equal(batch.features, without.features), "targets change no crop"
+        assert not batch.targets[~batch.mask].any()
+        crops = data.crops(step, 4, snippets)
+        for crop, target in zip(crops if rows is None else crops[rows.selection], batch.targets, strict=True):
+            expected = targets[data.videos[crop.video].id][crop.start : crop.start + crop.length]
+            assert torch.equal(target[: crop.length], expected)
+
+
 def crop_of(tiny: Dataset, length: int, snippets: int, step: int) -> list[float]:
     """The crop that a step sees of features that count 1, 2, ... length."""
 
@@ -111,7 +138,10 @@ def test_crops_start_at_every_possible_snippet(tiny):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int16, None], ids=str)
 @pytest.mark.parametrize("rows", [None, Rows(1, 2, 4), Rows(2, 0, 4)], ids=str)
-def test_cached_features_make_the_same_batches(tiny, dtype, rows):
+@pytest.mark.parametrize("has_targets", [False, True], ids=["no targets", "targets"])
+def test_cached_features_make_the_same_batches(tiny, dtype, rows, has_targets):
+    targets = numbered_targets(tiny) if has_targets else None
+
     class Converted(Dataset):
         """Features in one dtype or, for None, in a mixture of float16 and float32."""
 
@@ -119,7 +149,7 @@ def test_cached_features_make_the_same_batches(tiny, dtype, rows):
             video_dtype = dtype or (np.float32 if video_id.endswith("3") else np.float16)
             return (np.asarray(super().features(video_id), np.float64) * 1.37).astype(video_dtype)
 
-    data = TrainingDataset(Converted(**vars(tiny)), seed=0)
+    data = TrainingDataset(Converted(**vars(tiny)), seed=0, targets=targets)
     cached = DeviceCachedDataset(data, CPU)
     assert cached.features.dtype == (torch.float16 if dtype is np.float16 else torch.float32)
     for step, snippets in ((0, 20), (5, 27), (7, 1000)):

@@ -16,6 +16,7 @@ from wtal.evaluation.bootstrap import (
     compare_evaluations,
     draw_videos,
     interval,
+    mean_differences,
     resampled_averages,
     resampled_map,
 )
@@ -123,3 +124,15 @@ def test_paired_interval_is_narrower_than_intervals_of_both_files(shared):
     assert 0 < difference.low < difference.value < difference.high < 0.02
     widths = [entry.average.high - entry.average.low for entry in comparison.entries]
     assert difference.high - difference.low < min(widths) / 2
+
+
+def test_mean_of_several_evaluations_minus_others():
+    truth, proposals = make_twelve_videos()
+    files = {"full": proposals, "half": every_second(proposals)}
+    full, half = (score_with_matches(file, truth) for file in files.values())
+    expected = compare_evaluations(files, truth).differences[0].difference
+    assert mean_differences([full], [half, full]) == [expected, Interval(0.0, 0.0, 0.0)]
+    (mixed,) = mean_differences([full, half], [half])
+    assert (2 * mixed.value, 2 * mixed.low, 2 * mixed.high) == pytest.approx(
+        (expected.value, expected.low, expected.high)
+    )

@@ -15,14 +15,16 @@ from wtal.core.config import Config, parse_config
 from wtal.core.errors import ConfigError, DataError, WtalError
 from wtal.data.synthetic.features import write_synthetic
 from wtal.experiments import runner
-from wtal.experiments.compare import compare, dataset_names
+from wtal.experiments.compare import compare, dataset_names, run_config
 
-METHODS = ("baseline", "dfe", "dfe-global")
+METHODS = ("baseline", "dfe", "dfe-global", "shuffled-memory")
 
 
 def config(**train: object) -> Config:
     train = {"steps": 2, "save_every": 1, "batch_size": 2, "snippets": 8, **train}
-    return parse_config({"model": {"width": 8}, "train": train})
+    return parse_config(
+        {"model": {"width": 8}, "train": train, "teacher": {"models": 2}, "memory": {"min_probability": 0}}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         workers=2,
         on_progress=lambda *state: progress.append(state),
     )
-    assert [(finished, total) for _, finished, total in progress] == [(count, 6) for count in range(1, 7)]
+    assert [(finished, total) for _, finished, total in progress] == [(count, 8) for count in range(1, 9)]
     return folder
 
 
@@ -71,16 +73,43 @@ def test_comparison_json(finished):
         assert len(score["averages"]) == 2 and np.shape(score["maps"]) == (2, 7)
         assert score["mean"] == pytest.approx(np.mean(score["averages"]))
         np.testing.assert_allclose(np.mean(score["maps"], axis=1), score["averages"])
-    assert [(d["method"], d["other"]) for d in written["differences"]] == [("dfe", "baseline"), ("dfe", "dfe-global")]
+    others = [(d["method"], d["other"]) for d in written["differences"]]
+    assert ("dfe", "baseline") in others and ("dfe", "dfe-global") in others
     assert parse_config(written["config"]) == config()
 
 
 def test_global_branch_shares_the_run_of_dfe(finished):
-    assert sorted(path.name for path in (finished / "out/data").iterdir()) == ["baseline", "data.json", "dfe"]
+    folders = sorted(path.name for path in (finished / "out/data").iterdir())
+    assert folders == ["baseline", "data.json", "dfe", "shuffled-memory"]
     names = {path.name for path in (finished / "out/data/dfe/seed-0").glob("*.json")}
     assert names == {
         f"{kind}-{method}-validation.json" for kind in ("proposals", "results") for method in ("dfe", "dfe-global")
     }
+
+
+def test_controls_share_stage_one_with_dfe(finished, tmp_path):
+    """The models are trained once for each seed, and a control ends with the weights that it has alone."""
+    for seed in (0, 1):
+        dfe, control = (finished / f"out/data/{name}/seed-{seed}" for name in ("dfe", "shuffled-memory"))
+        assert sorted(path.name for path in (dfe / "stage-one").iterdir()) == ["model-1", "model-2"]
+        assert not (control / "stage-one").exists() and (control / "teacher").is_dir()
+        assert (control / "teacher/targets.safetensors").read_bytes() != (
+            dfe / "teacher/targets.safetensors"
+        ).read_bytes()
+    alone = runner.train(
+        finished / "data", tmp_path / "alone", run_config(config(), "shuffled-memory", 0), device="cpu"
+    )
+    (last,) = (finished / "out/data/shuffled-memory/seed-0").glob("checkpoint-*")
+    assert (alone / "model.safetensors").read_bytes() == (last / "model.safetensors").read_bytes()
+
+
+def test_control_is_compared_before_dfe_is_trained(tmp_path, serial_runs):
+    """Whichever method comes first trains stage one, in the folder of dfe."""
+    write_synthetic(tmp_path / "data", TINIEST)
+    for methods in (["dfe-no-memory"], ["dfe", "dfe-no-memory"]):
+        compare(tmp_path / "data", tmp_path / "out", methods, 1, config=config(), workers=1)
+    seed = tmp_path / "out/data/dfe/seed-0"
+    assert (seed / "stage-one/model-2").is_dir() and (seed / "results-dfe-validation.json").is_file()
 
 
 def test_finished_runs_are_reused_without_worker(folder, monkeypatch):
@@ -98,7 +127,7 @@ def test_only_missing_runs_are_run(folder, serial_runs):
     states, progress = file_states(folder / "out"), []
     compare_again(folder, on_progress=lambda spec, finished, _: progress.append((str(spec), finished)))
     assert {name for name, _ in progress} == {"data baseline seed 0", "data dfe-global seed 1"}
-    assert [finished for _, finished in progress] == [5, 6]
+    assert [finished for _, finished in progress] == [7, 8]
     changed = {path for path, state in file_states(folder / "out").items() if states.get(path) != state}
     assert all("baseline/seed-0" in path or "dfe/seed-1" in path for path in changed)
     assert not any("checkpoint" in path for path in changed if "dfe" in path)
@@ -112,7 +141,7 @@ def test_interrupted_run_continues_with_the_same_result(folder, serial_runs):
     shutil.rmtree(run)
 
     def interrupt(step: int, _: object) -> None:
-        if step == 2:
+        if step == 2 * 2 + 2:  # the second step of stage two
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -152,12 +152,20 @@ def test_card_lists_settings_that_differ_from_defaults():
     )
     text = card_text(make_card(meta={"config": config, "step": 40}))
     assert "`model.dilations = [1, 2]`, `train.steps = 60`." in text
-    assert "40 of 60 steps" in text and "seed 3" in text and "`local` (local enhancement, no memory" in text
+    assert "40 of 60 steps" in text and "seed 3" in text and "`local` (local enhancement, no teacher" in text
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_card_describes_every_method(method):
     assert f"Method: `{method}` (" in card_text(make_card(meta={"config": Config(method=method)}))
+
+
+@pytest.mark.parametrize("method", ["dfe", "supervised"])
+def test_card_says_what_the_model_was_trained_on(method):
+    text = card_text(make_card(meta={"config": Config(method=method)}))
+    is_supervised = method == "supervised"
+    assert ("true segments" in text) == is_supervised and ("video-level labels" in text) == (not is_supervised)
+    assert ("weakly-supervised" in split_card(text)[0]["tags"]) == (not is_supervised)
 
 
 def test_card_without_result_states_that_none_is_known():
@@ -220,7 +228,7 @@ def test_card_is_removed_with_its_checkpoint(tiny, tmp_path, settings):
     config = settings(train={"steps": 4, "save_every": 2})
 
     def interrupt(step, _):
-        if step == 3:
+        if step == 2 * 4 + 3:  # in stage two
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -15,13 +15,13 @@ from wtal.experiments.validation import make_validator, segment_map, video_map
 from wtal.inference.localizer import Localizer
 from wtal.inference.proposals import SnippetScores
 from wtal.models.checkpoint import ModelMetadata
-from wtal.models.dfe import build_local_branch
+from wtal.models.local_branch import build_model
 
 
 @pytest.fixture
 def network(settings, tiny):
     torch.manual_seed(0)
-    return build_local_branch(settings("local"), tiny.modalities, len(tiny.classes)).eval()
+    return build_model(settings("local"), tiny.modalities, len(tiny.classes)).eval()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from wtal.core.ray_cluster import connected, set_environment
 from wtal.experiments.pipeline import localize
 from wtal.inference import batch
 from wtal.inference.localizer import Localizer
-from wtal.training.trainer import train
+from wtal.training.stages import train
 
 NEEDS_RAY = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 pytestmark = [

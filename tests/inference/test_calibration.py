@@ -28,7 +28,7 @@ from wtal.inference.calibration import (
 )
 from wtal.inference.postprocessing import SegmentConstraints, sort_by_time
 from wtal.inference.proposals import top_non_overlapping
-from wtal.training.trainer import train
+from wtal.training.stages import train
 
 CLASSES = ("jump", "run", "throw")
 NO_CONSTRAINTS = SegmentConstraints()

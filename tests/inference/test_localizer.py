@@ -13,8 +13,8 @@ from wtal.core.errors import CheckpointError, ConfigError, DataError
 from wtal.data.batching import pad
 from wtal.inference.localizer import Localizer, snippet_scores
 from wtal.inference.proposals import generate_proposals
-from wtal.models.dfe import GlobalBranch, build_local_branch, build_model
-from wtal.training.trainer import train
+from wtal.models.local_branch import build_model
+from wtal.training.stages import train
 from wtal.video.backbones.base import BackboneOptions
 
 
@@ -38,7 +38,7 @@ def test_model_survives_saving_and_opening(run, features, tmp_path):
     reopened.save_pretrained(tmp_path / "copy")
     for file in ("config.json", "model.safetensors"):
         assert (tmp_path / "copy" / file).read_bytes() == (tmp_path / "model" / file).read_bytes()
-    assert not (tmp_path / "model/global.safetensors").exists()
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {"config.json", "model.safetensors"}
 
 
 def test_localizer_is_public_and_describes_itself(run, tiny):
@@ -99,7 +99,7 @@ def test_result_depends_neither_on_the_dtype_nor_on_earlier_calls(run, features)
     assert localizer(np.asarray(features, np.float64)) == first == localizer(np.asarray(features, np.float32))
 
 
-@pytest.mark.parametrize("branch", ["local", "global"])
+@pytest.mark.parametrize("branch", ["local", "ensemble", "global"])
 def test_scores_are_probabilities(run, tiny, branch):
     for video, scores in Localizer(run, branch=branch).score_videos(tiny, tiny.subset("testing")):
         T, C = len(tiny.features(video.id)), len(tiny.classes)
@@ -208,18 +208,15 @@ def test_localizing_does_not_change_the_model(run, features):
         {"smoothing": 3, "dilations": [1, 4]},
         {"smoothing": 0, "dilations": []},
         {"local": "attention", "window": 3},
-        {"normalise": "video"},
     ],
 )
-@pytest.mark.parametrize("method, branch", [("dfe", "local"), ("dfe", "global"), ("baseline", "local")])
-def test_windows_give_the_scores_of_a_single_pass(settings, model, method, branch):
+@pytest.mark.parametrize("method", ["local", "baseline"])
+def test_windows_give_the_scores_of_a_single_pass(settings, model, method):
     torch.manual_seed(0)
     config = settings(method=method, model=model)
     network = build_model(config, (4, 6), 2).eval()
     for weight in network.parameters():  # blocks start as the identity, which has no receptive field
         torch.nn.init.normal_(weight, std=0.3)
-    if branch == "global":
-        network = GlobalBranch(network)
     features = np.random.default_rng(0).normal(1, 1, (41, 10)).astype(np.float32)
     single_pass = snippet_scores(network, features, config)
     assert single_pass.attention.std() > 0.01 and single_pass.cas.std() > 0.01
@@ -231,7 +228,7 @@ def test_windows_give_the_scores_of_a_single_pass(settings, model, method, branc
 
 def test_receptive_field_is_exact(settings):
     for model in ({"smoothing": 3, "dilations": [1, 4]}, {"local": "attention", "window": 3, "smoothing": 1}):
-        network = build_local_branch(settings(model=model), (10,), 2).eval()
+        network = build_model(settings(model=model), (10,), 2).eval()
         for weight in network.parameters():
             torch.nn.init.normal_(weight, std=0.3)
         x, mask = torch.randn(1, 41, 10, requires_grad=True), torch.ones(1, 41, dtype=torch.bool)

@@ -20,7 +20,7 @@ from wtal.data.batching import pad
 from wtal.inference.localizer import Localizer, snippet_scores
 from wtal.inference.onnx import export_onnx
 from wtal.models import checkpoint
-from wtal.models.dfe import build_local_branch
+from wtal.models.local_branch import build_model
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="pip install 'wtal[onnx]'")
 
@@ -28,10 +28,10 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "onnx_timeline.py"
 LENGTHS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 100, 1000, 9999, 10_000)
 CLASSES = ("jump", "läuft", "rest")
 MODELS = {
-    "dilated": ("dfe", (6, 4), {"dilations": [1, 4], "normalise": "training"}, {}),
-    "attention": ("local", (10,), {"local": "attention", "smoothing": 0, "normalise": "video"}, {"topk_ratio": 5}),
+    "dilated": ("dfe", (6, 4), {"dilations": [1, 4]}, {}),
+    "attention": ("local", (10,), {"local": "attention", "smoothing": 0}, {"topk_ratio": 5}),
     "smoothing alone": ("dfe", (10,), {"dilations": [], "smoothing": 3}, {"topk_ratio": 10**6}),
-    "baseline": ("baseline", (10,), {"normalise": "video"}, {"topk_ratio": 1}),
+    "baseline": ("baseline", (10,), {}, {"topk_ratio": 1}),
 }
 
 
@@ -48,7 +48,7 @@ class Exported:
 
 
 def scores_of(run: Path, features: np.ndarray) -> list[np.ndarray]:
-    network, meta = checkpoint.load_local(run)
+    network, meta = checkpoint.load_model(run)
     scores = snippet_scores(network, features, meta.config)
     return [scores.attention, scores.cas, scores.video]
 
@@ -57,12 +57,12 @@ def write_run(folder: Path, settings, method: str, widths: tuple[int, ...], mode
     """A model with random weights, so that no layer is the identity."""
     torch.manual_seed(0)
     config = settings(method, model=model, train=train, localize={"temperature": 1.5})
-    network = build_local_branch(config, widths, len(CLASSES))
+    network = build_model(config, widths, len(CLASSES))
     for weight in network.parameters():
         torch.nn.init.normal_(weight, 0, 1.5 / weight[0].numel() ** 0.5)
-    if config.model.normalise == "training":
-        network.normalise.mean.normal_()
-        network.normalise.scale.uniform_(0.5, 2)
+    network.normalise.mean.normal_()
+    network.normalise.scale.uniform_(0.5, 2)
+    network.normalise.limit.fill_(1.5)
     folder.mkdir()
     checkpoint.write_model(
         folder, checkpoint.ModelMetadata(config, CLASSES, widths, SnippetClock(0.64, 0.1), 7), network

@@ -94,11 +94,16 @@ def test_outer_inner_contrast(curve, run, flank, expected):
 
 
 @pytest.mark.parametrize(
-    "video, threshold, expected",
-    [([0.5, 0.4, 0.1], 0.3, [0, 1]), ([0.5, 0.4, 0.1], 0.9, [0]), ([0.2, 0.6], 0.6, [1])],
+    "evidence, threshold, expected",
+    [
+        ([[0.5, 0.1, 0.1], [0.0, 0.4, 0.1]], 0.3, [0, 1]),  # each is high in another snippet
+        ([[0.5, 0.4, 0.1]], 0.9, [0]),
+        ([[0.2, 0.6]], 0.6, [1]),
+        ([[0.2, 0.2], [0.0, 0.1]], 0.0, [0, 1]),
+    ],
 )
-def test_confident_classes_pass_the_threshold_or_are_best(video, threshold, expected):
-    assert confident_classes(np.array(video), threshold).tolist() == expected
+def test_confident_classes_pass_the_threshold_or_are_best(evidence, threshold, expected):
+    assert confident_classes(np.array(evidence), threshold).tolist() == expected
 
 
 def test_clear_actions_are_the_first_proposals():

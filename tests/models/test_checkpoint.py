@@ -1,4 +1,4 @@
-"""Checkpoints: atomic, complete after a round trip, readable across versions; inference needs no memory."""
+"""Checkpoints: atomic, complete after a round trip, and readable across versions."""
 
 import errno
 import json
@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tests.helpers.errors import raises
@@ -18,21 +18,15 @@ from wtal.core.errors import CheckpointError, ConfigError, DataError
 from wtal.core.methods import METHODS, MethodSpec
 from wtal.models import checkpoint
 from wtal.models.checkpoint import ModelMetadata
-from wtal.models.dfe import DFE, build_model
-from wtal.models.memory import EmaMemory, GlobalEnhancement, LearnedMemory
+from wtal.models.local_branch import build_model
 
-MEMORY = pytest.mark.parametrize("memory", ["learned", "ema"])
 X, MASK = torch.sin(torch.arange(90.0)).view(1, 9, 10), torch.ones(1, 9, dtype=torch.bool)
 
 
-def make(settings, method: str = "dfe", memory: str = "learned", step: int = 4) -> tuple[ModelMetadata, nn.Module]:
-    config = settings(method, model={"memory": memory})
+def make(settings, method: str = "dfe", step: int = 4) -> tuple[ModelMetadata, nn.Module]:
+    config = settings(method)
     torch.manual_seed(3)
     network = build_model(config, (6, 4), 2).eval()
-    if isinstance(network, DFE):
-        if isinstance(network.memory, EmaMemory):
-            network.memory.update(torch.randn(2, 16), torch.tensor([0, 1]))
-        nn.init.normal_(network.enhance.out.weight)
     return ModelMetadata(config, ("jump", "größe"), (6, 4), SnippetClock(0.64, 0.1), step), network
 
 
@@ -47,48 +41,13 @@ def edit_config(folder: Path, **changes: object) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@MEMORY
 @torch.inference_mode()
-def test_local_branch_survives_a_round_trip(settings, tmp_path, method, memory):
-    meta, network = make(settings, method, memory)
-    local, loaded_meta = checkpoint.load_local(save(tmp_path / "checkpoint-000004", meta, network))
-    assert loaded_meta == meta and not local.training
-    assert torch.equal(local(X, MASK).cas, network(X, MASK).cas)
-
-
-@MEMORY
-@torch.inference_mode()
-def test_both_branches_survive_a_round_trip(settings, tmp_path, memory):
-    meta, network = make(settings, memory=memory)
-    loaded, _ = checkpoint.load_both(save(tmp_path / "model", meta, network))
-    for branch, expected in zip(loaded.both_branches(X, MASK), network.both_branches(X, MASK), strict=True):
-        assert torch.equal(branch.cas, expected.cas) and torch.equal(branch.attention, expected.attention)
-    assert torch.equal(loaded.memory.written, network.memory.written)
-
-
-@MEMORY
-def test_inference_loads_neither_memory_nor_cross_attention(settings, tmp_path, memory, monkeypatch):
-    meta, network = make(settings, memory=memory)
-    folder = save(tmp_path / "model", meta, network)
-    keys = set(load_file(folder / "model.safetensors"))
-    assert keys == set(network.local.state_dict())
-    assert not any(word in key for key in keys for word in ("memory", "enhance", "prototypes", "query"))
-    (folder / "global.safetensors").unlink()
-    (folder / "training.safetensors").unlink()
-
-    def fail(*_: object, **__: object) -> None:
-        raise AssertionError("inference builds the local branch alone")
-
-    for part in (LearnedMemory, EmaMemory, GlobalEnhancement, DFE):
-        monkeypatch.setattr(part, "__init__", fail)
-    checkpoint.load_local(folder)
-
-
-def test_method_without_memory_has_no_global_branch(settings, tmp_path):
-    folder = save(tmp_path / "model", *make(settings, "local"))
-    assert not (folder / "global.safetensors").exists()
-    with raises(CheckpointError, code="no-global-branch", path=folder):
-        checkpoint.load_both(folder)
+def test_model_survives_a_round_trip(settings, tmp_path, method):
+    meta, network = make(settings, method)
+    network.normalise.limit.fill_(0.5)
+    loaded, loaded_meta = checkpoint.load_model(save(tmp_path / "checkpoint-000004", meta, network))
+    assert loaded_meta == meta and not loaded.training
+    assert torch.equal(loaded(X, MASK).cas, network(X, MASK).cas)
 
 
 def test_latest_complete_checkpoint_is_used(settings, tmp_path):
@@ -120,7 +79,7 @@ def test_full_disk_keeps_the_previous_checkpoint(settings, tmp_path, monkeypatch
     with raises(DataError, path=tmp_path / "checkpoint-000004"):
         save(tmp_path / "checkpoint-000004", meta, network)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-000002"]
-    checkpoint.load_local(tmp_path)
+    checkpoint.load_model(tmp_path)
 
 
 @pytest.mark.parametrize("size", [0, 5, 200])
@@ -129,10 +88,10 @@ def test_truncated_or_missing_weights_are_rejected(settings, tmp_path, size):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:size])
     with raises(CheckpointError, code="unreadable-weights", path=path):
-        checkpoint.load_local(folder)
-    (folder / "global.safetensors").unlink()
-    with raises(CheckpointError, code="unreadable-weights", path=folder / "global.safetensors"):
-        checkpoint.read_tensors(folder / "global.safetensors")
+        checkpoint.load_model(folder)
+    path.unlink()
+    with raises(CheckpointError, code="unreadable-weights", path=path):
+        checkpoint.read_tensors(path)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +107,7 @@ def test_weights_that_do_not_fit_the_settings_are_rejected(settings, tmp_path, c
     folder = save(tmp_path / "model", *make(settings))
     edit_config(folder, **change)
     with raises(CheckpointError, code="weights-mismatch", path=folder):
-        checkpoint.load_local(folder)
+        checkpoint.load_model(folder)
 
 
 @pytest.mark.parametrize(
@@ -168,33 +127,99 @@ def test_malformed_config_is_rejected(settings, tmp_path, text):
     folder = save(tmp_path / "model", *make(settings))
     (folder / "config.json").write_text(text)
     with raises((CheckpointError, ConfigError), path=folder / "config.json"):
-        checkpoint.load_local(folder)
+        checkpoint.load_model(folder)
 
 
 def test_folder_without_a_model_is_rejected(tmp_path):
     with raises(CheckpointError, code="not-a-model", path=tmp_path):
-        checkpoint.load_local(tmp_path)
+        checkpoint.load_model(tmp_path)
     with raises(CheckpointError, code="file-not-found", path=tmp_path / "missing"):
-        checkpoint.load_local(tmp_path / "missing")
+        checkpoint.load_model(tmp_path / "missing")
+
+
+def age(folder: Path, format: int | None, **sections: object) -> None:
+    """Make a model look like one of an older format: with these settings, and weights without a limit."""
+    values = json.loads((folder / "config.json").read_text())
+    for name in ("teacher", "memory"):
+        del values["config"][name]
+    for name, changes in sections.items():
+        values["config"][name] = {**values["config"][name], **changes} if isinstance(changes, dict) else changes
+    values = {**values, "format": format, "wtal": "0.1.0"}
+    if format is None:
+        del values["format"]
+    (folder / "config.json").write_text(json.dumps(values))
+    weights = load_file(folder / "model.safetensors")
+    del weights["normalise.limit"]
+    save_file(weights, folder / "model.safetensors")
+
+
+REMOVED = {
+    "model": {"normalise": "training", "memory": "ema", "slots": 2, "momentum": 0.9},
+    "train": {"warmup": 0.25, "distillation_rampup": 0.25, "temperature": 2.0},
+    "weights": {"prototypes": 0.1, "distillation_features": 0.0},
+    "localize": {"video_threshold": 0.1},
+}
+
+
+@pytest.mark.parametrize("format", [None, 1, 2])
+@pytest.mark.parametrize("method", ["dfe", "local", "shuffled-memory", "self-distillation", "dfe-no-distillation"])
+@torch.inference_mode()
+def test_model_of_an_older_format_is_opened(settings, tmp_path, format, method):
+    """The scores are those of its local branch; settings that no longer exist are left out."""
+    meta, network = make(settings)
+    folder = save(tmp_path / "model", meta, network)
+    age(folder, format, method=method, **REMOVED)
+    (folder / "global.safetensors").write_bytes(b"the memory of an older format is not read")
+    loaded, read = checkpoint.load_model(folder)
+    assert torch.equal(loaded(X, MASK).cas, network(X, MASK).cas)
+    assert read.config.method in METHODS and not read.config.weights.model_extra
+    assert (read.config.train.ema_decay, read.config.train.steps) == (meta.config.train.ema_decay, 6)
+    assert replace(read, config=meta.config) == meta
+
+
+@pytest.mark.parametrize("format", [None, 1, 2])
+@torch.inference_mode()
+def test_model_of_an_older_format_without_normalisation_is_opened(settings, tmp_path, format):
+    meta, network = make(settings, "local")
+    folder = save(tmp_path / "model", meta, network)
+    age(folder, format, model={"normalise": "none"})
+    loaded, _ = checkpoint.load_model(folder)
+    assert torch.equal(loaded(X, MASK).cas, network(X, MASK).cas)
+
+
+@pytest.mark.parametrize("format", [None, 1, 2])
+def test_model_that_normalises_each_video_is_refused(settings, tmp_path, format):
+    folder = save(tmp_path / "model", *make(settings))
+    age(folder, format, model={"normalise": "video"})
+    with raises(CheckpointError, code="unsupported-version", path=folder / "config.json"):
+        checkpoint.load_model(folder)
+
+
+def test_removed_settings_are_unknown_in_the_present_format(settings, tmp_path):
+    folder = save(tmp_path / "model", *make(settings))
+    values = json.loads((folder / "config.json").read_text())
+    values["config"]["model"]["normalise"] = "training"
+    (folder / "config.json").write_text(json.dumps(values))
+    with raises(ConfigError, code="unknown-setting"):
+        checkpoint.load_model(folder)
 
 
 def test_settings_of_version_0_1_are_read_under_their_present_names(settings, tmp_path):
     """wtal 0.1.0 wrote no format number and called some settings otherwise."""
     meta, network = make(settings)
     folder = save(tmp_path / "model", meta, network)
+    age(folder, None)
     values = json.loads((folder / "config.json").read_text())
-    del values["format"]
     train, weights = values["config"]["train"], values["config"]["weights"]
     train |= {"average": 0.5, "ramp": 0.25}
     weights |= {"exclusive": 2.0, "candidates": 4.0, "coactivity": 0.5, "guide": 0.3}
-    for name in ("ema_decay", "distillation_rampup"):
-        del train[name]
+    del train["ema_decay"]
     for name in ("class_competition", "partial_label", "co_activity", "attention_background_consistency"):
         del weights[name]
-    (folder / "config.json").write_text(json.dumps(values | {"wtal": "0.1.0"}))
-    network, read = checkpoint.load_local(folder)
+    (folder / "config.json").write_text(json.dumps(values))
+    _, read = checkpoint.load_model(folder)
     config = read.config
-    assert (config.train.ema_decay, config.train.distillation_rampup) == (0.5, 0.25)
+    assert config.train.ema_decay == 0.5
     assert (config.weights.class_competition, config.weights.partial_label) == (2.0, 4.0)
     assert (config.weights.co_activity, config.weights.attention_background_consistency) == (0.5, 0.3)
     assert not config.weights.model_extra
@@ -205,7 +230,7 @@ def test_newer_format_is_rejected_naming_both_versions(settings, tmp_path):
     folder = save(tmp_path / "model", *make(settings))
     edit_config(folder, format=checkpoint.FORMAT + 1, wtal="9.8.7")
     with raises(CheckpointError, code="unsupported-version", path=folder / "config.json") as caught:
-        checkpoint.load_local(folder)
+        checkpoint.load_model(folder)
     assert "9.8.7" in caught.value.message
 
 
@@ -222,11 +247,11 @@ def test_own_method_is_loaded_only_if_it_is_registered(settings, tmp_path, monke
     monkeypatch.setitem(METHODS, method, MethodSpec(build=lambda config, modalities, classes: OwnNetwork(classes)))
     meta, network = make(settings, method)
     folder = save(tmp_path / "model", meta, network)
-    loaded, _ = checkpoint.load_local(folder)
+    loaded, _ = checkpoint.load_model(folder)
     assert torch.equal(loaded.classify.weight, network.classify.weight)
     monkeypatch.delitem(METHODS, method)
     (tmp_path / "my_module.py").write_text("raise AssertionError('imported from a model folder')")
     monkeypatch.chdir(tmp_path)
     with raises((CheckpointError, ConfigError)) as caught:
-        checkpoint.load_local(folder)
+        checkpoint.load_model(folder)
     assert method in caught.value.message

@@ -1,94 +1,312 @@
-"""The memory: how it is written, how it is read, and what is pooled for it."""
+"""The global memory: what is written, what is read, and what must never be read."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
 
-from wtal.models.layers import BranchOutput
-from wtal.models.memory import EmaMemory, GlobalEnhancement, LearnedMemory, confident_features
+from tests.helpers.errors import raises
+from wtal.core.errors import CheckpointError
+from wtal.models.memory import GlobalMemory, MemoryWriter, Whitening, WhiteningEstimator
 
-CLASSES, WIDTH = 3, 16
-B, T = 2, 13
-
-
-def randomised(module: nn.Module) -> nn.Module:
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for values in module.parameters():
-            values.add_(0.3 * torch.randn_like(values))
-    return module
+CLASSES, PARTS, WIDTH = 3, 2, 8
+BACKGROUND = CLASSES
+EVERY_CLASS = torch.ones(CLASSES + 1, dtype=torch.bool)
+NO_WHITENING = Whitening(torch.zeros(PARTS, WIDTH), torch.eye(WIDTH).expand(PARTS, -1, -1).contiguous())
 
 
-def test_first_write_copies_and_later_writes_average():
-    memory = EmaMemory(CLASSES + 1, 1, WIDTH, momentum=0.9)
-    first, second = torch.randn(2, WIDTH)
-    memory.update(first[None], torch.tensor([2]))
-    assert torch.equal(memory.prototypes[2, 0], first)
-    memory.update(second[None], torch.tensor([2]))
-    torch.testing.assert_close(memory.prototypes[2, 0], 0.9 * first + 0.1 * second)
-    assert memory.written[:, 0].tolist() == [0, 0, 2, 0]
-    assert not memory.prototypes[[0, 1, 3]].any()
+def allow(*classes: int) -> Tensor:
+    """These classes and background."""
+    allowed = torch.zeros(CLASSES + 1, dtype=torch.bool)
+    allowed[[*classes, BACKGROUND]] = True
+    return allowed
 
 
-def test_empty_slots_are_filled_before_the_most_similar_one_is_updated():
-    memory = EmaMemory(CLASSES + 1, 2, WIDTH, momentum=0.5)
-    a, b = torch.eye(WIDTH)[:2]
-    memory.update(torch.stack([a, b, 3 * b]), torch.tensor([1, 1, 1]))
-    assert torch.equal(memory.prototypes[1], torch.stack([a, 2 * b]))
+def snippets(count: int, seed: int = 0, allowed: Tensor = EVERY_CLASS) -> tuple[Tensor, Tensor]:
+    """Random parts of features and class probabilities, which are 0 for classes that are not allowed."""
+    draw = torch.Generator().manual_seed(seed)
+    parts = F.normalize(torch.randn(count, PARTS, WIDTH, generator=draw), dim=-1)
+    logits = 4 * torch.randn(count, CLASSES + 1, generator=draw)
+    return parts, logits.masked_fill(~allowed, -torch.inf).softmax(-1)
 
 
-def test_ema_memory_keeps_float32():
-    """On a GPU the features are bfloat16."""
-    memory = EmaMemory(CLASSES + 1, 1, WIDTH, momentum=0.9)
-    for _ in range(2):
-        memory.update(torch.ones(1, WIDTH, dtype=torch.bfloat16), torch.tensor([0]))
-    assert memory.prototypes.dtype == torch.float32 and memory.written[0, 0] == 2
+def write(*tags: tuple[int, ...], seed: int = 0, neighbours: int = 3, **changes: float) -> GlobalMemory:
+    """The memory of one video of 12 snippets for each tuple of classes."""
+    settings = {"video_share": 1.0, "min_probability": 0.1, "max_entries": 100, "seed": seed, **changes}
+    writer = MemoryWriter(NO_WHITENING, CLASSES, **settings)
+    for video, classes in enumerate(tags):
+        allowed = allow(*classes)
+        writer.write(video, *snippets(12, video, allowed), allowed)
+    return writer.finish(neighbours, temperature=0.1)
 
 
-def test_ema_memory_is_empty_until_written_and_complete_with_every_class():
-    memory = EmaMemory(CLASSES + 1, 1, WIDTH, momentum=0.9)
-    assert memory.is_empty and not memory.is_complete
-    memory.update(torch.randn(2, WIDTH), torch.tensor([0, CLASSES]))
-    assert not memory.is_empty and not memory.is_complete
-    memory.update(torch.randn(2, WIDTH), torch.tensor([1, 2]))
-    assert memory.is_complete
-    assert not LearnedMemory(2, 1, WIDTH).is_empty and LearnedMemory(2, 1, WIDTH).is_complete
+@pytest.fixture
+def memory() -> GlobalMemory:
+    """Four videos; the last one has no tag."""
+    return write((0, 1), (0,), (2,), ())
 
 
-@torch.no_grad()
-def test_confident_features_pool_the_top_tenth_of_each_class():
-    """Class 0 is present in two snippets of 20: the tenth that is pooled, wherever the padding is."""
-    torch.manual_seed(0)
-    mask = torch.arange(23)[None] < torch.tensor([20, 7])[:, None]
-    features, cas = torch.randn(2, 23, WIDTH), torch.randn(2, 23, CLASSES + 1)
-    cas[0, :, 0], cas[0, [4, 9], 0] = -50, 50
-    attentions = torch.rand(1, 2, 23)
-    attentions[:, 0] = 0.5
-    cas[~mask], attentions[:, ~mask], features[~mask] = torch.tensor([0, 0, 0, 90.0]), 0, 1e9
-    branch = BranchOutput(torch.zeros(1, 2, 23, WIDTH), features, attentions, cas)
-    pooled, classes = confident_features(branch, torch.tensor([[1.0, 0, 0], [0, 0, 0]]), mask)
-    assert classes.tolist() == [0, CLASSES, CLASSES], "every video has background"
-    torch.testing.assert_close(pooled[0], features[0, [4, 9]].mean(0))
-    assert (pooled.abs() < 1e6).all(), "padding is not pooled"
+def queries(memory: GlobalMemory, allowed: Tensor = EVERY_CLASS) -> tuple[Tensor, Tensor]:
+    """Features to read the memory with, and their class probabilities."""
+    parts, posterior = snippets(9, 99, allowed)
+    return memory.whitening(parts), posterior
 
 
-def test_unwritten_slots_are_never_read():
-    enhance, x = randomised(GlobalEnhancement(WIDTH)), torch.randn(B, T, WIDTH)
-    prototypes, written = torch.randn(CLASSES + 1, 2, WIDTH), torch.tensor([[3, 0], [0, 0], [1, 1], [0, 7]])
-    plain = enhance(x, prototypes, written)
-    prototypes[written == 0] = torch.nan
-    readout = enhance(x, prototypes, written)
-    assert torch.equal(readout.features, plain.features) and not torch.equal(plain.features, x)
-    assert torch.equal(readout.memory_assignment, plain.memory_assignment)
-    assert not plain.memory_assignment[..., 1].any(), "class 1 has no slot"
-    torch.testing.assert_close(plain.memory_assignment.sum(-1), torch.ones(B, T))
+# Reading.
 
 
-@pytest.mark.parametrize("scale", [0.1, 5.0])
-def test_snippets_are_assigned_to_the_most_similar_class(scale):
-    enhance, prototypes = GlobalEnhancement(WIDTH), torch.eye(WIDTH)[: CLASSES + 1, None]
-    for projection in (enhance.query, enhance.key):
-        nn.init.eye_(projection.weight)
-    x = scale * torch.eye(WIDTH)[:CLASSES]
-    assignment = enhance(x, prototypes, torch.ones(CLASSES + 1, 1)).memory_assignment
-    assert assignment.argmax(-1).tolist() == [0, 1, 2] and (assignment.max(-1).values > 0.99).all()
+@pytest.mark.parametrize("video", range(4))
+def test_excluded_video_is_never_read(memory, video):
+    is_own = memory.videos == video
+    damaged = replace(memory, entries=memory.entries.masked_fill(is_own[:, None], torch.nan))
+    removed = replace(
+        memory, **{name: getattr(memory, name)[~is_own] for name in ("entries", "classes", "videos", "snippets")}
+    )
+    features, posterior = queries(memory)
+    reading = memory.read(features, posterior, EVERY_CLASS, exclude=video)
+    assert torch.equal(damaged.read(features, posterior, EVERY_CLASS, exclude=video), reading)
+    torch.testing.assert_close(removed.read(features, posterior, EVERY_CLASS), reading)
+    assert not torch.equal(memory.read(features, posterior, EVERY_CLASS), reading)
+
+
+@pytest.mark.parametrize("video", range(3))
+def test_own_video_alone_is_read(memory, video):
+    others = (memory.videos != video)[:, None]
+    damaged = replace(memory, entries=memory.entries.masked_fill(others, torch.nan))
+    features, posterior = queries(memory)
+    reading = memory.read(features, posterior, EVERY_CLASS, only=video)
+    assert torch.equal(damaged.read(features, posterior, EVERY_CLASS, only=video), reading) and reading.isfinite().all()
+
+
+@given(seed=st.integers(0, 99), tags=st.sets(st.integers(0, CLASSES - 1)), exclude=st.none() | st.integers(0, 3))
+def test_reading_is_a_distribution_over_the_allowed_classes(seed, tags, exclude):
+    memory, allowed = write((0, 1), (0,), (2,), (), seed=seed), allow(*tags)
+    features, posterior = queries(memory, allowed)
+    reading = memory.read(features, posterior, allowed, exclude=exclude)
+    torch.testing.assert_close(reading.sum(1), torch.ones(len(reading)))
+    assert (reading >= 0).all() and not reading[:, ~allowed].any()
+
+
+def test_video_without_tags_is_all_background(memory):
+    features, posterior = queries(memory, allow())
+    assert torch.equal(memory.read(features, posterior, allow()), allow().float().expand(9, -1))
+
+
+def test_class_without_entries_keeps_its_posterior():
+    memory = write((0,), (0,), (0,), ())
+    features, posterior = queries(memory)
+    reading = memory.read(features, posterior, EVERY_CLASS)
+    torch.testing.assert_close(reading[:, [1, 2]], posterior[:, [1, 2]])
+    torch.testing.assert_close(reading.sum(1), torch.ones(9))
+    assert not torch.allclose(reading[:, 0], posterior[:, 0])
+
+
+def test_empty_memory_keeps_the_posterior():
+    memory = write((0,), (1,), min_probability=0.999999)
+    assert memory.entries.shape == (0, PARTS * WIDTH) and not memory.counts().any()
+    features, posterior = queries(memory)
+    assert torch.equal(memory.read(features, posterior, EVERY_CLASS), posterior)
+
+
+@pytest.mark.parametrize("neighbours", [1, 4, 1000])
+def test_similarity_is_the_mean_cosine_of_the_nearest_entries(memory, neighbours):
+    memory = replace(memory, neighbours=neighbours)
+    features, _ = queries(memory)
+    for index in range(CLASSES + 1):
+        cosines = features @ memory.entries[memory.classes == index].T
+        nearest = [sorted(row, reverse=True)[:neighbours] for row in cosines.tolist()]
+        np.testing.assert_allclose(memory.similarity(features, index), [np.mean(row) for row in nearest], atol=1e-6)
+
+
+def test_snippet_like_the_entries_of_a_class_is_read_as_this_class():
+    """Classes are directions; a snippet between two entries of a class is closest to both."""
+    writer = MemoryWriter(NO_WHITENING, CLASSES, video_share=1.0, min_probability=0.5, max_entries=9, seed=0)
+    directions = torch.eye(WIDTH)[: CLASSES + 1]
+    for video in range(2):
+        noise = 0.1 * snippets(CLASSES + 1, video)[0]
+        parts = F.normalize(directions[:, None] + noise, dim=-1)
+        writer.write(video, parts, torch.eye(CLASSES + 1), EVERY_CLASS)
+    memory = writer.finish(neighbours=2, temperature=0.1)
+    assert memory.counts().tolist() == [2] * (CLASSES + 1)
+    features = memory.whitening(directions[:, None].expand(-1, PARTS, -1))
+    unsure = torch.full((CLASSES + 1, CLASSES + 1), 1 / (CLASSES + 1))
+    reading = memory.read(features, unsure, EVERY_CLASS, exclude=1)
+    assert reading.argmax(1).tolist() == list(range(CLASSES + 1)) and (reading.max(1).values > 0.9).all()
+
+
+# Writing.
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("min_probability", [0.0, 0.3, 0.8])
+def test_confident_snippets_of_the_classes_of_a_video_are_written(share, min_probability):
+    tags = ((0, 1), (0,), (2,), ())
+    memory = write(*tags, video_share=share, min_probability=min_probability)
+    for video, classes in enumerate(tags):
+        parts, posterior = snippets(12, video, allow(*classes))
+        limit = int(np.ceil(share * 12 / (len(classes) + 1)))
+        for index in range(CLASSES + 1):
+            rows = (memory.videos == video) & (memory.classes == index)
+            written = memory.snippets[rows].tolist()
+            best = posterior[:, index].sort(descending=True).values[:limit].tolist()
+            is_allowed = index in (*classes, BACKGROUND)
+            expected = [probability for probability in best if is_allowed and probability > min_probability]
+            assert len(set(written)) == len(written), "no snippet twice"
+            assert sorted(posterior[written, index].tolist(), reverse=True) == expected
+            torch.testing.assert_close(memory.entries[rows], memory.whitening(parts[written]))
+
+
+@pytest.mark.parametrize("max_entries", [1, 5, 17])
+def test_number_of_entries_is_limited(max_entries):
+    tags = [(0,), (0, 1)] * 10
+    unlimited, memory = write(*tags), write(*tags, max_entries=max_entries)
+    assert memory.counts().tolist() == unlimited.counts().clamp(max=max_entries).tolist()
+    rows = {tuple(row) for row in torch.stack([unlimited.classes, unlimited.videos, unlimited.snippets], 1).tolist()}
+    kept = [tuple(row) for row in torch.stack([memory.classes, memory.videos, memory.snippets], 1).tolist()]
+    assert set(kept) <= rows and len(set(kept)) == len(kept)
+    assert kept == sorted(kept, key=lambda row: row[:2]), "by class, then in the order of writing"
+
+
+def test_kept_entries_are_a_random_choice_that_the_seed_determines():
+    tags = [(0,)] * 40
+    chosen = [write(*tags, seed=seed, max_entries=10).videos for seed in (0, 0, 1)]
+    assert torch.equal(chosen[0], chosen[1]) and not torch.equal(chosen[0], chosen[2])
+    firsts = [write(*tags, seed=seed, max_entries=1).of_class(0)[1].item() for seed in range(60)]
+    assert 12 < np.mean(firsts) < 27, "early and late videos are kept alike"
+
+
+def test_entries_of_the_classes_are_all_entries(memory):
+    parts = [memory.of_class(index) for index in range(CLASSES + 1)]
+    assert torch.equal(torch.cat([entries for entries, _ in parts]), memory.entries)
+    assert [len(videos) for _, videos in parts] == memory.counts().tolist()
+    assert memory.counts().sum() == len(memory.entries) > 20
+    torch.testing.assert_close(memory.entries.norm(dim=1), torch.ones(len(memory.entries)))
+
+
+# Controls.
+
+
+def rows_of(memory: GlobalMemory) -> set[tuple[float, ...]]:
+    """The entries with their videos and snippets, without classes and order."""
+    return {
+        (video, snippet, *entry)
+        for video, snippet, entry in zip(
+            memory.videos.tolist(), memory.snippets.tolist(), memory.entries.tolist(), strict=True
+        )
+    }
+
+
+def test_shuffling_keeps_counts_and_entries(memory):
+    shuffled = memory.with_shuffled_classes(torch.Generator().manual_seed(0))
+    assert torch.equal(shuffled.classes, memory.classes) and rows_of(shuffled) == rows_of(memory)
+    assert not torch.equal(shuffled.entries, memory.entries)
+    again = memory.with_shuffled_classes(torch.Generator().manual_seed(0))
+    assert torch.equal(again.entries, shuffled.entries)
+    features, posterior = queries(memory)
+    assert not torch.allclose(
+        shuffled.read(features, posterior, EVERY_CLASS), memory.read(features, posterior, EVERY_CLASS)
+    )
+
+
+def test_random_entries_keep_everything_but_the_vectors(memory):
+    random = memory.with_random_entries(torch.Generator().manual_seed(0))
+    for name in ("classes", "videos", "snippets"):
+        assert torch.equal(getattr(random, name), getattr(memory, name))
+    torch.testing.assert_close(random.entries.norm(dim=1), torch.ones(len(memory.entries)))
+    assert (random.entries * memory.entries).sum(1).abs().mean() < 0.5
+
+
+# Files.
+
+
+def test_memory_survives_saving(memory, tmp_path):
+    memory = memory.with_shuffled_classes(torch.Generator().manual_seed(0))
+    memory.save(tmp_path / "memory.safetensors")
+    loaded = GlobalMemory.load(tmp_path / "memory.safetensors")
+    for name in ("entries", "classes", "videos", "snippets"):
+        assert torch.equal(getattr(loaded, name), getattr(memory, name))
+    assert (loaded.num_classes, loaded.neighbours, loaded.temperature) == (CLASSES, 3, 0.1)
+    features, posterior = queries(memory)
+    assert torch.equal(
+        loaded.read(features, posterior, EVERY_CLASS, exclude=1),
+        memory.read(features, posterior, EVERY_CLASS, exclude=1),
+    )
+
+
+@pytest.mark.parametrize("size", [None, 0, 100])
+def test_damaged_file_is_rejected(memory, tmp_path, size):
+    path = tmp_path / "memory.safetensors"
+    if size is not None:
+        memory.save(path)
+        path.write_bytes(path.read_bytes()[:size])
+    with raises(CheckpointError, code="unreadable-weights", path=path):
+        GlobalMemory.load(path)
+
+
+# Whitening.
+
+
+def correlated(count: int, seed: int = 0) -> Tensor:
+    """Parts whose dimensions vary together and by very different amounts. T x P x H."""
+    draw = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(WIDTH, WIDTH, generator=torch.Generator().manual_seed(7))
+    scale = torch.logspace(-1, 1, WIDTH)
+    return 3 + torch.randn(count, PARTS, WIDTH, generator=draw) * scale @ mixing
+
+
+def estimate(*videos: Tensor, shrinkage: float = 0.0) -> Whitening:
+    estimator = WhiteningEstimator()
+    for video in videos:
+        estimator.add(video)
+    return estimator.finish(shrinkage)
+
+
+def covariance(whitening: Whitening, parts: Tensor) -> Tensor:
+    """The covariance of each part after projection. P x H x H."""
+    projected = torch.einsum("tph,phk->tpk", parts - whitening.mean, whitening.projection)
+    return torch.stack([part.T.cov(correction=0) for part in projected.unbind(1)])
+
+
+def test_whitened_dimensions_are_uncorrelated_and_vary_alike():
+    parts = correlated(500)
+    expected = torch.eye(WIDTH).expand(PARTS, -1, -1)
+    torch.testing.assert_close(covariance(estimate(parts), parts), expected, atol=1e-3, rtol=0)
+
+
+def test_shrinkage_leaves_dimensions_uncorrelated_and_weak_ones_weaker():
+    parts = correlated(500)
+    weak, strong = (covariance(estimate(parts, shrinkage=shrinkage), parts) for shrinkage in (0.1, 10.0))
+    for matrix in (*weak, *strong):
+        torch.testing.assert_close(matrix, matrix.diagonal().diag(), atol=1e-3, rtol=0)
+    spread = [
+        matrices.diagonal(dim1=1, dim2=2).std(1) / matrices.diagonal(dim1=1, dim2=2).mean(1)
+        for matrices in (weak, strong)
+    ]
+    assert (spread[0] < spread[1]).all()
+
+
+def test_whitening_does_not_depend_on_how_snippets_are_divided_among_videos():
+    parts = correlated(60)
+    whole, divided = estimate(parts, shrinkage=1.0), estimate(*parts.split([1, 40, 19]), shrinkage=1.0)
+    torch.testing.assert_close(whole(parts) @ whole(parts).T, divided(parts) @ divided(parts).T)
+
+
+def test_cosine_of_two_snippets_is_the_mean_cosine_of_their_parts():
+    parts = correlated(40)
+    whitening = estimate(parts, shrinkage=0.5)
+    vectors = whitening(parts)
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(40))
+    whitened = torch.einsum("tph,phk->tpk", parts - whitening.mean, whitening.projection)
+    cosines = F.cosine_similarity(whitened[:, None], whitened[None], dim=-1)  # T x T x P
+    torch.testing.assert_close(vectors @ vectors.T, cosines.mean(-1), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 1.0])
+@pytest.mark.parametrize("parts", [torch.ones(5, PARTS, WIDTH), torch.ones(1, PARTS, WIDTH)], ids=["equal", "one"])
+def test_snippets_that_do_not_vary_give_finite_vectors(parts, shrinkage):
+    assert estimate(parts, shrinkage=shrinkage)(parts).isfinite().all()

@@ -7,7 +7,7 @@ from tests.helpers.report import CLASSES, make_video
 from wtal.core.structures import Segment
 from wtal.evaluation.evaluate import evaluate_with_matches
 from wtal.evaluation.protocols import EvaluationOptions
-from wtal.reporting.curves import mean_curve, pair_branches, precision_recall_curves, read_metrics
+from wtal.reporting.curves import mean_curve, precision_recall_curves, read_metrics
 from wtal.reporting.html.charts import training_charts
 
 
@@ -30,19 +30,13 @@ def test_area_under_the_mean_curve_is_map():
 
 def test_incomplete_metrics_line_is_skipped(tmp_path):
     lines = [
-        '{"step": 1, "mil": 2.0, "global_mil": 1.0, "note": "x"}',
-        '{"step": 2, "mil": 1.5, "global_mil": 1.2}',
+        '{"step": 1, "mil": 2.0, "note": "x"}',
+        '{"step": 2, "mil": 1.5}',
         "{",
     ]
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
     metrics = read_metrics(tmp_path)
     assert metrics["mil"].tolist() == [[1, 2], [2, 1.5]]
     (chart,) = training_charts(metrics)
-    assert [line.name for line in chart.lines] == ["local", "global"]
+    assert len(chart.lines) == 1
     assert read_metrics(tmp_path / "missing") == {}
-
-
-def test_global_term_without_a_local_term_is_drawn():
-    curve = np.ones((2, 1))
-    pairs = pair_branches({"mil": curve, "global_mil": curve, "global_only": curve})
-    assert {name: other is not None for name, (_, other) in pairs.items()} == {"mil": True, "global_only": False}

@@ -23,18 +23,18 @@ from wtal.core.distributed import Rows
 from wtal.data.batching import TrainingDataset
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.models import checkpoint
-from wtal.training import trainer
+from wtal.training import stages, trainer
 
 TIMEOUT = 240  # seconds; far more than any test takes on a busy machine
 MODEL = {"width": 16, "dropout": 0.3, "dilations": [1], "window": 4}
 TRAIN = {"steps": 4, "batch_size": 4, "snippets": 20, "save_every": 2}
+TEACHER = {"models": 1}
 CASES = {
     "dfe": {},
-    "ema": {"model": {"memory": "ema", "normalise": "training"}},
-    "self-distillation": {"method": "self-distillation"},
-    "shuffled": {"method": "shuffled-memory", "model": {"local": "attention"}},
+    "two models": {"teacher": {"models": 2}},
+    "local": {"method": "local", "model": {"local": "attention"}},
     "uneven": {"train": {"batch_size": 5}},
-    "more processes than rows": {"model": {"memory": "ema"}, "train": {"batch_size": 1}},
+    "more processes than rows": {"method": "local", "train": {"batch_size": 1}},
 }
 COUNTS = pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow)])
 ANY_CASE = pytest.mark.parametrize("case", CASES)
@@ -43,7 +43,8 @@ ANY_CASE = pytest.mark.parametrize("case", CASES)
 def config_of(case: str) -> Config:
     values = CASES[case]
     model, train = MODEL | values.get("model", {}), TRAIN | values.get("train", {})
-    return parse_config({"method": values.get("method", "dfe"), "model": model, "train": train})
+    teacher = TEACHER | values.get("teacher", {})
+    return parse_config({"method": values.get("method", "dfe"), "model": model, "train": train, "teacher": teacher})
 
 
 def run_all(jobs: list[tuple]) -> list[int]:
@@ -66,7 +67,7 @@ def train_cases(rank: int, count: int, folder: Path, data: Path) -> None:
     build_model, models = trainer.build_model, []
     trainer.build_model = lambda *arguments: models.append(build_model(*arguments)) or models[-1]
     for case in CASES:
-        trainer.train(config_of(case), load_dataset(data), folder / case, device="cpu")
+        stages.train(config_of(case), load_dataset(data), folder / case, device="cpu")
         save_file(models[-1].state_dict(), folder / f"{case}-{rank}.safetensors")
     dist.destroy_process_group()
 
@@ -81,7 +82,7 @@ def trained(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable
             folder = folders[count] = tmp_path_factory.mktemp(f"by-{count}")
             if count == 1:
                 for case in CASES:
-                    trainer.train(config_of(case), tiny, folder / case, device="cpu")
+                    stages.train(config_of(case), tiny, folder / case, device="cpu")
             else:
                 codes = run_all([(train_cases, rank, count, folder, tiny.path) for rank in range(count)])
                 assert codes == [0] * count
@@ -112,7 +113,7 @@ def test_several_processes_train_the_weights_of_one(trained, case, count):
 
 @COUNTS
 @ANY_CASE
-def test_weights_and_memory_are_identical_in_all_processes(trained, case, count):
+def test_weights_are_identical_in_all_processes(trained, case, count):
     state = tensors(trained(count) / case)
     for rank in range(count):
         weights = load_file(trained(count) / f"{case}-{rank}.safetensors")
@@ -120,7 +121,7 @@ def test_weights_and_memory_are_identical_in_all_processes(trained, case, count)
 
 
 def test_cases_have_videos_that_share_a_class(trained):
-    assert all(any(row["co_activity"] > 0 for row in metrics(trained(1) / case)) for case in ("dfe", "ema", "uneven"))
+    assert all(any(row["co_activity"] > 0 for row in metrics(trained(1) / case)) for case in ("dfe", "local", "uneven"))
 
 
 @given(size=st.integers(1, 40), count=st.integers(2, 9))
@@ -164,24 +165,26 @@ def test_process_draws_the_random_numbers_of_its_rows(layout):
 
 
 def run_command(rank: int, count: int, port: int, output: Path, arguments: list[str], fault: str) -> None:
-    """The command as torchrun starts it. Process 1 has a fault at step 4: it is killed, or its loss is not finite."""
+    """The command as torchrun starts it. Process 1 has a fault at step 4 of a stage: it is killed, or diverges."""
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
     os.environ |= {"TORCHELASTIC_RUN_ID": "test", "TORCHELASTIC_RESTART_COUNT": "0"}
     os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"
     sys.stdout = sys.stderr = (output / str(rank)).open("w", buffering=1)
-    compute_loss = trainer.compute_loss
+    compute_loss, losses = trainer.compute_loss, []
+    last = {"killed in stage one": 4, "killed in stage two": 8, "diverged": 4}.get(fault)
 
-    def faulty_loss(model, local, teacher, batch, config, step):
-        loss, terms = compute_loss(model, local, teacher, batch, config, step)
-        if (rank, step) == (1, 3):
-            if fault == "killed":
+    def faulty_loss(branch, batch, config):
+        loss, terms = compute_loss(branch, batch, config)
+        losses.append(loss)
+        if rank == 1 and len(losses) == last:
+            if fault != "diverged":
                 os.kill(os.getpid(), signal.SIGKILL)
             loss = loss * float("nan")
         return loss, terms
 
-    if fault in ("killed", "diverged"):
+    if last is not None:
         trainer.compute_loss = faulty_loss
     if fault == "other folder" and rank == 1:
         arguments[arguments.index("--out") + 1] += "-other"
@@ -201,17 +204,21 @@ def torchrun(count: int, folder: Path, *arguments: object, fault: str = "") -> t
 
 SETTINGS = [f"model.{name}={json.dumps(value)}" for name, value in MODEL.items()]
 SETTINGS += [f"train.{name}={value}" for name, value in TRAIN.items()]
+SETTINGS += [f"teacher.{name}={value}" for name, value in TEACHER.items()]
 SET = [word for setting in SETTINGS for word in ("--set", setting)]
 
 
-def test_killed_process_ends_the_others_with_one_error_and_the_run_resumes(tiny, tmp_path, trained):
+@pytest.mark.parametrize(
+    "stage, folder", [("two", "."), pytest.param("one", "stage-one/model-1", marks=pytest.mark.slow)]
+)
+def test_killed_process_ends_the_others_with_one_error_and_the_run_resumes(tiny, tmp_path, trained, stage, folder):
     """Killed at step 4 of three processes, resumed from step 2 by two."""
     run = tmp_path / "run"
     command = ["train", tiny.path, "--out", run, "--device", "cpu", *SET]
-    codes, outputs = torchrun(3, tmp_path, *command, fault="killed")
+    codes, outputs = torchrun(3, tmp_path, *command, fault=f"killed in stage {stage}")
     assert codes == [2, -signal.SIGKILL, 2]
     assert "".join(outputs).count("error:") == 1 and "--resume" in "".join(outputs), outputs
-    assert checkpoint.latest_checkpoint(run).name == "checkpoint-000002"
+    assert checkpoint.latest_checkpoint(run / folder).name == "checkpoint-000002"
     codes, outputs = torchrun(2, tmp_path, *command, "--resume")
     assert codes == [0, 0] and str(run / "checkpoint-000004") in outputs[0] and not outputs[1]
     torch.testing.assert_close(tensors(run), tensors(trained(1) / "dfe"), rtol=1e-3, atol=1e-5)
@@ -230,7 +237,7 @@ def test_non_finite_loss_in_one_process_ends_all(tiny, tmp_path):
 def test_processes_must_start_from_the_same_checkpoint(tiny, tmp_path):
     run = tmp_path / "run"
     command = ["train", tiny.path, "--out", run, "--device", "cpu", "--resume", *SET]
-    trainer.train(config_of("dfe"), tiny, run, device="cpu")
+    stages.train(config_of("dfe"), tiny, run, device="cpu")
     codes, outputs = torchrun(2, tmp_path, *command, fault="other folder")
     assert codes == [2, 2] and "".join(outputs).count("error:") == 1 and str(run) in "".join(outputs)
 
@@ -266,5 +273,5 @@ def test_training_under_torchrun(tiny, tmp_path):
         [*command, *main, "train", tiny.path, "--out", tmp_path, *SET], capture_output=True, text=True, timeout=TIMEOUT
     )
     assert process.returncode == 0, process.stderr
-    assert process.stdout.count("training 4/4") == 1
+    assert process.stdout.count("training 8/8") == 1
     assert [row["step"] for row in metrics(tmp_path)] == [1, 2, 3, 4]

@@ -1,4 +1,4 @@
-"""Training depends on seed, labels and features alone, and resumes to the same weights after any interruption."""
+"""Training of one network depends on seed, labels, features and targets, and resumes to the same weights."""
 
 import json
 import shutil
@@ -16,14 +16,23 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tests.helpers.errors import raises
 from wtal.core.errors import CheckpointError, ConfigError, DataError
 from wtal.data.batching import DeviceCachedDataset, TrainingDataset, held_out_ids
-from wtal.data.dataset import load_dataset
+from wtal.data.dataset import Dataset, load_dataset
 from wtal.experiments.pipeline import train as train_on_folder
 from wtal.models import checkpoint
-from wtal.models.dfe import build_model
+from wtal.models.local_branch import build_model
 from wtal.training import trainer
-from wtal.training.trainer import learning_rate, train
+from wtal.training.criterion import compute_loss
+from wtal.training.trainer import fit, fit_normalisation, learning_rate
 
-MEMORY = pytest.mark.parametrize("memory", ["learned", "ema"])
+
+def random_targets(dataset: Dataset, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Class probabilities of all training snippets."""
+    draw = torch.Generator().manual_seed(seed)
+    shape = len(dataset.classes) + 1
+    return {
+        video.id: torch.randn(len(dataset.features(video.id)), shape, generator=draw).softmax(-1)
+        for video in dataset.subset("training")
+    }
 
 
 def weights(run: Path, file: str = "model.safetensors") -> dict[str, torch.Tensor]:
@@ -47,45 +56,57 @@ def stop_at(last: int):
     return on_progress
 
 
-@MEMORY
 @pytest.mark.parametrize("local", ["dilated", "attention"])
-def test_weights_depend_on_the_seed_alone(tiny, tmp_path, settings, memory, local):
-    model = {"memory": memory, "local": local}
+def test_weights_depend_on_the_seed_alone(tiny, tmp_path, settings, local):
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         torch.manual_seed(len(name) + seed)  # earlier draws do not matter
-        train(settings(model=model, train={"seed": seed}), tiny, tmp_path / name, device="cpu")
+        fit(settings("local", model={"local": local}, train={"seed": seed}), tiny, tmp_path / name, device="cpu")
     assert same(tmp_path / "a", tmp_path / "b") and metrics(tmp_path / "a") == metrics(tmp_path / "b")
     assert not same(tmp_path / "a", tmp_path / "c")
 
 
-@MEMORY
-@pytest.mark.parametrize("normalise", ["none", "training"])
+@pytest.mark.parametrize("taught", [False, True], ids=["tags alone", "teacher"])
 @pytest.mark.parametrize("step", [1, 3, 4, 6])
-def test_resumed_run_ends_with_the_same_weights(tiny, tmp_path, settings, memory, normalise, step):
-    config = settings(model={"memory": memory, "normalise": normalise})
-    train(config, tiny, tmp_path / "whole", device="cpu")
+def test_resumed_run_ends_with_the_same_weights(tiny, tmp_path, settings, taught, step):
+    config, targets = settings(), random_targets(tiny) if taught else None
+    fit(config, tiny, tmp_path / "whole", device="cpu", targets=targets)
     with pytest.raises(KeyboardInterrupt):
-        train(config, tiny, tmp_path / "resumed", device="cpu", on_progress=stop_at(step))
-    train(config, tiny, tmp_path / "resumed", resume=True, device="cpu")
-    for file in ("model.safetensors", "global.safetensors", "training.safetensors"):
+        fit(config, tiny, tmp_path / "resumed", device="cpu", targets=targets, on_progress=stop_at(step))
+    fit(config, tiny, tmp_path / "resumed", resume=True, device="cpu", targets=targets)
+    for file in ("model.safetensors", "training.safetensors"):
         assert same(tmp_path / "whole", tmp_path / "resumed", file)
     assert (tmp_path / "whole/metrics.jsonl").read_text() == (tmp_path / "resumed/metrics.jsonl").read_text()
 
 
-@pytest.mark.parametrize("method", ["baseline", "self-distillation", "shuffled-memory", "random-memory"])
-def test_resumed_controls_end_with_the_same_weights(tiny, tmp_path, settings, method):
-    config = settings(method)
-    train(config, tiny, tmp_path / "whole", device="cpu")
-    with pytest.raises(KeyboardInterrupt):
-        train(config, tiny, tmp_path / "resumed", device="cpu", on_progress=stop_at(5))
-    train(config, tiny, tmp_path / "resumed", resume=True, device="cpu")
-    assert same(tmp_path / "whole", tmp_path / "resumed")
+def test_weights_depend_on_the_targets(tiny, tmp_path, settings):
+    for name, targets in (("a", random_targets(tiny)), ("b", random_targets(tiny)), ("c", random_targets(tiny, 1))):
+        fit(settings(), tiny, tmp_path / name, device="cpu", targets=targets)
+    assert same(tmp_path / "a", tmp_path / "b") and not same(tmp_path / "a", tmp_path / "c")
+
+
+def test_network_learns_its_targets(tiny, tmp_path, settings):
+    """The distillation loss falls to the entropy of the targets when these can be told from the features."""
+    rows = [row["distillation_cas"] for row in metrics(learn_first_feature(tiny, settings, tmp_path))]
+    assert rows[-1] < 0.5 * rows[0]
+
+
+def learn_first_feature(tiny: Dataset, settings, run: Path) -> Path:
+    """Train on targets that are class 0 where the first feature is high, and background elsewhere."""
+    features = {video.id: torch.tensor(np.asarray(tiny.features(video.id), np.float32)) for video in tiny.videos}
+    median = torch.cat(list(features.values()))[:, 0].median()
+    targets = {}
+    for id, x in features.items():
+        targets[id] = torch.zeros(len(x), len(tiny.classes) + 1)
+        targets[id][torch.arange(len(x)), torch.where(x[:, 0] > median, 0, -1)] = 1
+    config = settings("supervised", model={"smoothing": 0}, train={"steps": 60, "learning_rate": 0.02})
+    fit(config, tiny, run, device="cpu", targets=targets)
+    return run
 
 
 @pytest.mark.parametrize("cleanup", [True, False], ids=["interrupted", "killed"])
-@pytest.mark.parametrize("write", [1, 3, 4, 6])
+@pytest.mark.parametrize("write", [1, 2, 3, 6])
 def test_run_killed_while_writing_a_checkpoint_resumes(tiny, tmp_path, settings, monkeypatch, write, cleanup):
-    """A checkpoint has three files. A killed process leaves temporary files; in a container its pid is used again."""
+    """A checkpoint has two files. A killed process leaves temporary files; in a container its pid is used again."""
     config, written, save_file = settings(), [], safetensors.torch.save_file
 
     def die(tensors, path):
@@ -100,21 +121,21 @@ def test_run_killed_while_writing_a_checkpoint_resumes(tiny, tmp_path, settings,
         if not cleanup:
             patch.setattr(shutil, "rmtree", lambda *_, **__: None)
         with pytest.raises(KeyboardInterrupt):
-            train(config, tiny, tmp_path / "resumed", device="cpu")
-    train(config, tiny, tmp_path / "resumed", resume=True, device="cpu")
-    train(config, tiny, tmp_path / "whole", device="cpu")
+            fit(config, tiny, tmp_path / "resumed", device="cpu")
+    fit(config, tiny, tmp_path / "resumed", resume=True, device="cpu")
+    fit(config, tiny, tmp_path / "whole", device="cpu")
     assert same(tmp_path / "whole", tmp_path / "resumed")
     assert metrics(tmp_path / "whole") == metrics(tmp_path / "resumed")
 
 
 def test_truncated_last_line_of_the_log_is_dropped(tiny, tmp_path, settings):
     config = settings()
-    train(config, tiny, tmp_path / "whole", device="cpu")
+    fit(config, tiny, tmp_path / "whole", device="cpu")
     with pytest.raises(KeyboardInterrupt):
-        train(config, tiny, tmp_path / "resumed", device="cpu", on_progress=stop_at(5))
+        fit(config, tiny, tmp_path / "resumed", device="cpu", on_progress=stop_at(5))
     with (tmp_path / "resumed/metrics.jsonl").open("a") as file:
         file.write('{"step": 5, "loss": 0.1')
-    train(config, tiny, tmp_path / "resumed", resume=True, device="cpu")
+    fit(config, tiny, tmp_path / "resumed", resume=True, device="cpu")
     assert metrics(tmp_path / "whole") == metrics(tmp_path / "resumed")
 
 
@@ -128,16 +149,16 @@ def scores(run):
 
 
 def test_scores_belong_to_the_checkpoints_and_are_logged_with_them(tiny, tmp_path, settings):
-    last = train(settings(), tiny, tmp_path, device="cpu", validate=weight_norm)
+    last = fit(settings(), tiny, tmp_path, device="cpu", validate=weight_norm)
     assert [row["step"] for row in metrics(tmp_path)] == [1, 2, 3, 4, 5, 6] and list(scores(tmp_path)) == [2, 4, 6]
-    assert scores(tmp_path)[6] == weight_norm(checkpoint.load_local(last)[0])["score"]
+    assert scores(tmp_path)[6] == weight_norm(checkpoint.load_model(last)[0])["score"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("moment", ["before the score", "after the score"])
 def test_resumed_run_has_all_scores(tiny, tmp_path, settings, monkeypatch, count, moment):
     """Interrupted at a checkpoint, before its score is computed, or after that but before its files are written."""
-    train(settings(), tiny, tmp_path / "whole", device="cpu", validate=weight_norm)
+    fit(settings(), tiny, tmp_path / "whole", device="cpu", validate=weight_norm)
     calls = []
 
     def interrupted_score(network):
@@ -153,8 +174,8 @@ def test_resumed_run_has_all_scores(tiny, tmp_path, settings, monkeypatch, count
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        train(settings(), tiny, tmp_path / "resumed", device="cpu", validate=interrupted_score)
-    train(settings(), tiny, tmp_path / "resumed", resume=True, device="cpu", validate=weight_norm)
+        fit(settings(), tiny, tmp_path / "resumed", device="cpu", validate=interrupted_score)
+    fit(settings(), tiny, tmp_path / "resumed", resume=True, device="cpu", validate=weight_norm)
     assert metrics(tmp_path / "resumed") == metrics(tmp_path / "whole") and same(
         tmp_path / "resumed", tmp_path / "whole"
     )
@@ -168,19 +189,19 @@ def test_validation_does_not_affect_training(tiny, tmp_path, settings):
             network.classify.weight.fill_(0)
         return {"score": -float(torch.rand(()))}
 
-    last = train(settings(), tiny, tmp_path / "scored", device="cpu", validate=modify)
-    train(settings(), tiny, tmp_path / "plain", device="cpu")
+    last = fit(settings(), tiny, tmp_path / "scored", device="cpu", validate=modify)
+    fit(settings(), tiny, tmp_path / "plain", device="cpu")
     for file in ("model.safetensors", "training.safetensors"):
         assert same(tmp_path / "scored", tmp_path / "plain", file)
     assert checkpoint.read_meta(last).step == 6
 
 
 def test_resume_leaves_a_finished_run_unchanged_and_starts_a_missing_one(tiny, tmp_path, settings):
-    train(settings(), tiny, tmp_path / "a", resume=True, device="cpu")
+    fit(settings(), tiny, tmp_path / "a", resume=True, device="cpu")
     content = {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()}
-    train(settings(), tiny, tmp_path / "a", resume=True, device="cpu")
+    fit(settings(), tiny, tmp_path / "a", resume=True, device="cpu")
     assert {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()} == content
-    train(settings(), tiny, tmp_path / "b", device="cpu")
+    fit(settings(), tiny, tmp_path / "b", device="cpu")
     assert same(tmp_path / "a", tmp_path / "b")
 
 
@@ -189,29 +210,28 @@ def test_resume_leaves_a_finished_run_unchanged_and_starts_a_missing_one(tiny, t
     [
         {"train": {"learning_rate": 0.1}},
         {"train": {"seed": 1}},
-        {"model": {"memory": "ema"}},
+        {"model": {"smoothing": 1}},
         {"weights": {"mil": 2}},
     ],
     ids=str,
 )
 def test_different_run_is_neither_resumed_nor_overwritten(tiny, tmp_path, settings, other):
-    train(settings(), tiny, tmp_path, device="cpu")
+    fit(settings(), tiny, tmp_path, device="cpu")
     expected = weights(tmp_path)
-    changed = settings(**{"model": {"memory": "learned"}, **other})
+    changed = settings(**other)
     with raises(CheckpointError, code="different-run", path=tmp_path):
-        train(changed, tiny, tmp_path, resume=True, device="cpu")
+        fit(changed, tiny, tmp_path, resume=True, device="cpu")
     with raises(CheckpointError, code="different-run", path=tmp_path):
-        train(settings(), replace(tiny, classes=tiny.classes[::-1]), tmp_path, resume=True, device="cpu")
+        fit(settings(), replace(tiny, classes=tiny.classes[::-1]), tmp_path, resume=True, device="cpu")
     held_out = frozenset({"training_0000"})
     with raises(CheckpointError, code="different-run", path=tmp_path):
-        train(settings(), tiny, tmp_path, resume=True, device="cpu", held_out=held_out)
+        fit(settings(), tiny, tmp_path, resume=True, device="cpu", held_out=held_out)
     with raises(CheckpointError, code="already-exists", path=tmp_path):
-        train(settings(), tiny, tmp_path, device="cpu")
+        fit(settings(), tiny, tmp_path, device="cpu")
     assert all(torch.equal(value, expected[name]) for name, value in weights(tmp_path).items())
 
 
-@MEMORY
-def test_training_does_not_use_segments(tiny, tmp_path, settings, memory):
+def test_training_does_not_use_segments(tiny, tmp_path, settings):
     """With random segments for every training label the weights are identical."""
     annotated = tmp_path / "annotated"
     shutil.copytree(tiny.path, annotated)
@@ -224,54 +244,43 @@ def test_training_does_not_use_segments(tiny, tmp_path, settings, memory):
     (annotated / "annotations.json").write_text(json.dumps(annotations))
     dataset = load_dataset(annotated)
     assert all(v.segments for v in dataset.subset("training") if v.labels)
-    config = settings(model={"memory": memory})
-    train(config, dataset, tmp_path / "a", device="cpu")
-    train(config, tiny, tmp_path / "b", device="cpu")
-    for file in ("model.safetensors", "global.safetensors", "training.safetensors"):
+    fit(settings(), dataset, tmp_path / "a", device="cpu")
+    fit(settings(), tiny, tmp_path / "b", device="cpu")
+    for file in ("model.safetensors", "training.safetensors"):
         assert same(tmp_path / "a", tmp_path / "b", file)
     assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
 
 
 def test_training_does_not_use_other_subsets(tiny, tmp_path, settings):
     training_only = replace(tiny, videos=tiny.subset("training"))
-    train(settings(), training_only, tmp_path / "a", device="cpu")
-    train(settings(), tiny, tmp_path / "b", device="cpu")
+    fit(settings(), training_only, tmp_path / "a", device="cpu")
+    fit(settings(), tiny, tmp_path / "b", device="cpu")
     assert same(tmp_path / "a", tmp_path / "b")
 
 
 def test_training_does_not_use_held_out_videos(tiny, tmp_path, settings):
     held_out = held_out_ids(tiny, 0.25, 0)
     rest = replace(tiny, videos=tuple(v for v in tiny.videos if v.id not in held_out))
-    train(settings(), tiny, tmp_path / "a", device="cpu", held_out=held_out)
-    train(settings(), rest, tmp_path / "b", device="cpu")
+    fit(settings(), tiny, tmp_path / "a", device="cpu", held_out=held_out)
+    fit(settings(), rest, tmp_path / "b", device="cpu")
     assert same(tmp_path / "a", tmp_path / "b")
 
 
 def test_copied_checkpoint_is_neither_removed_nor_resumed(tiny, tmp_path, settings):
     with pytest.raises(KeyboardInterrupt):
-        train(settings(), tiny, tmp_path, device="cpu", on_progress=stop_at(5))
+        fit(settings(), tiny, tmp_path, device="cpu", on_progress=stop_at(5))
     shutil.copytree(checkpoint.latest_checkpoint(tmp_path), tmp_path / "checkpoint-best")
-    train(settings(), tiny, tmp_path, device="cpu", resume=True)
+    fit(settings(), tiny, tmp_path, device="cpu", resume=True)
     assert checkpoint.latest_checkpoint(tmp_path) == tmp_path / "checkpoint-000006"
     assert (tmp_path / "checkpoint-best" / "model.safetensors").is_file()
 
 
 def test_last_checkpoint_is_kept_and_each_step_is_logged(tiny, tmp_path, settings):
     steps = []
-    last = train(settings(), tiny, tmp_path, device="cpu", on_progress=lambda step, losses: steps.append(step))
+    last = fit(settings(), tiny, tmp_path, device="cpu", on_progress=lambda step, losses: steps.append(step))
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-000006"] == [last.name]
     assert [row["step"] for row in metrics(tmp_path)] == [1, 2, 3, 4, 5, 6] == steps
     assert all(np.isfinite(list(row.values())).all() for row in metrics(tmp_path))
-
-
-def test_memory_is_saved_as_written(tiny, tmp_path, settings):
-    """Buffers are not averaged: a slot written in training is read when the global branch is evaluated."""
-    train(settings(model={"memory": "ema"}), tiny, tmp_path, device="cpu")
-    trained = weights(tmp_path, "training.safetensors")["model.memory.written"]
-    assert trained.any()
-    assert torch.equal(weights(tmp_path, "global.safetensors")["memory.written"], trained)
-    prototypes = weights(tmp_path, "training.safetensors")["model.memory.prototypes"]
-    assert torch.equal(weights(tmp_path, "global.safetensors")["memory.prototypes"], prototypes)
 
 
 def test_non_finite_features_are_rejected_before_training(tiny, tmp_path, settings):
@@ -286,7 +295,7 @@ def test_non_finite_features_are_rejected_before_training(tiny, tmp_path, settin
 
 def test_diverging_training_stops(tiny, tmp_path, settings):
     with raises(ConfigError, code="training-diverged"):
-        train(settings(train={"learning_rate": 1e30}), tiny, tmp_path, device="cpu")
+        fit(settings(train={"learning_rate": 1e30}), tiny, tmp_path, device="cpu")
 
 
 def simulate_gpu(monkeypatch: pytest.MonkeyPatch, log_every: int) -> None:
@@ -302,17 +311,19 @@ def simulated_gpu(request, monkeypatch):
 
 def test_logging_in_blocks_and_caching_features_change_nothing(tiny, tmp_path, settings, monkeypatch):
     config, steps = settings(train={"save_every": 5, "steps": 11}), []
-    train(config, tiny, tmp_path / "plain", device="cpu", validate=weight_norm)
+    targets = random_targets(tiny)
+    fit(config, tiny, tmp_path / "plain", device="cpu", validate=weight_norm, targets=targets)
     simulate_gpu(monkeypatch, 4)
-    train(
+    fit(
         config,
         tiny,
         tmp_path / "blocks",
         device="cpu",
         validate=weight_norm,
+        targets=targets,
         on_progress=lambda step, losses: steps.append(step),
     )
-    for file in ("model.safetensors", "global.safetensors", "training.safetensors"):
+    for file in ("model.safetensors", "training.safetensors"):
         assert same(tmp_path / "plain", tmp_path / "blocks", file)
     assert metrics(tmp_path / "plain") == metrics(tmp_path / "blocks")
     assert steps == list(range(1, 12))
@@ -321,10 +332,10 @@ def test_logging_in_blocks_and_caching_features_change_nothing(tiny, tmp_path, s
 @pytest.mark.parametrize("step", [1, 3, 5, 6])
 def test_run_that_logs_in_blocks_resumes_to_the_same_weights(tiny, tmp_path, settings, simulated_gpu, step):
     config = settings()
-    train(config, tiny, tmp_path / "whole", device="cpu")
+    fit(config, tiny, tmp_path / "whole", device="cpu")
     with pytest.raises(KeyboardInterrupt):
-        train(config, tiny, tmp_path / "resumed", device="cpu", on_progress=stop_at(step))
-    train(config, tiny, tmp_path / "resumed", resume=True, device="cpu")
+        fit(config, tiny, tmp_path / "resumed", device="cpu", on_progress=stop_at(step))
+    fit(config, tiny, tmp_path / "resumed", resume=True, device="cpu")
     assert same(tmp_path / "whole", tmp_path / "resumed", "training.safetensors")
     assert metrics(tmp_path / "whole") == metrics(tmp_path / "resumed")
 
@@ -332,7 +343,7 @@ def test_run_that_logs_in_blocks_resumes_to_the_same_weights(tiny, tmp_path, set
 def test_diverged_weights_are_not_saved(tiny, tmp_path, settings, simulated_gpu):
     config = settings(train={"learning_rate": 1e30, "save_every": 6})
     with raises(ConfigError, code="training-diverged"):
-        train(config, tiny, tmp_path, device="cpu")
+        fit(config, tiny, tmp_path, device="cpu")
     assert checkpoint.latest_checkpoint(tmp_path) is None
 
 
@@ -350,17 +361,17 @@ class SynchronisingOperations(TorchDispatchMode):
         return operation(*arguments, **(named or {}))
 
 
-@pytest.mark.parametrize("method", ["baseline", "self-distillation", "dfe", "random-memory", "shuffled-memory"])
+@pytest.mark.parametrize("method", ["baseline", "local", "dfe", "supervised"])
 def test_a_step_never_waits_for_the_device(tiny, settings, method):
     config, cpu = settings(method), torch.device("cpu")
     model = build_model(config, tiny.modalities, len(tiny.classes)).train()
-    averaged, data = deepcopy(model), DeviceCachedDataset(TrainingDataset(tiny, 0), cpu)
+    targets = None if config.method_spec.teacher == "none" else random_targets(tiny)
+    averaged, data = deepcopy(model), DeviceCachedDataset(TrainingDataset(tiny, 0, targets=targets), cpu)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     with SynchronisingOperations() as recorded:
         for step in range(6):
             batch = data.batch(step, 3, 20)
-            branches = trainer.forward_branches(model, batch, config, step)
-            loss, _ = trainer.compute_loss(model, *branches, batch, config, step)
+            loss, _ = compute_loss(model(batch.features, batch.mask), batch, config)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -390,3 +401,90 @@ def test_learning_rate_falls_from_its_setting_to_almost_zero(settings):
     config = settings(train={"steps": 100, "learning_rate": 0.5})
     rates = [learning_rate(config, step) for step in range(100)]
     assert rates[0] == 0.5 and rates == sorted(rates, reverse=True) and 0 < rates[-1] < 1e-3
+
+
+# Input normalisation.
+
+
+def changed_copy(dataset: Dataset, folder: Path, change) -> Dataset:
+    """A copy of a data set with changed features, in float64."""
+    shutil.copytree(dataset.path, folder)
+    for path in (folder / "features").glob("*.npy"):
+        np.save(path, change(np.load(path).astype(np.float64)))
+    return load_dataset(folder)
+
+
+def normalised_inputs(dataset: Dataset, settings) -> torch.Tensor:
+    """What the network reads of all training snippets, N x D."""
+    model = build_model(settings("local"), dataset.modalities, len(dataset.classes))
+    data = TrainingDataset(dataset, 0)
+    fit_normalisation(model, data)
+    batch = data.batch(0, len(data), 1000)
+    normalised = model.normalise(batch.features, batch.mask)
+    assert not normalised[~batch.mask].any() and (~batch.mask).any(), "padding stays 0"
+    return normalised[batch.mask]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda x: 0.01 * x, lambda x: 100 * x, lambda x: x - 30, lambda x: 0.1 * x + 1, lambda x: np.float16(8) * x],
+    ids=["x / 100", "100 x", "x - 30", "x / 10 + 1", "8 x"],
+)
+def test_normalised_inputs_depend_neither_on_scale_nor_on_shift(tiny, tmp_path, settings, change):
+    expected = normalised_inputs(tiny, settings)
+    other = normalised_inputs(changed_copy(tiny, tmp_path / "set", change), settings)
+    torch.testing.assert_close(other, expected, rtol=1e-3, atol=1e-3)
+    assert expected.std() > 0.1
+
+
+def test_modalities_are_normalised_independently(tiny, tmp_path, settings):
+    width = tiny.modalities[0]
+    scaled = changed_copy(tiny, tmp_path / "set", lambda x: x * np.where(np.arange(x.shape[1]) < width, 0.01, 7))
+    torch.testing.assert_close(
+        normalised_inputs(scaled, settings), normalised_inputs(tiny, settings), rtol=1e-3, atol=1e-3
+    )
+
+
+def test_dead_dimensions_become_zero_and_do_not_affect_others(tiny, tmp_path, settings):
+    def kill(x: np.ndarray) -> np.ndarray:
+        return np.where(np.arange(x.shape[1]) == 2, 7.25, x)
+
+    dead = normalised_inputs(changed_copy(tiny, tmp_path / "set", kill), settings)
+    assert not dead[:, 2].any() and (dead[:, [0, 1, *range(3, 10)]].std(0) > 0.05).all()
+
+
+def test_features_that_never_change_are_valid(tiny, tmp_path, settings):
+    constant = changed_copy(tiny, tmp_path / "set", lambda x: np.full_like(x, 3.0))
+    assert not normalised_inputs(constant, settings).any()
+    fit(settings("local", train={"steps": 1}), constant, tmp_path / "run", device="cpu")
+
+
+def test_outliers_are_limited_to_five(tiny, tmp_path, settings):
+    def outlier(x: np.ndarray) -> np.ndarray:
+        x = x.copy()
+        x[0, 0] = 1e4
+        return x
+
+    normalised = normalised_inputs(changed_copy(tiny, tmp_path / "set", outlier), settings)
+    assert normalised.max() == 5 and normalised.min() >= -5
+
+
+def test_strong_dimensions_stay_stronger_but_less_so(tiny, tmp_path, settings):
+    """A dimension that varies a hundred times as much as another one varies ten times as much afterwards."""
+
+    def stretch(x: np.ndarray) -> np.ndarray:
+        x = x.copy()
+        x[:, 1] = 0.01 * x[:, 0]
+        return x
+
+    high, low = normalised_inputs(changed_copy(tiny, tmp_path / "set", stretch), settings).std(0)[:2]
+    assert (high / low).item() == pytest.approx(10, rel=0.1)
+
+
+def test_normalisation_is_saved_with_the_model(tiny, tmp_path, settings):
+    fit(settings("local"), tiny, tmp_path, device="cpu")
+    data, (network, _) = TrainingDataset(tiny, 0), checkpoint.load_model(tmp_path)
+    batch = data.batch(0, len(data), 1000)
+    torch.testing.assert_close(
+        network.normalise(batch.features, batch.mask)[batch.mask], normalised_inputs(tiny, settings)
+    )

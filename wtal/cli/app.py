@@ -174,6 +174,12 @@ SeedsOption = Annotated[int, typer.Option(min=1, max=1000, help="Number of seeds
 MethodsOption = Annotated[
     str, typer.Option("--methods", metavar="NAMES", help="Comma-separated names, or all: {methods}")
 ]
+ExternalOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--external", metavar="NAME=FILE", help="Proposals of another system, shown beside the methods; repeatable"
+    ),
+]
 ProtocolOption = Annotated[str, typer.Option("--protocol", metavar="NAME", help="{protocols}")]
 SubsetOption = Annotated[
     str | None,

@@ -25,6 +25,7 @@ from wtal.video.extract_dataset import extract_dataset
 METHODS = ("baseline", "dfe")
 SEEDS = 2
 STEPS = 300
+MODELS = 3  # of stage one, to keep it short
 VIDEOS_SHOWN = 4
 
 
@@ -40,7 +41,7 @@ def run_demo(
     dataset = make_dataset(out / "movies", settings or MovieConfig(), console)
     runs, figure_path, report_path = out / "runs", out / "timelines.png", out / "report.html"
     print_line(console, f"training {' and '.join(METHODS)} with {seeds} seeds each, on tags only")
-    config = parse_config({"train": {"steps": steps}})
+    config = parse_config({"train": {"steps": steps}, "teacher": {"models": MODELS}})
     with runs_progress(console) as progress:
         comparison = compare(dataset.path, runs, METHODS, seeds, "testing", config, on_progress=progress)
     render_comparison(comparison, console)

@@ -8,6 +8,7 @@ import typer
 from wtal.cli.app import (
     ConfigOption,
     DataArgument,
+    ExternalOption,
     MethodOption,
     MethodsOption,
     ProposalsArgument,
@@ -30,7 +31,7 @@ def localize(
     data: DataArgument,
     subset: Annotated[str, typer.Option(metavar="NAME", help="Subset to localize")] = "testing",
     branch: Annotated[
-        str, typer.Option(metavar="NAME", help="local, or global to measure the branch that is removed at inference")
+        str, typer.Option(metavar="NAME", help="local; ensemble or global to measure what is not used for inference")
     ] = "local",
     out: Annotated[
         Path | None,
@@ -167,7 +168,10 @@ def analyse(
     print_line(f"written to {json_path} and {figure_path}")
 
 
-@command("wtal compare mydata --methods baseline,local,dfe --out runs/compare")
+@command(
+    "wtal compare mydata --methods baseline,local,dfe --out runs/compare",
+    "wtal compare mydata --out runs/compare --external CO2-Net=proposals.json",
+)
 def compare(
     data: Annotated[list[Path], typer.Argument(metavar="DATA...", help="One or more data set folders")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the runs and comparison.json")],
@@ -176,6 +180,7 @@ def compare(
     subset: Annotated[
         str, typer.Option(metavar="NAME", help="Subset to score; choose settings on validation")
     ] = "validation",
+    external: ExternalOption = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
     workers: Annotated[
@@ -186,12 +191,16 @@ def compare(
     from wtal.core.config import read_config
     from wtal.experiments.compare import compare as compare_methods
     from wtal.experiments.compare import parse_methods
+    from wtal.experiments.external import parse_external
     from wtal.reporting.comparison_tables import render_comparison
     from wtal.reporting.progress import runs_progress
 
     names, settings = parse_methods(methods), read_config(config, tuple(overrides or ()))
+    files = parse_external(external or ())
     with runs_progress(console) as progress:
-        comparison = compare_methods(data, out, names, seeds, subset, settings, workers=workers, on_progress=progress)
+        comparison = compare_methods(
+            data, out, names, seeds, subset, settings, workers=workers, external=files, on_progress=progress
+        )
     render_comparison(comparison, console)
     print_line(f"written to {out / 'comparison.json'}")
 

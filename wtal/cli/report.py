@@ -8,6 +8,7 @@ import typer
 
 from wtal.cli.app import (
     PANELS,
+    ExternalOption,
     Group,
     MethodOption,
     ProposalsArgument,
@@ -44,10 +45,12 @@ def report(
         str | None,
         typer.Option(metavar="NAME", help="Subset to show", show_default="the scored subset, else testing"),
     ] = None,
+    external: ExternalOption = None,
     method: MethodOption = None,
 ) -> None:
     """Write one HTML page about a run: scores, errors, training curves, memory, and the timeline of each video."""
     from wtal.core.errors import DataError
+    from wtal.experiments.external import parse_external
     from wtal.reporting.html.collect import collect_report_data
     from wtal.reporting.html.render import write_report
 
@@ -57,7 +60,8 @@ def report(
         raise DataError(
             "cannot write a file here, it is a folder", path=path, hint="pass a file with --out", code="not-a-file"
         )
-    write_report(path, collect_report_data(run, path, data, videos, protocol, subset))
+    files = parse_external(external or ())
+    write_report(path, collect_report_data(run, path, data, videos, protocol, subset, files))
     print_line(f"report: {path.absolute()}")
 
 
@@ -129,7 +133,7 @@ def precision(
 
 @command("wtal plot training runs/mine --out training.pdf", group=plot)
 def training(run: RunArgument, out: OutOption) -> None:
-    """Loss terms over the training steps, of the local and the global branch."""
+    """Loss terms over the training steps."""
     from wtal.core.errors import DataError
     from wtal.reporting.curves import read_metrics
     from wtal.reporting.figures.paper import draw, require_output, training_figure

@@ -52,6 +52,13 @@ def train(
     method: Annotated[
         str | None, typer.Option(metavar="NAME", help="{methods}", show_default="dfe, or the method in --config")
     ] = None,
+    supervision: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="tags, or segments to train on true segments as an upper bound; short for --method supervised",
+        ),
+    ] = "tags",
     seed: Annotated[int | None, typer.Option(help="Random seed", show_default="0")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run")] = False,
     device: DeviceOption = "auto",
@@ -66,21 +73,36 @@ def train(
     ] = 0.0,
     compiled: Annotated[
         bool,
-        typer.Option("--compile", help="Compile the local branch with torch.compile; changes the dropout masks"),
+        typer.Option("--compile", help="Compile the networks with torch.compile; changes the dropout masks"),
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Models of stage one that are trained side by side", show_default="one per core"
+        ),
+    ] = None,
 ) -> None:
     """Train on videos with video-level labels; write checkpoints and metrics.jsonl to the run folder.
+
+    The method dfe trains several models first, then a memory and the final model (docs/method.md).
 
     Under torchrun, all processes train one model.
     """
     from wtal.core import distributed
+    from wtal.core.hardware import available_cores
+    from wtal.core.methods import load_method
+    from wtal.data.dataset import load_dataset
     from wtal.experiments.pipeline import train as train_model
     from wtal.reporting.progress import training_progress
+    from wtal.training.stages import total_steps
+    from wtal.training.tag_scores import find_collapse
 
     with distributed.process_group(device):
         console.quiet = not distributed.is_first()
-        settings = _read_settings(config, overrides, method, seed)
-        with training_progress(settings.train.steps, console) as progress:
+        settings = _read_settings(config, overrides, _supervised(supervision, method), seed)
+        allow_method(settings.method)
+        load_method(settings.method)
+        with training_progress(total_steps(settings), console) as progress:
             checkpoint = train_model(
                 data,
                 out,
@@ -90,9 +112,13 @@ def train(
                 validate=validate,
                 hold_out=hold_out,
                 compiled=compiled,
+                workers=workers or available_cores(),
                 on_progress=progress,
             )
+            collapse = find_collapse(out, load_dataset(data)) if distributed.is_first() else None
         print_line(f"{settings.method}: {settings.train.steps} steps, last checkpoint {checkpoint}")
+        if collapse is not None:
+            print_line(f"warning: training has collapsed: {collapse}")
         print_line(f"next: {_next_command(out, data)}")
 
 
@@ -145,13 +171,30 @@ def export(
     onnx: Annotated[Path, typer.Option(metavar="FILE", help="The .onnx file to write")],
     method: MethodOption = None,
 ) -> None:
-    """Export the local branch and its settings as one ONNX file that runs without PyTorch."""
+    """Export a model and its settings as one ONNX file that runs without PyTorch."""
     from wtal.inference.onnx import export_onnx
 
     allow_method(method)
     meta = export_onnx(run, onnx)
     size = onnx.stat().st_size / 1e6
     print_line(f"{len(meta.classes)} classes, {sum(meta.modalities)} features per snippet, {size:.2f} MB: {onnx}")
+
+
+def _supervised(supervision: str, method: str | None) -> str | None:
+    """The method that a kind of supervision stands for."""
+    from wtal.core.errors import ConfigError
+
+    if supervision not in ("tags", "segments"):
+        raise ConfigError(f"unknown supervision {supervision!r}", hint="use tags or segments", code="unknown-name")
+    if supervision == "tags":
+        return method
+    if method not in (None, "supervised"):
+        raise ConfigError(
+            f"--supervision segments and --method {method} exclude each other",
+            hint="use one of them",
+            code="conflicting-options",
+        )
+    return "supervised"
 
 
 def _read_settings(config: Path | None, overrides: list[str] | None, method: str | None, seed: int | None) -> "Config":

@@ -28,11 +28,6 @@ class ModelConfig(_Settings):
     """The network."""
 
     width: int = Field(128, ge=8, le=4096, multiple_of=4, description="hidden width H of the network")
-    normalise: Literal["none", "training", "video"] = Field(
-        "none",
-        description="input normalisation: none, by mean and standard deviation of the training set, "
-        "or by subtracting each video's mean",
-    )
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout probability")
     local: Literal["dilated", "attention"] = Field(
         "dilated", description="local enhancement: dilated convolutions or windowed self-attention"
@@ -42,12 +37,6 @@ class ModelConfig(_Settings):
         (1, 2, 4), max_length=16, description="dilation of each dilated block; an empty list leaves smoothing alone"
     )
     window: int = Field(8, ge=1, le=4096, description="snippets on each side that windowed attention sees")
-    memory: Literal["learned", "ema"] = Field(
-        "learned",
-        description="how the memory is written: trained by gradient, or a moving average of confident snippets",
-    )
-    slots: int = Field(2, ge=1, le=64, description="memory slots S of each class")
-    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of the ema memory")
 
 
 class WeightsConfig(_Settings):
@@ -70,10 +59,8 @@ class WeightsConfig(_Settings):
         0.1, description="attention and class scores agree on what is background"
     )
     mutual: Weight = Field(1.0, description="the attention of each modality follows that of the others")
-    prototypes: Weight = Field(1.0, description="the classifier recognises each memory slot as its class")
-    distillation_attention: Weight = Field(1.0, description="the local attention follows the teacher's")
-    distillation_cas: Weight = Field(1.0, description="the local class scores follow the teacher's")
-    distillation_features: Weight = Field(0.0, description="the local features follow the teacher's")
+    distillation_attention: Weight = Field(1.0, description="stage two: attention follows the teacher's foreground")
+    distillation_cas: Weight = Field(1.0, description="stage two: class scores follow the teacher's")
 
 
 class TrainConfig(_Settings):
@@ -87,30 +74,58 @@ class TrainConfig(_Settings):
     weight_decay: float = Field(1e-3, ge=0, description="weight decay of the optimizer")
     ema_decay: float = Field(0.99, ge=0, lt=1, description="decay of the moving average of the weights that is saved")
     topk_ratio: int = Field(16, ge=1, le=10**6, description="r: video logits are the mean of the top T / r snippets")
-    warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps before the memory is read")
-    distillation_rampup: float = Field(
-        0.2, ge=0, le=1, description="share of the steps over which distillation grows to its full weight"
-    )
-    temperature: float = Field(2.0, gt=0, description="temperature of the class scores in distillation")
     save_every: int = Field(100, ge=1, le=10**9, description="steps between checkpoints")
+
+
+class TeacherConfig(_Settings):
+    """The teacher of `dfe`: the models of stage one and the memory that is written with them."""
+
+    models: int = Field(8, ge=1, le=100, description="number K of models in stage one, trained from different seeds")
+    reliability: float = Field(
+        8.0,
+        ge=0,
+        le=100,
+        description="weight of a model for a class: its average precision on the tags, to this power",
+    )
+    memory_share: float = Field(
+        0.75, ge=0, le=1, description="share of the memory in the teacher; the rest is the posterior of the models"
+    )
+    weak_losses: float = Field(0.3, ge=0, description="factor of the losses on tags in stage two")
+
+
+class MemoryConfig(_Settings):
+    """The global memory of `dfe`."""
+
+    video_share: float = Field(
+        0.2, gt=0, le=1, description="share of a video that is written, divided among its classes and background"
+    )
+    min_probability: float = Field(0.5, ge=0, lt=1, description="less probable snippets are not written")
+    max_entries: int = Field(500, ge=1, le=10**6, description="entries kept of each class")
+    shrinkage: float = Field(
+        0.2, ge=0, description="how little weak directions of the features count when snippets are compared"
+    )
+    neighbours: int = Field(
+        20, ge=1, le=10**6, description="nearest entries of each class that a snippet is compared with"
+    )
+    temperature: float = Field(0.1, gt=0, description="temperature of the similarities to the classes")
 
 
 class LocalizeConfig(_Settings):
     """From snippet scores to proposals."""
 
     attention_thresholds: Thresholds = Field(
-        (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), description="thresholds on attention that give candidates"
+        (0.3, 0.5, 0.7), description="thresholds on attention that give candidates"
     )
     evidence_thresholds: Thresholds = Field(
         (0.05, 0.1, 0.2, 0.3, 0.4, 0.5),
         description="thresholds on the scores of a class, relative to their range in the video",
     )
     temperature: float = Field(2.0, gt=0, description="temperature of the class scores before they are thresholded")
-    video_threshold: float = Field(
-        0.02, ge=0, lt=1, description="classes with a lower video score are left out, except the best one"
+    class_threshold: float = Field(
+        0.1, ge=0, lt=1, description="classes whose highest snippet score is lower are left out, except the best one"
     )
-    flank: float = Field(0.25, gt=0, description="length of the flank on each side, relative to the proposal")
-    gamma: float = Field(0.2, ge=0, description="weight of the video score in the score of a proposal")
+    flank: float = Field(0.15, gt=0, description="length of the flank on each side, relative to the proposal")
+    gamma: float = Field(0.1, ge=0, description="weight of the video score in the score of a proposal")
     nms_sigma: float = Field(0.3, gt=0, description="sigma of Gaussian soft-NMS")
     min_score: float = Field(1e-3, ge=0, description="proposals that score lower after soft-NMS are dropped")
 
@@ -122,6 +137,8 @@ class Config(_Settings):
     model: ModelConfig = ModelConfig()
     weights: WeightsConfig = WeightsConfig()
     train: TrainConfig = TrainConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    memory: MemoryConfig = MemoryConfig()
     localize: LocalizeConfig = LocalizeConfig()
 
     @field_validator("method")

@@ -194,7 +194,7 @@ def write_tensors(tensors: "dict[str, Tensor]", path: Path) -> None:
     from safetensors.torch import save_file
 
     try:
-        save_file(tensors, path)
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
     except SafetensorError as error:  # usually because the disk is full
         raise OSError(f"{path.name} cannot be written ({error}); check the free disk space") from error
 

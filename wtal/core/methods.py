@@ -24,35 +24,44 @@ class MethodSpec:
 
     Attributes:
         local: Whether the local branch mixes neighbouring snippets (local enhancement).
-        memory: `none`; `kept`, a memory of the classes; `shuffled`, whose classes change at random at every step;
-            `random`, which stays as it was initialised.
-        teacher: What the local branch is distilled from: nothing, the global branch if the network has
-            `both_branches`, or a second dropout pass.
-        branch: The branch that a comparison scores.
+        teacher: What the local branch learns from besides the tags: `none`; `memory`, the models of stage one enhanced
+            by the memory; `ensemble`, the models of stage one alone; `segments`, the true segments of the training
+            videos (supervised, as an upper bound).
+        memory: What the teacher reads: the memory as it was `written`; or, as a control, with `shuffled` classes, with
+            `random` entries, or only the entries of the `own` video.
+        branch: The branch that a comparison scores: `local`; `ensemble`, the models of stage one averaged; `global`,
+            these enhanced by the memory.
         trained_as: The method whose trained weights this one shares, if it is only scored differently.
         build: For a method of your own: a function `build(config, modalities, num_classes)` that returns the network.
     """
 
     local: bool = True
-    memory: Literal["none", "kept", "shuffled", "random"] = "none"
-    teacher: Literal["none", "global", "dropout"] = "none"
-    branch: Literal["local", "global"] = "local"
+    teacher: Literal["none", "memory", "ensemble", "segments"] = "none"
+    memory: Literal["written", "shuffled", "random", "own"] = "written"
+    branch: Literal["local", "ensemble", "global"] = "local"
     trained_as: str | None = None
     build: "BuildNetwork | None" = None
+
+    @property
+    def has_two_stages(self) -> bool:
+        """Whether the teacher consists of models that are trained first."""
+        return self.teacher in ("memory", "ensemble")
 
 
 DEFAULT_METHOD = "dfe"
 
-# The last five are the controls of docs/method.md. Add a method of your own here, or name it `my_module:build`.
+# From `dfe-no-memory` on: the controls of docs/method.md. Add a method of your own, or name it `my_module:build`.
 METHODS: dict[str, MethodSpec] = {
     "baseline": MethodSpec(local=False),
     "local": MethodSpec(),
-    "dfe": MethodSpec(memory="kept", teacher="global"),
-    "dfe-global": MethodSpec(memory="kept", teacher="global", branch="global", trained_as="dfe"),
-    "dfe-no-distillation": MethodSpec(memory="kept"),
-    "self-distillation": MethodSpec(teacher="dropout"),
-    "shuffled-memory": MethodSpec(memory="shuffled", teacher="global"),
-    "random-memory": MethodSpec(memory="random", teacher="global"),
+    "dfe": MethodSpec(teacher="memory"),
+    "dfe-no-memory": MethodSpec(teacher="ensemble"),
+    "shuffled-memory": MethodSpec(teacher="memory", memory="shuffled"),
+    "random-memory": MethodSpec(teacher="memory", memory="random"),
+    "own-video-memory": MethodSpec(teacher="memory", memory="own"),
+    "ensemble": MethodSpec(teacher="memory", branch="ensemble", trained_as="dfe"),
+    "dfe-global": MethodSpec(teacher="memory", branch="global", trained_as="dfe"),
+    "supervised": MethodSpec(teacher="segments"),
 }
 
 _IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -88,7 +97,7 @@ def load_method(name: str) -> MethodSpec:
         ConfigError: The name is unknown (code `unknown-method`), or it cannot be imported (code `import-failed`).
     """
     if name not in METHODS and is_import_path(name):
-        METHODS[name] = MethodSpec(teacher="global", build=_import_function(name))
+        METHODS[name] = MethodSpec(build=_import_function(name))
     return find_method(name)
 
 

@@ -1,6 +1,6 @@
 """Batches of tensors from a data set folder. Axes: B videos, T snippets, D features, C classes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,28 +16,32 @@ from wtal.data.dataset import Dataset
 
 @dataclass(frozen=True)
 class Batch:
-    """The input of one training step: features and tags, without segments.
+    """The input of one training step: features and tags, and what a teacher says of each snippet.
 
     Attributes:
         features: B x T x D.
         mask: B x T, True for real snippets, False for padding.
         labels: B x C, 1 for each tag.
         rows: Which rows of the whole batch these are, if several processes share it; None for all.
+        targets: Class probabilities of the snippets, B x T x (C + 1); None without a teacher.
     """
 
     features: Tensor
     mask: Tensor
     labels: Tensor
     rows: Rows | None = None
+    targets: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on a device; the copies are asynchronous."""
         if self.features.device.type == device.type:
             return self
-        features, mask, labels = (
-            value.pin_memory().to(device, non_blocking=True) for value in (self.features, self.mask, self.labels)
+        features, mask, labels, targets = (
+            None if value is None else value.pin_memory().to(device, non_blocking=True)
+            for value in (self.features, self.mask, self.labels, self.targets)
         )
-        return Batch(features, mask, labels, self.rows)
+        assert features is not None and mask is not None and labels is not None
+        return Batch(features, mask, labels, self.rows, targets)
 
 
 @dataclass(frozen=True)
@@ -56,18 +60,26 @@ class TrainingDataset:
         dataset: The data set.
         seed: Determines the order of the videos and the crops.
         held_out: Ids of videos to exclude.
+        targets: What a teacher says of the snippets, by video id, T x (C + 1) each.
 
     Raises:
         DataError: No training video is left that has a label.
     """
 
-    def __init__(self, dataset: Dataset, seed: int, held_out: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        seed: int,
+        held_out: frozenset[str] = frozenset(),
+        targets: Mapping[str, Tensor] | None = None,
+    ) -> None:
         videos = [v.without_segments() for v in dataset.subset("training") if v.id not in held_out]
         if not any(v.labels for v in videos):
             raise DataError("no training video has a label", path=dataset.path, hint="add labels", code="no-labels")
         self.dataset, self.seed = dataset, seed
         self.videos = sorted(videos, key=lambda v: v.id)
         self.labels = multi_hot(self.videos, dataset.classes)
+        self.targets = targets
         self._lengths: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -85,8 +97,9 @@ class TrainingDataset:
         crops = self.crops(step, size, snippets)
         selected = crops if rows is None else crops[rows.selection]
         features = [self.features(crop.video)[crop.start : crop.start + crop.length] for crop in selected]
-        padded = pad(features, max(crop.length for crop in crops))
-        return Batch(*padded, self.labels[[crop.video for crop in selected]], rows)
+        length = max(crop.length for crop in crops)
+        labels = self.labels[[crop.video for crop in selected]]
+        return Batch(*pad(features, length), labels, rows, self._crop_targets(selected, length))
 
     def crops(self, step: int, size: int, snippets: int) -> list[Crop]:
         """The crops of the whole batch of a step. They depend on the seed and the step only, so training can resume."""
@@ -114,6 +127,15 @@ class TrainingDataset:
             self._lengths[video] = len(self.features(video))
         return self._lengths[video]
 
+    def _crop_targets(self, crops: Sequence[Crop], length: int) -> Tensor | None:
+        """The targets of crops, padded with zeros to B x `length` x (C + 1)."""
+        if self.targets is None:
+            return None
+        padded = torch.zeros(len(crops), length, self.labels.shape[1] + 1)
+        for row, crop in zip(padded, crops, strict=True):
+            row[: crop.length] = self.targets[self.videos[crop.video].id][crop.start : crop.start + crop.length]
+        return padded
+
     def _video_at(self, position: int) -> int:
         """The index of the video at a position in the endless sequence of shuffled epochs."""
         epoch, index = divmod(position, len(self))
@@ -131,6 +153,9 @@ class DeviceCachedDataset:
         for i, (start, length) in enumerate(zip(self.starts, lengths, strict=False)):
             self.features[start : start + length] = torch.from_numpy(np.array(data.features(i), np.float32))
         self.labels = data.labels.to(device)
+        self.targets = None
+        if data.targets is not None:
+            self.targets = torch.cat([data.targets[video.id] for video in data.videos]).to(device)
 
     def batch(self, step: int, size: int, snippets: int, rows: Rows | None = None) -> Batch:
         """The same batch as `TrainingDataset.batch`, bit for bit."""
@@ -138,10 +163,12 @@ class DeviceCachedDataset:
         selected = crops if rows is None else crops[rows.selection]
         table = torch.tensor([(c.video, self.starts[c.video] + c.start, c.length) for c in selected])
         video, start, length = table.to(self.device, non_blocking=True).unbind(1)
-        snippet = torch.arange(max(crop.length for crop in crops), device=self.device)
-        mask = snippet < length[:, None]
-        features = self.features[start[:, None] + snippet * mask].float()
-        return Batch(features.masked_fill(~mask[..., None], 0), mask, self.labels[video], rows)
+        offset = torch.arange(max(crop.length for crop in crops), device=self.device)
+        mask = offset < length[:, None]
+        index = start[:, None] + offset * mask
+        features = self.features[index].float().masked_fill(~mask[..., None], 0)
+        targets = None if self.targets is None else self.targets[index].masked_fill(~mask[..., None], 0)
+        return Batch(features, mask, self.labels[video], rows, targets)
 
 
 def cache_on_device(data: TrainingDataset, device: torch.device) -> TrainingDataset | DeviceCachedDataset:

@@ -107,6 +107,19 @@ def compare_evaluations(
     return EvaluationComparison(tuple(entries), tuple(differences))
 
 
+def mean_differences(
+    evaluations: Sequence[EvaluationWithMatches], others: Sequence[EvaluationWithMatches]
+) -> list[Interval]:
+    """Mean of the main averages of some evaluations, such as one per seed, minus that of each other evaluation.
+
+    All are on the same draws, so they need the same ground truth and options. The intervals show how far the difference
+    depends on the choice of videos. They do not include the spread between the evaluations.
+    """
+    value = float(np.mean([evaluation.result.main_average for evaluation in evaluations]))
+    draws = np.mean([resampled_averages(evaluation) for evaluation in evaluations], axis=0)  # draws
+    return [interval(value - other.result.main_average, draws - resampled_averages(other)) for other in others]
+
+
 def resampled_averages(evaluation: EvaluationWithMatches, num_draws: int = DRAWS, seed: int = 0) -> Floats:
     """Main average of each draw; nan for a draw without any ground-truth segment."""
     result, matches = evaluation.result, evaluation.matches

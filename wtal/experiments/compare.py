@@ -1,14 +1,21 @@
 """Compares methods on data sets: same seeds, same number of steps, last checkpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from wtal.core.config import Config
 from wtal.core.errors import ConfigError
 from wtal.core.hardware import available_cores
-from wtal.core.io import realpath, write_json
+from wtal.core.io import realpath, require_file, write_json
 from wtal.core.methods import METHODS, find_method, load_method
+from wtal.core.structures import Video
 from wtal.data.dataset import load_dataset
+from wtal.data.ground_truth import find_ambiguous, read_ground_truth
+from wtal.data.layouts.activitynet import read_proposals
+from wtal.evaluation.evaluate import evaluate_with_matches
+from wtal.evaluation.protocols import EvaluationOptions
+from wtal.experiments.external import ExternalScore, ExternalSystem, compare_external, read_external
 from wtal.experiments.pipeline import require_segments, short_names
 from wtal.experiments.runner import (
     OnProgress,
@@ -19,7 +26,7 @@ from wtal.experiments.runner import (
     run_specs,
     write_cards,
 )
-from wtal.experiments.statistics import Comparison, score_of
+from wtal.experiments.statistics import Comparison, reference_of, score_of
 
 DEFAULT_METHODS = ("baseline", "local", "dfe")
 
@@ -33,6 +40,7 @@ def compare(
     config: Config | None = None,
     *,
     workers: int | None = None,
+    external: Mapping[str, str | Path] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Comparison:
     """Train and score several methods with several seeds, and compare them.
@@ -48,14 +56,19 @@ def compare(
         subset: Subset to score. Choose settings on validation.
         config: Settings of all runs; method and seed are replaced.
         workers: Number of parallel runs; None: one per core.
+        external: Proposals files of other systems by name, in the ActivityNet results format; for one data set only.
+            They are scored like the methods, and checked before training. `dfe`, or the first method, is compared with
+            each: mean over the seeds minus the other system, with an interval paired over the videos.
         on_progress: Called after each run with the run, the number of finished runs and the number of all runs.
 
     Returns:
         Scores and paired differences in percent.
 
     Raises:
-        ConfigError: If a method is unknown, or `out` has runs with other settings or on other data.
-        DataError: If data cannot be trained on or scored. Finished runs are kept.
+        ConfigError: If a method is unknown, `out` has runs with other settings or on other data, or `external` has an
+            invalid name or comes with several data sets.
+        DataError: If data cannot be trained on or scored, or an external file cannot be read or has no proposal for the
+            subset. Finished runs are kept.
 
     Example:
         >>> comparison = wtal.compare("mydata", "runs/compare", methods=["baseline", "dfe"], seeds=3)
@@ -65,8 +78,16 @@ def compare(
     out, config = Path(out), config or Config()
     names = dataset_names([data] if isinstance(data, str | Path) else data)
     methods = known_methods([methods] if isinstance(methods, str) else methods)
-    for path, name in names.items():
+    if external and len(names) > 1:
+        raise ConfigError(
+            f"external proposals need a single data set, not {len(names)}",
+            hint="compare one data set at a time",
+            code="unsupported-option",
+        )
+    for path in names:
         require_segments(load_dataset(path), subset)
+    systems = read_external(external, methods, *_read_truth(next(iter(names)), subset)) if external else []
+    for path, name in names.items():
         require_same_data(out / name, path)
     specs = {
         (name, method): [
@@ -80,7 +101,9 @@ def compare(
     run_specs(all_specs, workers or available_cores(), on_progress)
     scores = [score_of(name, method, results_of(group)) for (name, method), group in specs.items()]
     write_cards(all_specs, scores)
-    comparison = Comparison.from_scores(scores, subset, seeds, config)
+    reference = reference_of(scores)
+    external_scores = _compare_external(systems, specs[reference.data, reference.method]) if systems else ()
+    comparison = Comparison.from_scores(scores, subset, seeds, config, external_scores)
     write_json(out / "comparison.json", comparison.to_json())
     return comparison
 
@@ -112,3 +135,18 @@ def run_config(config: Config, method: str, seed: int) -> Config:
     trained_method = find_method(method).trained_as or method
     train = config.train.model_copy(update={"seed": seed})
     return config.model_copy(update={"method": trained_method, "train": train})
+
+
+def _read_truth(data: Path, subset: str) -> tuple[list[Video], EvaluationOptions]:
+    """The ground truth of a data set and the options with which the runs are scored."""
+    return read_ground_truth(data), replace(comparison_options(subset), ambiguous=find_ambiguous(data))
+
+
+def _compare_external(systems: Sequence[ExternalSystem], specs: Sequence[RunSpec]) -> tuple[ExternalScore, ...]:
+    """Compare the finished runs of one method, one per seed, with each of the other systems."""
+    ground_truth, options = _read_truth(specs[0].data, specs[0].subset)
+    evaluations = []
+    for spec in specs:
+        require_file(spec.proposals_path, f"delete {spec.results_path.name} beside it and run it again")
+        evaluations.append(evaluate_with_matches(read_proposals(spec.proposals_path), ground_truth, options))
+    return compare_external(systems, specs[0].method, evaluations)

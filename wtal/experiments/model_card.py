@@ -20,18 +20,19 @@ from wtal.experiments.statistics import Score
 from wtal.models.checkpoint import ModelMetadata, latest_checkpoint, read_meta
 
 CARD_NAME = "README.md"
-TAGS = ["temporal-action-localization", "weakly-supervised"]
+TASK = "temporal-action-localization"
 MAX_ABOUT_LENGTH = 500  # characters of a text from dataset.json
 MEMORY = {
-    "none": "no memory",
-    "kept": "prototype memory",
-    "shuffled": "prototype memory with shuffled classes, as a control",
-    "random": "frozen random memory, as a control",
+    "written": "a memory of all training videos",
+    "shuffled": "a memory with shuffled classes, as a control",
+    "random": "a memory of random content, as a control",
+    "own": "a memory of the own video only, as a control",
 }
 TEACHER = {
-    "none": "no distillation",
-    "global": "distilled from the global branch",
-    "dropout": "self-distillation with dropout, as a control",
+    "none": "no teacher",
+    "memory": "distilled from {models} models and {memory}",
+    "ensemble": "distilled from {models} models without a memory",
+    "segments": "**fully supervised**: trained on true segments, as an upper bound",
 }
 NOT_EVALUATED = (
     "**Not evaluated.** No result is recorded for this model. Use `wtal localize` and `wtal evaluate` to measure it on "
@@ -130,7 +131,10 @@ def training_data(dataset: Dataset, meta: ModelMetadata) -> TrainingData:
 def card_text(card: Card) -> str:
     """Markdown with YAML metadata for the Hugging Face hub. Names from outside cannot break the format."""
     meta = card.meta
-    metadata = ModelCardData(library_name="wtal", tags=TAGS, classes=list(meta.classes))
+    is_supervised = _is_supervised(meta)
+    tags = [TASK, "fully-supervised" if is_supervised else "weakly-supervised"]
+    learned_from = "true segments" if is_supervised else "video-level labels only, without starts and ends"
+    metadata = ModelCardData(library_name="wtal", tags=tags, classes=list(meta.classes))
     sections = {
         "Training data": _training_data(card),
         "Training": _training(card),
@@ -145,7 +149,7 @@ def card_text(card: Card) -> str:
         "",
         f"This model predicts **when** actions happen in untrimmed videos. From features (T snippets x "
         f"{sum(meta.modalities)}) it computes segments with label, start and end in seconds, and score. It was trained "
-        f"on video-level labels only, without starts and ends.",
+        f"on {learned_from}.",
     ]
     for title, body in sections.items():
         lines += ["", f"## {title}", "", *body]
@@ -176,7 +180,8 @@ def _training(card: Card) -> Iterator[str]:
     config = card.meta.config
     spec = config.method_spec
     local = "local enhancement" if spec.local else "no local enhancement"
-    parts = "a network of its own" if spec.build else f"{local}, {MEMORY[spec.memory]}, {TEACHER[spec.teacher]}"
+    teacher = TEACHER[spec.teacher].format(models=config.teacher.models, memory=MEMORY[spec.memory])
+    parts = "a network of its own" if spec.build else f"{local}, {teacher}"
     yield f"- Method: {code_span(config.method)} ({parts})."
     yield (
         f"- {card.meta.step:,} of {config.train.steps:,} steps, batch size {config.train.batch_size}, "
@@ -219,13 +224,19 @@ def _scores(card: Card) -> Iterator[str]:
     yield from markdown_table(["method", "mAP", "each seed"], rows)
 
 
+def _is_supervised(meta: ModelMetadata) -> bool:
+    """Whether the model was trained on true segments."""
+    return meta.config.method_spec.teacher == "segments"
+
+
 def _limitations(card: Card) -> Iterator[str]:
     yield "- The model knows only these classes. Other actions are predicted as background or as one of the classes."
     yield "- It works only with features of the same kind as in training. Other features give wrong results."
-    yield (
-        "- It was trained on video-level labels, so starts and ends are inferred from what distinguishes the videos of "
-        "a class. Context that always appears together with a class may be predicted as part of it."
-    )
+    if not _is_supervised(card.meta):
+        yield (
+            "- It was trained on video-level labels, so starts and ends are inferred from what distinguishes the "
+            "videos of a class. Context that always appears together with a class may be predicted as part of it."
+        )
     yield "- Scores rank the segments; they are not probabilities."
     if card.results:
         yield "- The results hold for the evaluated videos. With few videos, results on other videos may differ."

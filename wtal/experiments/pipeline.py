@@ -20,6 +20,7 @@ from wtal.data.batching import held_out_ids
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.ground_truth import find_ambiguous, read_ground_truth
 from wtal.data.layouts.activitynet import read_proposals, write_proposals
+from wtal.data.training_segments import training_segments
 from wtal.data.validation import require_valid_features
 from wtal.evaluation.bootstrap import EvaluationComparison, compare_evaluations
 from wtal.evaluation.evaluate import evaluate as evaluate_proposals
@@ -31,7 +32,7 @@ from wtal.experiments.validation import make_validator
 from wtal.inference.batch import localize_many, require_engine
 from wtal.inference.localizer import Localizer
 from wtal.models.checkpoint import latest_checkpoint, list_checkpoints
-from wtal.training import trainer
+from wtal.training import stages, trainer
 from wtal.training.criterion import loss_weights
 
 OUTPUT_NAMES = ("results.json", "evaluations.json")  # default names of outputs; such a file may be replaced
@@ -49,7 +50,9 @@ def train(
     hold_out: float = 0.0,
     compiled: bool = False,
     features_checked: bool = False,
-    on_progress: trainer.OnProgress | None = None,
+    workers: int = 1,
+    stage_one: Path | None = None,
+    on_progress: stages.OnProgress | None = None,
 ) -> Path:
     """Train a model on videos with video-level labels.
 
@@ -61,9 +64,12 @@ def train(
         device: `auto`, `cpu` or `cuda`.
         validate: Score each checkpoint on the segments of the validation subset. The scores do not affect training.
         hold_out: Fraction of the training videos that is left out of training and scored by video-level labels.
-        compiled: Compile the local branch with torch.compile.
+        compiled: Compile the networks with torch.compile.
         features_checked: Skip the check of all training features before the first step.
-        on_progress: Called with the step and its losses.
+        workers: Processes that train models of stage one side by side on the CPU. With more than one, a script needs
+            an `if __name__ == "__main__"` guard.
+        stage_one: Folder of the models of stage one, which runs can share; None: in the run folder.
+        on_progress: Called with the number of steps done, in all stages, and the losses of a step.
 
     Returns:
         Folder of the last checkpoint.
@@ -92,12 +98,14 @@ def train(
         require_valid_features(dataset, dataset.subset("training"))
     if validate:
         require_segments(dataset, "validation")
+    if config.method_spec.teacher == "segments":
+        training_segments(dataset)  # raises before anything is written
     _require_run_dir(out, dataset)
     with (
         directory_lock(out) if is_first else nullcontext(),
         trainer.limited_threads(config, dataset, torch_device),
     ):
-        last = trainer.train(
+        last = stages.train(
             config,
             dataset,
             out,
@@ -106,6 +114,8 @@ def train(
             held_out=held_out,
             validate=make_validator(dataset, config, held_out) if validate or held_out else None,
             compiled=compiled,
+            workers=workers if torch_device.type == "cpu" else 1,
+            stage_one=stage_one,
             on_progress=on_progress,
         )
         if is_first and not (last / CARD_NAME).exists():  # the card of a finished run may contain its result
@@ -130,7 +140,7 @@ def localize(
         data: Data set folder with features of the same kind as in training.
         out: File to write, in the ActivityNet results format.
         subset: Subset to localize.
-        branch: `local`, or `global` to measure the branch that is not used for inference.
+        branch: `local`; or `ensemble` or `global` to measure what is not used for inference.
         engine: `local` for this process, or `ray` for several machines. The file is the same.
         workers: Number of Ray workers; None: one per machine.
 

@@ -13,7 +13,7 @@ from wtal.core.concurrency import init_worker_process
 from wtal.core.config import Config, flatten
 from wtal.core.errors import ConfigError, WtalError, short_message
 from wtal.core.io import read_json, realpath, write_json
-from wtal.core.methods import find_method, load_method
+from wtal.core.methods import DEFAULT_METHOD, find_method, load_method
 from wtal.data.dataset import dataset_fingerprint, load_dataset
 from wtal.data.validation import require_valid_features
 from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions
@@ -22,6 +22,7 @@ from wtal.experiments.model_card import write_card
 from wtal.experiments.pipeline import evaluate, localize, train
 from wtal.experiments.statistics import Score
 from wtal.models import checkpoint
+from wtal.models.teacher import STAGE_ONE
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,16 @@ class RunSpec:
     def run_dir(self) -> Path:
         """The run folder."""
         return self.out / self.name / self.config.method / f"seed-{self.config.train.seed}"
+
+    @property
+    def stage_one(self) -> Path:
+        """The folder of the models of stage one, which methods with two stages share for each seed."""
+        return self.out / self.name / DEFAULT_METHOD / f"seed-{self.config.train.seed}" / STAGE_ONE
+
+    @property
+    def shared_dir(self) -> Path:
+        """A folder that identifies the runs that write to the same files, so that one process trains them."""
+        return self.stage_one if self.config.method_spec.has_two_stages else self.run_dir
 
     @property
     def proposals_path(self) -> Path:
@@ -99,9 +110,9 @@ def run_specs(specs: Sequence[RunSpec], workers: int, on_progress: OnProgress | 
     for data in {spec.data for spec in unfinished}:  # validated once, not by every run
         dataset = load_dataset(data)
         require_valid_features(dataset, dataset.subset("training"))
-    groups: dict[Path, list[RunSpec]] = {}  # specs that share a run folder, so that no two processes write to it
+    groups: dict[Path, list[RunSpec]] = {}
     for spec in unfinished:
-        groups.setdefault(spec.run_dir, []).append(spec)
+        groups.setdefault(spec.shared_dir, []).append(spec)
     if groups:
         _run_in_processes(list(groups.values()), min(workers, len(groups)), len(specs), on_progress)
 
@@ -175,7 +186,15 @@ def _run_group(specs: list[RunSpec]) -> None:
 def _run(spec: RunSpec) -> None:
     load_method(spec.config.method)
     try:
-        train(spec.data, spec.run_dir, spec.config, resume=True, device=spec.device, features_checked=True)
+        train(
+            spec.data,
+            spec.run_dir,
+            spec.config,
+            resume=True,
+            device=spec.device,
+            features_checked=True,
+            stage_one=spec.stage_one,
+        )
     except torch.OutOfMemoryError as error:
         raise WtalError(
             f"out of memory on the device ({short_message(error)})",

@@ -9,6 +9,7 @@ from scipy import stats
 
 from wtal.evaluation.protocols import COMPARISON_TIOUS
 from wtal.evaluation.results import EvaluationResult
+from wtal.experiments.external import ExternalScore
 
 if TYPE_CHECKING:
     from wtal.core.config import Config
@@ -67,6 +68,7 @@ class Comparison:
         subset: The scored subset.
         seeds: Number of seeds.
         config: Settings of the runs; method and seed vary.
+        external: Other systems, each with the difference of `dfe`, or the first method, minus it.
     """
 
     scores: list[Score]
@@ -74,13 +76,21 @@ class Comparison:
     subset: str
     seeds: int
     config: "Config"
+    external: tuple[ExternalScore, ...] = ()
 
     @classmethod
-    def from_scores(cls, scores: Sequence[Score], subset: str, seeds: int, config: "Config") -> "Comparison":
+    def from_scores(
+        cls,
+        scores: Sequence[Score],
+        subset: str,
+        seeds: int,
+        config: "Config",
+        external: tuple[ExternalScore, ...] = (),
+    ) -> "Comparison":
         """Compute the differences between the methods on each data set."""
         datasets = dict.fromkeys(score.data for score in scores)
         differences = [d for name in datasets for d in differences_of([s for s in scores if s.data == name])]
-        return cls(list(scores), differences, subset, seeds, config)
+        return cls(list(scores), differences, subset, seeds, config, external)
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict for `comparison.json`."""
@@ -94,6 +104,7 @@ class Comparison:
             "overall": [score.to_json() for score in means],
             "differences": [asdict(difference) for difference in self.differences],
             "overall_differences": [asdict(difference) for difference in differences_of(means)],
+            "external": [score.to_json() for score in self.external],
             "config": self.config.model_dump(),
         }
 
@@ -121,13 +132,18 @@ def _mean_score(method: str, scores: Sequence[Score]) -> Score:
 
 
 def differences_of(scores: Sequence[Score]) -> list[Difference]:
-    """On one data set: `dfe`, or the first method if `dfe` is missing, minus each of the others."""
-    reference = next((score for score in scores if score.method == "dfe"), scores[0])
+    """On one data set: the reference method minus each of the others."""
+    reference = reference_of(scores)
     return [
         Difference(score.data, reference.method, score.method, *paired_difference(reference.averages, score.averages))
         for score in scores
         if score is not reference
     ]
+
+
+def reference_of(scores: Sequence[Score]) -> Score:
+    """The score of `dfe`, or of the first method if `dfe` is missing."""
+    return next((score for score in scores if score.method == "dfe"), scores[0])
 
 
 def paired_difference(values: Sequence[float], others: Sequence[float]) -> tuple[float, float, float]:

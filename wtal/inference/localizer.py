@@ -20,19 +20,18 @@ from wtal.core.errors import CheckpointError, ConfigError, DataError
 from wtal.core.methods import load_method
 from wtal.core.structures import Segment, Video
 from wtal.core.text import format_list
-from wtal.data.batching import pad
 from wtal.data.dataset import Dataset
 from wtal.data.features import require_finite
 from wtal.data.video_files import is_video_name
 from wtal.inference.proposals import SnippetScores, generate_proposals
-from wtal.models.checkpoint import ModelMetadata, load_both, load_local, write_model
-from wtal.models.dfe import GlobalBranch, LocalBranch
+from wtal.models.checkpoint import ModelMetadata, load_model, write_model
 from wtal.models.layers import topk_mean
+from wtal.models.local_branch import WINDOW, run_in_windows
+from wtal.models.teacher import load_ensemble, load_global_branch
 from wtal.video.backbones.base import Backbone, BackboneOptions
 from wtal.video.backbones.registry import BACKBONES, open_backbone
 from wtal.video.extract_video import extract_features
 
-WINDOW = 4096  # snippets that go through the network at once
 STRIDE_TOLERANCE = 1e-3  # relative difference of snippet lengths that are taken as equal
 HINT_EXTRACT = "extract the features as for training"
 
@@ -57,7 +56,7 @@ class Localizer:
     Args:
         model: A run folder that `wtal train` wrote, a model folder, or a network in memory.
         meta: The metadata of the network in memory.
-        branch: `local`, or `global` to evaluate the branch that inference leaves out.
+        branch: `local`; or, to evaluate what inference leaves out, `ensemble` or `global`.
         backbone: Device, precision or weights of the backbone that video files are processed with. By default the
             backbone of the model's features with its usual weights.
         method: For a model of a method of your own, `package.module:function` to allow importing it. The code of a
@@ -279,31 +278,15 @@ class Localizer:
 def snippet_scores(network: nn.Module, features: NDArray[Any], config: Config, window: int = WINDOW) -> SnippetScores:
     """Run one branch over the features of a video.
 
-    The video is processed in windows that overlap by the receptive field of the network. The result equals that of a
-    single pass, but only a window of features is in memory. A network of your own without a `receptive_field` gets the
-    whole video.
-
     Args:
         network: A branch; called with B x T x D features and B x T mask.
         features: T x D.
         config: The settings of the model.
         window: Snippets per window.
     """
-    count, centre = len(features), None
-    if config.model.normalise == "video" and isinstance(network, LocalBranch | GlobalBranch):
-        centre = _mean(features, window)  # a window does not have the mean of the video
-    field = getattr(network, "receptive_field", None)
-    if not isinstance(field, int):
-        window, field = count, 0
-    attention, cas = torch.empty(1, count), []
-    for start in range(0, count, window):
-        first = max(0, start - field)
-        batch = pad([features[first : start + window + field]])
-        branch = network(*batch) if centre is None else network(*batch, centre)
-        inside = slice(start - first, start - first + window)
-        attention[:, start : start + window] = branch.attention[:, inside]
-        cas.append(branch.cas[:, inside])
-    softened, video = class_probabilities(attention, torch.cat(cas, 1), torch.ones(1, count, dtype=torch.bool), config)
+    outputs = [(branch.attention, branch.cas) for branch in run_in_windows(network, features, window)]
+    attention, cas = (torch.cat(parts, 1) for parts in zip(*outputs, strict=True))
+    softened, video = class_probabilities(attention, cas, torch.ones(attention.shape, dtype=torch.bool), config)
     return SnippetScores(attention[0].numpy(), softened[0].numpy(), video[0].numpy())
 
 
@@ -323,19 +306,11 @@ def class_probabilities(attention: Tensor, cas: Tensor, mask: Tensor, config: Co
     return F.softmax(cas / config.localize.temperature, -1), video
 
 
-def _mean(features: NDArray[Any], window: int) -> Tensor:
-    """The mean over snippets, computed a window at a time. T x D -> D."""
-    total = sum(np.sum(features[i : i + window], 0, dtype=np.float64) for i in range(0, len(features), window))
-    return torch.as_tensor(total / len(features), dtype=torch.float32)
-
-
 def _load_branch(path: Path, branch: str) -> tuple[nn.Module, ModelMetadata]:
-    if branch == "local":
-        return load_local(path)
-    if branch != "global":
-        raise ConfigError(f"unknown branch {branch!r}", hint="use local or global", code="unknown-name")
-    model, meta = load_both(path)
-    return GlobalBranch(model), meta
+    loaders = {"local": load_model, "ensemble": load_ensemble, "global": load_global_branch}
+    if branch not in loaders:
+        raise ConfigError(f"unknown branch {branch!r}", hint=f"use {', '.join(loaders)}", code="unknown-name")
+    return loaders[branch](path)
 
 
 def _is_hub_name(name: str | os.PathLike[str]) -> bool:

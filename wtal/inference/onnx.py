@@ -16,7 +16,7 @@ from wtal.core.config import Config
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.io import atomic_write
 from wtal.inference.localizer import class_probabilities
-from wtal.models.checkpoint import ModelMetadata, load_local
+from wtal.models.checkpoint import ModelMetadata, load_model
 
 INPUTS, OUTPUTS = ("features", "mask"), ("attention", "cas", "video")
 
@@ -43,7 +43,7 @@ class SnippetScorer(nn.Module):
 
 
 def export_onnx(run: Path, out: Path) -> ModelMetadata:
-    """Write the local branch of a model as an ONNX file, atomically. B and T are dynamic.
+    """Write a model as an ONNX file, atomically. B and T are dynamic.
 
     The entries of config.json are the metadata of the file, each as JSON.
 
@@ -65,7 +65,7 @@ def export_onnx(run: Path, out: Path) -> ModelMetadata:
             "export needs the ONNX packages", hint="pip install 'wtal[onnx]'", code="missing-dependency"
         ) from error
     _require_replaceable(out)
-    network, meta = load_local(run)
+    network, meta = load_model(run)
 
     def write(part: Path) -> None:
         program = _to_onnx(SnippetScorer(network, meta.config).eval(), sum(meta.modalities))

@@ -52,7 +52,7 @@ def generate_proposals(
     Returns:
         Proposals in seconds, highest-scoring first.
     """
-    selected = confident_classes(scores.video, settings.video_threshold)  # K
+    selected = confident_classes(scores.evidence, settings.class_threshold)  # K
     evidence = np.ascontiguousarray(scores.evidence.T[selected])  # K x T
     rows, runs = _candidates_of_classes(scores.attention, evidence, settings)
     score = outer_inner_contrast(evidence, rows, runs, settings.flank)
@@ -63,10 +63,11 @@ def generate_proposals(
     return list(map(Segment._make, zip(labels, *seconds[kept].T.tolist(), score.tolist(), strict=True)))
 
 
-def confident_classes(video: Floats, threshold: float) -> Ints:
-    """The classes whose video score reaches the threshold; the best one if none does. C -> K indices."""
-    passing = np.flatnonzero(video >= threshold)
-    return passing if len(passing) else np.array([video.argmax()])
+def confident_classes(evidence: Floats, threshold: float) -> Ints:
+    """The classes whose highest evidence reaches the threshold; the best one if none does. T x C -> K indices."""
+    highest = evidence.max(0)
+    passing = np.flatnonzero(highest >= threshold)
+    return passing if len(passing) else np.array([highest.argmax()])
 
 
 def candidates(curves: Floats, thresholds: Sequence[float]) -> tuple[Ints, Ints]:

@@ -1,12 +1,10 @@
 """Checkpoint folders: safetensors and config.json, written atomically and read without unpickling.
 
 model.safetensors     the local branch: all that inference loads
-global.safetensors    memory and global enhancement, if the method has them
 training.safetensors  weights in training and optimizer state, to resume
 config.json           settings, classes, modalities, snippet clock, step, versions
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,9 +22,10 @@ from wtal.core.errors import CheckpointError, ConfigError, DataError, first_vali
 from wtal.core.fingerprint import content_fingerprint
 from wtal.core.io import atomic_write_dir, os_error_message, read_json, write_json, write_tensors
 from wtal.data.provenance import Provenance, parse_provenance, to_json
-from wtal.models.dfe import DFE, build_inference_model, build_model
+from wtal.models.layers import UNLIMITED
+from wtal.models.local_branch import build_model
 
-FORMAT = 2  # of config.json; files of wtal 0.1.0 have none and are read as 1
+FORMAT = 3  # of config.json; files of wtal 0.1.0 have none and are read as 1
 HINT = "copy the run again, or train again"
 
 # Settings that wtal 0.1.0 named differently: section -> old name -> name.
@@ -39,6 +38,14 @@ RENAMED_SETTINGS = {
         "guide": "attention_background_consistency",
     },
 }
+# Settings of formats 1 and 2 that no longer exist.
+REMOVED_SETTINGS = {
+    "model": ("normalise", "memory", "slots", "momentum"),
+    "train": ("warmup", "distillation_rampup", "temperature"),
+    "weights": ("prototypes", "distillation_features"),
+    "localize": ("video_threshold",),
+}
+REMOVED_METHODS = ("dfe-no-distillation", "self-distillation")
 
 
 @dataclass(frozen=True)
@@ -97,11 +104,8 @@ def save_checkpoint(folder: Path, meta: ModelMetadata, model: nn.Module, trainin
 
 
 def write_model(folder: Path, meta: ModelMetadata, model: nn.Module) -> None:
-    """Write a model into an existing folder: config.json and the weights of each branch."""
+    """Write a model into an existing folder: config.json and the weights."""
     weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
-    if isinstance(model, DFE):
-        write_tensors({k: v for k, v in weights.items() if not k.startswith("local.")}, folder / "global.safetensors")
-        weights = {k.removeprefix("local."): v for k, v in weights.items() if k.startswith("local.")}
     write_tensors(weights, folder / "model.safetensors")
     write_json(folder / "config.json", meta.to_json())
 
@@ -160,7 +164,7 @@ def read_meta(run_dir: Path) -> ModelMetadata:
             code="unsupported-version",
         )
     return ModelMetadata(
-        parse_config(_renamed(file.config) if file.format == 1 else file.config, path),
+        parse_config(file.config if file.format == FORMAT else _migrated(file, path), path),
         tuple(file.classes),
         tuple(file.modalities),
         SnippetClock(file.snippet_seconds, file.offset_seconds),
@@ -170,37 +174,21 @@ def read_meta(run_dir: Path) -> ModelMetadata:
     )
 
 
-def load_local(run_dir: Path) -> tuple[nn.Module, ModelMetadata]:
-    """Load the local branch, ready for inference; memory and cross-attention are neither built nor read.
+def load_model(run_dir: Path) -> tuple[nn.Module, ModelMetadata]:
+    """Load the network of a run or model folder, ready for inference.
 
     Raises:
         CheckpointError: The folder is no model, or its method is not registered.
     """
     meta = read_meta(run_dir)
-    model = _build(build_inference_model, meta, run_dir)
-    _load_weights(model, read_tensors(require_checkpoint(run_dir) / "model.safetensors"), run_dir)
-    return model.eval(), meta
-
-
-def load_both(run_dir: Path) -> tuple[DFE, ModelMetadata]:
-    """Load both branches, for evaluation.
-
-    Raises:
-        CheckpointError: The folder is no model, or its method has no memory (code `no-global-branch`).
-    """
-    meta = read_meta(run_dir)
-    model = _build(build_model, meta, run_dir)
-    if not isinstance(model, DFE):
-        raise CheckpointError(
-            f"method {meta.config.method} has no global branch",
-            path=run_dir,
-            hint="use the local branch",
-            code="no-global-branch",
-        )
-    folder = require_checkpoint(run_dir)
-    local = read_tensors(folder / "model.safetensors")
-    weights = {f"local.{name}": value for name, value in local.items()}
-    _load_weights(model, weights | read_tensors(folder / "global.safetensors"), run_dir)
+    try:
+        model = build_model(meta.config, meta.modalities, len(meta.classes))
+    except ConfigError as error:  # a method of the user's own that is not registered
+        raise CheckpointError(error.message, path=run_dir, hint=error.hint, code=error.code) from error
+    weights = read_tensors(require_checkpoint(run_dir) / "model.safetensors")
+    if "normalise.mean" in weights:  # formats 1 and 2 have no limit
+        weights.setdefault("normalise.limit", torch.tensor(UNLIMITED))
+    _load_weights(model, weights, run_dir)
     return model.eval(), meta
 
 
@@ -212,13 +200,30 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError("missing or incomplete", path=path, hint=HINT, code="unreadable-weights") from error
 
 
-def _renamed(config: dict[str, Any]) -> dict[str, Any]:
-    """Settings of wtal 0.1.0 under the names of today."""
-    renamed = dict(config)
-    for section, names in RENAMED_SETTINGS.items():
+def _migrated(file: _MetaFile, path: Path) -> dict[str, Any]:
+    """The settings of an older format under the names of today.
+
+    Raises:
+        CheckpointError: The model cannot be used any more (code `unsupported-version`).
+    """
+    config = dict(file.config)
+    if file.format == 1:
+        for section, names in RENAMED_SETTINGS.items():
+            if isinstance(values := config.get(section), dict):
+                config[section] = {names.get(name, name): value for name, value in values.items()}
+    if isinstance(model := config.get("model"), dict) and model.get("normalise") == "video":
+        raise CheckpointError(
+            "trained with model.normalise=video, which this version does not support",
+            path=path,
+            hint="train again",
+            code="unsupported-version",
+        )
+    for section, removed in REMOVED_SETTINGS.items():
         if isinstance(values := config.get(section), dict):
-            renamed[section] = {names.get(name, name): value for name, value in values.items()}
-    return renamed
+            config[section] = {name: value for name, value in values.items() if name not in removed}
+    if config.get("method") in REMOVED_METHODS:
+        config["method"] = "dfe"
+    return config
 
 
 def _provenance(values: dict[str, Any] | None, path: Path) -> Provenance | None:
@@ -226,13 +231,6 @@ def _provenance(values: dict[str, Any] | None, path: Path) -> Provenance | None:
         return None if values is None else parse_provenance(values, str(path))
     except DataError as error:
         raise CheckpointError("the provenance cannot be read", path=path, hint=HINT) from error
-
-
-def _build(build: Callable[..., nn.Module], meta: ModelMetadata, run_dir: Path) -> nn.Module:
-    try:
-        return build(meta.config, meta.modalities, len(meta.classes))
-    except ConfigError as error:  # a method of the user's own that is not registered
-        raise CheckpointError(error.message, path=run_dir, hint=error.hint, code=error.code) from error
 
 
 def weights_fingerprint(run_dir: Path) -> str:

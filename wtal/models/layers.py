@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from wtal.core.distributed import Rows, uniform_like
 
+UNLIMITED = torch.finfo(torch.float32).max
+
 
 @dataclass(frozen=True)
 class BranchOutput:
@@ -20,12 +22,20 @@ class BranchOutput:
     features: Tensor  # B x T x H  fused, after local (and global) enhancement
     attentions: Tensor  # M x B x T  foreground probability of each modality
     cas: Tensor  # B x T x (C + 1)  logits; the last class is background
-    memory_assignment: Tensor | None = None  # B x T x (C + 1)  global branch: share of the reading per class
 
     @property
     def attention(self) -> Tensor:
         """Foreground probability, the mean over modalities. B x T."""
         return self.attentions.mean(0)
+
+    def snippets(self, selection: slice) -> "BranchOutput":
+        """The output for a part of the snippets."""
+        return BranchOutput(
+            self.embeddings[:, :, selection],
+            self.features[:, selection],
+            self.attentions[:, :, selection],
+            self.cas[:, selection],
+        )
 
     @property
     def suppressed(self) -> Tensor:
@@ -34,35 +44,25 @@ class BranchOutput:
 
 
 class Normalise(nn.Module):
-    """Input normalisation: `none`, by the statistics of the training set, or by the mean of each video."""
+    """Input normalisation by statistics of the training set: subtract, divide, limit. At first the identity.
+
+    Finite numbers stand for "no limit" and for "ignore this dimension", so that all weights of a model are finite.
+    """
 
     mean: Tensor
     scale: Tensor
+    limit: Tensor
 
-    def __init__(self, dim: int, mode: str) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.mode = mode
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
+        self.register_buffer("limit", torch.tensor(UNLIMITED))
 
-    def forward(self, x: Tensor, mask: Tensor, centre: Tensor | None = None) -> Tensor:
-        """Normalise B x T x D features; padding becomes zero.
-
-        Args:
-            x: Features, B x T x D.
-            mask: True on real snippets, B x T.
-            centre: The mean of the whole video if x is only a part of it, D.
-        """
-        x = (x - self.mean) / self.scale
-        if self.mode == "video":
-            x = x - (_video_mean(x, mask) if centre is None else centre)
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Normalise B x T x D features; padding (mask B x T) becomes zero."""
+        x = ((x - self.mean) / self.scale).clamp(-self.limit, self.limit)
         return x * mask[..., None]
-
-
-def _video_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """B x T x D -> B x 1 x D."""
-    valid = mask[..., None].to(x.dtype)
-    return (x * valid).sum(1, keepdim=True) / valid.sum(1, keepdim=True).clamp(min=1)
 
 
 class Dropout(nn.Module):

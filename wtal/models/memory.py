@@ -1,153 +1,279 @@
-"""The global memory: what each class looks like across all videos. K = C + 1 classes, S slots per class, H width."""
+"""The global memory: snippets of every class from all training videos. It has no weights; reading it learns nothing.
 
-from dataclasses import dataclass
+Axes: T snippets, P parts of a feature, H width of a part, F = P H, C classes; class index C is background.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 
-from wtal.core.distributed import Rows, all_gather
-from wtal.models.layers import BranchOutput
-
-
-class LearnedMemory(nn.Module):
-    """Slots are parameters, trained by the losses that read them.
-
-    Args:
-        classes: Number of classes K, background included.
-        slots: Slots per class.
-        width: Width H of a slot.
-        trained: False freezes the random initial values.
-    """
-
-    written: Tensor  # K x S
-    is_empty, is_complete = False, True  # constants: reading `written` would make the host wait for the GPU
-
-    def __init__(self, classes: int, slots: int, width: int, trained: bool = True) -> None:
-        super().__init__()
-        self.prototypes = nn.Parameter(torch.randn(classes, slots, width) * width**-0.5, trained)
-        self.register_buffer("written", torch.ones(classes, slots, dtype=torch.long))
-
-
-class EmaMemory(nn.Module):
-    """Slots are moving averages of the most confident snippets of their class; no gradient.
-
-    Args:
-        classes: Number of classes K, background included.
-        slots: Slots per class.
-        width: Width H of a slot.
-        momentum: Weight of the old value when a slot is updated.
-    """
-
-    prototypes: Tensor  # K x S x H
-    written: Tensor  # K x S  how often each slot was written
-
-    def __init__(self, classes: int, slots: int, width: int, momentum: float) -> None:
-        super().__init__()
-        self.momentum = momentum
-        self.register_buffer("prototypes", torch.zeros(classes, slots, width))
-        self.register_buffer("written", torch.zeros(classes, slots, dtype=torch.long))
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no slot has been written yet."""
-        return not self.written.any()
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether each class has a slot that has been written."""
-        return bool((self.written > 0).any(1).all())
-
-    @torch.no_grad()
-    def update(self, features: Tensor, classes: Tensor) -> None:
-        """Write pooled features: into an empty slot of the class, or else averaged into the most similar slot.
-
-        Args:
-            features: N x H.
-            classes: N class indices.
-        """
-        for feature, c in zip(features.to(self.prototypes.dtype), classes.tolist(), strict=True):
-            empty = (self.written[c] == 0).nonzero()
-            if len(empty):
-                slot = int(empty[0])
-                self.prototypes[c, slot] = feature
-            else:
-                slot = int(F.cosine_similarity(self.prototypes[c], feature[None], dim=-1).argmax())
-                self.prototypes[c, slot].lerp_(feature, 1 - self.momentum)
-            self.written[c, slot] += 1
-
-
-@torch.no_grad()
-def confident_features(
-    branch: BranchOutput, labels: Tensor, mask: Tensor, rows: Rows | None = None
-) -> tuple[Tensor, Tensor]:
-    """Pool the features of the most confident snippets of each class in each video, to be written to the memory.
-
-    For a class the evidence is attention times its probability; for background, (1 - attention) times its probability.
-    The tenth of a video with the highest evidence is averaged. Every video has background.
-
-    Args:
-        branch: Output of the local branch.
-        labels: B x C.
-        mask: True on real snippets, B x T.
-        rows: In distributed training, which rows of the whole batch these are.
-
-    Returns:
-        N x H means and their N class indices, of the whole batch.
-    """
-    scores = F.softmax(branch.cas.float(), -1)
-    foreground = branch.attention[..., None] * scores[..., :-1]
-    background = (1 - branch.attention[..., None]) * scores[..., -1:]
-    evidence = torch.cat([foreground, background], -1).masked_fill(~mask[..., None], -1)
-    present = F.pad(labels, (0, 1), value=1.0).nonzero()  # N x 2: video, class
-    videos, classes = present.unbind(1)
-    count = (mask.sum(1) // 10).clamp(min=1)[videos]  # N
-    ranked = evidence[videos, :, classes].argsort(1, descending=True)  # N x T
-    selected = torch.arange(ranked.shape[1], device=ranked.device) < count[:, None]
-    features = branch.features[videos[:, None], ranked].float()  # N x T x H
-    means = (features * selected[..., None]).sum(1) / count[:, None]  # N x H
-    return (means, classes) if rows is None else _gather_means(means, present, labels, rows)
-
-
-def _gather_means(means: Tensor, present: Tensor, labels: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
-    """The N x H means of all processes and their N classes, in the order of the whole batch."""
-    dense = means.new_zeros(len(labels), labels.shape[1] + 1, means.shape[1])  # B x (C + 1) x H
-    dense[present[:, 0], present[:, 1]] = means
-    videos, classes = F.pad(all_gather(labels, rows), (0, 1), value=1.0).nonzero().unbind(1)
-    return all_gather(dense, rows)[videos, classes], classes
+from wtal.core.errors import CheckpointError
+from wtal.core.io import write_tensors
 
 
 @dataclass(frozen=True)
-class MemoryReadout:
-    """The result of reading the memory."""
+class Whitening:
+    """Makes the dimensions of each part of a feature uncorrelated and of like variance, so that cosines tell more.
 
-    features: Tensor  # ... x H  the input plus what was read
-    memory_assignment: Tensor  # ... x K  share of the attention that went to the slots of each class; sums to 1
+    Without it, cosines are high between any two snippets, as a few directions that all of them share dominate.
 
-
-class GlobalEnhancement(nn.Module):
-    """Cross-attention from snippets to the slots of every class. Starts as the identity.
-
-    Similarity is a cosine (our choice), so that the assignment does not depend on the magnitude of the features.
+    Attributes:
+        mean: P x H.
+        projection: P x H x H.
     """
 
-    def __init__(self, width: int, sharpness: float = 10.0) -> None:
-        super().__init__()
-        self.sharpness = sharpness
-        self.query, self.key, self.value = (nn.Linear(width, width, bias=False) for _ in range(3))
-        self.out = nn.Linear(width, width, bias=False)
-        nn.init.zeros_(self.out.weight)
+    mean: Tensor
+    projection: Tensor
 
-    def forward(self, x: Tensor, prototypes: Tensor, written: Tensor) -> MemoryReadout:
-        """Read the memory.
+    def __call__(self, parts: Tensor) -> Tensor:
+        """Unit vectors; the cosine of two is the mean of the cosines of their parts. T x P x H -> T x F."""
+        whitened = torch.einsum("tph,phk->tpk", parts - self.mean, self.projection)
+        return F.normalize(whitened, dim=-1).flatten(1) / len(self.mean) ** 0.5
+
+
+class WhiteningEstimator:
+    """Collects mean and covariance of the parts over all snippets, one video at a time."""
+
+    def __init__(self) -> None:
+        self._count, self._sum, self._products = 0, torch.zeros(()), torch.zeros(())
+
+    def add(self, parts: Tensor) -> None:
+        """Add the snippets of a video, T x P x H."""
+        parts = parts.double()
+        self._count += len(parts)
+        self._sum = self._sum + parts.sum(0)
+        self._products = self._products + torch.einsum("tph,tpk->phk", parts, parts)
+
+    def finish(self, shrinkage: float) -> Whitening:
+        """The whitening of what was added.
 
         Args:
-            x: Features, ... x H.
-            prototypes: K x S x H.
-            written: How often each slot was written, K x S; at least one above 0. Unwritten slots are not read.
+            shrinkage: Added to every variance, relative to the mean variance: weak directions are often noise.
         """
-        empty = written.flatten() == 0  # K * S
-        slots = prototypes.flatten(0, 1).masked_fill(empty[:, None], 0)  # K * S x H
-        similarity = F.normalize(self.query(x), dim=-1) @ F.normalize(self.key(slots), dim=-1).T
-        weights = (self.sharpness * similarity).masked_fill(empty, -torch.inf).softmax(-1)  # ... x K * S
-        return MemoryReadout(x + self.out(weights @ self.value(slots)), weights.unflatten(-1, written.shape).sum(-1))
+        mean = self._sum / self._count
+        covariance = self._products / self._count - torch.einsum("ph,pk->phk", mean, mean)
+        variances, directions = torch.linalg.eigh(covariance)  # P x H, P x H x H
+        variances = variances.clamp(min=0)
+        variances = variances + shrinkage * variances.mean(1, keepdim=True) + torch.finfo(torch.float32).tiny
+        return Whitening(mean.float(), (directions * variances[:, None] ** -0.5).float())
+
+
+@dataclass(frozen=True)
+class GlobalMemory:
+    """Entries of all classes, each a unit vector with its class and the snippet it comes from.
+
+    Attributes:
+        entries: N x F, sorted by class.
+        classes: N class indices.
+        videos: N indices of training videos.
+        snippets: N indices of snippets in their videos.
+        whitening: From the parts of a feature to a unit vector.
+        num_classes: Number of classes C, without background.
+        neighbours: Reading compares with this many nearest entries of each class.
+        temperature: Of the cosines when the memory is read.
+    """
+
+    entries: Tensor
+    classes: Tensor
+    videos: Tensor
+    snippets: Tensor
+    whitening: Whitening
+    num_classes: int
+    neighbours: int
+    temperature: float
+
+    def of_class(self, index: int) -> tuple[Tensor, Tensor]:
+        """The entries of a class, n x F, and their videos, n."""
+        start, stop = torch.searchsorted(self.classes, torch.tensor([index, index + 1])).tolist()
+        return self.entries[start:stop], self.videos[start:stop]
+
+    def counts(self) -> Tensor:
+        """The number of entries of each class, C + 1."""
+        return torch.bincount(self.classes, minlength=self.num_classes + 1)
+
+    def similarity(self, features: Tensor, index: int, exclude: int | None = None, only: int | None = None) -> Tensor:
+        """How much snippets look like a class: the mean cosine to the nearest entries.
+
+        Args:
+            features: Unit vectors, T x F.
+            index: The class.
+            exclude: A video whose entries are not read.
+            only: Read the entries of this video alone.
+
+        Returns:
+            T; an empty tensor if there is no entry to compare with.
+        """
+        entries, videos = self.of_class(index)
+        if exclude is not None:
+            entries = entries[videos != exclude]
+        if only is not None:
+            entries = entries[videos == only]
+        if not len(entries):
+            return features.new_empty(0)
+        return (features @ entries.T).topk(min(self.neighbours, len(entries)), 1).values.mean(1)
+
+    def read(
+        self,
+        features: Tensor,
+        posterior: Tensor,
+        allowed: Tensor,
+        exclude: int | None = None,
+        only: int | None = None,
+    ) -> Tensor:
+        """The class probabilities of snippets according to the memory: softmax of the similarities.
+
+        A class without entries keeps its posterior probability; the other classes share the rest.
+
+        Args:
+            features: Unit vectors, T x F.
+            posterior: Class probabilities without the memory, T x (C + 1).
+            allowed: The classes that the video may contain, C + 1 booleans. The others get probability 0.
+            exclude: A video whose entries are not read.
+            only: Read the entries of this video alone.
+
+        Returns:
+            T x (C + 1).
+        """
+        reading = torch.full_like(posterior, -torch.inf)
+        for index in allowed.nonzero().flatten().tolist():
+            similarity = self.similarity(features, index, exclude, only)
+            if len(similarity):
+                reading[:, index] = similarity / self.temperature
+        is_known = reading[0] > -torch.inf  # C + 1
+        kept = posterior * (allowed & ~is_known)
+        if not is_known.any():
+            return kept
+        return kept + reading.softmax(1) * (1 - kept.sum(1, keepdim=True))
+
+    def with_shuffled_classes(self, generator: torch.Generator) -> "GlobalMemory":
+        """A control: the classes of all entries are permuted."""
+        order = self.classes[torch.randperm(len(self.classes), generator=generator)].sort(stable=True)
+        rows = order.indices
+        return replace(self, entries=self.entries[rows], videos=self.videos[rows], snippets=self.snippets[rows])
+
+    def with_random_entries(self, generator: torch.Generator) -> "GlobalMemory":
+        """A control: every entry is a random unit vector."""
+        return replace(self, entries=F.normalize(torch.randn(self.entries.shape, generator=generator), dim=-1))
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file. Raises DataError if the disk is full."""
+        settings = torch.tensor([self.num_classes, self.neighbours, self.temperature], dtype=torch.float64)
+        tensors = {
+            "entries": self.entries,
+            "classes": self.classes,
+            "videos": self.videos,
+            "snippets": self.snippets,
+            "mean": self.whitening.mean,
+            "projection": self.whitening.projection,
+            "settings": settings,
+        }
+        write_tensors(tensors, path)
+
+    @classmethod
+    def load(cls, path: Path) -> "GlobalMemory":
+        """Read a file that `save` wrote.
+
+        Raises:
+            CheckpointError: It is missing or damaged (code `unreadable-weights`).
+        """
+        try:
+            tensors = load_file(path)
+            num_classes, neighbours, temperature = tensors.pop("settings").tolist()
+            whitening = Whitening(tensors.pop("mean"), tensors.pop("projection"))
+            return cls(
+                **tensors,
+                whitening=whitening,
+                num_classes=int(num_classes),
+                neighbours=int(neighbours),
+                temperature=temperature,
+            )
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                "the memory is missing or incomplete", path=path, hint="train again", code="unreadable-weights"
+            ) from error
+
+
+class MemoryWriter:
+    """Collects the entries of a memory in one pass over the training videos.
+
+    Args:
+        whitening: From the parts of a feature to a unit vector.
+        num_classes: Number of classes C, without background.
+        video_share: The share of a video that is written, divided among its classes.
+        min_probability: Less probable snippets are not written.
+        max_entries: Entries of each class; of more, a random choice is kept.
+        seed: Of this choice.
+    """
+
+    def __init__(
+        self,
+        whitening: Whitening,
+        num_classes: int,
+        *,
+        video_share: float,
+        min_probability: float,
+        max_entries: int,
+        seed: int,
+    ) -> None:
+        self.whitening, self.video_share, self.min_probability = whitening, video_share, min_probability
+        self.max_entries = max_entries
+        self._generator = torch.Generator().manual_seed(seed)
+        self._kept: list[list[_Entry]] = [[] for _ in range(num_classes + 1)]
+
+    def write(self, video: int, parts: Tensor, posterior: Tensor, allowed: Tensor) -> None:
+        """Write the most probable snippets of each class of a video.
+
+        Args:
+            video: Index of the video.
+            parts: Features, T x P x H.
+            posterior: Class probabilities, T x (C + 1).
+            allowed: The classes of the video and background, C + 1 booleans.
+        """
+        classes = allowed.nonzero().flatten().tolist()
+        count = min(math.ceil(self.video_share * len(posterior) / len(classes)), len(posterior))
+        for index in classes:
+            probability, snippets = posterior[:, index].topk(count)
+            snippets = snippets[probability > self.min_probability]
+            ranks = torch.rand(len(snippets), generator=self._generator).tolist()
+            vectors = self.whitening(parts[snippets])
+            self._kept[index] += map(_Entry, ranks, [video] * len(ranks), snippets.tolist(), vectors)
+            if len(self._kept[index]) > 2 * self.max_entries:
+                self._discard(index)
+
+    def finish(self, neighbours: int, temperature: float) -> GlobalMemory:
+        """The memory, to be read with this number of neighbours and temperature."""
+        for index in range(len(self._kept)):
+            self._discard(index)
+        rows = [(index, entry) for index, kept in enumerate(self._kept) for entry in kept]
+        vectors = [entry.vector for _, entry in rows]
+        return GlobalMemory(
+            torch.stack(vectors) if vectors else torch.empty(0, self.whitening.mean.numel()),
+            torch.tensor([index for index, _ in rows], dtype=torch.long),
+            torch.tensor([entry.video for _, entry in rows], dtype=torch.long),
+            torch.tensor([entry.snippet for _, entry in rows], dtype=torch.long),
+            self.whitening,
+            len(self._kept) - 1,
+            neighbours,
+            temperature,
+        )
+
+    def _discard(self, index: int) -> None:
+        """Keep the entries of a class with the lowest ranks, which is a uniform choice, in the order of writing."""
+        kept = self._kept[index]
+        if len(kept) > self.max_entries:
+            highest = sorted(entry.rank for entry in kept)[self.max_entries - 1]
+            self._kept[index] = [entry for entry in kept if entry.rank <= highest]
+
+
+class _Entry(NamedTuple):
+    rank: float  # random
+    video: int
+    snippet: int
+    vector: Tensor  # F

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from wtal import __version__
 from wtal.core.config import non_default_settings
+from wtal.core.methods import find_method
 from wtal.core.text import escape_markdown, print_line
 from wtal.evaluation.bootstrap import DRAWS
 from wtal.experiments.benchmarks.inspect import Survey
@@ -143,7 +144,8 @@ def _notes(outcome: BenchmarkOutcome) -> list[str]:
 
 def _main_method(outcome: BenchmarkOutcome) -> str:
     """The method that is shown in detail: `dfe`, or the last one that uses the local branch for inference."""
-    names = [name for name in outcome.results if name != "dfe-global"] or list(outcome.results)
+    is_local = {name: find_method(name).branch == "local" for name in outcome.results}
+    names = [name for name in outcome.results if is_local[name]] or list(outcome.results)
     return "dfe" if "dfe" in names else names[-1]
 
 

@@ -4,20 +4,25 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from wtal.core.text import print_line
+from wtal.core.text import format_percent, print_line
+from wtal.evaluation.bootstrap import DRAWS
 from wtal.evaluation.protocols import COMPARISON_TIOUS
 from wtal.evaluation.results import format_range
+from wtal.experiments.external import ExternalScore
 from wtal.experiments.statistics import Comparison, Difference, Score, differences_of, overall
-from wtal.reporting.tables import TableData, format_mean_std, print_table
+from wtal.reporting.tables import TableData, format_interval, format_mean_std, print_table
 
 
 def render_comparison(comparison: Comparison, console: Console) -> None:
-    """Print each method's score on each data set, the mean over the data sets, and the paired differences."""
+    """Print each method's score on each data set, the mean over the data sets, and the paired differences.
+
+    Other systems have a row of their own, and a table of the differences to them.
+    """
     scores, differences, seeds = comparison.scores, comparison.differences, comparison.seeds
     means = overall(scores) if len({score.data for score in scores}) > 1 else []
     tious = format_range(COMPARISON_TIOUS[0], COMPARISON_TIOUS[-1])
     print_line(console, f"average mAP (%) over tIoU {tious}, {comparison.subset} subset, last checkpoint")
-    print_table(_score_table([*scores, *means]), console)
+    print_table(_score_table([*scores, *means], comparison.external), console)
     print_line(console, f"activitynet protocol at tIoU {tious}; {describe_seeds(seeds)}")
     if means:
         print_line(console, "column mean: mean over the data sets, computed for each seed")
@@ -26,6 +31,11 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
         interval = "no interval for a single seed" if seeds == 1 else "95 % bootstrap intervals over the seeds"
         print_line(console, f"\npaired differences by seed; {interval}")
         print_table(_difference_table(differences, intervals=seeds > 1), console)
+    if comparison.external:
+        print_line(console, "")
+        print_table(external_table(comparison.external), console)
+        for line in external_notes(comparison.external):
+            print_line(console, line)
 
 
 def describe_seeds(seeds: int) -> str:
@@ -33,12 +43,45 @@ def describe_seeds(seeds: int) -> str:
     return "1 seed" if seeds == 1 else f"mean ± standard deviation over {seeds} seeds"
 
 
-def _score_table(scores: Sequence[Score]) -> TableData:
+def external_label(score: ExternalScore) -> str:
+    """The name of another system in a table of methods."""
+    return f"{score.name} (external)"
+
+
+def external_table(external: Sequence[ExternalScore]) -> TableData:
+    """The differences between a method and the other systems."""
+    rows = tuple(
+        (
+            f"{score.method} - {score.name}",
+            format_percent(score.difference.value, sign=True),
+            format_interval(score.difference.low, score.difference.high, sign=True),
+        )
+        for score in external
+    )
+    tious = format_range(*external[0].result.averages[-1])
+    title = f"differences to external systems in average mAP (points) over tIoU {tious}"
+    return TableData(("methods", "difference", "95 % interval"), rows, title)
+
+
+def external_notes(external: Sequence[ExternalScore]) -> list[str]:
+    """How the other systems were compared, and the notes on their scores."""
+    first = external[0]
+    lines = [
+        "external: one proposals file, scored the same way; seed and checkpoint unknown",
+        f"95 % intervals: paired bootstrap over {first.result.counts.videos:,} videos, {DRAWS:,} draws",
+    ]
+    if first.seeds > 1:
+        lines.append(f"{first.method}: mean over {first.seeds} seeds; the intervals do not include their spread")
+    return lines + [f"{score.name}: {note}" for score in external for note in score.result.notes]
+
+
+def _score_table(scores: Sequence[Score], external: Sequence[ExternalScore]) -> TableData:
     cells = {(score.data, score.method): format_mean_std(score.averages) for score in scores}
     datasets = tuple(dict.fromkeys(score.data for score in scores))
     methods = dict.fromkeys(score.method for score in scores)
-    rows = tuple((method, *(cells[dataset, method] for dataset in datasets)) for method in methods)
-    return TableData(("method", *datasets), rows)
+    rows = [(method, *(cells[dataset, method] for dataset in datasets)) for method in methods]
+    rows += [(external_label(score), format_percent(score.result.main_average)) for score in external]
+    return TableData(("method", *datasets), tuple(rows))
 
 
 def _difference_table(differences: Sequence[Difference], intervals: bool) -> TableData:

@@ -1,7 +1,7 @@
 """Curves of a run as arrays: precision over recall, and the training metrics over the steps."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,6 @@ from wtal.evaluation.evaluate import EvaluationWithMatches
 
 MAX_POINTS = 150  # of a drawn curve
 MAX_VALUE = 1e100  # larger metrics are skipped: sums and squares must stay finite
-GLOBAL_PREFIX = "global_"  # of the global branch's terms in metrics.jsonl
 
 Curve = NDArray[np.float64]  # x, y: 2 x N
 
@@ -65,15 +64,6 @@ def read_metrics(run: Path) -> dict[str, Curve]:
             for name, value in values.items():
                 points.setdefault(name, []).append((step, value))
     return {name: np.array(curve).T for name, curve in points.items()}
-
-
-def pair_branches(metrics: Mapping[str, Curve]) -> dict[str, tuple[Curve, Curve | None]]:
-    """Each term's curve in the local branch and, if there is one, in the global branch."""
-    return {
-        name: (curve, metrics.get(GLOBAL_PREFIX + name))
-        for name, curve in metrics.items()
-        if not name.startswith(GLOBAL_PREFIX) or name.removeprefix(GLOBAL_PREFIX) not in metrics
-    }
 
 
 def downsample(curve: Curve) -> Curve:

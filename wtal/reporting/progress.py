@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from wtal.core.text import format_time, print_line
 
-SHOWN_LOSSES = ("loss", "mil", "mil_suppressed", "co_activity", "distillation_cas", "prototypes")
+SHOWN_LOSSES = ("loss", "mil", "mil_suppressed", "co_activity", "distillation_cas", "distillation_attention")
 BAR_WIDTH = 20
 RESERVED_WIDTH = 52  # columns of the description, the bar, the counts and the remaining time
 MIN_NOTE_WIDTH = 12

@@ -154,72 +154,33 @@ def mutual_loss(attentions: Tensor, mask: Tensor) -> Tensor:
     return masked_mean(((attentions - others) ** 2).mean(0), mask)
 
 
-def prototypes_loss(logits: Tensor, classes: Tensor) -> Tensor:
-    """The shared classifier recognises each memory slot as its class: cross-entropy.
+def distillation_cas_loss(cas: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """The class scores follow the teacher: -mean_t sum_c g_tc log softmax(s_t)_c.
 
     Args:
-        logits: N x (C + 1).
-        classes: N class indices.
-    """
-    return F.cross_entropy(logits, classes)
-
-
-def distillation_attention_loss(local: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """The local attention follows the teacher's: mean_t (a_t - a_t,teacher)^2. B x T each."""
-    return masked_mean((local - teacher.detach()) ** 2, mask)
-
-
-def distillation_cas_loss(
-    local: Tensor, teacher: Tensor, foreground: Tensor, labels: Tensor, mask: Tensor, temperature: float
-) -> Tensor:
-    """The local class distribution follows the teacher's: tau^2 mean_t KL(teacher_t || softmax(local_t / tau)).
-
-    The teacher knows the labels: classes that the video does not have get probability 0. The probability of background
-    is 1 - foreground; a softmax over the teacher's logits would give background, which every video has, too much.
-
-    Args:
-        local: Logits of the local branch, B x T x (C + 1).
-        teacher: Logits of the teacher, B x T x (C + 1).
-        foreground: The teacher's foreground probability, B x T.
-        labels: B x C.
+        cas: Logits, B x T x (C + 1).
+        targets: The teacher's class probabilities g, B x T x (C + 1).
         mask: B x T.
-        temperature: tau.
     """
-    has_label = labels.sum(1) > 0  # B
-    absent = ((labels == 0) & has_label[:, None])[:, None]
-    classes = F.softmax((teacher.detach()[..., :-1] / temperature).masked_fill(absent, -torch.inf), -1)
-    share = (foreground.detach() * has_label[:, None])[..., None]  # B x T x 1
-    target = torch.cat([share * classes, 1 - share], -1)
-    student = F.log_softmax(local / temperature, -1)
-    per_snippet = (torch.xlogy(target, target) - target * student).sum(-1)  # B x T
-    return temperature**2 * masked_mean(per_snippet, mask)
+    return masked_mean(-(targets * F.log_softmax(cas.float(), -1)).sum(-1), mask)
 
 
-def distillation_features_loss(local: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """The local features follow the teacher's: mean_t 1 - cos(f_t, f_t,teacher). B x T x H each."""
-    return masked_mean(1 - F.cosine_similarity(local, teacher.detach(), dim=-1), mask)
+def distillation_attention_loss(attention: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """Attention follows the teacher's foreground: binary cross-entropy with 1 - g_t,background.
 
-
-@torch.no_grad()
-def match_mean_foreground(attention: Tensor, foreground: Tensor, mask: Tensor) -> Tensor:
-    """Shift the logits of attention so that its mean in each video is that of `foreground`. B x T each -> B x T."""
-    logits, target = attention.float().logit(EPSILON), _video_means(foreground.float(), mask)
-    low, high = torch.full_like(target, -20), torch.full_like(target, 20)
-    for _ in range(24):  # bisection
-        middle = (low + high) / 2
-        too_low = _video_means((logits + middle).sigmoid(), mask) < target
-        low, high = torch.where(too_low, middle, low), torch.where(too_low, high, middle)
-    return (logits + low).sigmoid()
+    Args:
+        attention: B x T.
+        targets: The teacher's class probabilities g, B x T x (C + 1).
+        mask: B x T.
+    """
+    attention, foreground = attention.float().clamp(EPSILON, 1 - EPSILON), 1 - targets[..., -1]
+    per_snippet = -foreground * attention.log() - (1 - foreground) * (1 - attention).log()
+    return masked_mean(per_snippet, mask)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over videos of the mean over the real snippets of each video. B x T -> scalar."""
-    return _video_means(values, mask).mean()
-
-
-def _video_means(values: Tensor, mask: Tensor) -> Tensor:
-    """B x T -> B x 1."""
-    return values.masked_fill(~mask, 0).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
+    return (values.masked_fill(~mask, 0).sum(1) / mask.sum(1).clamp(min=1)).mean()
 
 
 def _with_background(labels: Tensor) -> Tensor:

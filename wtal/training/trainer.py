@@ -1,8 +1,8 @@
-"""The training loop. It writes a run folder: checkpoints and metrics.jsonl."""
+"""The training loop for one network. It writes a run folder: checkpoints and metrics.jsonl."""
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
@@ -22,12 +22,13 @@ from wtal.core.hardware import choose_device
 from wtal.data.batching import TrainingDataset, cache_on_device
 from wtal.data.dataset import Dataset
 from wtal.models import checkpoint
-from wtal.models.dfe import DFE, build_model
-from wtal.models.layers import Dropout, Normalise
-from wtal.models.memory import EmaMemory, confident_features
-from wtal.training.criterion import compute_loss, forward_branches, loss_weights
+from wtal.models.layers import UNLIMITED, Dropout, Normalise
+from wtal.models.local_branch import build_model
+from wtal.training.criterion import compute_loss, loss_weights
 from wtal.training.state import TrainingState, append_metrics, truncate_metrics
 
+NORMALISED_LIMIT = 5.0
+MIN_RELATIVE_DEVIATION = 1e-6  # dimensions that vary less, relative to the strongest, are ignored
 MAX_WORK_OF_ONE_THREAD = 2e9  # multiplications of a matrix product; two I3D modalities at the default width: 0.9e9
 LOG_EVERY = {"cpu": 1, "cuda": 20}  # steps; reading a loss from a GPU waits until it is computed
 
@@ -36,7 +37,7 @@ OnProgress = Callable[[int, dict[str, float]], None]
 Validate = Callable[[nn.Module], dict[str, float]]
 
 
-def train(
+def fit(
     config: Config,
     dataset: Dataset,
     run_dir: Path,
@@ -44,11 +45,12 @@ def train(
     resume: bool = False,
     device: str = "auto",
     held_out: frozenset[str] = frozenset(),
+    targets: Mapping[str, Tensor] | None = None,
     validate: Validate | None = None,
     compiled: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Path:
-    """Train a model and return the folder of the last checkpoint.
+    """Train one network and return the folder of the last checkpoint.
 
     On one device and number of threads, the result depends on the seed and the data alone: a run that is killed and
     resumed ends with the same weights. Within `distributed.process_group`, each process trains on its rows of every
@@ -62,8 +64,9 @@ def train(
         resume: Continue from the last checkpoint in `run_dir`.
         device: `auto`, `cpu` or `cuda`.
         held_out: Ids of training videos to leave out.
-        validate: Computes scores of the local branch at each checkpoint, for metrics.jsonl; they select nothing.
-        compiled: Compile the local branch with torch.compile.
+        targets: What a teacher says of the snippets, by video id, T x (C + 1) each.
+        validate: Computes scores of the network at each checkpoint, for metrics.jsonl; they select nothing.
+        compiled: Compile the network with torch.compile.
         on_progress: Called with the step and its losses.
 
     Raises:
@@ -73,13 +76,13 @@ def train(
     """
     loss_weights(config)  # rejects unknown losses
     torch_device = choose_device(device)
-    data = TrainingDataset(dataset, config.train.seed, held_out)
+    data = TrainingDataset(dataset, config.train.seed, held_out, targets)
     rows, is_first = distributed.local_rows(config.train.batch_size), distributed.is_first()
 
     # The model and its moving average, from the seed or from the last checkpoint.
     torch.manual_seed(config.train.seed)
     model = build_model(config, dataset.modalities, len(dataset.classes))
-    if config.model.normalise == "training" and is_first:
+    if is_first:
         fit_normalisation(model, data)
     model.to(torch_device)
     if rows is not None:
@@ -100,7 +103,7 @@ def train(
     if is_first:
         truncate_metrics(run_dir, start)
     if compiled:
-        local_branch(model).compile(dynamic=True)
+        model.compile(dynamic=True)
 
     load_batch = partial(
         cache_on_device(data, torch_device).batch,
@@ -116,10 +119,9 @@ def train(
         torch.manual_seed(config.train.seed * 1_000_003 + step)
         model.train()
 
-        # Forward pass of both branches, and the loss.
+        # Forward pass and loss.
         with torch.autocast(torch_device.type, torch.bfloat16, enabled=torch_device.type == "cuda"):
-            local, teacher = forward_branches(model, batch, config, step)
-            loss, terms = compute_loss(model, local, teacher, batch, config, step)
+            loss, terms = compute_loss(model(batch.features, batch.mask), batch, config)
         terms = {name: term.detach().float() for name, term in {"loss": loss, **terms}.items()}
 
         # Backward pass. In distributed training, each process adds the share of its rows.
@@ -130,11 +132,9 @@ def train(
             gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
             distributed.all_reduce_sum([*gradients, *terms.values()])
 
-        # Update the weights, the memory and the moving average.
+        # Update the weights and their moving average.
         set_learning_rate(optimizer, learning_rate(config, step))
         optimizer.step()
-        if isinstance(model, DFE) and isinstance(model.memory, EmaMemory):
-            model.memory.update(*confident_features(local, batch.labels, batch.mask, batch.rows))
         update_average(averaged, model, config.train.ema_decay if step else 0.0)
 
         # Log the losses, and save a checkpoint every `save_every` steps and at the end.
@@ -210,7 +210,7 @@ def fetch_losses(pending: Sequence[LossTerms], last_step: int) -> dict[int, dict
         if not math.isfinite(metrics[step]["loss"]):
             raise ConfigError(
                 f"training diverged: the loss of step {step} is {metrics[step]['loss']}",
-                hint="lower train.learning_rate, or set model.normalise to training if the features are large",
+                hint="lower train.learning_rate",
                 code="training-diverged",
             )
     return metrics
@@ -218,27 +218,37 @@ def fetch_losses(pending: Sequence[LossTerms], last_step: int) -> dict[int, dict
 
 @torch.no_grad()
 def fit_normalisation(model: nn.Module, data: TrainingDataset) -> None:
-    """Set mean and standard deviation of the Normalise layers from all training snippets, one video at a time."""
+    """Set the Normalise layers from all training snippets, one video at a time.
+
+    The mean is subtracted. Each dimension is divided by sqrt(d g), where d is its standard deviation and g the root
+    mean square of d over its modality. So the result depends neither on shift nor on scale, strong dimensions are
+    weakened, and weak ones, which are often noise, are not raised to the level of the strong ones. The limit of 5
+    takes away the outliers of sparse features (docs/experiments/2026-11-28-input-normalisation.md).
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, Normalise)]
+    if not layers:
+        return
     count, total, squares = 0, 0.0, 0.0
+    origin = np.asarray(data.features(0)[0], dtype=np.float64)  # close to the mean, so that a shift costs no precision
     for video in range(len(data)):
-        x = np.asarray(data.features(video), dtype=np.float64)
+        x = np.asarray(data.features(video), dtype=np.float64) - origin
         count, total, squares = count + len(x), total + x.sum(0), squares + (x**2).sum(0)
     mean = total / count
-    scale = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    for layer in model.modules():
-        if isinstance(layer, Normalise):
-            layer.mean.copy_(torch.as_tensor(mean))
-            layer.scale.copy_(torch.as_tensor(np.where(scale > 1e-6, scale, 1.0)))
-
-
-def local_branch(model: nn.Module) -> nn.Module:
-    """The part of a model that runs at inference."""
-    return model.local if isinstance(model, DFE) else model
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    scales = []
+    for part in np.split(deviation, np.cumsum(data.dataset.modalities)[:-1]):
+        is_alive = part > MIN_RELATIVE_DEVIATION * part.max(initial=0)
+        general = np.sqrt(np.mean(part[is_alive] ** 2)) if is_alive.any() else 1.0
+        scales.append(np.where(is_alive, np.sqrt(part * general), UNLIMITED))
+    for layer in layers:
+        layer.mean.copy_(torch.as_tensor(mean + origin))
+        layer.scale.copy_(torch.as_tensor(np.concatenate(scales)))
+        layer.limit.fill_(NORMALISED_LIMIT)
 
 
 def eval_copy(averaged: nn.Module) -> nn.Module:
-    """A copy of the averaged local branch as inference would load it."""
-    return deepcopy(local_branch(averaged)).cpu().eval()
+    """A copy of the averaged network as inference would load it."""
+    return deepcopy(averaged).cpu().eval()
 
 
 def require_empty_run_dir(run_dir: Path) -> int:

@@ -33,7 +33,7 @@ from wtal.data.synthetic.benchmark import (
 from wtal.data.synthetic.layout_writers import WRITERS, write_object_array
 from wtal.inference.localizer import snippet_scores
 from wtal.inference.proposals import generate_proposals
-from wtal.models.dfe import build_local_branch
+from wtal.models.local_branch import build_model
 
 SMALL = SignalConfig(width=6)
 CLASSES = ("CliffDiving", "Diving", "Run")
@@ -79,7 +79,7 @@ def test_layouts_give_same_proposals(truth, tmp_path, settings):
     assert datasets[0].features("test_1").dtype == datasets[1].features("test_1").dtype == np.float32
     torch.manual_seed(0)
     config = settings("local")
-    network = build_local_branch(config, (1024, 1024), 3).eval()
+    network = build_model(config, (1024, 1024), 3).eval()
     for v in VIDEOS:
         first, second = (
             generate_proposals(

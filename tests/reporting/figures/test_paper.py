@@ -44,7 +44,6 @@ STEPS = np.arange(1.0, 4.0)
 METRICS = {
     "loss": np.array([STEPS, [3, 2, 1]]),
     "mil": np.array([STEPS, [2, 1, 0.5]]),
-    "global_mil": np.array([STEPS, [2, 1.5, 1]]),
     "mutual": np.array([STEPS, [0, 0, 0]]),
     "validation_map": np.array([[3.0], [0.25]]),
 }
@@ -174,11 +173,10 @@ def test_area_under_precision_is_map(drawn):
     assert areas == pytest.approx(evaluation.result.map, abs=0.02)
 
 
-def test_training_figure_has_both_branches_and_no_zero_terms(drawn):
+def test_training_figure_has_no_zero_terms(drawn):
     figure = drawn[1]["training"]
     lines = {axes.get_title("left"): len(axes.lines) for axes in figure.axes if axes.axison}
-    assert lines == {"loss": 1, "mil": 2, "validation map": 1}
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["local", "global"]
+    assert lines == {"loss": 1, "mil": 1, "validation map": 1}
     with raises(DataError, code="empty-input"):
         training_figure({"mutual": METRICS["mutual"]})
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from tests.helpers.errors import raises
 from tests.helpers.report import Page
 from wtal import cli
-from wtal.core.errors import CheckpointError, DataError
+from wtal.core.errors import CheckpointError, ConfigError, DataError
 from wtal.reporting.html.collect import collect_report_data, find_runs, find_video_urls
 from wtal.reporting.html.render import score_tables
 
@@ -28,6 +28,22 @@ def test_comparison_is_reported_with_its_seeds(runs, tiny):
     assert [row[0] for row in score_tables(report.scores)[1].rows] == ["seed-0", "seed-1"]
     assert report.memory.classes == (*tiny.classes, "(background)")
     np.testing.assert_allclose(np.diag(report.memory.similarity), 1, atol=1e-5)
+
+
+def test_external_system_has_a_row_and_a_difference(runs, tiny):
+    path = runs / tiny.path.name / "dfe" / "seed-1" / "proposals-dfe-testing.json"
+    report = collect_report_data(runs, runs / "report.html", external={"CO2-Net": path})
+    assert list(report.scores.results) == ["dfe", "baseline"], "external systems are no methods"
+    (system,) = report.scores.external
+    seeds = [seed.average() for seed in report.scores.results["dfe"]]
+    assert system.result.average() == pytest.approx(seeds[1])
+    assert system.difference.value == pytest.approx(np.mean(seeds) - seeds[1])
+    table = score_tables(report.scores)[0]
+    assert [row[0] for row in table.rows] == ["dfe", "baseline", "CO2-Net (external)"] and table.bold == (0,)
+    with raises(ConfigError, code="duplicate-name"):
+        collect_report_data(runs, runs / "report.html", external={"baseline": path})
+    with raises(DataError, code="file-not-found", path=runs / "none.json"):
+        collect_report_data(runs, runs / "report.html", external={"CO2-Net": runs / "none.json"})
 
 
 def test_command_writes_the_report_beside_the_run(runs, tiny):

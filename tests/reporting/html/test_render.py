@@ -23,7 +23,7 @@ from tests.helpers.report import (
 from wtal.core.structures import Segment
 from wtal.evaluation.protocols import DEFAULT_OPTIONS, EvaluationOptions
 from wtal.reporting.html.collect import ReportData, score
-from wtal.reporting.html.memory import MemorySummary, SlotSummary
+from wtal.reporting.html.memory import ClassSummary, MemorySummary, TypicalSnippet
 from wtal.reporting.html.render import render_page, write_report
 
 PROPOSALS = {"a": [Segment("run", 1, 2, 0.5)]}
@@ -91,12 +91,14 @@ def test_trait_without_durations_shows_a_reason():
     assert text.count("video durations unknown") == 2
 
 
-@pytest.mark.parametrize("writes", [None, 1234])
-def test_number_of_writes_is_shown_if_it_was_recorded(writes):
-    memory = MemorySummary(CLASSES, np.eye(2, dtype=np.float32), (SlotSummary("run", 1, writes, ()),))
+def test_memory_shows_entries_and_escapes_names():
+    typical = (TypicalSnippet(HOSTILE, 65.0, 66.0, 0.875),)
+    rows = (ClassSummary("run", 1234, 56, typical), ClassSummary(HOSTILE, 0, 0, ()))
+    memory = MemorySummary(CLASSES, np.eye(2, dtype=np.float32), rows)
     text = render_page(make_report(make_timeline(), memory=memory))
-    assert ('<th scope="col">writes</th>' in text and "<td>1,234</td>" in text) == bool(writes)
-    assert ("learned by gradient descent" in text) == (not writes)
+    assert all(f"<td>{number}</td>" in text for number in ("1,234", "56", "0"))
+    assert "0.88" in text and "1:05" in text and 'id="memory"' in text
+    assert not Page(text).named("img")
 
 
 @given(st.lists(st.floats(), max_size=9))

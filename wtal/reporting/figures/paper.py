@@ -19,7 +19,7 @@ from wtal.evaluation.evaluate import EvaluationWithMatches
 from wtal.evaluation.results import format_range
 from wtal.evaluation.sensitivity import SIZES, Trait
 from wtal.experiments.statistics import Score
-from wtal.reporting.curves import Curve, downsample, mean_curve, pair_branches, precision_recall_curves
+from wtal.reporting.curves import Curve, downsample, mean_curve, precision_recall_curves
 from wtal.reporting.error_tables import empty_trait_reason
 from wtal.reporting.figures.colors import BLACK, OKABE_ITO, WHITE, mix
 from wtal.reporting.figures.style import (
@@ -118,12 +118,12 @@ def precision_figure(evaluation: EvaluationWithMatches) -> Figure:
 
 
 def training_figure(metrics: Mapping[str, Curve]) -> Figure:
-    """An axes for each term over the steps, with both branches; terms that are always 0 are left out.
+    """An axes for each term over the steps; terms that are always 0 are left out.
 
     Raises:
         DataError: All terms are always 0, or there are too many terms.
     """
-    terms = pair_branches({name: curve for name, curve in metrics.items() if curve[1].any()})
+    terms = {name: curve for name, curve in metrics.items() if curve[1].any()}
     if not terms:
         raise DataError("all metrics are 0", hint="there is nothing to draw", code="empty-input")
     if len(terms) > MAX_ROWS:
@@ -131,19 +131,14 @@ def training_figure(metrics: Mapping[str, Curve]) -> Figure:
     rows = math.ceil(len(terms) / 2)
     figure = _column_figure(0.5 + 0.68 * rows)
     grid = figure.subplots(rows, 2, sharex=True, squeeze=False)
-    for axes, (term, (local, other)) in zip(grid.flat, terms.items(), strict=False):
-        _draw_branches(
-            axes, {"": (local, TEXT)} if other is None else {"global": (other, ORANGE), "local": (local, BLUE)}
-        )
+    for axes, (term, curve) in zip(grid.flat, terms.items(), strict=False):
+        _draw_metric(axes, curve)
         axes.set_title(term.replace("_", " "))
     for axes in grid.flat[len(terms) :]:
         axes.set_axis_off()
     for axes in (grid[-1, 0], grid[(len(terms) - 2) // 2, 1]):  # the lowest of each column
         axes.tick_params(labelbottom=True)
         axes.set_xlabel("step")
-    branches = next((list(axes.lines)[::-1] for axes in grid.flat if len(axes.lines) > 1), None)
-    if branches:
-        figure.legend(handles=branches, loc="outside upper right", ncols=2, frameon=False)
     return figure
 
 
@@ -247,13 +242,11 @@ def _draw_missed(axes: Axes, trait: Trait, whole: float | None) -> None:
     axes.grid(axis="y")
 
 
-def _draw_branches(axes: Axes, curves: Mapping[str, tuple[Curve, str]]) -> None:
-    """A line for each branch in its color, the last on top."""
-    for branch, (curve, color) in curves.items():
-        marker = "." if curve.shape[1] < MARKER_LIMIT else ""
-        axes.plot(*downsample(curve), color=color, linewidth=0.9, marker=marker, markersize=4, label=branch)
+def _draw_metric(axes: Axes, curve: Curve) -> None:
+    marker = "." if curve.shape[1] < MARKER_LIMIT else ""
+    axes.plot(*downsample(curve), color=TEXT, linewidth=0.9, marker=marker, markersize=4)
     axes.margins(y=0.15)
-    axes.set_ylim(min(0.0, *(float(curve[1].min()) for curve, _ in curves.values())))
+    axes.set_ylim(min(0.0, float(curve[1].min())))
     axes.locator_params(nbins=3)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.grid()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wtal.evaluation.evaluate import EvaluationWithMatches
-from wtal.reporting.curves import Curve, downsample, mean_curve, pair_branches, precision_recall_curves
+from wtal.reporting.curves import Curve, downsample, mean_curve, precision_recall_curves
 
 WIDTH, HEIGHT = 200.0, 110.0  # of the drawing area, in CSS pixels
 
@@ -93,17 +93,14 @@ def precision_charts(
 
 
 def training_charts(metrics: Mapping[str, Curve]) -> list[Chart]:
-    """A chart for each term, with a line for the local branch and one for the global branch if it has the term."""
+    """A chart for each term."""
     charts = []
-    for name, (local, other) in pair_branches(metrics).items():
-        curves = [("line main", "local", downsample(local))]
-        if other is not None:
-            curves.append(("line other", "global", downsample(other)))
-        values = np.concatenate([points[1] for _, _, points in curves])
-        limits = min(0.0, float(values.min())), _round_up(float(values.max()))
-        last = " / ".join(_format_number(float(points[1, -1])) for _, _, points in curves)
-        steps = float(local[0, 0]), max(float(local[0, -1]), float(local[0, 0]) + 1)
-        charts.append(make_chart(name.replace("_", " "), f"final {last}", curves, steps, limits))
+    for name, curve in metrics.items():
+        points = downsample(curve)
+        limits = min(0.0, float(points[1].min())), _round_up(float(points[1].max()))
+        steps = float(curve[0, 0]), max(float(curve[0, -1]), float(curve[0, 0]) + 1)
+        note = f"final {_format_number(float(points[1, -1]))}"
+        charts.append(make_chart(name.replace("_", " "), note, [("line main", "", points)], steps, limits))
     return charts
 
 

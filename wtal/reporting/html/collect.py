@@ -20,11 +20,13 @@ from wtal.evaluation.evaluate import EvaluationWithMatches, evaluate, evaluate_w
 from wtal.evaluation.protocols import DEFAULT_PROTOCOL, EvaluationOptions
 from wtal.evaluation.results import EvaluationResult, read_result
 from wtal.experiments.benchmarks.definitions import BENCHMARKS
+from wtal.experiments.external import ExternalScore, ExternalSystem, compare_external, read_external
 from wtal.inference.batch import localize_many
 from wtal.inference.calibration import F1, TIOU, load_segment_filter
 from wtal.inference.localizer import Localizer
 from wtal.inference.proposals import SnippetScores
 from wtal.models import checkpoint
+from wtal.models.teacher import TEACHER, load_memory, read_info
 from wtal.reporting.curves import Curve, read_metrics
 from wtal.reporting.figures.layout import TimelineData
 from wtal.reporting.html.memory import MemorySummary, summarize_memory
@@ -46,6 +48,7 @@ class ReportScores:
         analysis: The error analysis of its proposals.
         results: For each method its results, one per seed; the main run's is the first of the first method.
         seeds: Names of the first method's run folders.
+        external: Other systems, each compared with the first method.
     """
 
     evaluation: EvaluationWithMatches
@@ -53,6 +56,7 @@ class ReportScores:
     analysis: Analysis
     results: Mapping[str, Sequence[EvaluationResult]]
     seeds: tuple[str, ...] = ()
+    external: tuple[ExternalScore, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ def collect_report_data(
     videos: Path | None = None,
     protocol: str | None = None,
     subset: str | None = None,
+    external: Mapping[str, str | Path] | None = None,
 ) -> ReportData:
     """Collect the report of a run, or of all runs of a comparison or a benchmark.
 
@@ -117,10 +122,12 @@ def collect_report_data(
         videos: Folder of the video files.
         protocol: By default that of the runs' results, else `activitynet`.
         subset: By default that of the runs' results, else testing.
+        external: Proposals files of other systems by name, scored like the runs.
 
     Raises:
         CheckpointError: No run, or it does not match the data set.
-        DataError: The data set is unknown or invalid.
+        ConfigError: The protocol, or the name of another system, is invalid.
+        DataError: The data set or an external file is unknown or invalid.
     """
     runs = find_runs(path)
     dataset = load_dataset(_data_path(path, runs, data))
@@ -131,11 +138,15 @@ def collect_report_data(
     shown = dataset.subset(subset or _default_subset(dataset, previous))
     protocol_name = protocol or (previous.protocol if previous else DEFAULT_PROTOCOL)
     tious = previous.tious if previous and previous.protocol == protocol_name else None
+    subset_name = shown[0].subset
+    options = EvaluationOptions(protocol_name, tious, subset_name, find_ambiguous(dataset.path), "last")
+    ground_truth = [dataset.with_duration(video) if video.subset == subset_name else video for video in dataset.videos]
+    systems = read_external(external or {}, runs.methods, ground_truth, options)
     select, threshold_note = load_segment_filter(runs.main, F1)
     proposals = load_proposals(localizer, dataset, shown)
     predictions = {id: select(segments) for id, segments in proposals.items()}
     has_segments = any(video.segments for video in shown)
-    data_name, subset_name = realpath(dataset.path).name, shown[0].subset
+    data_name = realpath(dataset.path).name
     return ReportData(
         title=f"{meta.config.method} on {data_name}",
         facts=(
@@ -147,12 +158,12 @@ def collect_report_data(
         ),
         classes=meta.classes,
         timelines=_timelines(localizer.score_videos(dataset, shown), dataset, proposals, predictions),
-        scores=_score_runs(runs, dataset, shown, proposals, predictions, protocol_name, tious)
+        scores=_score_runs(runs, dataset, shown, proposals, predictions, ground_truth, options, systems)
         if has_segments
         else None,
         threshold_note=threshold_note.replace(str(runs.main), "RUN"),
         metrics=read_metrics(runs.main),
-        memory=_summarize_memory(runs.main, dataset, shown),
+        memory=_summarize_memory(runs.main, dataset),
         video_urls=find_video_urls(dataset, videos, shown, out) if videos else {},
     )
 
@@ -192,26 +203,27 @@ def score(
     predictions: Proposals,
     ground_truth: Sequence[Video],
     options: EvaluationOptions,
+    external: Sequence[ExternalSystem] = (),
 ) -> ReportScores:
-    """Evaluate each method's proposals, and analyse the first.
+    """Evaluate each method's proposals, analyse the first, and compare it with other systems.
 
     Args:
         methods: For each method its proposals, one entry per seed.
         predictions: The predictions of the first method's first seed.
         ground_truth: Videos with annotated segments.
         options: Protocol, thresholds and subset.
+        external: Other systems, scored with the same ground truth and options.
     """
-    main = next(iter(methods.values()))[0]
-    evaluation = evaluate_with_matches(main, ground_truth, options)
-    results = {
-        method: [evaluation.result if seed is main else evaluate(seed, ground_truth, options) for seed in seeds]
-        for method, seeds in methods.items()
-    }
+    (first, proposals), *others = methods.items()
+    evaluations = [evaluate_with_matches(seed, ground_truth, options) for seed in proposals]
+    results = {first: [evaluation.result for evaluation in evaluations]}
+    results |= {method: [evaluate(seed, ground_truth, options) for seed in seeds] for method, seeds in others}
     return ReportScores(
-        evaluation,
+        evaluations[0],
         evaluate_with_matches(predictions, ground_truth, replace(options, tious=(TIOU,))),
-        analyse(main, ground_truth, options, TIOU),
+        analyse(proposals[0], ground_truth, options, TIOU),
         results,
+        external=compare_external(external, first, evaluations) if external else (),
     )
 
 
@@ -250,17 +262,15 @@ def _score_runs(
     videos: Sequence[Video],
     proposals: Proposals,
     predictions: Proposals,
-    protocol: str,
-    tious: Sequence[float] | None,
+    ground_truth: Sequence[Video],
+    options: EvaluationOptions,
+    external: Sequence[ExternalSystem],
 ) -> ReportScores:
     methods = {
         method: [proposals if run == runs.main else load_proposals(Localizer(run), dataset, videos) for run in seeds]
         for method, seeds in runs.methods.items()
     }
-    subset = videos[0].subset
-    options = EvaluationOptions(protocol, tious, subset, find_ambiguous(dataset.path), "last")
-    ground_truth = [dataset.with_duration(video) if video.subset == subset else video for video in dataset.videos]
-    scores = score(methods, predictions, ground_truth, options)
+    scores = score(methods, predictions, ground_truth, options, external)
     return replace(scores, seeds=tuple(run.name for run in next(iter(runs.methods.values()))))
 
 
@@ -274,11 +284,14 @@ def _timelines(
         yield TimelineData(video.id, duration, *lanes, times, curves.attention, curves.cas[:, :-1])
 
 
-def _summarize_memory(run: Path, dataset: Dataset, videos: Sequence[Video]) -> MemorySummary | None:
-    folder = checkpoint.latest_checkpoint(run)
-    if folder is None or not (folder / "global.safetensors").is_file():
+def _summarize_memory(run: Path, dataset: Dataset) -> MemorySummary | None:
+    """The summary of the memory; None without one, or if it was written from other data."""
+    if not (run / TEACHER).is_dir():
         return None
-    return summarize_memory(*checkpoint.load_both(run), dataset, videos)
+    videos = read_info(run / TEACHER)["videos"]
+    if not {video.id for video in dataset.videos}.issuperset(videos):
+        return None
+    return summarize_memory(load_memory(run), checkpoint.read_meta(run).classes, videos, dataset.clock_of)
 
 
 def _relative_url(path: Path, folder: Path) -> str:

@@ -1,6 +1,6 @@
-"""Summary of a trained memory: similarity of its classes, writes to its slots, and the snippets closest to them."""
+"""Summary of the memory of a run: how much it holds of each class, similarity of the classes, typical snippets."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,20 +9,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wtal.core.structures import Video
-from wtal.data.batching import pad
-from wtal.data.dataset import Dataset
-from wtal.models.checkpoint import ModelMetadata
-from wtal.models.dfe import DFE
-from wtal.models.memory import LearnedMemory
+from wtal.core.clock import SnippetClock
+from wtal.models.memory import GlobalMemory
 
-NEAREST_SNIPPETS = 3  # per slot, each from another video
+TYPICAL_SNIPPETS = 3  # per class, each from another video
 BACKGROUND = "(background)"
 
 
 @dataclass(frozen=True)
-class NearestSnippet:
-    """A snippet close to a slot: video, start and end in seconds, and the cosine similarity."""
+class TypicalSnippet:
+    """An entry close to the mean of its class: video, start and end in seconds, and the cosine similarity."""
 
     video: str
     start: float
@@ -31,73 +27,74 @@ class NearestSnippet:
 
 
 @dataclass(frozen=True)
-class SlotSummary:
-    """One vector of the memory.
+class ClassSummary:
+    """What the memory holds of one class.
 
     Args:
-        label: Its class.
-        number: Its number among the slots of the class, from 1.
-        writes: How often it was written; None if it was learned by gradient.
-        nearest: The snippets closest to it, by falling similarity.
+        label: The class.
+        entries: Number of entries.
+        videos: Number of videos that they come from.
+        typical: The entries closest to the mean of the class, by falling similarity.
     """
 
     label: str
-    number: int
-    writes: int | None
-    nearest: tuple[NearestSnippet, ...]
+    entries: int
+    videos: int
+    typical: tuple[TypicalSnippet, ...]
 
 
 @dataclass(frozen=True)
 class MemorySummary:
-    """All written slots of a memory.
+    """All classes of a memory.
 
     Args:
         classes: Names of the classes, the background last. K
-        similarity: Cosines between the means of the classes' slots. K x K
-        slots: Summaries by class, then by number.
+        similarity: Cosines between the mean entries of the classes; 0 for a class without entries. K x K
+        rows: One summary for each class.
     """
 
     classes: tuple[str, ...]
     similarity: NDArray[np.float32]
-    slots: tuple[SlotSummary, ...]
+    rows: tuple[ClassSummary, ...]
 
 
-@torch.inference_mode()
-def summarize_memory(model: DFE, meta: ModelMetadata, dataset: Dataset, videos: Sequence[Video]) -> MemorySummary:
-    """Summarize the memory of a model.
+def summarize_memory(
+    memory: GlobalMemory, classes: Sequence[str], videos: Sequence[str], clock_of: Callable[[str], SnippetClock]
+) -> MemorySummary:
+    """Summarize a memory.
 
     Args:
-        model: Both branches.
-        meta: Its metadata, for the names of the classes.
-        dataset: Holds the features of the videos.
-        videos: The snippets closest to each slot are searched in these, with the keys and queries that reading the
-            memory uses.
+        memory: The memory.
+        classes: Names of the classes, without background.
+        videos: Ids of the training videos, in the order of the memory.
+        clock_of: The snippet clock of a video.
     """
-    classes = (*meta.classes, BACKGROUND)
-    memory = model.memory
-    means = F.normalize(memory.prototypes.mean(1), dim=-1)  # K x H
-    is_written = (memory.written > 0).flatten()  # K * S
-    keys = F.normalize(model.enhance.key(memory.prototypes.flatten(0, 1)), dim=-1)[is_written]  # N x H
-    nearest: list[list[NearestSnippet]] = [[] for _ in keys]
-    for video in videos:
-        cosines, snippets = _nearest_snippets(model, keys, dataset, video)
-        clock = dataset.clock_of(video.id)
-        starts, ends = clock.seconds(snippets).tolist(), clock.seconds(np.add(snippets, 1)).tolist()
-        for candidates, start, end, cosine in zip(nearest, starts, ends, cosines, strict=True):
-            candidates.append(NearestSnippet(video.id, start, end, cosine))
-            candidates.sort(key=lambda snippet: -snippet.cosine)
-            del candidates[NEAREST_SNIPPETS:]
-    names = [(label, number + 1) for label in classes for number in range(memory.written.shape[1])]
-    is_learned = isinstance(memory, LearnedMemory)
-    rows = zip(names, memory.written.flatten().tolist(), is_written.tolist(), strict=True)
-    written = [(*name, None if is_learned else writes) for name, writes, is_used in rows if is_used]
-    slots = [SlotSummary(*slot, tuple(snippets)) for slot, snippets in zip(written, nearest, strict=True)]
-    return MemorySummary(classes, (means @ means.T).numpy(), tuple(slots))
+    names = (*classes, BACKGROUND)
+    means = torch.zeros(len(names), memory.entries.shape[1])
+    for row, index in zip(means, range(len(names)), strict=True):
+        if len(entries := memory.of_class(index)[0]):
+            row += F.normalize(entries.mean(0), dim=0)
+    rows = [_summarize_class(memory, index, name, means[index], videos, clock_of) for index, name in enumerate(names)]
+    return MemorySummary(names, (means @ means.T).numpy(), tuple(rows))
 
 
-def _nearest_snippets(model: DFE, keys: Tensor, dataset: Dataset, video: Video) -> tuple[list[float], list[int]]:
-    """The highest cosine of each key in a video, and the snippet that has it. N, N"""
-    branch = model(*pad([dataset.features(video.id)]))
-    queries = F.normalize(model.enhance.query(branch.features[0]), dim=-1)  # T x H
-    cosines, snippets = (queries @ keys.T).max(0)
-    return cosines.tolist(), snippets.tolist()
+def _summarize_class(
+    memory: GlobalMemory,
+    index: int,
+    name: str,
+    mean: Tensor,
+    ids: Sequence[str],
+    clock_of: Callable[[str], SnippetClock],
+) -> ClassSummary:
+    entries, videos = memory.of_class(index)
+    snippets = memory.snippets[memory.classes == index].tolist()
+    cosines = entries @ mean
+    typical: dict[int, TypicalSnippet] = {}  # by video
+    for row in cosines.argsort(descending=True).tolist():
+        video = int(videos[row])
+        if video not in typical:
+            start, end = clock_of(ids[video]).seconds(np.array([snippets[row], snippets[row] + 1])).tolist()
+            typical[video] = TypicalSnippet(ids[video], start, end, float(cosines[row]))
+        if len(typical) == TYPICAL_SNIPPETS:
+            break
+    return ClassSummary(name, len(entries), len(videos.unique()), tuple(typical.values()))

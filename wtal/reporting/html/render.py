@@ -20,6 +20,7 @@ from wtal.evaluation.error_analysis import Analysis
 from wtal.evaluation.results import between, summary_lines
 from wtal.evaluation.sensitivity import Group
 from wtal.inference.calibration import TIOU
+from wtal.reporting.comparison_tables import external_label, external_notes, external_table
 from wtal.reporting.error_tables import (
     analysis_caption,
     empty_trait_reason,
@@ -78,7 +79,6 @@ def render_page(report: ReportData) -> str:
         "score_range": (min_score, max_score),  # one opacity scale for all videos
         "similarity": _similarity(report.memory),
     }
-    slots = _slots(report.memory) if report.memory else []
     style = "".join(map(_read_static, STYLES)) + _class_rules()
     script = bundle(SCRIPT, _read_static)
     return (
@@ -94,18 +94,18 @@ def render_page(report: ReportData) -> str:
             encoded=encoded,
             scores=_score_sections(report.scores, report.classes) if report.scores else None,
             training=training_charts(report.metrics),
-            slots=slots,
-            counts_writes=not slots or any(slot["writes"] for slot in slots),
+            memory_rows=_memory_rows(report.memory) if report.memory else [],
         )
     )
 
 
 def score_tables(scores: ReportScores) -> list[TableData]:
-    """mAP of each method, and of each seed of the first method if there are several."""
+    """mAP of each method and external system, and of each seed of the first method if there are several."""
     first = next(iter(scores.results.values()))
     title = f"mAP (%) by tIoU, protocol {first[0].protocol}"
     over_seeds = ", mean ± standard deviation over the seeds" if len(first) > 1 else ""
-    tables = [map_table(scores.results, title=title + over_seeds, bold=(0,) if len(scores.results) > 1 else ())]
+    rows = {**scores.results, **{external_label(system): [system.result] for system in scores.external}}
+    tables = [map_table(rows, title=title + over_seeds, bold=(0,) if len(rows) > 1 else ())]
     if len(first) > 1:
         tables.append(map_table({n: [r] for n, r in zip(_run_names(scores), first, strict=True)}, "run", title))
     return tables
@@ -166,9 +166,10 @@ def _score_sections(scores: ReportScores, classes: Sequence[str]) -> dict[str, A
     return {
         "result": scores.evaluation.result,
         "highlights": list(_highlights(scores)),
-        "notes": summary_lines(scores.evaluation.result),
+        "notes": summary_lines(scores.evaluation.result) + (external_notes(scores.external) if scores.external else []),
         "main_run": _run_names(scores)[0],
         "tables": score_tables(scores),
+        "external": external_table(scores.external) if scores.external else None,
         "class_table": class_table(next(iter(scores.results.values()))),
         "precision": [mean_chart, *class_charts[:MAX_OPEN_CHARTS]],
         "more_precision": class_charts[MAX_OPEN_CHARTS:],
@@ -218,21 +219,19 @@ def _similarity(memory: MemorySummary | None) -> dict[str, Any] | None:
     return {"names": memory.classes, "cosines": b64encode(cosines.tobytes()).decode("ascii")}
 
 
-def _slots(memory: MemorySummary) -> list[dict[str, Any]]:
+def _memory_rows(memory: MemorySummary) -> list[dict[str, Any]]:
     """The rows of the memory's table."""
     rows = []
-    for slot in memory.slots:
-        index = memory.classes.index(slot.label)
+    for index, row in enumerate(memory.rows):
         others = [other for other in np.argsort(-memory.similarity[index]).tolist() if other != index]
         similar = (f"{memory.classes[i]} {memory.similarity[index, i]:z.2f}" for i in others[:SIMILAR_CLASSES])
-        writes = "" if slot.writes is None else f"{slot.writes:,}"
         rows.append(
             {
-                "label": slot.label,
-                "number": slot.number,
-                "writes": writes,
+                "label": row.label,
+                "entries": f"{row.entries:,}",
+                "videos": f"{row.videos:,}",
                 "similar": ", ".join(similar),
-                "nearest": slot.nearest,
+                "typical": row.typical,
             }
         )
     return rows

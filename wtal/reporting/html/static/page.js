@@ -319,16 +319,6 @@ if (similarity) {
     tooltip.hidden = true;
   });
 }
-for (const button of document.querySelectorAll(".moment")) {
-  button.addEventListener("click", () => {
-    const { video, time } = /** @type {HTMLElement} */ (button).dataset;
-    const index = config.videos.findIndex(({ id }) => id === video);
-    if (index < 0) return;
-    openVideo(index, Number(time));
-    getElement("timelines", HTMLElement).scrollIntoView();
-    canvas.focus({ preventScroll: true });
-  });
-}
 
 // ---- the page
 

@@ -1,16 +1,16 @@
-"""The networks: padding changes nothing, receptive fields are exact, inference is the local branch."""
+"""The local branch: padding changes nothing, receptive fields are exact, windows equal a single pass."""
 
 from collections.abc import Callable
 from dataclasses import fields
-from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from wtal.core.methods import METHODS
-from wtal.models.dfe import DFE, build_local_branch, build_model
 from wtal.models.layers import (
+    UNLIMITED,
     BranchOutput,
     DilatedBlock,
     Dropout,
@@ -19,7 +19,7 @@ from wtal.models.layers import (
     Smoothing,
     WindowedAttention,
 )
-from wtal.models.memory import EmaMemory, LearnedMemory
+from wtal.models.local_branch import build_model, run_in_windows
 
 CLASSES, WIDTH = 3, 16
 B, T = 2, 13  # no other axis is 13 long
@@ -36,8 +36,10 @@ def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
         for values in network.parameters():
             values.add_(0.3 * torch.randn_like(values))
         for module in network.modules():
-            if isinstance(module, EmaMemory):
-                module.update(torch.randn(3, WIDTH), torch.tensor([0, 2, CLASSES]))
+            if isinstance(module, Normalise):
+                module.mean.normal_()
+                module.scale.uniform_(0.5, 2)
+                module.limit.fill_(5)
     return network.eval()
 
 
@@ -61,43 +63,41 @@ def video_outputs(branch: BranchOutput, length: int) -> list[dict[str, Tensor]]:
     return [{name: of(values, video) for name, values in tensors.items()} for video in range(B)]
 
 
-def outputs(branch: BranchOutput) -> list[Tensor]:
-    """The fields that both branches have."""
-    return [branch.embeddings, branch.features, branch.attentions, branch.cas]
-
-
-def branches(network: nn.Module, x: Tensor, mask: Tensor) -> list[BranchOutput]:
-    return list(network.both_branches(x, mask)) if isinstance(network, DFE) else [network(x, mask)]
-
-
 @METHOD
 @LOCAL
 @MODALITIES
 @torch.inference_mode()
 def test_output_does_not_depend_on_padding_or_batch(settings, method, local, modalities):
-    config = settings(method, model={"local": local, "normalise": "video"})
-    network = randomised(build_model(config, modalities, CLASSES))
+    network = randomised(build_model(settings(method, model={"local": local}), modalities, CLASSES))
     x, mask = videos()
-    padded = branches(network, *videos(padding=6, garbage=1e6))
-    for branch, long in zip(branches(network, x, mask), padded, strict=True):
-        torch.testing.assert_close(video_outputs(long, T + 6), video_outputs(branch, T), rtol=1e-4, atol=1e-5)
+    plain, padded = network(x, mask), network(*videos(padding=6, garbage=1e6))
+    torch.testing.assert_close(video_outputs(padded, T + 6), video_outputs(plain, T), rtol=1e-4, atol=1e-5)
     for video, length in enumerate(LENGTHS):
-        alone = branches(network, x[video : video + 1, :length], mask[video : video + 1, :length])
-        for branch, single in zip(branches(network, x, mask), alone, strict=True):
-            for name, expected in video_outputs(branch, T)[video].items():
-                value = getattr(single, name)
-                torch.testing.assert_close(
-                    value.reshape(expected.shape), expected, rtol=1e-4, atol=1e-5, msg=f"{name} of video {video}"
-                )
+        alone = network(x[video : video + 1, :length], mask[video : video + 1, :length])
+        for name, expected in video_outputs(plain, T)[video].items():
+            value = getattr(alone, name).reshape(expected.shape)
+            torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-5, msg=f"{name} of video {video}")
 
 
 @LOCAL
 @MODALITIES
 def test_single_snippet_is_a_valid_video(settings, local, modalities):
-    network = randomised(build_model(settings("dfe", model={"local": local}), modalities, CLASSES))
-    for branch in network.both_branches(torch.randn(1, 1, 7), torch.ones(1, 1, dtype=torch.bool)):
-        assert branch.cas.shape == (1, 1, CLASSES + 1) and branch.attention.shape == (1, 1)
-        assert branch.cas.isfinite().all() and (branch.attention > 0).all() and (branch.attention < 1).all()
+    network = randomised(build_model(settings("local", model={"local": local}), modalities, CLASSES))
+    branch = network(torch.randn(1, 1, 7), torch.ones(1, 1, dtype=torch.bool))
+    assert branch.cas.shape == (1, 1, CLASSES + 1) and branch.attention.shape == (1, 1)
+    assert branch.cas.isfinite().all() and (branch.attention > 0).all() and (branch.attention < 1).all()
+
+
+@pytest.mark.parametrize("window", [1, 4, 12, 100])
+def test_windows_together_are_a_single_pass(settings, window):
+    network = randomised(build_model(settings("local"), (4, 3), CLASSES))
+    features = np.random.default_rng(0).normal(size=(29, 7)).astype(np.float16)
+    (whole,) = run_in_windows(network, features)
+    windows = list(run_in_windows(network, features, window))
+    assert [branch.cas.shape[1] for branch in windows[:-1]] == [window] * (len(windows) - 1)
+    torch.testing.assert_close(torch.cat([branch.cas for branch in windows], 1), whole.cas, rtol=1e-4, atol=1e-5)
+    embeddings = torch.cat([branch.embeddings for branch in windows], 2)
+    torch.testing.assert_close(embeddings, whole.embeddings, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_blocks_start_as_the_identity(block):
 def test_local_enhancement_starts_as_smoothing(settings):
     x, mask = torch.randn(B, T, WIDTH), videos()[1]
     for local in ("dilated", "attention"):
-        network = build_local_branch(settings("local", model={"local": local, "smoothing": 2}), (4, 3), CLASSES).train()
+        network = build_model(settings("local", model={"local": local, "smoothing": 2}), (4, 3), CLASSES).train()
         for enhance in network.local:
             assert torch.equal(enhance(x, mask), Smoothing(WIDTH, 2)(x, mask))
 
@@ -174,32 +174,6 @@ def test_baseline_and_local_differ_at_the_start_only_by_smoothing(settings, loca
         torch.testing.assert_close(cas[mask], other(x, mask).cas[mask])
 
 
-@MODALITIES
-@pytest.mark.parametrize("memory", ["learned", "ema"])
-@torch.inference_mode()
-def test_global_branch_starts_equal_to_the_local_branch(settings, modalities, memory):
-    network = build_model(settings("dfe", model={"memory": memory}), modalities, CLASSES).train()
-    if memory == "ema":
-        network.memory.update(torch.randn(CLASSES + 1, WIDTH), torch.arange(CLASSES + 1))
-    local, other = network.both_branches(*videos())
-    assert all(map(torch.equal, outputs(local), outputs(other)))
-    assert other.memory_assignment is not None, "the memory was read"
-
-
-@MODALITIES
-@pytest.mark.parametrize("memory", ["learned", "ema"])
-@torch.inference_mode()
-def test_inference_does_not_depend_on_the_memory(settings, modalities, memory):
-    network = randomised(build_model(settings("dfe", model={"memory": memory}), modalities, CLASSES))
-    expected = outputs(network(*videos()))
-    assert all(map(torch.equal, expected, outputs(network.local(*videos()))))
-    enhanced = network.both_branches(*videos())[1].cas
-    network.memory.prototypes.fill_(torch.nan)
-    network.enhance.out.weight.fill_(torch.nan)
-    assert all(map(torch.equal, expected, outputs(network(*videos()))))
-    assert not torch.equal(network(*videos()).cas, enhanced), "the global branch reads the memory"
-
-
 def affected(network: Callable[[Tensor, Tensor], Tensor], length: int, at: int, width: int) -> str:
     """Which snippets of the output change with one snippet of the input, as `..##.`."""
     x, mask = torch.randn(1, length, width), torch.ones(1, length, dtype=torch.bool)
@@ -244,8 +218,8 @@ def test_receptive_field_of_dilated_blocks(dilations, at):
 @LOCAL
 @torch.inference_mode()
 def test_classifier_reads_mixed_features_and_attention_unmixed_ones(settings, local):
-    model = {"local": local, "normalise": "none", "smoothing": 2, "dilations": (1, 2, 4), "window": 3}
-    network = randomised(build_local_branch(settings("local", model=model), (4, 3), CLASSES))
+    model = {"local": local, "smoothing": 2, "dilations": (1, 2, 4), "window": 3}
+    network = randomised(build_model(settings("local", model=model), (4, 3), CLASSES))
     attention = affected(lambda x, mask: network(x, mask).attentions.movedim(0, -1), 29, 14, 7)
     cas = affected(lambda x, mask: network(x, mask).cas, 29, 14, 7)
     assert attention == window_around(29, 14, 0)
@@ -253,39 +227,26 @@ def test_classifier_reads_mixed_features_and_attention_unmixed_ones(settings, lo
     assert network.receptive_field == 2 + (3 if local == "attention" else 1 + 2 + 4)
 
 
-@pytest.mark.parametrize("mode", ["none", "training", "video"])
-def test_normalisation_zeroes_padding_and_subtracts_the_video_mean(mode):
+def test_normalisation_subtracts_divides_limits_and_zeroes_padding():
+    normalise = Normalise(7)
+    normalise.mean[:], normalise.scale[:], normalise.limit[()] = torch.arange(7.0), 2.0, 3.0
+    normalise.scale[6] = UNLIMITED
     x, mask = videos(padding=4, garbage=1e6)
-    normalised = Normalise(7, mode)(5 + x, mask)
-    assert not normalised[~mask].any()
-    if mode == "video":
-        torch.testing.assert_close(normalised.sum(1), torch.zeros(B, 7), atol=1e-4, rtol=0)
-        torch.testing.assert_close(Normalise(7, mode)(9 + x, mask), normalised, atol=1e-4, rtol=0)
+    normalised = normalise(5 + x, mask)
+    assert not normalised[~mask].any() and normalised.abs().max() <= 3
+    torch.testing.assert_close(normalised[mask][:, :6], ((5 + x[mask][:, :6] - torch.arange(6)) / 2).clamp(-3, 3))
+    torch.testing.assert_close(normalised[mask][:, 6], torch.zeros(sum(LENGTHS)))
 
 
-def test_empty_memory_is_not_read(settings):
-    network = build_model(settings("dfe", model={"memory": "ema"}), (4, 3), CLASSES).eval()
-    local, other = network.both_branches(*videos())
-    assert other is local and other.memory_assignment is None
-
-
-def test_nothing_is_assigned_until_every_class_has_a_slot(settings):
-    network = build_model(settings("dfe", model={"memory": "ema"}), (4, 3), CLASSES).eval()
-    network.memory.update(torch.randn(2, WIDTH), torch.tensor([0, CLASSES]))
-    assert network.both_branches(*videos())[1].memory_assignment is None
-
-
-def test_learned_memory_is_trained_except_in_the_random_control(settings):
-    assert LearnedMemory(4, 2, WIDTH).prototypes.requires_grad
-    for method, trained in (("dfe", True), ("shuffled-memory", True), ("random-memory", False)):
-        network = build_model(settings(method, model={"memory": "learned"}), (7,), CLASSES)
-        assert network.memory.prototypes.requires_grad == trained
+def test_normalisation_starts_as_the_identity():
+    x, mask = videos()
+    assert torch.equal(Normalise(7)(1e20 * x, mask), 1e20 * x)
 
 
 @LOCAL
-def test_methods_grow_in_parameters(settings, local):
+def test_local_enhancement_adds_parameters_and_the_teacher_does_not(settings, local):
     sizes = {
         m: sum(p.numel() for p in build_model(settings(m, model={"local": local}), (7,), CLASSES).parameters())
-        for m in ("baseline", "local", "dfe")
+        for m in METHODS
     }
-    assert all(small < large for small, large in pairwise(sizes.values()))
+    assert sizes.pop("baseline") < min(sizes.values()) == max(sizes.values())

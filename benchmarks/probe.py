@@ -1,0 +1,83 @@
+"""Does the memory know the classes? How well its reading ranks the snippets of a class, whatever the student learns.
+
+    python -m benchmarks.probe DATA RUN...
+
+RUN are run folders of `dfe`, such as those of `wtal compare`. For the validation videos, whose tags are given to all
+rows alike, the snippets are ranked by the class scores of the models of stage one, by the memory, by the memory with
+shuffled classes, by the teacher, and by the final model. Average precision, mean over classes, background left out.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wtal.core.text import markdown_table
+from wtal.data.batching import multi_hot
+from wtal.data.dataset import Dataset, load_dataset
+from wtal.data.training_segments import snippet_targets
+from wtal.models.checkpoint import load_model, read_meta
+from wtal.models.global_branch import enhance, feature_parts, mean_posterior
+from wtal.models.local_branch import run_in_windows
+from wtal.models.teacher import STAGE_ONE, TEACHER, load_stage_one, read_teacher
+from wtal.training.tag_scores import tag_precision
+
+ROWS = ("class scores of stage one", "memory", "memory, classes shuffled", "teacher", "final model")
+
+
+def main(data: str, runs: Sequence[str]) -> None:
+    """Print the table."""
+    dataset = load_dataset(data)
+    results = np.array([_probe(dataset, Path(run)) for run in runs])  # runs x rows
+    spread = results.std(0, ddof=1) if len(runs) > 1 else np.zeros(len(ROWS))
+    rows = [(name, f"{m:.1f} ± {s:.1f}") for name, m, s in zip(ROWS, results.mean(0), spread, strict=True)]
+    print("\n".join(markdown_table((f"{dataset.path.name}, {len(runs)} runs", "average precision (%)"), rows)))
+
+
+@torch.inference_mode()
+def _probe(dataset: Dataset, run: Path) -> list[float]:
+    """The average precision of each row."""
+    meta, teacher = read_meta(run), read_teacher(run / TEACHER)
+    models, final = load_stage_one(run / STAGE_ONE, meta.config), load_model(run)[0]
+    shuffled = teacher.memory.with_shuffled_classes(torch.Generator().manual_seed(0))
+    videos = dataset.subset("validation")
+    allowed = F.pad(multi_hot(videos, dataset.classes), (0, 1), value=1.0) > 0
+    truth, scores = [], []
+    for video, classes in zip(videos, allowed, strict=True):
+        features = dataset.features(video.id)
+        outputs = list(zip(*(run_in_windows(model, features) for model in models), strict=True))
+        cas = torch.cat([torch.stack([output.cas[0] for output in window]) for window in outputs], 1)
+        vectors = teacher.memory.whitening(torch.cat([feature_parts(window)[0] for window in outputs]))
+        posterior = mean_posterior(cas, teacher.reliability, classes)
+        reading = teacher.memory.read(vectors, posterior, classes)
+        logits = torch.cat([output.cas[0] for output in run_in_windows(final, features)])
+        scores.append(
+            torch.stack(
+                [
+                    posterior,
+                    reading,
+                    shuffled.read(vectors, posterior, classes),
+                    enhance(posterior, reading, meta.config.teacher.memory_share),
+                    logits.masked_fill(~classes, -torch.inf).softmax(-1),
+                ]
+            )
+        )
+        truth.append(snippet_targets(dataset, video.id, video.segments))
+    labels = torch.cat(truth)[:, :-1]
+    return [100 * _mean_precision(part, labels) for part in torch.cat(scores, 1)[..., :-1]]
+
+
+def _mean_precision(scores: Tensor, labels: Tensor) -> float:
+    """Mean over the classes that occur. N x C each."""
+    present = labels.any(0)
+    return float(tag_precision(scores[:, present], (labels[:, present] > 0).float()).mean())
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,275 @@
+"""Training of a method from start to end: one network, or two stages with a teacher between them.
+
+A run folder of a method with two stages:
+
+    stage-one/model-1 ... model-K    run folders of the models of stage one
+    teacher/                         the memory and what the teacher says of the training snippets
+    checkpoint-000500/               the local branch, which alone runs at inference
+    metrics.jsonl                    losses of stage two
+"""
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wtal.core import distributed
+from wtal.core.concurrency import init_worker_process
+from wtal.core.config import Config
+from wtal.core.errors import CheckpointError, WtalError
+from wtal.core.hardware import choose_device
+from wtal.core.methods import load_method
+from wtal.data.batching import TrainingDataset
+from wtal.data.dataset import Dataset
+from wtal.data.training_segments import segment_targets
+from wtal.models import checkpoint
+from wtal.models.teacher import STAGE_ONE, TEACHER, load_stage_one, read_teacher, stage_one_dirs
+from wtal.training.teach import require_same_teacher, write_teacher
+from wtal.training.trainer import Validate, fit, require_same_start
+
+MAX_SEED = 2**40
+REPORT_EVERY = 0.2  # seconds between looks at the steps of other processes
+
+Reports = SimpleQueue[tuple[str, int, dict[str, float]]]
+OnProgress = Callable[[int, dict[str, float]], None]  # called with the number of steps done in all stages, and losses
+
+
+def total_steps(config: Config) -> int:
+    """The number of steps of all networks that a method trains."""
+    models = config.teacher.models if config.method_spec.has_two_stages else 0
+    return (models + 1) * config.train.steps
+
+
+def stage_one_config(config: Config, model: int) -> Config:
+    """The settings of a model of stage one: method `local`, with a seed of its own.
+
+    Args:
+        config: Settings of the run.
+        model: Number of the model, from 1.
+    """
+    seed = (config.train.seed * (config.teacher.models + 1) + model) % MAX_SEED
+    return config.model_copy(update={"method": "local", "train": config.train.model_copy(update={"seed": seed})})
+
+
+def train(
+    config: Config,
+    dataset: Dataset,
+    run_dir: Path,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    held_out: frozenset[str] = frozenset(),
+    validate: Validate | None = None,
+    compiled: bool = False,
+    workers: int = 1,
+    stage_one: Path | None = None,
+    on_progress: OnProgress | None = None,
+) -> Path:
+    """Train a model and return the folder of its last checkpoint.
+
+    A run that is killed at any moment and resumed ends with the same weights.
+
+    Args:
+        config: Settings.
+        dataset: The data set; of its training subset, features and labels are used. Segments are used only by a
+            supervised method.
+        run_dir: The folder to write.
+        resume: Continue the run in `run_dir`.
+        device: `auto`, `cpu` or `cuda`.
+        held_out: Ids of training videos to leave out.
+        validate: Computes scores of the network at each checkpoint of the last stage; they select nothing.
+        compiled: Compile the networks with torch.compile.
+        workers: Processes that train models of stage one side by side; they are started with `spawn`.
+        stage_one: Folder of the models of stage one, which runs can share; None: in `run_dir`.
+        on_progress: Called with the number of steps done and the losses of a step.
+
+    Raises:
+        CheckpointError: `run_dir` holds another run.
+        ConfigError: A setting cannot be used, or training diverged.
+        DataError: The data cannot be used, or nothing can be written.
+    """
+    spec, targets, offset = config.method_spec, None, 0
+    if not resume:
+        _require_empty(run_dir)
+    elif not spec.has_two_stages and (run_dir / STAGE_ONE).exists():
+        raise CheckpointError(
+            f"the folder holds a run of a method with two stages, not of {config.method}",
+            path=run_dir,
+            hint="choose another folder",
+            code="different-run",
+        )
+    if spec.teacher == "segments":
+        targets = segment_targets(dataset, held_out)
+    elif spec.has_two_stages and _is_unfinished(config, run_dir, device):
+        stage_one = stage_one or run_dir / STAGE_ONE
+        _train_stage_one(config, dataset, stage_one, device, held_out, compiled, workers, on_progress)
+        targets = _teach(config, dataset, stage_one, run_dir / TEACHER, device, held_out)
+        offset = total_steps(config) - config.train.steps
+    return fit(
+        config,
+        dataset,
+        run_dir,
+        resume=resume,
+        device=device,
+        held_out=held_out,
+        targets=targets,
+        validate=validate,
+        compiled=compiled,
+        on_progress=None if on_progress is None else lambda step, losses: on_progress(offset + step, losses),
+    )
+
+
+def _require_empty(run_dir: Path) -> None:
+    """Raise CheckpointError if the folder holds a run, or a part of one."""
+    if checkpoint.latest_checkpoint(run_dir) is not None or (run_dir / STAGE_ONE).exists():
+        raise CheckpointError(
+            "the folder already holds a run",
+            path=run_dir,
+            hint="continue it with --resume, or choose another folder",
+            code="already-exists",
+        )
+
+
+def _is_unfinished(config: Config, run_dir: Path, device: str) -> bool:
+    """Whether stage two has steps left, so that its teacher is needed; the same in all processes."""
+    folder = checkpoint.latest_checkpoint(run_dir)
+    is_unfinished = folder is None or checkpoint.read_meta(folder).step < config.train.steps
+    require_same_start(run_dir, int(is_unfinished), choose_device(device))
+    return is_unfinished
+
+
+def _teach(
+    config: Config, dataset: Dataset, stage_one: Path, folder: Path, device: str, held_out: frozenset[str]
+) -> dict[str, Tensor]:
+    """Write the teacher, unless it is there, and return its targets. Only the first process writes."""
+    data = TrainingDataset(dataset, config.train.seed, held_out)
+    if folder.is_dir():
+        require_same_teacher(folder, config, data)
+    elif distributed.is_first():
+        write_teacher(config, data, load_stage_one(stage_one, config), folder)
+    distributed.barrier(choose_device(device))
+    return read_teacher(folder).targets
+
+
+def _train_stage_one(
+    config: Config,
+    dataset: Dataset,
+    stage_one: Path,
+    device: str,
+    held_out: frozenset[str],
+    compiled: bool,
+    workers: int,
+    on_progress: OnProgress | None,
+) -> None:
+    """Train the models of stage one that are not finished."""
+    jobs = [
+        (stage_one_config(config, number), dataset, folder, device, held_out, compiled)
+        for number, folder in enumerate(stage_one_dirs(stage_one, config), 1)
+    ]
+    progress = _SumOfSteps(on_progress)
+    workers = min(workers, len(jobs))
+    if workers <= 1 or distributed.local_rows(config.train.batch_size) is not None:  # or all processes train each model
+        for job in jobs:
+            _fit_model(*job, progress.of(job[2]))
+        return
+    reports = multiprocessing.get_context("spawn").SimpleQueue()
+    with _process_pool(workers, reports) as pool:
+        pending = {pool.submit(_fit_in_worker, *job) for job in jobs}
+        while pending:
+            done, pending = wait(pending, REPORT_EVERY, FIRST_COMPLETED)
+            while not reports.empty():
+                progress.add(*reports.get())
+            for future in done:
+                future.result()
+
+
+def _fit_model(
+    config: Config,
+    dataset: Dataset,
+    run_dir: Path,
+    device: str,
+    held_out: frozenset[str],
+    compiled: bool,
+    on_progress: OnProgress,
+) -> None:
+    fit(
+        config,
+        dataset,
+        run_dir,
+        resume=True,
+        device=device,
+        held_out=held_out,
+        compiled=compiled,
+        on_progress=on_progress,
+    )
+    on_progress(config.train.steps, {})  # also of a model that was finished before
+
+
+class _SumOfSteps:
+    """Adds up the steps of several models for one progress display."""
+
+    def __init__(self, on_progress: OnProgress | None) -> None:
+        self._on_progress, self._steps = on_progress, dict[str, int]()
+
+    def of(self, run_dir: Path) -> OnProgress:
+        """The callback of one model."""
+        return lambda step, losses: self.add(str(run_dir), step, losses)
+
+    def add(self, name: str, step: int, losses: dict[str, float]) -> None:
+        """Report the steps of one model."""
+        self._steps[name] = step
+        if self._on_progress is not None:
+            self._on_progress(sum(self._steps.values()), losses)
+
+
+@contextmanager
+def _process_pool(workers: int, reports: Reports) -> Iterator[ProcessPoolExecutor]:
+    """Processes that report their steps. An error or interrupt ends them."""
+    others = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, initializer=_init_worker, initargs=(reports,))
+    try:
+        yield pool
+        pool.shutdown()
+    except BaseException as error:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise WtalError(
+                "a worker process was killed, most often because memory ran out",
+                hint="continue with --resume and fewer --workers",
+                code="worker-died",
+            ) from error
+        raise
+
+
+_reports: Reports  # in a worker process: the queue to the parent
+
+
+def _init_worker(reports: Reports) -> None:
+    global _reports  # the initializer of a pool has no other way to pass a value on
+    init_worker_process()
+    torch.set_num_threads(1)
+    _reports = reports
+
+
+def _fit_in_worker(config: Config, dataset: Dataset, run_dir: Path, *options: Any) -> None:
+    load_method(config.method)
+    device, held_out, compiled = options
+    _fit_model(
+        config,
+        dataset,
+        run_dir,
+        device,
+        held_out,
+        compiled,
+        lambda step, losses: _reports.put((str(run_dir), step, losses)),
+    )

@@ -1,0 +1,128 @@
+"""The teacher of stage two: the models of stage one, weighted by how well they tell the tags, enhanced by the memory.
+
+It knows the tags of a training video, so it gives probability to the classes of the video and to background only.
+
+The files are those of `wtal.models.teacher`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wtal.core.errors import CheckpointError
+from wtal.core.io import atomic_write_dir, write_json, write_tensors
+from wtal.data.batching import TrainingDataset
+from wtal.models.global_branch import enhance, feature_parts, mean_posterior
+from wtal.models.local_branch import run_in_windows
+from wtal.models.memory import MemoryWriter, Whitening, WhiteningEstimator
+from wtal.models.teacher import INFO_NAME, MEMORY_NAME, TARGETS_NAME, read_info
+from wtal.training.tag_scores import tag_precision, video_scores
+
+if TYPE_CHECKING:
+    from wtal.core.config import Config
+
+MIN_RELIABILITY = 1e-6
+
+
+@dataclass(frozen=True)
+class VideoOutput:
+    """What the models of stage one say of one video."""
+
+    cas: Tensor  # K x T x (C + 1)
+    parts: Tensor  # T x P x H  unit vectors
+
+    @classmethod
+    def of(cls, models: Sequence[nn.Module], data: TrainingDataset, video: int) -> "VideoOutput":
+        """Run the models over a training video."""
+        cas, parts = [], []
+        for outputs in zip(*(run_in_windows(model, data.features(video)) for model in models), strict=True):
+            cas.append(torch.stack([output.cas[0] for output in outputs]))
+            parts.append(feature_parts(outputs)[0])
+        return cls(torch.cat(cas, 1), torch.cat(parts))
+
+
+@torch.inference_mode()
+def write_teacher(config: "Config", data: TrainingDataset, models: Sequence[nn.Module], folder: Path) -> None:
+    """Write the memory and the teacher's class probabilities of all training videos.
+
+    Three passes over the videos: how reliable each model is, what is written to the memory, what is read from it. Only
+    one video at a time is held in memory.
+
+    Args:
+        config: Settings of the run.
+        data: The training videos.
+        models: The K models of stage one.
+        folder: The folder to write, as a whole or not at all.
+    """
+    settings, spec = config.memory, config.method_spec
+    reliability, whitening = _survey(models, data, config)
+    allowed = F.pad(data.labels, (0, 1), value=1.0) > 0  # N x (C + 1)
+
+    writer = MemoryWriter(
+        whitening,
+        data.labels.shape[1],
+        video_share=settings.video_share,
+        min_probability=settings.min_probability,
+        max_entries=settings.max_entries,
+        seed=config.train.seed,
+    )
+    for video in range(len(data)):
+        output = VideoOutput.of(models, data, video)
+        posterior = mean_posterior(output.cas, reliability, allowed[video])
+        writer.write(video, output.parts, posterior, allowed[video])
+    memory = writer.finish(settings.neighbours, settings.temperature)
+    generator = torch.Generator().manual_seed(config.train.seed)
+    if spec.memory == "shuffled":
+        memory = memory.with_shuffled_classes(generator)
+    elif spec.memory == "random":
+        memory = memory.with_random_entries(generator)
+
+    targets = {}
+    share = config.teacher.memory_share if spec.teacher == "memory" else 0.0
+    for video in range(len(data)):
+        output = VideoOutput.of(models, data, video)
+        posterior = mean_posterior(output.cas, reliability, allowed[video])
+        selection = {"only": video} if spec.memory == "own" else {"exclude": video}
+        reading = memory.read(whitening(output.parts), posterior, allowed[video], **selection)
+        targets[data.videos[video].id] = enhance(posterior, reading, share)
+
+    def write_all(part: Path) -> None:
+        write_tensors(targets, part / TARGETS_NAME)
+        memory.save(part / MEMORY_NAME)
+        write_json(part / INFO_NAME, {**_identity(config, data), "reliability": reliability.tolist()})
+
+    atomic_write_dir(folder, write_all)
+
+
+def require_same_teacher(folder: Path, config: "Config", data: TrainingDataset) -> None:
+    """Raise CheckpointError if the teacher in a folder was written with other settings or videos."""
+    info, expected = read_info(folder), _identity(config, data)
+    if {key: info.get(key) for key in expected} != expected:
+        raise CheckpointError(
+            "the teacher was written with other settings or videos",
+            path=folder,
+            hint="choose another folder",
+            code="different-run",
+        )
+
+
+def _survey(models: Sequence[nn.Module], data: TrainingDataset, config: "Config") -> tuple[Tensor, Whitening]:
+    """The first pass: how reliable each model is for each class, K x (C + 1), and how their features vary."""
+    scores, estimator = [], WhiteningEstimator()
+    for video in range(len(data)):
+        output = VideoOutput.of(models, data, video)
+        estimator.add(output.parts)
+        scores.append(video_scores(output.cas, config.train.topk_ratio))
+    precision = torch.stack([tag_precision(model_scores, data.labels) for model_scores in torch.stack(scores, 1)])
+    reliability = F.pad(precision, (0, 1), value=1.0) ** config.teacher.reliability
+    return reliability.clamp(min=MIN_RELIABILITY), estimator.finish(config.memory.shrinkage)
+
+
+def _identity(config: "Config", data: TrainingDataset) -> dict[str, Any]:
+    """What a teacher depends on, besides the weights of its models."""
+    return {"config": config.model_dump(mode="json"), "videos": [video.id for video in data.videos]}
