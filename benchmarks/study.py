@@ -27,10 +27,10 @@ from wtal.experiments.statistics import Score, paired_difference, score_of
 from wtal.reporting.figures.colors import OKABE_ITO, darken
 from wtal.reporting.tables import TableData, format_mean_std, to_markdown
 
-SEEDS = 5  # each with a data set, or a subset of the training videos, of its own
+SEEDS = 3  # each with a data set, or a subset of the training videos, of its own
 METHODS = ("local", "dfe-no-memory", "dfe", "shuffled-memory")
 CONTROLS = ("local", "dfe-no-memory", "shuffled-memory")  # methods that DFE is compared with
-REAL = ("hapt", "actrectut")
+REAL = ("hapt",)
 SIZES = (16, 32, 64, 128)  # training videos of the subsets
 SYNTHETIC: Config = with_overrides(Config(), ("model.width=64", "train.steps=200", "teacher.models=5"))
 COLORS = dict(zip(METHODS, (darken(color, 3.0) for color in OKABE_ITO), strict=False))
@@ -173,7 +173,7 @@ def _draw(scores: Scores) -> None:
     pyplot.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
     for name, label in (("methods", "average mAP (%)"), ("differences", "dfe minus control (points)")):
         figure, rows = pyplot.subplots(2, 3, figsize=(10.5, 6), sharey=True, layout="constrained")
-        for trait, axes in zip(TRAITS, rows.flat, strict=True):
+        for trait, axes in zip(TRAITS, rows.flat, strict=False):
             lines = _method_lines(scores, trait) if name == "methods" else _difference_lines(scores, trait)
             x = range(len(trait.conditions))
             for title, points in lines.items():
@@ -184,6 +184,8 @@ def _draw(scores: Scores) -> None:
             axes.set_xlabel(trait.title)
             if name == "differences":
                 axes.axhline(0, color="0.6", linewidth=0.6)
+        for axes in rows.flat[len(TRAITS) :]:
+            axes.set_axis_off()
         for row in rows:
             row[0].set_ylabel(label)
         figure.legend(*rows.flat[0].get_legend_handles_labels(), loc="outside right center", frameon=False)

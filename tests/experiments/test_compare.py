@@ -190,9 +190,10 @@ def test_error_in_worker_is_raised_with_the_name_of_the_run(folder, monkeypatch)
 def test_killed_worker_is_reported(folder, monkeypatch):
     shutil.rmtree(folder / "out/data/baseline/seed-1")
     monkeypatch.setattr(runner, "_run_group", exit_worker)
+    others = set(multiprocessing.active_children())  # of other tests
     with raises(WtalError, code="worker-died"):
         compare_again(folder)
-    for process in multiprocessing.active_children():
+    for process in set(multiprocessing.active_children()) - others:
         process.join(60)
         assert not process.is_alive()
 
