@@ -79,11 +79,11 @@ NAVIGATION = list(navigation_pages(CONFIG["project"]["nav"]))
 
 
 def test_navigation_lists_all_pages():
-    """Experiments are listed by their index, and the tables of the study by the study."""
+    """Experiments are listed by their index."""
     pages = {str(path.relative_to(ROOT / "docs")) for path in PAGES}
     listed = {f"experiments/{name}" for name in LINK.findall(read(ROOT / "docs" / "experiments" / "index.md"))}
     assert len(NAVIGATION) == len(set(NAVIGATION))
-    assert set(NAVIGATION) | listed | {"study/tables.md"} == pages
+    assert set(NAVIGATION) | listed == pages
 
 
 @pytest.mark.parametrize("path", [README, *PAGES], ids=page_name)

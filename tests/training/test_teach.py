@@ -14,6 +14,7 @@ from wtal.models.memory import GlobalMemory
 from wtal.models.teacher import MEMORY_NAME, TARGETS_NAME, read_teacher
 from wtal.training.teach import VideoOutput, write_teacher
 
+CPU = torch.device("cpu")
 TAUGHT = ["dfe", "dfe-no-memory", "shuffled-memory", "random-memory", "own-video-memory"]
 
 
@@ -35,7 +36,7 @@ def config_of(settings, method: str = "dfe", **memory: float):
 @pytest.mark.parametrize("method", TAUGHT)
 def test_targets_are_distributions_over_the_tags_and_background(tiny, settings, tmp_path, models, method):
     data = TrainingDataset(tiny, 0)
-    write_teacher(config_of(settings, method), data, models, tmp_path / "teacher")
+    write_teacher(config_of(settings, method), data, models, tmp_path / "teacher", CPU)
     targets = read_teacher(tmp_path / "teacher").targets
     assert targets.keys() == {video.id for video in data.videos}
     for index, (video, labels) in enumerate(zip(data.videos, data.labels, strict=True)):
@@ -51,11 +52,11 @@ def test_targets_are_distributions_over_the_tags_and_background(tiny, settings, 
 def test_no_video_is_taught_by_its_own_entries(tiny, settings, tmp_path, models):
     """The targets follow from the memory even if the entries of the video are damaged in it."""
     config, data = config_of(settings), TrainingDataset(tiny, 0)
-    write_teacher(config, data, models, tmp_path / "teacher")
+    write_teacher(config, data, models, tmp_path / "teacher", CPU)
     teacher = read_teacher(tmp_path / "teacher")
     assert len(teacher.memory.videos.unique()) == len(data), "every video is in the memory"
     for video in range(len(data)):
-        output = VideoOutput.of(models, data, video)
+        output = VideoOutput.of(models, data, video, CPU)
         allowed = torch.tensor([*(data.labels[video] > 0).tolist(), True])
         posterior = mean_posterior(output.cas, teacher.reliability, allowed)
         entries = teacher.memory.entries.masked_fill((teacher.memory.videos == video)[:, None], torch.nan)
@@ -69,7 +70,7 @@ def teach(tiny, settings, tmp_path, models, method, **sections):
     """The teacher that is written for a method."""
     folder = tmp_path / f"{method} {sections}"
     config = settings(method, **{"memory": {"min_probability": 0.1, "neighbours": 3}, **sections})
-    write_teacher(config, TrainingDataset(tiny, 0), models, folder)
+    write_teacher(config, TrainingDataset(tiny, 0), models, folder, CPU)
     return read_teacher(folder)
 
 
@@ -113,7 +114,7 @@ def test_model_that_mistakes_a_class_counts_less_for_it(tiny, settings, tmp_path
 
 def test_held_out_videos_are_neither_written_nor_taught(tiny, settings, tmp_path, models):
     held_out = frozenset({tiny.subset("training")[0].id})
-    write_teacher(config_of(settings), TrainingDataset(tiny, 0, held_out), models, tmp_path / "teacher")
+    write_teacher(config_of(settings), TrainingDataset(tiny, 0, held_out), models, tmp_path / "teacher", CPU)
     teacher = read_teacher(tmp_path / "teacher")
     assert not held_out & teacher.targets.keys() and len(teacher.targets) == 7
     assert teacher.memory.videos.max() < 7
@@ -123,7 +124,7 @@ def test_held_out_videos_are_neither_written_nor_taught(tiny, settings, tmp_path
 @pytest.mark.parametrize("damage", ["missing", "truncated", "empty"])
 def test_damaged_teacher_is_rejected(tiny, settings, tmp_path, models, file, damage):
     folder = tmp_path / "teacher"
-    write_teacher(config_of(settings), TrainingDataset(tiny, 0), models, folder)
+    write_teacher(config_of(settings), TrainingDataset(tiny, 0), models, folder, CPU)
     content = (folder / file).read_bytes()
     (folder / file).unlink()
     if damage != "missing":
@@ -134,7 +135,7 @@ def test_damaged_teacher_is_rejected(tiny, settings, tmp_path, models, file, dam
 
 def test_foreign_json_is_rejected(tiny, settings, tmp_path, models):
     folder = tmp_path / "teacher"
-    write_teacher(config_of(settings), TrainingDataset(tiny, 0), models, folder)
+    write_teacher(config_of(settings), TrainingDataset(tiny, 0), models, folder, CPU)
     for value in ([], {}, 3):
         (folder / "teacher.json").write_text(json.dumps(value))
         with raises(CheckpointError, path=folder / "teacher.json"):

@@ -153,7 +153,7 @@ def _teach(
     if folder.is_dir():
         require_same_teacher(folder, config, data)
     elif distributed.is_first():
-        write_teacher(config, data, load_stage_one(stage_one, config), folder)
+        write_teacher(config, data, load_stage_one(stage_one, config), folder, choose_device(device))
     distributed.barrier(choose_device(device))
     return read_teacher(folder).targets
 

@@ -37,17 +37,21 @@ class VideoOutput:
     parts: Tensor  # T x P x H  unit vectors
 
     @classmethod
-    def of(cls, models: Sequence[nn.Module], data: TrainingDataset, video: int) -> "VideoOutput":
-        """Run the models over a training video."""
+    def of(cls, models: Sequence[nn.Module], data: TrainingDataset, video: int, device: torch.device) -> "VideoOutput":
+        """Run the models, which are on a device, over a training video. The result is on the CPU."""
         cas, parts = [], []
-        for outputs in zip(*(run_in_windows(model, data.features(video)) for model in models), strict=True):
+        for outputs in zip(
+            *(run_in_windows(model, data.features(video), device=device) for model in models), strict=True
+        ):
             cas.append(torch.stack([output.cas[0] for output in outputs]))
             parts.append(feature_parts(outputs)[0])
-        return cls(torch.cat(cas, 1), torch.cat(parts))
+        return cls(torch.cat(cas, 1).cpu(), torch.cat(parts).cpu())
 
 
 @torch.inference_mode()
-def write_teacher(config: "Config", data: TrainingDataset, models: Sequence[nn.Module], folder: Path) -> None:
+def write_teacher(
+    config: "Config", data: TrainingDataset, models: Sequence[nn.Module], folder: Path, device: torch.device
+) -> None:
     """Write the memory and the teacher's class probabilities of all training videos.
 
     Three passes over the videos: how reliable each model is, what is written to the memory, what is read from it. Only
@@ -58,9 +62,11 @@ def write_teacher(config: "Config", data: TrainingDataset, models: Sequence[nn.M
         data: The training videos.
         models: The K models of stage one.
         folder: The folder to write, as a whole or not at all.
+        device: Where the models run. The memory is on the CPU.
     """
+    models = [model.to(device) for model in models]
     settings, spec = config.memory, config.method_spec
-    reliability, whitening = _survey(models, data, config)
+    reliability, whitening = _survey(models, data, config, device)
     allowed = F.pad(data.labels, (0, 1), value=1.0) > 0  # N x (C + 1)
 
     writer = MemoryWriter(
@@ -72,7 +78,7 @@ def write_teacher(config: "Config", data: TrainingDataset, models: Sequence[nn.M
         seed=config.train.seed,
     )
     for video in range(len(data)):
-        output = VideoOutput.of(models, data, video)
+        output = VideoOutput.of(models, data, video, device)
         posterior = mean_posterior(output.cas, reliability, allowed[video])
         writer.write(video, output.parts, posterior, allowed[video])
     memory = writer.finish(settings.neighbours, settings.temperature)
@@ -85,7 +91,7 @@ def write_teacher(config: "Config", data: TrainingDataset, models: Sequence[nn.M
     targets = {}
     share = config.teacher.memory_share if spec.teacher == "memory" else 0.0
     for video in range(len(data)):
-        output = VideoOutput.of(models, data, video)
+        output = VideoOutput.of(models, data, video, device)
         posterior = mean_posterior(output.cas, reliability, allowed[video])
         selection = {"only": video} if spec.memory == "own" else {"exclude": video}
         reading = memory.read(whitening(output.parts), posterior, allowed[video], **selection)
@@ -111,11 +117,13 @@ def require_same_teacher(folder: Path, config: "Config", data: TrainingDataset) 
         )
 
 
-def _survey(models: Sequence[nn.Module], data: TrainingDataset, config: "Config") -> tuple[Tensor, Whitening]:
+def _survey(
+    models: Sequence[nn.Module], data: TrainingDataset, config: "Config", device: torch.device
+) -> tuple[Tensor, Whitening]:
     """The first pass: how reliable each model is for each class, K x (C + 1), and how their features vary."""
     scores, estimator = [], WhiteningEstimator()
     for video in range(len(data)):
-        output = VideoOutput.of(models, data, video)
+        output = VideoOutput.of(models, data, video, device)
         estimator.add(output.parts)
         scores.append(video_scores(output.cas, config.train.topk_ratio))
     precision = torch.stack([tag_precision(model_scores, data.labels) for model_scores in torch.stack(scores, 1)])
