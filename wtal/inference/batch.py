@@ -64,8 +64,9 @@ def _localize_on_ray(
     with ray_cluster.connected(ray_cluster.find_cluster(), workers):
         machines, processors, _ = ray_cluster.cluster_size()
         absolute = replace(dataset, path=dataset.path.absolute())
-        checkpoint = require_checkpoint(localizer.path).absolute()  # the same for all workers, even if training goes on
-        arguments = (checkpoint, localizer.branch, localizer.meta.config.method, absolute, torch.get_num_threads())
+        # The checkpoint of the local branch is the same for all workers, even if training goes on.
+        model = require_checkpoint(localizer.path) if localizer.branch == "local" else localizer.path
+        arguments = (model.absolute(), localizer.branch, localizer.meta.config.method, absolute, torch.get_num_threads())
         ids = [video.id for video in videos]
         results = ray_cluster.map_items(Worker, arguments, ids, min(processors, workers or machines))
         for id, segments in zip(ids, _in_order(results), strict=True):
@@ -85,7 +86,7 @@ class Worker:
 
         Args:
             model: The checkpoint folder.
-            branch: `local` or `global`.
+            branch: `local`, `ensemble` or `global`.
             method: The method of the model, whose import the caller has allowed.
             dataset: The data set.
             threads: As many as in the calling process, since the number can affect the last digits.
