@@ -66,7 +66,8 @@ def _localize_on_ray(
         absolute = replace(dataset, path=dataset.path.absolute())
         # The checkpoint of the local branch is the same for all workers, even if training goes on.
         model = require_checkpoint(localizer.path) if localizer.branch == "local" else localizer.path
-        arguments = (model.absolute(), localizer.branch, localizer.meta.config.method, absolute, torch.get_num_threads())
+        method = localizer.meta.config.method
+        arguments = (model.absolute(), localizer.branch, method, absolute, torch.get_num_threads())
         ids = [video.id for video in videos]
         results = ray_cluster.map_items(Worker, arguments, ids, min(processors, workers or machines))
         for id, segments in zip(ids, _in_order(results), strict=True):
