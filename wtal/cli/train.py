@@ -90,7 +90,6 @@ def train(
     """
     from wtal.core import distributed
     from wtal.core.hardware import available_cores
-    from wtal.core.methods import load_method
     from wtal.data.dataset import load_dataset
     from wtal.experiments.pipeline import train as train_model
     from wtal.reporting.progress import training_progress
@@ -101,7 +100,6 @@ def train(
         console.quiet = not distributed.is_first()
         settings = _read_settings(config, overrides, _supervised(supervision, method), seed)
         allow_method(settings.method)
-        load_method(settings.method)
         with training_progress(total_steps(settings), console) as progress:
             checkpoint = train_model(
                 data,
@@ -115,11 +113,13 @@ def train(
                 workers=workers or available_cores(),
                 on_progress=progress,
             )
-            collapse = find_collapse(out, load_dataset(data)) if distributed.is_first() else None
         print_line(f"{settings.method}: {settings.train.steps} steps, last checkpoint {checkpoint}")
-        if collapse is not None:
-            print_line(f"warning: training has collapsed: {collapse}")
-        print_line(f"next: {_next_command(out, data)}")
+    if console.quiet:  # not the first process, or silenced
+        return
+    collapse = find_collapse(out, load_dataset(data))  # after the processes have parted, so that none waits for it
+    if collapse is not None:
+        print_line(f"warning: training has collapsed: {collapse}")
+    print_line(f"next: {_next_command(out, data)}")
 
 
 @command("wtal calibrate runs/mine mydata", "wtal calibrate runs/mine mydata --target precision=0.9 --min-duration 1")
