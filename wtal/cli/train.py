@@ -1,5 +1,6 @@
 """Commands that train a model and prepare it for use."""
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -97,7 +98,8 @@ def train(
     from wtal.training.tag_scores import find_collapse
 
     with distributed.process_group(device):
-        console.quiet = not distributed.is_first()
+        is_first = distributed.is_first()
+        console.quiet = not is_first
         settings = _read_settings(config, overrides, _supervised(supervision, method), seed)
         allow_method(settings.method)
         with training_progress(total_steps(settings), console) as progress:
@@ -114,8 +116,8 @@ def train(
                 on_progress=progress,
             )
         print_line(f"{settings.method}: {settings.train.steps} steps, last checkpoint {checkpoint}")
-    if console.quiet:  # not the first process, or silenced
-        return
+    if not is_first:
+        os._exit(0)  # PyTorch's threads can abort a process of torchrun while the interpreter shuts down
     collapse = find_collapse(out, load_dataset(data))  # after the processes have parted, so that none waits for it
     if collapse is not None:
         print_line(f"warning: training has collapsed: {collapse}")
