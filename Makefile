@@ -20,7 +20,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
-# Tests that take more than a few seconds each, in one process: Ray is not made for the workers of pytest-xdist.
+# Tests that take more than a few seconds each, in one process: Ray can crash in a worker of pytest-xdist.
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
 

@@ -102,8 +102,8 @@ def _memory_row() -> tuple[str, str, str]:
         for video in range(20):
             writer.write(video, parts, posterior, allowed)
         memory = writer.finish(20, 0.1)
-        read = lambda: memory.read(memory.whitening(parts), posterior, allowed)  # noqa: E731
-        return _row(f"reading the memory for {VIDEO_SNIPPETS:,} snippets (CPU)", read, None)
+        name = f"reading the memory for {VIDEO_SNIPPETS:,} snippets (CPU)"
+        return _row(name, lambda: memory.read(memory.whitening(parts), posterior, allowed), None)
 
 
 def _extraction_row(device: torch.device) -> tuple[str, str, str]:

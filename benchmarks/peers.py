@@ -92,7 +92,7 @@ def _measure(dataset: Dataset, folder: Path) -> list[str]:
 
 
 def _random_targets(dataset: Dataset) -> dict[str, torch.Tensor]:
-    """What a teacher would say of the training snippets; its values do not change the time of a step."""
+    """Class probabilities as from a teacher; their values do not change the time of a step."""
     classes = len(dataset.classes) + 1
     return {
         video.id: torch.rand(len(dataset.features(video.id)), classes).softmax(-1)

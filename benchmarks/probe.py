@@ -21,10 +21,11 @@ from wtal.data.batching import multi_hot
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.training_segments import snippet_targets
 from wtal.models.checkpoint import load_model, read_meta
-from wtal.models.global_branch import enhance, feature_parts, mean_posterior
+from wtal.models.global_branch import enhance, mean_posterior
 from wtal.models.local_branch import run_in_windows
 from wtal.models.teacher import STAGE_ONE, TEACHER, load_stage_one, read_teacher
 from wtal.training.tag_scores import tag_precision
+from wtal.training.teach import VideoOutput
 
 ROWS = ("class scores of stage one", "memory", "memory, classes shuffled", "teacher", "final model")
 
@@ -49,10 +50,9 @@ def _probe(dataset: Dataset, run: Path) -> list[float]:
     truth, scores = [], []
     for video, classes in zip(videos, allowed, strict=True):
         features = dataset.features(video.id)
-        outputs = list(zip(*(run_in_windows(model, features) for model in models), strict=True))
-        cas = torch.cat([torch.stack([output.cas[0] for output in window]) for window in outputs], 1)
-        vectors = teacher.memory.whitening(torch.cat([feature_parts(window)[0] for window in outputs]))
-        posterior = mean_posterior(cas, teacher.reliability, classes)
+        output = VideoOutput.of(models, features)
+        vectors = teacher.memory.whitening(output.parts)
+        posterior = mean_posterior(output.cas, teacher.reliability, classes)
         reading = teacher.memory.read(vectors, posterior, classes)
         logits = torch.cat([output.cas[0] for output in run_in_windows(final, features)])
         scores.append(

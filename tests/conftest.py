@@ -71,9 +71,9 @@ def shared() -> Callable[..., Path]:
 @pytest.fixture
 def serial_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parallel runs are executed one after another in this process."""
-    from wtal.experiments import runner
+    from wtal.core import concurrency
 
-    monkeypatch.setattr(runner, "ProcessPoolExecutor", InProcessExecutor)
+    monkeypatch.setattr(concurrency, "ProcessPoolExecutor", InProcessExecutor)
 
 
 @pytest.fixture(scope="session")

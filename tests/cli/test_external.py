@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("external")
     write_synthetic(folder / "data", TINIEST)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wtal.experiments.runner.ProcessPoolExecutor", InProcessExecutor)
+        patch.setattr("wtal.core.concurrency.ProcessPoolExecutor", InProcessExecutor)
         code, output = call("compare", folder / "data", "--out", folder / "out", *OPTIONS)
     assert code == 0 and "(external)" not in output, output
     return folder

@@ -113,7 +113,7 @@ def test_control_is_compared_before_dfe_is_trained(tmp_path, serial_runs):
 
 
 def test_finished_runs_are_reused_without_worker(folder, monkeypatch):
-    monkeypatch.setattr(runner, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(runner, "process_pool", None)
     states, written = file_states(folder / "out"), json.loads((folder / "out/comparison.json").read_text())
     comparison = compare_again(folder)
     assert file_states(folder / "out") == states

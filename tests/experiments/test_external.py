@@ -31,7 +31,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("external")
     write_synthetic(folder / "data", TINIEST)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wtal.experiments.runner.ProcessPoolExecutor", InProcessExecutor)
+        patch.setattr("wtal.core.concurrency.ProcessPoolExecutor", InProcessExecutor)
         compare(folder / "data", folder / "out", METHODS, 2, config=CONFIG)
     return folder
 

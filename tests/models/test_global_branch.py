@@ -139,7 +139,7 @@ def test_mean_posterior_is_restricted_to_the_allowed_classes(classes):
 
 
 def test_unreliable_model_is_ignored_for_its_class_only():
-    """Model 0 is unreliable for class 0: what it says of class 0 relative to the others does not matter there."""
+    """Model 0 is unreliable for class 0: its probability of class 0 does not matter there."""
     reliability = torch.ones(2, CLASSES + 1)
     reliability[0, 0] = 1e-6
     confident = torch.full((2, 1, CLASSES + 1), 0.0)

@@ -218,8 +218,7 @@ def test_run_is_not_resumed_with_another_method_or_other_videos(tiny, settings, 
 
 def test_processes_train_the_weights_of_one_process(tiny, tmp_path, config, whole):
     steps = []
-    progress = lambda step, _: steps.append(step)  # noqa: E731
-    train(config, tiny, tmp_path / "run", device="cpu", workers=2, on_progress=progress)
+    train(config, tiny, tmp_path / "run", device="cpu", workers=2, on_progress=lambda step, _: steps.append(step))
     assert_same(tmp_path / "run", whole)
     assert steps == sorted(steps) and steps[-1] == total_steps(config)
 

@@ -1,4 +1,4 @@
-"""How well a model tells the tags: the ranking of videos, and signs that training has failed."""
+"""How well a model predicts the tags: the ranking of videos, and signs that training has failed."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def test_video_scores_are_the_mean_of_the_highest_probabilities(ratio):
 
 @pytest.fixture
 def run(tiny, settings, tmp_path):
-    """A model that tells the tags."""
+    """A model that predicts the tags."""
     stages.train(settings("local", train={"steps": 60, "learning_rate": 0.01}), tiny, tmp_path / "run", device="cpu")
     return tmp_path / "run"
 

@@ -56,7 +56,7 @@ def test_no_video_is_taught_by_its_own_entries(tiny, settings, tmp_path, models)
     teacher = read_teacher(tmp_path / "teacher")
     assert len(teacher.memory.videos.unique()) == len(data), "every video is in the memory"
     for video in range(len(data)):
-        output = VideoOutput.of(models, data, video, CPU)
+        output = VideoOutput.of(models, data.features(video), CPU)
         allowed = torch.tensor([*(data.labels[video] > 0).tolist(), True])
         posterior = mean_posterior(output.cas, teacher.reliability, allowed)
         entries = teacher.memory.entries.masked_fill((teacher.memory.videos == video)[:, None], torch.nan)

@@ -118,7 +118,7 @@ def train(
         print_line(f"{settings.method}: {settings.train.steps} steps, last checkpoint {checkpoint}")
     if not is_first:
         os._exit(0)  # PyTorch's threads can abort a process of torchrun while the interpreter shuts down
-    collapse = find_collapse(out, load_dataset(data))  # after the processes have parted, so that none waits for it
+    collapse = find_collapse(out, load_dataset(data))  # in the first process alone
     if collapse is not None:
         print_line(f"warning: training has collapsed: {collapse}")
     print_line(f"next: {_next_command(out, data)}")

@@ -5,9 +5,13 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from wtal.core.errors import WtalError
 
 Item = TypeVar("Item")
 _END = object()
@@ -27,6 +31,37 @@ def _exit_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+@contextmanager
+def process_pool(
+    workers: int, initializer: Callable[..., object], arguments: tuple[Any, ...] = (), *, hint: str
+) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes, started with `spawn`. An error or interrupt in the block ends them without waiting for work.
+
+    Args:
+        workers: Number of processes.
+        initializer: Called in each process with `arguments`.
+        arguments: For the initializer.
+        hint: What to do if a process was killed.
+
+    Raises:
+        WtalError: A process was killed (code `worker-died`).
+    """
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer, arguments)
+    try:
+        yield pool
+    except BaseException as error:  # also an interrupt
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            message = "a worker process was killed, most often because memory ran out"
+            raise WtalError(message, hint=hint, code="worker-died") from error
+        raise
+    finally:
+        pool.shutdown()
 
 
 def prefetch(items: Iterator[Item], depth: int = 1) -> Iterator[Item]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 # Upper bounds are far above any useful value. They reject typos and hostile values before these exhaust the memory.
+SEED_LIMIT = 2**40
 Dilation = Annotated[int, Field(ge=1, le=65536)]
 Thresholds = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=100)]
 Weight = Annotated[float, Field(ge=0)]
@@ -66,7 +67,7 @@ class WeightsConfig(_Settings):
 class TrainConfig(_Settings):
     """Training; one step is one batch."""
 
-    seed: int = Field(0, ge=0, lt=2**40, description="random seed of initial weights, batches and crops")
+    seed: int = Field(0, ge=0, lt=SEED_LIMIT, description="random seed of initial weights, batches and crops")
     steps: int = Field(500, ge=1, le=10**9, description="number of training steps")
     batch_size: int = Field(10, ge=1, le=4096, description="videos in a batch")
     snippets: int = Field(320, ge=2, le=10**6, description="longer videos are cropped to this many snippets")
@@ -102,7 +103,7 @@ class MemoryConfig(_Settings):
     min_probability: float = Field(0.5, ge=0, lt=1, description="less probable snippets are not written")
     max_entries: int = Field(500, ge=1, le=10**6, description="entries kept of each class")
     shrinkage: float = Field(
-        0.2, ge=0, description="how little weak directions of the features count when snippets are compared"
+        0.2, ge=0, description="weight of the mean variance that is added to each variance before whitening"
     )
     neighbours: int = Field(
         20, ge=1, le=10**6, description="nearest entries of each class that a snippet is compared with"

@@ -16,7 +16,7 @@ from wtal.data.dataset import Dataset
 
 @dataclass(frozen=True)
 class Batch:
-    """The input of one training step: features and tags, and what a teacher says of each snippet.
+    """The input of one training step: features, tags and, with a teacher, class probabilities of each snippet.
 
     Attributes:
         features: B x T x D.
@@ -60,7 +60,7 @@ class TrainingDataset:
         dataset: The data set.
         seed: Determines the order of the videos and the crops.
         held_out: Ids of videos to exclude.
-        targets: What a teacher says of the snippets, by video id, T x (C + 1) each.
+        targets: Class probabilities of the snippets from a teacher, by video id, T x (C + 1) each.
 
     Raises:
         DataError: No training video is left that has a label.

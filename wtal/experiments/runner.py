@@ -1,15 +1,13 @@
 """Runs many trainings in parallel processes. Finished runs are reused, interrupted ones continue."""
 
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from wtal.core.concurrency import init_worker_process
+from wtal.core.concurrency import init_worker_process, process_pool
 from wtal.core.config import Config, flatten
 from wtal.core.errors import ConfigError, WtalError, short_message
 from wtal.core.io import read_json, realpath, write_json
@@ -122,29 +120,16 @@ def _run_in_processes(
 ) -> None:
     finished = total - sum(map(len, groups))
     failures: list[tuple[list[RunSpec], WtalError]] = []
-    other_processes = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_init_worker) as pool:
+    with process_pool(workers, _init_worker, hint="use fewer --workers") as pool:
         futures = {pool.submit(_run_group, group): group for group in groups}
-        try:
-            for future in as_completed(futures):
-                if (error := _user_error(future)) is not None:
-                    failures.append((futures[future], error))
-                    continue
-                for spec in futures[future]:
-                    finished += 1
-                    if on_progress is not None:
-                        on_progress(spec, finished, total)
-        except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in set(multiprocessing.active_children()) - other_processes:
-                process.terminate()
-            if isinstance(error, BrokenProcessPool):
-                raise WtalError(
-                    "a worker process was killed, most often because memory ran out",
-                    hint="use fewer --workers",
-                    code="worker-died",
-                ) from error
-            raise
+        for future in as_completed(futures):
+            if (error := _user_error(future)) is not None:
+                failures.append((futures[future], error))
+                continue
+            for spec in futures[future]:
+                finished += 1
+                if on_progress is not None:
+                    on_progress(spec, finished, total)
     if failures:
         raise _summarize(failures, total)
 

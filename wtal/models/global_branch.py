@@ -30,7 +30,7 @@ class Ensemble(nn.Module):
     @property
     def receptive_field(self) -> int:
         """Snippets on each side that the output of a snippet depends on."""
-        return max(int(network.receptive_field) for network in self.networks)  # type: ignore[arg-type]
+        return max(int(network.receptive_field) for network in self.networks)  # type: ignore[arg-type]  # every local branch has it
 
     def outputs(self, x: Tensor, mask: Tensor) -> list[BranchOutput]:
         """The output of each network."""

@@ -1,4 +1,5 @@
-"""The teacher of a run on disk: the models of stage one, the memory, and what they say of the training snippets.
+"""The teacher of a run on disk: the models of stage one, the memory, and the class probabilities of the
+training snippets.
 
     stage-one/model-1 ... model-K    run folders
     teacher/targets.safetensors      class probabilities of all training snippets, one tensor per video, T x (C + 1)

@@ -3,16 +3,13 @@
 A run folder of a method with two stages:
 
     stage-one/model-1 ... model-K    run folders of the models of stage one
-    teacher/                         the memory and what the teacher says of the training snippets
+    teacher/                         the memory and the class probabilities of the training snippets
     checkpoint-000500/               the local branch, which alone runs at inference
     metrics.jsonl                    losses of stage two
 """
 
 import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, wait
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
@@ -21,9 +18,9 @@ import torch
 from torch import Tensor
 
 from wtal.core import distributed
-from wtal.core.concurrency import init_worker_process
-from wtal.core.config import Config
-from wtal.core.errors import CheckpointError, WtalError
+from wtal.core.concurrency import init_worker_process, process_pool
+from wtal.core.config import SEED_LIMIT, Config
+from wtal.core.errors import CheckpointError
 from wtal.core.hardware import choose_device
 from wtal.core.methods import load_method
 from wtal.data.batching import TrainingDataset
@@ -32,13 +29,11 @@ from wtal.data.training_segments import segment_targets
 from wtal.models import checkpoint
 from wtal.models.teacher import STAGE_ONE, TEACHER, load_stage_one, read_teacher, stage_one_dirs
 from wtal.training.teach import require_same_teacher, write_teacher
-from wtal.training.trainer import Validate, fit, require_same_start
+from wtal.training.trainer import OnProgress, Validate, fit, require_empty_run_dir, require_same_start
 
-MAX_SEED = 2**40
 REPORT_EVERY = 0.2  # seconds between looks at the steps of other processes
 
 Reports = SimpleQueue[tuple[str, int, dict[str, float]]]
-OnProgress = Callable[[int, dict[str, float]], None]  # called with the number of steps done in all stages, and losses
 
 
 def total_steps(config: Config) -> int:
@@ -54,7 +49,7 @@ def stage_one_config(config: Config, model: int) -> Config:
         config: Settings of the run.
         model: Number of the model, from 1.
     """
-    seed = (config.train.seed * (config.teacher.models + 1) + model) % MAX_SEED
+    seed = (config.train.seed * (config.teacher.models + 1) + model) % SEED_LIMIT
     return config.model_copy(update={"method": "local", "train": config.train.model_copy(update={"seed": seed})})
 
 
@@ -97,7 +92,7 @@ def train(
     """
     spec, targets, offset = config.method_spec, None, 0
     if not resume:
-        _require_empty(run_dir)
+        require_empty_run_dir(run_dir)
     elif not spec.has_two_stages and (run_dir / STAGE_ONE).exists():
         raise CheckpointError(
             f"the folder holds a run of a method with two stages, not of {config.method}",
@@ -116,7 +111,7 @@ def train(
         config,
         dataset,
         run_dir,
-        resume=resume,
+        resume=True,  # checked above
         device=device,
         held_out=held_out,
         targets=targets,
@@ -124,17 +119,6 @@ def train(
         compiled=compiled,
         on_progress=None if on_progress is None else lambda step, losses: on_progress(offset + step, losses),
     )
-
-
-def _require_empty(run_dir: Path) -> None:
-    """Raise CheckpointError if the folder holds a run, or a part of one."""
-    if checkpoint.latest_checkpoint(run_dir) is not None or (run_dir / STAGE_ONE).exists():
-        raise CheckpointError(
-            "the folder already holds a run",
-            path=run_dir,
-            hint="continue it with --resume, or choose another folder",
-            code="already-exists",
-        )
 
 
 def _is_unfinished(config: Config, run_dir: Path, device: str) -> bool:
@@ -180,7 +164,7 @@ def _train_stage_one(
             _fit_model(*job, progress.of(job[2]))
         return
     reports = multiprocessing.get_context("spawn").SimpleQueue()
-    with _process_pool(workers, reports) as pool:
+    with process_pool(workers, _init_worker, (reports,), hint="continue with --resume and fewer --workers") as pool:
         pending = {pool.submit(_fit_in_worker, *job) for job in jobs}
         while pending:
             done, pending = wait(pending, REPORT_EVERY, FIRST_COMPLETED)
@@ -227,28 +211,6 @@ class _SumOfSteps:
         self._steps[name] = step
         if self._on_progress is not None:
             self._on_progress(sum(self._steps.values()), losses)
-
-
-@contextmanager
-def _process_pool(workers: int, reports: Reports) -> Iterator[ProcessPoolExecutor]:
-    """Processes that report their steps. An error or interrupt ends them."""
-    others = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_init_worker, initargs=(reports,))
-    try:
-        yield pool
-        pool.shutdown()
-    except BaseException as error:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
-        if isinstance(error, BrokenProcessPool):
-            raise WtalError(
-                "a worker process was killed, most often because memory ran out",
-                hint="continue with --resume and fewer --workers",
-                code="worker-died",
-            ) from error
-        raise
 
 
 _reports: Reports  # in a worker process: the queue to the parent

@@ -1,4 +1,4 @@
-"""How well a model tells the tags of the training videos. No segment is needed, so training may look at it."""
+"""How well a model predicts the tags of the training videos. No segment is needed, so training may use it."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from wtal.models.checkpoint import load_model
 from wtal.models.layers import topk_mean
 from wtal.models.local_branch import run_in_windows
 
-MAX_VIDEOS = 200  # that are looked at for signs of a collapse
+MAX_VIDEOS = 200  # checked for signs of a collapse
 MIN_GAIN_OVER_CHANCE = 0.2  # of 1, which is a perfect ranking
 MIN_DEVIATION = 0.01  # of class probabilities within a video
 REMEDY = (
@@ -51,14 +51,14 @@ def tag_precision(scores: Tensor, labels: Tensor) -> Tensor:
     return precision
 
 
-def find_collapse(run_dir: Path, dataset: Dataset, held_out: frozenset[str] = frozenset()) -> str | None:
+def find_collapse(run_dir: Path, dataset: Dataset) -> str | None:
     """Look for signs that training has failed, from the tags of at most 200 training videos.
 
     Returns:
         What is wrong and what to do, or None.
     """
     model, meta = load_model(run_dir)
-    data = TrainingDataset(dataset, 0, held_out)
+    data = TrainingDataset(dataset, 0)
     videos = torch.linspace(0, len(data) - 1, min(len(data), MAX_VIDEOS)).long()
     scores, deviations = [], []
     for video in videos.tolist():
@@ -76,6 +76,6 @@ def find_collapse(run_dir: Path, dataset: Dataset, held_out: frozenset[str] = fr
     if (precision - chance) / (1 - chance) >= MIN_GAIN_OVER_CHANCE:
         return None
     return (
-        "the class scores tell the tags of the training videos little better than chance (average precision "
+        "the class scores predict the tags of the training videos little better than chance (average precision "
         f"{100 * precision:.0f} %, by chance {100 * chance:.0f} %); {REMEDY}"
     )

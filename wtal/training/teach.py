@@ -1,4 +1,4 @@
-"""The teacher of stage two: the models of stage one, weighted by how well they tell the tags, enhanced by the memory.
+"""Writes the teacher of stage two: the models of stage one, weighted by their accuracy on the tags, and the memory.
 
 It knows the tags of a training video, so it gives probability to the classes of the video and to background only.
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from wtal.core.errors import CheckpointError
@@ -31,18 +32,18 @@ MIN_RELIABILITY = 1e-6
 
 @dataclass(frozen=True)
 class VideoOutput:
-    """What the models of stage one say of one video."""
+    """Output of the models of stage one for one video."""
 
     cas: Tensor  # K x T x (C + 1)
     parts: Tensor  # T x P x H  unit vectors
 
     @classmethod
-    def of(cls, models: Sequence[nn.Module], data: TrainingDataset, video: int, device: torch.device) -> "VideoOutput":
-        """Run the models, which are on a device, over a training video. The result is on the CPU."""
+    def of(
+        cls, models: Sequence[nn.Module], features: NDArray[Any], device: torch.device | None = None
+    ) -> "VideoOutput":
+        """Run the models, which are on a device, over T x D features. The result is on the CPU."""
         cas, parts = [], []
-        for outputs in zip(
-            *(run_in_windows(model, data.features(video), device=device) for model in models), strict=True
-        ):
+        for outputs in zip(*(run_in_windows(model, features, device=device) for model in models), strict=True):
             cas.append(torch.stack([output.cas[0] for output in outputs]))
             parts.append(feature_parts(outputs)[0])
         return cls(torch.cat(cas, 1).cpu(), torch.cat(parts).cpu())
@@ -66,7 +67,7 @@ def write_teacher(
     """
     models = [model.to(device) for model in models]
     settings, spec = config.memory, config.method_spec
-    reliability, whitening = _survey(models, data, config, device)
+    reliability, whitening = _reliability_and_whitening(models, data, config, device)
     allowed = F.pad(data.labels, (0, 1), value=1.0) > 0  # N x (C + 1)
 
     writer = MemoryWriter(
@@ -78,7 +79,7 @@ def write_teacher(
         seed=config.train.seed,
     )
     for video in range(len(data)):
-        output = VideoOutput.of(models, data, video, device)
+        output = VideoOutput.of(models, data.features(video), device)
         posterior = mean_posterior(output.cas, reliability, allowed[video])
         writer.write(video, output.parts, posterior, allowed[video])
     memory = writer.finish(settings.neighbours, settings.temperature)
@@ -91,7 +92,7 @@ def write_teacher(
     targets = {}
     share = config.teacher.memory_share if spec.teacher == "memory" else 0.0
     for video in range(len(data)):
-        output = VideoOutput.of(models, data, video, device)
+        output = VideoOutput.of(models, data.features(video), device)
         posterior = mean_posterior(output.cas, reliability, allowed[video])
         selection = {"only": video} if spec.memory == "own" else {"exclude": video}
         reading = memory.read(whitening(output.parts), posterior, allowed[video], **selection)
@@ -117,13 +118,13 @@ def require_same_teacher(folder: Path, config: "Config", data: TrainingDataset) 
         )
 
 
-def _survey(
+def _reliability_and_whitening(
     models: Sequence[nn.Module], data: TrainingDataset, config: "Config", device: torch.device
 ) -> tuple[Tensor, Whitening]:
     """The first pass: how reliable each model is for each class, K x (C + 1), and how their features vary."""
     scores, estimator = [], WhiteningEstimator()
     for video in range(len(data)):
-        output = VideoOutput.of(models, data, video, device)
+        output = VideoOutput.of(models, data.features(video), device)
         estimator.add(output.parts)
         scores.append(video_scores(output.cas, config.train.topk_ratio))
     precision = torch.stack([tag_precision(model_scores, data.labels) for model_scores in torch.stack(scores, 1)])

@@ -24,6 +24,7 @@ from wtal.data.dataset import Dataset
 from wtal.models import checkpoint
 from wtal.models.layers import UNLIMITED, Dropout, Normalise
 from wtal.models.local_branch import build_model
+from wtal.models.teacher import STAGE_ONE
 from wtal.training.criterion import compute_loss, loss_weights
 from wtal.training.state import TrainingState, append_metrics, truncate_metrics
 
@@ -33,7 +34,7 @@ MAX_WORK_OF_ONE_THREAD = 2e9  # multiplications of a matrix product; two I3D mod
 LOG_EVERY = {"cpu": 1, "cuda": 20}  # steps; reading a loss from a GPU waits until it is computed
 
 LossTerms = dict[str, Tensor]
-OnProgress = Callable[[int, dict[str, float]], None]
+OnProgress = Callable[[int, dict[str, float]], None]  # called with the number of steps done, and the losses of a step
 Validate = Callable[[nn.Module], dict[str, float]]
 
 
@@ -64,7 +65,7 @@ def fit(
         resume: Continue from the last checkpoint in `run_dir`.
         device: `auto`, `cpu` or `cuda`.
         held_out: Ids of training videos to leave out.
-        targets: What a teacher says of the snippets, by video id, T x (C + 1) each.
+        targets: Class probabilities of the snippets from a teacher, by video id, T x (C + 1) each.
         validate: Computes scores of the network at each checkpoint, for metrics.jsonl; they select nothing.
         compiled: Compile the network with torch.compile.
         on_progress: Called with the step and its losses.
@@ -252,8 +253,8 @@ def eval_copy(averaged: nn.Module) -> nn.Module:
 
 
 def require_empty_run_dir(run_dir: Path) -> int:
-    """Raise CheckpointError if the folder holds a run; return 0, the first step."""
-    if checkpoint.latest_checkpoint(run_dir) is not None:
+    """Raise CheckpointError if the folder holds a run, or a part of one; return 0, the first step."""
+    if checkpoint.latest_checkpoint(run_dir) is not None or (run_dir / STAGE_ONE).exists():
         raise CheckpointError(
             "the folder already holds a run",
             path=run_dir,
