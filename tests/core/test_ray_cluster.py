@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.errors import raises
 from wtal.core.errors import ConfigError, DataError
-from wtal.core.ray_cluster import MAX_ATTEMPTS, WorkerDiedError, _PickledWorker, connected, set_environment
+from wtal.core.ray_cluster import MAX_ATTEMPTS, WorkerDiedError, _PickledWorker, connect, set_environment
 
 pytestmark = [
     pytest.mark.xdist_group("ray"),  # one cluster at a time
@@ -23,14 +23,12 @@ def test_existing_cluster_is_used_without_changing_its_settings(monkeypatch):
     calls = []
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.init", lambda address, **settings: calls.append((address, settings)))
-    monkeypatch.setattr("ray.shutdown", lambda: calls.append("shutdown"))
     with socket.create_server(("127.0.0.1", 0)) as cluster:
         address = f"127.0.0.1:{cluster.getsockname()[1]}"
-        with connected(address, 2):
-            ((used_address, settings),) = calls
+        connect(address, 2)
+    ((used_address, settings),) = calls
     assert used_address == address
     assert not {"num_cpus", "object_store_memory"} & set(settings)
-    assert calls[1:] == ["shutdown"]
 
 
 def test_rejected_connection_is_reported_in_one_line(monkeypatch):
@@ -39,8 +37,8 @@ def test_rejected_connection_is_reported_in_one_line(monkeypatch):
 
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.init", refuse)
-    with raises(ConfigError, code="cluster-unreachable") as caught, connected("auto", 1):
-        pass
+    with raises(ConfigError, code="cluster-unreachable") as caught:
+        connect("auto", 1)
     assert "Failed to connect" in caught.value.message and "\n" not in str(caught.value)
 
 

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +15,7 @@ from tests.helpers.errors import raises
 from wtal import cli
 from wtal.core import ray_cluster
 from wtal.core.errors import ConfigError, DataError
-from wtal.core.ray_cluster import connected, set_environment
+from wtal.core.ray_cluster import connect, set_environment
 from wtal.experiments.pipeline import localize
 from wtal.inference import batch
 from wtal.inference.localizer import Localizer
@@ -44,8 +43,7 @@ def run(tiny, settings, tmp_path_factory) -> Path:
 def ray_started():
     """A Ray cluster of two workers for all tests of this module."""
     set_environment(None)
-    with connected(None, 2):
-        yield
+    connect(None, 2)
 
 
 def localized_bytes(run: Path, data: Path, out: Path, **options: object) -> bytes:
@@ -85,7 +83,7 @@ def test_video_of_a_killed_worker_is_repeated(ray_started, run, tiny, tmp_path, 
 
 @NEEDS_RAY
 def test_video_whose_workers_always_die_is_an_error(run, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(ray_cluster, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(ray_cluster, "connect", lambda *_: None)
     monkeypatch.setattr(ray_cluster, "cluster_size", lambda: (1, 1, 0))
     monkeypatch.setattr(ray_cluster, "map_items", lambda *_: [(0, ray_cluster.WorkerDiedError("died"))])
     with raises(DataError, code="worker-died", path=tiny.features_path(tiny.subset(SUBSET)[0].id)):

@@ -3,7 +3,6 @@
 import os
 import socket
 import sys
-from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -47,8 +46,7 @@ def videos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def ray_started():
     """Ray, started once for all tests."""
-    with ray_cluster.connected(None, NUM_WORKERS):
-        yield
+    ray_cluster.connect(None, NUM_WORKERS)
 
 
 def create_tasks(videos: Path, features: Path) -> list[ExtractionTask]:
@@ -101,7 +99,7 @@ def test_video_whose_workers_always_die_fails_alone(videos, tmp_path, monkeypatc
         yield 0, ray_cluster.WorkerDiedError("died")
         yield 1, worker(*arguments)(items[1])
 
-    monkeypatch.setattr(ray_cluster, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(ray_cluster, "connect", lambda *_: None)
     monkeypatch.setattr(ray_cluster, "cluster_size", lambda: (1, 1, 0))
     monkeypatch.setattr(ray_cluster, "map_items", map_items)
     tasks = create_tasks(videos, tmp_path / "features")[:2]

@@ -50,9 +50,10 @@ def set_environment(address: str | None) -> None:
         os.environ.setdefault(name, value)
 
 
-@contextmanager
-def connected(address: str | None, workers: int | None) -> Iterator[None]:
-    """Start Ray on this computer, or connect to a cluster, until the block ends. If Ray is already running, use that.
+def connect(address: str | None, workers: int | None) -> None:
+    """Start Ray on this computer, or connect to a cluster. If Ray is already running, use that.
+
+    Ray runs until the process ends: a process in which it is started a second time can exit without a message.
 
     Raises:
         ConfigError: The cluster does not respond or rejects the connection.
@@ -65,7 +66,6 @@ def connected(address: str | None, workers: int | None) -> Iterator[None]:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     if ray.is_initialized():
-        yield
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     with _suppress_stderr():
@@ -75,10 +75,6 @@ def connected(address: str | None, workers: int | None) -> Iterator[None]:
             ray.init(
                 "local", num_cpus=workers, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet
             )
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def _connect(address: str, quiet: dict[str, Any]) -> None:

@@ -61,22 +61,22 @@ def _localize_on_ray(
 ) -> Iterator[tuple[str, list[Segment]]]:
     """The proposals of each video, in their order. Ray replaces a worker that dies and repeats its video."""
     assert localizer.path is not None
-    with ray_cluster.connected(ray_cluster.find_cluster(), workers):
-        machines, processors, _ = ray_cluster.cluster_size()
-        absolute = replace(dataset, path=dataset.path.absolute())
-        # The checkpoint of the local branch is the same for all workers, even if training goes on.
-        model = require_checkpoint(localizer.path) if localizer.branch == "local" else localizer.path
-        method = localizer.meta.config.method
-        arguments = (model.absolute(), localizer.branch, method, absolute, torch.get_num_threads())
-        ids = [video.id for video in videos]
-        results = ray_cluster.map_items(Worker, arguments, ids, min(processors, workers or machines))
-        for id, segments in zip(ids, _in_order(results), strict=True):
-            if isinstance(segments, ray_cluster.WorkerDiedError):
-                hint = "give the workers more memory, or remove the video from the data set"
-                raise DataError(segments.message, path=dataset.features_path(id), hint=hint, code=segments.code)
-            if isinstance(segments, WtalError):
-                raise _with_relative_path(segments, absolute.path, dataset.path)
-            yield id, segments
+    ray_cluster.connect(ray_cluster.find_cluster(), workers)
+    machines, processors, _ = ray_cluster.cluster_size()
+    absolute = replace(dataset, path=dataset.path.absolute())
+    # The checkpoint of the local branch is the same for all workers, even if training goes on.
+    model = require_checkpoint(localizer.path) if localizer.branch == "local" else localizer.path
+    method = localizer.meta.config.method
+    arguments = (model.absolute(), localizer.branch, method, absolute, torch.get_num_threads())
+    ids = [video.id for video in videos]
+    results = ray_cluster.map_items(Worker, arguments, ids, min(processors, workers or machines))
+    for id, segments in zip(ids, _in_order(results), strict=True):
+        if isinstance(segments, ray_cluster.WorkerDiedError):
+            hint = "give the workers more memory, or remove the video from the data set"
+            raise DataError(segments.message, path=dataset.features_path(id), hint=hint, code=segments.code)
+        if isinstance(segments, WtalError):
+            raise _with_relative_path(segments, absolute.path, dataset.path)
+        yield id, segments
 
 
 class Worker:

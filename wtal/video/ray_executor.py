@@ -55,21 +55,19 @@ def _run(
     on_progress: Callable[[ActiveVideos], object],
     address: str | None,
 ) -> Iterator[ExtractionOutcome]:
-    with ray_cluster.connected(address, workers):
-        num_workers, workers_per_machine, gpus = _num_workers(options, workers)
-        arguments = (dict(BACKBONES), _absolute_options(options), workers_per_machine)
-        absolute_tasks = [
-            replace(task, video=task.video.absolute(), features=task.features.absolute()) for task in tasks
-        ]
-        for index, outcome in ray_cluster.map_items(Extractor, arguments, absolute_tasks, num_workers, gpus):
-            if isinstance(outcome, ray_cluster.WorkerDiedError):
-                outcome = ExtractionOutcome(tasks[index].id, worker_died_error(tasks[index].video))
-            elif isinstance(outcome, WtalError):
-                raise outcome
-            if outcome.error:
-                outcome.error.path = str(tasks[index].video)
-            yield outcome
-            on_progress(())
+    ray_cluster.connect(address, workers)
+    num_workers, workers_per_machine, gpus = _num_workers(options, workers)
+    arguments = (dict(BACKBONES), _absolute_options(options), workers_per_machine)
+    absolute_tasks = [replace(task, video=task.video.absolute(), features=task.features.absolute()) for task in tasks]
+    for index, outcome in ray_cluster.map_items(Extractor, arguments, absolute_tasks, num_workers, gpus):
+        if isinstance(outcome, ray_cluster.WorkerDiedError):
+            outcome = ExtractionOutcome(tasks[index].id, worker_died_error(tasks[index].video))
+        elif isinstance(outcome, WtalError):
+            raise outcome
+        if outcome.error:
+            outcome.error.path = str(tasks[index].video)
+        yield outcome
+        on_progress(())
 
 
 class Extractor:
