@@ -19,7 +19,7 @@ from torch import Tensor
 from wtal.core.text import markdown_table
 from wtal.data.batching import multi_hot
 from wtal.data.dataset import Dataset, load_dataset
-from wtal.data.training_segments import snippet_targets
+from wtal.data.snippet_labels import snippet_targets
 from wtal.models.checkpoint import load_model, read_meta
 from wtal.models.global_branch import enhance, mean_posterior
 from wtal.models.local_branch import run_in_windows

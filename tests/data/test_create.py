@@ -46,7 +46,7 @@ def test_written_files(make):
     root = make({"set/a.mp4": "", "set/b.mkv": "", "tags.csv": table(*rows, header="file,tags,split")})
     assert init(root).classes == ("jump", "run", "walk")
     assert [(v.id, v.subset, v.labels, len(v.segments)) for v in read_activitynet(root / "out/annotations.json")] == [
-        ("a", "training", ("jump", "run", "walk"), 0),
+        ("a", "training", ("jump", "run", "walk"), 1),
         ("b", "testing", ("run",), 1),
     ]
     assert json.loads((root / "out/dataset.json").read_text()) == {"classes": ["jump", "run", "walk"]}

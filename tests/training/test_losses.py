@@ -67,6 +67,8 @@ LOSSES: dict[str, Callable[[Sample], Tensor]] = {
     "mutual_loss": lambda s: losses.mutual_loss(s.attentions, s.mask),
     "distillation_attention_loss": lambda s: losses.distillation_attention_loss(s.attentions[0], s.targets, s.mask),
     "distillation_cas_loss": lambda s: losses.distillation_cas_loss(s.cas, s.targets, s.mask),
+    "labelled_attention_loss": lambda s: losses.labelled_attention_loss(s.attentions[0], s.targets * s.mask[..., None]),
+    "labelled_cas_loss": lambda s: losses.labelled_cas_loss(s.cas, s.targets * s.mask[..., None]),
 }
 ANY_LOSS = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 BATCHES = {

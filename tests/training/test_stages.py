@@ -19,7 +19,7 @@ from wtal.core.config import Config
 from wtal.core.errors import CheckpointError, ConfigError, DataError, WtalError
 from wtal.core.methods import METHODS
 from wtal.data.dataset import Dataset, load_dataset
-from wtal.data.training_segments import FILE_NAME
+from wtal.data.snippet_labels import FILE_NAME
 from wtal.inference.localizer import Localizer
 from wtal.models import checkpoint
 from wtal.models.local_branch import build_model

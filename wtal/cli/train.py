@@ -43,6 +43,7 @@ def demo(
 @command(
     "wtal train mydata --out runs/mine",
     "wtal train mydata --out runs/mine --resume",
+    "wtal train mydata --out runs/corrected --supervision all",
     "wtal train mydata --out runs/local --method local --set train.steps=1000",
 )
 def train(
@@ -54,12 +55,13 @@ def train(
         str | None, typer.Option(metavar="NAME", help="{methods}", show_default="dfe, or the method in --config")
     ] = None,
     supervision: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="KIND",
-            help="tags, or segments to train on true segments as an upper bound; short for --method supervised",
+            help="Labels to use: tags alone, or also points, segments or all of them",
+            show_default="tags, or as in --config",
         ),
-    ] = "tags",
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed", show_default="0")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run")] = False,
     device: DeviceOption = "auto",
@@ -83,7 +85,7 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train on videos with video-level labels; write checkpoints and metrics.jsonl to the run folder.
+    """Train on videos with tags, and on points and segments if asked; write checkpoints to the run folder.
 
     The method dfe trains several models first, then a memory and the final model (docs/method.md).
 
@@ -100,7 +102,7 @@ def train(
     with distributed.process_group(device):
         is_first = distributed.is_first()
         console.quiet = not is_first
-        settings = _read_settings(config, overrides, _supervised(supervision, method), seed)
+        settings = _read_settings(config, overrides, method, supervision, seed)
         allow_method(settings.method)
         with training_progress(total_steps(settings), console) as progress:
             checkpoint = train_model(
@@ -182,29 +184,16 @@ def export(
     print_line(f"{len(meta.classes)} classes, {sum(meta.modalities)} features per snippet, {size:.2f} MB: {onnx}")
 
 
-def _supervised(supervision: str, method: str | None) -> str | None:
-    """The method that a kind of supervision stands for."""
-    from wtal.core.errors import ConfigError
-
-    if supervision not in ("tags", "segments"):
-        raise ConfigError(f"unknown supervision {supervision!r}", hint="use tags or segments", code="unknown-name")
-    if supervision == "tags":
-        return method
-    if method not in (None, "supervised"):
-        raise ConfigError(
-            f"--supervision segments and --method {method} exclude each other",
-            hint="use one of them",
-            code="conflicting-options",
-        )
-    return "supervised"
-
-
-def _read_settings(config: Path | None, overrides: list[str] | None, method: str | None, seed: int | None) -> "Config":
+def _read_settings(
+    config: Path | None, overrides: list[str] | None, method: str | None, supervision: str | None, seed: int | None
+) -> "Config":
     from wtal.core.config import read_config
 
     values = list(overrides or ())
     if method is not None:
         values.append(f"method={method}")
+    if supervision is not None:
+        values.append(f"train.supervision={supervision}")
     if seed is not None:
         values.append(f"train.seed={seed}")
     return read_config(config, tuple(values))

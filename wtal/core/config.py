@@ -62,12 +62,20 @@ class WeightsConfig(_Settings):
     mutual: Weight = Field(1.0, description="the attention of each modality follows that of the others")
     distillation_attention: Weight = Field(1.0, description="stage two: attention follows the teacher's foreground")
     distillation_cas: Weight = Field(1.0, description="stage two: class scores follow the teacher's")
+    labelled_attention: Weight = Field(1.0, description="attention is high on labelled snippets of a class")
+    labelled_cas: Weight = Field(1.0, description="labelled snippets have the scores of their class")
 
 
 class TrainConfig(_Settings):
     """Training; one step is one batch."""
 
     seed: int = Field(0, ge=0, lt=SEED_LIMIT, description="random seed of initial weights, batches and crops")
+    supervision: Literal["tags", "points", "segments", "all"] = Field(
+        "tags", description="labels that are used: tags alone, or also points, segments or both"
+    )
+    labelled_share: float = Field(
+        0.3, ge=0, le=1, description="share of a batch that is drawn from videos with labelled snippets"
+    )
     steps: int = Field(500, ge=1, le=10**9, description="number of training steps")
     batch_size: int = Field(10, ge=1, le=4096, description="videos in a batch")
     snippets: int = Field(320, ge=2, le=10**6, description="longer videos are cropped to this many snippets")
@@ -149,6 +157,11 @@ class Config(_Settings):
             names = ", ".join(METHODS)
             raise ValueError(f"it should be {names}; or registered in wtal.core.methods.METHODS; or my_module:build")
         return name
+
+    @property
+    def supervision(self) -> str:
+        """The labels that are used: `tags`, `points`, `segments` or `all`."""
+        return "segments" if self.method_spec.teacher == "segments" else self.train.supervision
 
     @property
     def method_spec(self) -> MethodSpec:

@@ -17,6 +17,8 @@ SUBSETS = {  # accepted name -> name
 class Segment(NamedTuple):
     """One action instance, annotated or predicted.
 
+    An annotated segment whose end is its start is a point: a time inside an instance whose start and end are unknown.
+
     A tuple rather than a dataclass because predictions contain tens of thousands of them.
 
     Attributes:
@@ -36,6 +38,11 @@ class Segment(NamedTuple):
         """The score of a predicted segment; 1.0 for an annotated segment, which has no score."""
         return 1.0 if self.score is None else self.score
 
+    @property
+    def is_point(self) -> bool:
+        """Whether only a time inside the instance is known."""
+        return self.start == self.end
+
 
 @dataclass(frozen=True, slots=True)
 class Video:
@@ -46,7 +53,9 @@ class Video:
         subset: `training`, `validation`, `testing`, or another name.
         labels: The video-level tags.
         duration: The duration in seconds, None if unknown.
-        segments: The annotated segments; empty if only tags are known.
+        segments: The annotated segments and points; empty if only tags are known.
+        complete: Whether the timeline is complete: nothing happens outside the segments. Videos that are scored are
+            complete without saying so.
     """
 
     id: str
@@ -54,10 +63,11 @@ class Video:
     labels: tuple[str, ...]
     duration: float | None = None
     segments: tuple[Segment, ...] = ()
+    complete: bool = False
 
     def without_segments(self) -> "Video":
-        """The video with its tags but without segments, as used for training."""
-        return replace(self, segments=())
+        """The video with its tags alone."""
+        return replace(self, segments=(), complete=False)
 
 
 Proposals = dict[str, list[Segment]]

@@ -16,7 +16,7 @@ from wtal.data.dataset import Dataset
 
 @dataclass(frozen=True)
 class Batch:
-    """The input of one training step: features, tags and, with a teacher, class probabilities of each snippet.
+    """The input of one training step: features, tags, and what is known or taught about single snippets.
 
     Attributes:
         features: B x T x D.
@@ -24,6 +24,8 @@ class Batch:
         labels: B x C, 1 for each tag.
         rows: Which rows of the whole batch these are, if several processes share it; None for all.
         targets: Class probabilities of the snippets, B x T x (C + 1); None without a teacher.
+        snippet_labels: Class shares of the labelled snippets, B x T x (C + 1), zeros for the others; None if no snippet
+            of the data set is labelled.
     """
 
     features: Tensor
@@ -31,17 +33,18 @@ class Batch:
     labels: Tensor
     rows: Rows | None = None
     targets: Tensor | None = None
+    snippet_labels: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on a device; the copies are asynchronous."""
         if self.features.device.type == device.type:
             return self
-        features, mask, labels, targets = (
+        features, mask, labels, targets, snippet_labels = (
             None if value is None else value.pin_memory().to(device, non_blocking=True)
-            for value in (self.features, self.mask, self.labels, self.targets)
+            for value in (self.features, self.mask, self.labels, self.targets, self.snippet_labels)
         )
         assert features is not None and mask is not None and labels is not None
-        return Batch(features, mask, labels, self.rows, targets)
+        return Batch(features, mask, labels, self.rows, targets, snippet_labels)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,9 @@ class TrainingDataset:
         seed: Determines the order of the videos and the crops.
         held_out: Ids of videos to exclude.
         targets: Class probabilities of the snippets from a teacher, by video id, T x (C + 1) each.
+        snippet_labels: Class shares of labelled snippets by id of the videos that have some, T x (C + 1) each, zeros
+            for the other snippets.
+        labelled_share: Share of each batch that is drawn from these videos, if not all videos are labelled.
 
     Raises:
         DataError: No training video is left that has a label.
@@ -72,6 +78,8 @@ class TrainingDataset:
         seed: int,
         held_out: frozenset[str] = frozenset(),
         targets: Mapping[str, Tensor] | None = None,
+        snippet_labels: Mapping[str, Tensor] | None = None,
+        labelled_share: float = 0.0,
     ) -> None:
         videos = [v.without_segments() for v in dataset.subset("training") if v.id not in held_out]
         if not any(v.labels for v in videos):
@@ -80,6 +88,9 @@ class TrainingDataset:
         self.videos = sorted(videos, key=lambda v: v.id)
         self.labels = multi_hot(self.videos, dataset.classes)
         self.targets = targets
+        self.snippet_labels = snippet_labels or {}
+        self._labelled = [index for index, video in enumerate(self.videos) if video.id in self.snippet_labels]
+        self._labelled_share = labelled_share if len(self._labelled) < len(self.videos) else 0.0
         self._lengths: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -99,13 +110,18 @@ class TrainingDataset:
         features = [self.features(crop.video)[crop.start : crop.start + crop.length] for crop in selected]
         length = max(crop.length for crop in crops)
         labels = self.labels[[crop.video for crop in selected]]
-        return Batch(*pad(features, length), labels, rows, self._crop_targets(selected, length))
+        targets, snippet_labels = (self._crop_values(table, selected, length) for table in self.snippet_tables())
+        return Batch(*pad(features, length), labels, rows, targets, snippet_labels)
 
     def crops(self, step: int, size: int, snippets: int) -> list[Crop]:
         """The crops of the whole batch of a step. They depend on the seed and the step only, so training can resume."""
         rng = np.random.default_rng([self.seed, 1, step])
-        indices = [self._video_at(position) for position in range(step * size, (step + 1) * size)]
-        return [_random_crop(index, self.length(index), snippets, rng) for index in indices]
+        num_labelled = round(self._labelled_share * size) if self._labelled else 0
+        num_any = size - num_labelled
+        indices = [self._video_at(position) for position in range(step * num_any, (step + 1) * num_any)]
+        crops = [_random_crop(index, self.length(index), snippets, rng) for index in indices]
+        labelled = (self._labelled_at(position) for position in range(step * num_labelled, (step + 1) * num_labelled))
+        return crops + [self._crop_with_label(index, snippets, rng) for index in labelled]
 
     def features(self, video: int) -> NDArray[np.generic]:
         """The memory-mapped features of a video, T x D."""
@@ -127,14 +143,32 @@ class TrainingDataset:
             self._lengths[video] = len(self.features(video))
         return self._lengths[video]
 
-    def _crop_targets(self, crops: Sequence[Crop], length: int) -> Tensor | None:
-        """The targets of crops, padded with zeros to B x `length` x (C + 1)."""
-        if self.targets is None:
+    def snippet_tables(self) -> tuple[Mapping[str, Tensor] | None, Mapping[str, Tensor] | None]:
+        """The targets and the snippet labels by video id; None if there are none."""
+        return self.targets, self.snippet_labels or None
+
+    def _crop_values(self, table: Mapping[str, Tensor] | None, crops: Sequence[Crop], length: int) -> Tensor | None:
+        """The values of the snippets of crops, padded with zeros to B x `length` x (C + 1)."""
+        if table is None:
             return None
         padded = torch.zeros(len(crops), length, self.labels.shape[1] + 1)
         for row, crop in zip(padded, crops, strict=True):
-            row[: crop.length] = self.targets[self.videos[crop.video].id][crop.start : crop.start + crop.length]
+            if (values := table.get(self.videos[crop.video].id)) is not None:
+                row[: crop.length] = values[crop.start : crop.start + crop.length]
         return padded
+
+    def _crop_with_label(self, video: int, snippets: int, rng: np.random.Generator) -> Crop:
+        """A random crop that contains a labelled snippet."""
+        length = self.length(video)
+        labelled = self.snippet_labels[self.videos[video].id].any(1).nonzero().flatten()
+        snippet = int(labelled[int(rng.integers(len(labelled)))])
+        start = snippet - int(rng.integers(min(length, snippets)))
+        return Crop(video, min(max(start, 0), max(0, length - snippets)), min(length, snippets))
+
+    def _labelled_at(self, position: int) -> int:
+        """As `_video_at`, in the sequence of the labelled videos."""
+        epoch, index = divmod(position, len(self._labelled))
+        return self._labelled[int(np.random.default_rng([self.seed, 3, epoch]).permutation(len(self._labelled))[index])]
 
     def _video_at(self, position: int) -> int:
         """The index of the video at a position in the endless sequence of shuffled epochs."""
@@ -153,9 +187,7 @@ class DeviceCachedDataset:
         for i, (start, length) in enumerate(zip(self.starts, lengths, strict=False)):
             self.features[start : start + length] = torch.from_numpy(np.array(data.features(i), np.float32))
         self.labels = data.labels.to(device)
-        self.targets = None
-        if data.targets is not None:
-            self.targets = torch.cat([data.targets[video.id] for video in data.videos]).to(device)
+        self.targets, self.snippet_labels = (self._concatenate(table) for table in data.snippet_tables())
 
     def batch(self, step: int, size: int, snippets: int, rows: Rows | None = None) -> Batch:
         """The same batch as `TrainingDataset.batch`, bit for bit."""
@@ -167,8 +199,20 @@ class DeviceCachedDataset:
         mask = offset < length[:, None]
         index = start[:, None] + offset * mask
         features = self.features[index].float().masked_fill(~mask[..., None], 0)
-        targets = None if self.targets is None else self.targets[index].masked_fill(~mask[..., None], 0)
-        return Batch(features, mask, self.labels[video], rows, targets)
+        targets, snippet_labels = (
+            None if values is None else values[index].masked_fill(~mask[..., None], 0)
+            for values in (self.targets, self.snippet_labels)
+        )
+        return Batch(features, mask, self.labels[video], rows, targets, snippet_labels)
+
+    def _concatenate(self, table: Mapping[str, Tensor] | None) -> Tensor | None:
+        """The values of all snippets, zeros for videos that are not in the table."""
+        if table is None:
+            return None
+        num_columns = self.data.labels.shape[1] + 1
+        missing = (torch.zeros(self.data.length(i), num_columns) for i in range(len(self.data)))
+        parts = [table.get(video.id, zeros) for video, zeros in zip(self.data.videos, missing, strict=True)]
+        return torch.cat(parts).to(self.device)
 
 
 def cache_on_device(data: TrainingDataset, device: torch.device) -> TrainingDataset | DeviceCachedDataset:

@@ -11,7 +11,6 @@ from wtal.core.errors import DataError
 from wtal.core.io import directory_lock, read_json, realpath, to_data_error, write_json
 from wtal.core.structures import Video
 from wtal.core.text import format_list
-from wtal.data.dataset import without_training_segments
 from wtal.data.layouts.activitynet import write_activitynet
 from wtal.data.problems import Problem, abbreviate
 from wtal.data.tags import Row, parse_rows, rows_to_videos
@@ -166,7 +165,7 @@ def _remarks(videos: Sequence[Video], folder: VideoFolder, named_files: Collecti
     training = [video for video in videos if video.subset == "training"]
     if timed := [video.id for video in training if video.segments]:
         remarks.append(
-            f"times are used for scoring, not for training: those of {len(timed)} training videos are not written; "
+            f"{len(timed)} training videos have times, which `wtal train --supervision all` uses; "
             f"add a column `subset` with training, validation or testing to choose the videos that are scored"
         )
     if unlabeled := [video.id for video in videos if not video.labels]:
@@ -191,7 +190,7 @@ def _write(folder: Path, videos: Sequence[Video], listing: VideoListing, classes
             try:
                 write_json(parts[LISTING_NAME], listing.to_json())
                 write_json(parts["dataset.json"], {**_existing_info(folder), "classes": list(classes)})
-                write_activitynet(parts["annotations.json"], without_training_segments(videos), folder.name)
+                write_activitynet(parts["annotations.json"], videos, folder.name)
                 for name, part in parts.items():
                     part.replace(folder / name)
             finally:

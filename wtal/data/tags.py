@@ -1,4 +1,8 @@
-"""Tables of tags: one video per line, labels separated by `;`, optional times in seconds in brackets."""
+"""Tables of tags: one video per line, labels separated by `;`.
+
+A label may have segments, `swim[12.5 to 40; 1:05 to 1:20]`, or a point, `swim@12.5`. A column `timeline` says whether
+the segments of a video are `complete`, so that nothing else happens in it, or `partial`.
+"""
 
 import csv
 import io
@@ -18,12 +22,15 @@ VIDEO_COLUMNS = set("video videos videofile videoname videopath videoid file fil
 FALLBACK_VIDEO_COLUMNS = {"name", "id"}  # where there is no better one
 LABEL_COLUMNS = set("labels label tags tag classes class actions action".split())
 SUBSET_COLUMNS = {"subset", "split"}
+TIMELINE_COLUMNS = {"timeline"}
+TIMELINES = {"complete": True, "partial": False, "": False}
 SEPARATORS = ",;\t"
 SPREADSHEET_SUFFIXES = {".xlsx", ".xls", ".ods", ".numbers"}
 
 LABEL_ITEM = re.compile(r"(?P<label>[^;|\[]*)(?:\[(?P<times>[^\[\]]*)\])?(?P<rest>[^;|]*)(?:[;|]|$)")
 TIME = r"(?:(?:([0-9]{1,3}):)?([0-9]{1,4}):)?([0-9]{1,9}(?:\.[0-9]{1,9})?)"  # hours: minutes: seconds
 TIME_RANGE = re.compile(rf"\s*{TIME}\s*(?:to|-|–|—)\s*{TIME}\s*", re.IGNORECASE)
+POINT = re.compile(rf"(?P<label>.*)@\s*{TIME}", re.DOTALL)
 HINT_TIMES = "write `label[1.5 to 6]`"
 HINT_SUBSET = "use training, validation or testing"
 
@@ -38,8 +45,9 @@ class Row:
         name: The video, as written.
         subset: `training`, `validation` or `testing`; empty if the table does not say.
         labels: The labels.
-        segments: The segments that are marked in brackets.
+        segments: The segments that are marked in brackets, and the points.
         has_faulty_times: Whether some times could not be read.
+        complete: Whether the timeline is complete.
     """
 
     table: Path
@@ -49,6 +57,7 @@ class Row:
     labels: tuple[str, ...]
     segments: tuple[Segment, ...]
     has_faulty_times: bool = False
+    complete: bool = False
 
     @property
     def location(self) -> Location:
@@ -121,16 +130,21 @@ def rows_to_videos(rows_by_video: Mapping[str, Sequence[Row]]) -> tuple[list[Vid
         subsets = sorted({row.subset for row in rows} - {""}) or ["training"]
         segments = tuple(segment for row in rows for segment in row.segments)
         labels = sorted({label for row in rows for label in row.labels})
-        lacks_times = set(labels) > {s.label for s in segments} or any(row.has_faulty_times for row in rows)
+        lacks_times = (
+            set(labels) > {s.label for s in segments}
+            or any(segment.is_point for segment in segments)
+            or any(row.has_faulty_times for row in rows)
+        )
         name, location = abbreviate(repr(id)), rows[-1].location
         if len(subsets) > 1:
             message = f"{name} is skipped: it is in {' and in '.join(subsets)}"
             problems.append(location.problem(message, "keep it in one of them", "ambiguous"))
         elif subsets != ["training"] and lacks_times:
-            message = f"{name} is skipped: in {subsets[0]} every label needs times, for scoring"
+            message = f"{name} is skipped: in {subsets[0]} every label needs starts and ends, for scoring"
             problems.append(location.problem(message, f"{HINT_TIMES}, or move it to training", "no-segments"))
         else:
-            videos.append(Video(id, subsets[0], tuple(labels), None, segments))
+            complete = any(row.complete for row in rows)
+            videos.append(Video(id, subsets[0], tuple(labels), None, segments, complete))
     return videos, problems
 
 
@@ -138,11 +152,11 @@ def rows_to_videos(rows_by_video: Mapping[str, Sequence[Row]]) -> tuple[list[Vid
 
 
 def parse_labels(cell: str, location: Location) -> tuple[list[str], list[Segment], list[Problem]]:
-    """Parse a cell such as `run; jump[1.5 to 6; 0:08 to 0:09]`.
+    """Parse a cell such as `run; jump[1.5 to 6; 0:08 to 0:09]; dive@12.5`.
 
     Returns:
-        Labels, segments and problems. A fatal problem is a label that cannot be read, and nothing else is returned;
-        other problems are labels whose times are missing.
+        Labels, segments (a point has zero length) and problems. A fatal problem is a label that cannot be read, and
+        nothing else is returned; other problems are labels whose times are missing.
     """
     labels: list[str] = []
     segments: list[Segment] = []
@@ -154,12 +168,13 @@ def parse_labels(cell: str, location: Location) -> tuple[list[str], list[Segment
             continue  # empty, or another time range of a bracket that is never closed
         if problem := _label_problem(label, item[0], location):
             return [], [], [problem]
+        label, point = _split_point(label) if item["times"] is None else (label, None)
         label_segments, reason = _parse_times(label, item["times"], rest)
         is_unclosed = item["times"] is None and bool(rest)
         labels.append(label)
-        segments += label_segments
+        segments += label_segments if point is None else [point]
         reasons += [(label, reason)] if reason else []
-    timed = {segment.label for segment in segments} | {label for label, _ in reasons}
+    timed = {segment.label for segment in segments if not segment.is_point} | {label for label, _ in reasons}
     if timed:
         reasons += [(label, "other labels here have times") for label in labels if label not in timed]
     return labels, segments, [_times_problem(label, reason, location) for label, reason in dict.fromkeys(reasons)]
@@ -176,6 +191,15 @@ def _label_problem(label: str, item: str, location: Location) -> Problem | None:
         hint = f"write `{abbreviate(label)})`"
         return location.problem(f"skipped: {excerpt} has an unclosed parenthesis", hint, "invalid-label")
     return None
+
+
+def _split_point(text: str) -> tuple[str, Segment | None]:
+    """The label and the point of a text such as `swim@1:05`; without a time the text is the label."""
+    match = POINT.fullmatch(text)
+    if match is None or not match["label"].strip():
+        return text, None
+    label, time = match["label"].strip(), _to_seconds(*match.groups()[1:])
+    return label, Segment(label, time, time)
 
 
 def _parse_times(label: str, times: str | None, rest: str) -> tuple[list[Segment], str]:
@@ -225,12 +249,21 @@ def _parse_row(
     if subset and subset.lower() not in SUBSETS:
         problems.append(location.problem(f"unknown subset {abbreviate(repr(subset))}", HINT_SUBSET, "unknown-name"))
         return None
+    timeline = cells[columns["timeline"]].lower() if "timeline" in columns else ""
+    if timeline not in TIMELINES:
+        problems.append(
+            location.problem(
+                f"unknown timeline {abbreviate(repr(timeline))}", "use complete or partial", "unknown-name"
+            )
+        )
+        return None
     labels, segments, label_problems = parse_labels(cells[columns["labels"]], location)
     problems += label_problems
     if any(problem.fatal for problem in label_problems):
         return None
     subset = SUBSETS.get(subset.lower(), "")
-    return Row(path, line, name, subset, tuple(labels), tuple(segments), bool(label_problems))
+    faulty, complete = bool(label_problems), TIMELINES[timeline]
+    return Row(path, line, name, subset, tuple(labels), tuple(segments), faulty, complete)
 
 
 def _read_lines(path: Path) -> Iterator[tuple[int, list[str], dict[str, int]]]:
@@ -272,6 +305,7 @@ def _parse_header(text: str, path: Path) -> tuple[str, dict[str, int]]:
             "video": VIDEO_COLUMNS if VIDEO_COLUMNS & set(names) else FALLBACK_VIDEO_COLUMNS,
             "labels": LABEL_COLUMNS,
             "subset": SUBSET_COLUMNS,
+            "timeline": TIMELINE_COLUMNS,
         }
         columns = {kind: [index for index, name in enumerate(names) if name in accepted[kind]] for kind in accepted}
         if columns["video"] and columns["labels"]:

@@ -198,13 +198,12 @@ def _check_unused_features(dataset: Dataset) -> list[Problem]:
 def _check_segments(dataset: Dataset) -> list[Problem]:
     problems: list[Problem] = []
     if annotated := [video.id for video in dataset.videos if video.subset == "training" and video.segments]:
-        message = f"{len(annotated)} training videos have segments ({annotated[0]}, ...)"
-        hint = "nothing to fix: they are not used for training"
+        message = f"{len(annotated)} training videos have segments or points ({annotated[0]}, ...)"
+        hint = "nothing to fix: `wtal train` uses them with --supervision alone"
         problems.append(Problem(message, dataset.path, hint=hint, code="training-segments", fatal=False))
     for video in dataset.videos:
-        if video.subset != "training":
-            for segment in video.segments:
-                problems += _check_segment(dataset, video, segment)
+        for segment in video.segments:
+            problems += _check_segment(dataset, video, segment)
     return problems
 
 
@@ -214,7 +213,7 @@ def _check_segment(dataset: Dataset, video: Video, segment: Segment) -> Iterator
     code = "invalid-segment"
     if segment.start < 0:
         yield Problem(f"{name} starts before the video", dataset.path, video.id, "correct the start", code)
-    if segment.end == segment.start:
+    if segment.is_point and video.subset != "training":
         message = f"{name} is empty, no prediction can match it"
         yield Problem(message, dataset.path, video.id, "correct the end", code, fatal=False)
     if video.duration is not None and segment.end > video.duration + dataset.clock.stride:

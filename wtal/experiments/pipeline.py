@@ -20,7 +20,7 @@ from wtal.data.batching import held_out_ids
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.ground_truth import find_ambiguous, read_ground_truth
 from wtal.data.layouts.activitynet import read_proposals, write_proposals
-from wtal.data.training_segments import training_segments
+from wtal.data.snippet_labels import snippet_labels, training_segments
 from wtal.data.validation import require_valid_features
 from wtal.evaluation.bootstrap import EvaluationComparison, compare_evaluations
 from wtal.evaluation.evaluate import evaluate as evaluate_proposals
@@ -100,6 +100,8 @@ def train(
         require_segments(dataset, "validation")
     if config.method_spec.teacher == "segments":
         training_segments(dataset)  # raises before anything is written
+    else:
+        snippet_labels(dataset, config.train.supervision, held_out)  # likewise
     _require_run_dir(out, dataset)
     with (
         directory_lock(out) if is_first else nullcontext(),

@@ -5,7 +5,8 @@ training.safetensors  weights in training and optimizer state, to resume
 config.json           settings, classes, modalities, snippet clock, step, versions
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,6 +60,7 @@ class ModelMetadata:
     step: int
     held_out: tuple[str, ...] = ()  # ids of training videos that were left out
     provenance: Provenance | None = None  # how the features were extracted, None if unknown
+    labels: Mapping[str, int] = field(default_factory=dict)  # number of training videos with each kind of label
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for config.json."""
@@ -72,6 +74,7 @@ class ModelMetadata:
             "offset_seconds": self.clock.offset,
             "held_out": self.held_out,
             "provenance": None if self.provenance is None else to_json(self.provenance),
+            "labels": dict(self.labels),
             "config": self.config.model_dump(),
         }
 
@@ -91,6 +94,7 @@ class _MetaFile(BaseModel):
     step: int = Field(ge=0)
     held_out: list[str] = []
     provenance: dict[str, Any] | None = None
+    labels: dict[str, int] = {}
 
 
 def save_checkpoint(folder: Path, meta: ModelMetadata, model: nn.Module, training: dict[str, Tensor]) -> None:
@@ -171,6 +175,7 @@ def read_meta(run_dir: Path) -> ModelMetadata:
         file.step,
         tuple(file.held_out),
         _provenance(file.provenance, path),
+        file.labels,
     )
 
 

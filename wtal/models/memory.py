@@ -227,23 +227,28 @@ class MemoryWriter:
         self._generator = torch.Generator().manual_seed(seed)
         self._kept: list[list[_Entry]] = [[] for _ in range(num_classes + 1)]
 
-    def write(self, video: int, parts: Tensor, posterior: Tensor, allowed: Tensor) -> None:
-        """Write the most probable snippets of each class of a video.
+    def write(
+        self, video: int, parts: Tensor, posterior: Tensor, allowed: Tensor, is_labelled: Tensor | None = None
+    ) -> None:
+        """Write the most probable snippets of each class of a video. Those with a label are kept before all others.
 
         Args:
             video: Index of the video.
             parts: Features, T x P x H.
             posterior: Class probabilities, T x (C + 1).
             allowed: The classes of the video and background, C + 1 booleans.
+            is_labelled: Whether a person has labelled the snippet, T booleans; None: no snippet.
         """
         classes = allowed.nonzero().flatten().tolist()
         count = min(math.ceil(self.video_share * len(posterior) / len(classes)), len(posterior))
         for index in classes:
             probability, snippets = posterior[:, index].topk(count)
             snippets = snippets[probability > self.min_probability]
-            ranks = torch.rand(len(snippets), generator=self._generator).tolist()
+            ranks = torch.rand(len(snippets), generator=self._generator)
+            if is_labelled is not None:
+                ranks = ranks - is_labelled[snippets].float()
             vectors = self.whitening(parts[snippets])
-            self._kept[index] += map(_Entry, ranks, [video] * len(ranks), snippets.tolist(), vectors)
+            self._kept[index] += map(_Entry, ranks.tolist(), [video] * len(ranks), snippets.tolist(), vectors)
             if len(self._kept[index]) > 2 * self.max_entries:
                 self._discard(index)
 
@@ -273,7 +278,7 @@ class MemoryWriter:
 
 
 class _Entry(NamedTuple):
-    rank: float  # random
+    rank: float  # random, below 0 for a labelled snippet
     video: int
     snippet: int
     vector: Tensor  # F

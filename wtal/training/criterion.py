@@ -1,4 +1,4 @@
-"""The training objective: losses on the tags and, with a teacher, on its class probabilities; weighted and summed."""
+"""The training objective: losses on the tags, on labelled snippets, and on the teacher's class probabilities."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -8,7 +8,14 @@ from torch import Tensor
 from wtal.core.errors import ConfigError
 from wtal.data.batching import Batch
 from wtal.models.layers import BranchOutput
-from wtal.training.losses import LOSSES, LossInputs, distillation_attention_loss, distillation_cas_loss
+from wtal.training.losses import (
+    LOSSES,
+    LossInputs,
+    distillation_attention_loss,
+    distillation_cas_loss,
+    labelled_attention_loss,
+    labelled_cas_loss,
+)
 
 if TYPE_CHECKING:
     from wtal.core.config import Config
@@ -41,7 +48,8 @@ def compute_loss(branch: BranchOutput, batch: Batch, config: "Config") -> tuple[
     """Compute the total loss of one step.
 
     Without a teacher it is the weighted sum of the losses on the tags. With a teacher, these count less, and
-    distillation is added. With true segments as targets, the losses on the tags do not count.
+    distillation is added. With true segments as targets, the losses on the tags do not count. Labelled snippets add
+    their own losses to each.
 
     Args:
         branch: Output of the network for the batch.
@@ -60,8 +68,20 @@ def compute_loss(branch: BranchOutput, batch: Batch, config: "Config") -> tuple[
     terms = [LossTerm(name, factor * weights[name], loss(inputs)) for name, loss in used.items()]
     if batch.targets is not None:
         terms += distillation_terms(branch, batch.targets, batch.mask, weights)
+    if batch.snippet_labels is not None:
+        terms += labelled_terms(branch, batch.snippet_labels, weights)
     total = torch.stack([term.weight * term.value for term in terms]).sum()
     return total, {term.name: term.value for term in terms}
+
+
+def labelled_terms(branch: BranchOutput, snippet_labels: Tensor, weights: dict[str, float]) -> list[LossTerm]:
+    """What the network learns from labelled snippets, B x T x (C + 1)."""
+    cas = labelled_cas_loss(branch.cas, snippet_labels)
+    attention = labelled_attention_loss(branch.attention, snippet_labels)
+    return [
+        LossTerm("labelled_cas", weights["labelled_cas"], cas),
+        LossTerm("labelled_attention", weights["labelled_attention"], attention),
+    ]
 
 
 def distillation_terms(

@@ -178,6 +178,28 @@ def distillation_attention_loss(attention: Tensor, targets: Tensor, mask: Tensor
     return masked_mean(per_snippet, mask)
 
 
+def labelled_cas_loss(cas: Tensor, snippet_labels: Tensor) -> Tensor:
+    """Cross-entropy of the labelled snippets: mean over all videos of the mean over the labelled snippets of each.
+
+    A video without labelled snippets adds 0.
+
+    Args:
+        cas: Logits, B x T x (C + 1).
+        snippet_labels: Class shares, B x T x (C + 1); zeros for snippets without a label.
+    """
+    return distillation_cas_loss(cas, snippet_labels, snippet_labels.sum(-1) > 0)
+
+
+def labelled_attention_loss(attention: Tensor, snippet_labels: Tensor) -> Tensor:
+    """Binary cross-entropy of attention on the labelled snippets; the mean is that of `labelled_cas_loss`.
+
+    Args:
+        attention: B x T.
+        snippet_labels: Class shares, B x T x (C + 1); zeros for snippets without a label.
+    """
+    return distillation_attention_loss(attention, snippet_labels, snippet_labels.sum(-1) > 0)
+
+
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over videos of the mean over the real snippets of each video. B x T -> scalar."""
     return (values.masked_fill(~mask, 0).sum(1) / mask.sum(1).clamp(min=1)).mean()

@@ -25,7 +25,7 @@ from wtal.core.hardware import choose_device
 from wtal.core.methods import load_method
 from wtal.data.batching import TrainingDataset
 from wtal.data.dataset import Dataset
-from wtal.data.training_segments import segment_targets
+from wtal.data.snippet_labels import segment_targets, snippet_labels
 from wtal.models import checkpoint
 from wtal.models.teacher import STAGE_ONE, TEACHER, load_stage_one, read_teacher, stage_one_dirs
 from wtal.training.teach import require_same_teacher, write_teacher
@@ -73,8 +73,8 @@ def train(
 
     Args:
         config: Settings.
-        dataset: The data set; of its training subset, features and labels are used. Segments are used only by a
-            supervised method.
+        dataset: The data set; of its training subset, features and tags are used, and segments and points as the
+            setting `train.supervision` says.
         run_dir: The folder to write.
         resume: Continue the run in `run_dir`.
         device: `auto`, `cpu` or `cuda`.
@@ -133,7 +133,8 @@ def _teach(
     config: Config, dataset: Dataset, stage_one: Path, folder: Path, device: str, held_out: frozenset[str]
 ) -> dict[str, Tensor]:
     """Write the teacher, unless it is there, and return its targets. Only the first process writes."""
-    data = TrainingDataset(dataset, config.train.seed, held_out)
+    labels = snippet_labels(dataset, config.train.supervision, held_out)
+    data = TrainingDataset(dataset, config.train.seed, held_out, snippet_labels=labels)
     if folder.is_dir():
         require_same_teacher(folder, config, data)
     elif distributed.is_first():

@@ -1,6 +1,7 @@
 """Writes the teacher of stage two: the models of stage one, weighted by their accuracy on the tags, and the memory.
 
-It knows the tags of a training video, so it gives probability to the classes of the video and to background only.
+It knows the tags of a training video, so it gives probability to the classes of the video and to background only, and
+it knows the labels of single snippets where a person has given them.
 
 The files are those of `wtal.models.teacher`.
 """
@@ -60,7 +61,7 @@ def write_teacher(
 
     Args:
         config: Settings of the run.
-        data: The training videos.
+        data: The training videos, with their labelled snippets.
         models: The K models of stage one.
         folder: The folder to write, as a whole or not at all.
         device: Where the models run. The memory is on the CPU.
@@ -80,8 +81,8 @@ def write_teacher(
     )
     for video in range(len(data)):
         output = VideoOutput.of(models, data.features(video), device)
-        posterior = mean_posterior(output.cas, reliability, allowed[video])
-        writer.write(video, output.parts, posterior, allowed[video])
+        posterior, is_labelled = _with_labels(mean_posterior(output.cas, reliability, allowed[video]), data, video)
+        writer.write(video, output.parts, posterior, allowed[video], is_labelled)
     memory = writer.finish(settings.neighbours, settings.temperature)
     generator = torch.Generator().manual_seed(config.train.seed)
     if spec.memory == "shuffled":
@@ -93,10 +94,10 @@ def write_teacher(
     share = config.teacher.memory_share if spec.teacher == "memory" else 0.0
     for video in range(len(data)):
         output = VideoOutput.of(models, data.features(video), device)
-        posterior = mean_posterior(output.cas, reliability, allowed[video])
+        posterior, _ = _with_labels(mean_posterior(output.cas, reliability, allowed[video]), data, video)
         selection = {"only": video} if spec.memory == "own" else {"exclude": video}
         reading = memory.read(whitening(output.parts), posterior, allowed[video], **selection)
-        targets[data.videos[video].id] = enhance(posterior, reading, share)
+        targets[data.videos[video].id], _ = _with_labels(enhance(posterior, reading, share), data, video)
 
     def write_all(part: Path) -> None:
         write_tensors(targets, part / TARGETS_NAME)
@@ -116,6 +117,15 @@ def require_same_teacher(folder: Path, config: "Config", data: TrainingDataset) 
             hint="choose another folder",
             code="different-run",
         )
+
+
+def _with_labels(probabilities: Tensor, data: TrainingDataset, video: int) -> tuple[Tensor, Tensor]:
+    """The probabilities T x (C + 1), those of labelled snippets replaced by their labels; and which these are, T."""
+    labels = data.snippet_labels.get(data.videos[video].id)
+    if labels is None:
+        return probabilities, torch.zeros(len(probabilities), dtype=torch.bool)
+    is_labelled = labels.sum(1) > 0
+    return torch.where(is_labelled[:, None], labels, probabilities), is_labelled
 
 
 def _reliability_and_whitening(

@@ -21,6 +21,7 @@ from wtal.core.errors import CheckpointError, ConfigError
 from wtal.core.hardware import choose_device
 from wtal.data.batching import TrainingDataset, cache_on_device
 from wtal.data.dataset import Dataset
+from wtal.data.snippet_labels import count_labels, snippet_labels
 from wtal.models import checkpoint
 from wtal.models.layers import UNLIMITED, Dropout, Normalise
 from wtal.models.local_branch import build_model
@@ -60,7 +61,8 @@ def fit(
 
     Args:
         config: All settings.
-        dataset: The data set; of its training subset, features and labels are used, never segments.
+        dataset: The data set; of its training subset, features and tags are used, and segments and points as the
+            setting `train.supervision` says.
         run_dir: The folder to write.
         resume: Continue from the last checkpoint in `run_dir`.
         device: `auto`, `cpu` or `cuda`.
@@ -77,7 +79,8 @@ def fit(
     """
     loss_weights(config)  # rejects unknown losses
     torch_device = choose_device(device)
-    data = TrainingDataset(dataset, config.train.seed, held_out, targets)
+    labels = snippet_labels(dataset, config.train.supervision, held_out)
+    data = TrainingDataset(dataset, config.train.seed, held_out, targets, labels, config.train.labelled_share)
     rows, is_first = distributed.local_rows(config.train.batch_size), distributed.is_first()
 
     # The model and its moving average, from the seed or from the last checkpoint.
@@ -97,7 +100,14 @@ def fit(
     averaged = deepcopy(model)
     state = TrainingState(model, averaged, optimizer)
     meta = checkpoint.ModelMetadata(
-        config, dataset.classes, dataset.modalities, dataset.clock, 0, tuple(sorted(held_out)), dataset.provenance
+        config,
+        dataset.classes,
+        dataset.modalities,
+        dataset.clock,
+        0,
+        tuple(sorted(held_out)),
+        dataset.provenance,
+        count_labels(dataset, config.supervision, held_out),
     )
     start = state.restore(run_dir, meta) if resume else require_empty_run_dir(run_dir)
     require_same_start(run_dir, start, torch_device)

@@ -1,6 +1,7 @@
 """ActivityNet's JSON files.
 
-Annotations: `{"database": {id: {"subset", "duration", "annotations": [{"label", "segment": [start, end]}]}}}`.
+Annotations: `{"database": {id: {"subset", "duration", "annotations": [{"label", "segment": [start, end]}]}}}`. A
+segment whose end is its start is a point. `"timeline": "complete"` says of a video that nothing else happens in it.
 Proposals: `{"version", "results": {id: [{"label", "score", "segment": [start, end]}]}, "external_data"}`.
 """
 
@@ -151,7 +152,11 @@ def _parse_video(id: str, entry: Any, location: Location, problems: list[Problem
             location.problem(f"duration is {abbreviate(repr(value))}", "use seconds above 0, or leave it out")
         )
         duration = None
-    return Video(id, SUBSETS.get(subset.lower(), subset), tuple(sorted(labels)), duration, tuple(segments))
+    timeline = entry.get("timeline", "partial")
+    if timeline not in ("complete", "partial"):
+        problems.append(location.problem(f"timeline is {abbreviate(repr(timeline))}", 'use "complete" or "partial"'))
+    complete = timeline == "complete"
+    return Video(id, SUBSETS.get(subset.lower(), subset), tuple(sorted(labels)), duration, tuple(segments), complete)
 
 
 def _to_number(value: Any) -> float | None:
@@ -170,6 +175,8 @@ def _video_to_json(video: Video) -> Mapping[str, Any]:
     annotations: list[dict[str, Any]] = [{"label": label} for label in video.labels if label not in with_segment]
     annotations += [{"label": label, "segment": [start, end]} for label, start, end, _ in video.segments]
     entry: dict[str, Any] = {"subset": video.subset} if video.subset else {}
+    if video.complete:
+        entry["timeline"] = "complete"
     entry["annotations"] = annotations
     if video.duration is not None:
         entry["duration"] = video.duration

@@ -1,4 +1,4 @@
-"""True segments of training videos as targets of the supervised bound."""
+"""Labels of training snippets: from true segments, points and complete timelines."""
 
 import json
 import shutil
@@ -10,7 +10,13 @@ import torch
 from tests.helpers.errors import raises
 from wtal.core.errors import DataError
 from wtal.data.dataset import Dataset, load_dataset
-from wtal.data.training_segments import FILE_NAME, segment_targets, training_segments
+from wtal.data.snippet_labels import (
+    FILE_NAME,
+    count_labels,
+    segment_targets,
+    snippet_labels,
+    training_segments,
+)
 
 
 @pytest.fixture
@@ -119,3 +125,94 @@ def test_unknown_class_is_named_with_its_video(copy):
     with raises(DataError, code="unknown-name", path=path, location="training_0003") as caught:
         segment_targets(copy)
     assert "swim" in caught.value.message
+
+
+# --- Labels beyond tags -----------------------------------------------------------------------------------------------
+
+
+def annotate(dataset: Dataset, **videos: dict[str, object]) -> Dataset:
+    """The data set after entries of annotations.json were replaced."""
+    content = json.loads((dataset.path / "annotations.json").read_text())
+    for id, entry in videos.items():
+        content["database"][id] = {"subset": "training", **entry}
+    (dataset.path / "annotations.json").write_text(json.dumps(content))
+    return load_dataset(dataset.path)
+
+
+def segment(label: str, start: float, end: float) -> dict[str, object]:
+    return {"label": label, "segment": [start, end]}
+
+
+def test_points_label_one_snippet_and_partial_segments_their_inside(copy):
+    a, b, _ = copy.classes
+    entry = {"annotations": [segment(a, 3.0, 9.0), segment(b, 14.2, 14.2)]}
+    dataset = annotate(copy, training_0000=entry)
+    (labels,) = snippet_labels(dataset, "all").values()
+    edges = dataset.clock_of("training_0000").seconds(range(len(labels) + 1)).tolist()
+    for middle, start, end, row in zip(
+        middles(dataset, "training_0000"), edges[:-1], edges[1:], labels.tolist(), strict=True
+    ):
+        assert row == [float(3 <= middle < 9), float(start <= 14.2 < end), 0.0, 0.0]
+    kinds = {kind: snippet_labels(dataset, kind)["training_0000"] for kind in ("points", "segments")}
+    assert kinds["points"].sum() == 1
+    torch.testing.assert_close(kinds["points"] + kinds["segments"], labels)
+    assert snippet_labels(dataset, "tags") == {}
+
+
+def test_complete_timelines_label_every_snippet(copy):
+    a = copy.classes[0]
+    dataset = annotate(
+        copy,
+        training_0000={"timeline": "complete", "annotations": [segment(a, 3.0, 9.0)]},
+        training_0001={"timeline": "complete", "annotations": []},
+        training_0002={"timeline": "partial", "annotations": [segment(a, 3.0, 9.0)]},
+    )
+    labels = snippet_labels(dataset, "segments")
+    assert all((labels[id].sum(1) == 1).all() for id in ("training_0000", "training_0001"))
+    assert (labels["training_0001"][:, -1] == 1).all()
+    assert torch.equal(labels["training_0000"][:, 0], labels["training_0002"][:, 0])
+    assert not labels["training_0002"][:, -1].any()
+    counts = count_labels(dataset, "all")
+    assert {kind: counts[kind] for kind in ("points", "partial", "complete")} == {
+        "points": 0,
+        "partial": 1,
+        "complete": 2,
+    }
+    assert count_labels(dataset, "tags").keys() == {"tags"}
+
+
+def test_timeline_with_points_has_no_background(copy):
+    a = copy.classes[0]
+    entry = {"timeline": "complete", "annotations": [segment(a, 3.0, 9.0), segment(a, 14.2, 14.2)]}
+    dataset = annotate(copy, training_0000=entry)
+    for supervision in ("segments", "points", "all"):
+        assert not snippet_labels(dataset, supervision)["training_0000"][:, -1].any()
+
+
+def test_points_outside_the_features_label_nothing(copy):
+    a = copy.classes[0]
+    end = float(copy.clock_of("training_0000").seconds(len(copy.features("training_0000"))))
+    points = [segment(a, time, time) for time in (end + 1, end + 1e9)]
+    dataset = annotate(copy, training_0000={"annotations": points})
+    with raises(DataError, code="no-segments"):
+        snippet_labels(dataset, "points")
+    dataset = annotate(copy, training_0000={"annotations": [*points, segment(a, end, end)]})
+    assert snippet_labels(dataset, "points")["training_0000"].nonzero().tolist() == [[len(labels_of(dataset)) - 1, 0]]
+
+
+def labels_of(dataset: Dataset) -> torch.Tensor:
+    return snippet_labels(dataset, "points")["training_0000"]
+
+
+@pytest.mark.parametrize("supervision", ["points", "segments", "all"])
+def test_supervision_without_its_labels_is_an_error(copy, supervision):
+    with raises(DataError, code="no-segments", path=copy.path):
+        snippet_labels(copy, supervision)
+
+
+def test_file_of_true_segments_holds_complete_timelines(copy):
+    write_segments(copy, {"training_0000": [[copy.classes[0], 3.0, 9.0]], "training_0001": []})
+    labels = snippet_labels(copy, "segments")
+    assert labels.keys() == {"training_0000", "training_0001"}
+    assert all((values.sum(1) == 1).all() for values in labels.values())
+    assert snippet_labels(copy, "all", frozenset({"training_0000"})).keys() == {"training_0001"}

@@ -1,0 +1,182 @@
+"""What is known about single snippets of the training videos: from segments, points and complete timelines.
+
+A segment labels the snippets whose middle lies in it, and a point the snippet that it lies in. In a complete timeline
+all other snippets are background; otherwise nothing is known about them. A timeline with points is never complete,
+because the extent of these instances is unknown.
+
+Training on tags never reads them.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wtal.core.errors import DataError
+from wtal.core.io import read_json
+from wtal.core.structures import Segment, Video
+from wtal.data.dataset import Dataset
+
+FILE_NAME = "training_segments.json"
+HINT = 'write it as {"video": [["label", start, end], ...]}, times in seconds'
+
+
+def snippet_labels(dataset: Dataset, supervision: str, held_out: frozenset[str] = frozenset()) -> dict[str, Tensor]:
+    """Class probabilities of the labelled training snippets.
+
+    Args:
+        dataset: The data set. A video in training_segments.json has the complete timeline of that file.
+        supervision: The labels that are used: `tags` (none of them), `points`, `segments` or `all`.
+        held_out: Ids of training videos to leave out.
+
+    Returns:
+        By id of each video with a labelled snippet, T x (C + 1): shares of the classes and background; zeros for a
+        snippet about which nothing is known.
+
+    Raises:
+        DataError: No snippet is labelled (code `no-segments`), or training_segments.json is invalid.
+    """
+    if supervision == "tags":
+        return {}
+    videos = [used_labels(video, supervision) for video in _annotated_videos(dataset) if video.id not in held_out]
+    labels = {video.id: _label_snippets(dataset, video) for video in videos if video.segments or video.complete}
+    labels = {id: values for id, values in labels.items() if values.any()}
+    if not labels:
+        kind = "segments or points" if supervision == "all" else supervision
+        raise DataError(
+            f"no training video has {kind}",
+            path=dataset.path,
+            hint="add them with `wtal label`, or train with --supervision tags",
+            code="no-segments",
+        )
+    return labels
+
+
+def count_labels(dataset: Dataset, supervision: str, held_out: frozenset[str] = frozenset()) -> dict[str, int]:
+    """The number of training videos with each kind of label that is used.
+
+    Returns:
+        `tags`, and, beyond tags, `points`, `partial` and `complete` timelines.
+    """
+    training = [video for video in dataset.subset("training") if video.id not in held_out]
+    counts = {"tags": sum(bool(video.labels) for video in training)}
+    if supervision == "tags":
+        return counts
+    videos = [used_labels(video, supervision) for video in _annotated_videos(dataset) if video.id not in held_out]
+    kinds = Counter(kind for video in videos for kind in _kinds(video))
+    return counts | {kind: kinds[kind] for kind in ("points", "partial", "complete")}
+
+
+def used_labels(video: Video, supervision: str) -> Video:
+    """The video with those labels alone that a kind of supervision uses."""
+    has_points = any(segment.is_point for segment in video.segments)
+    segments = tuple(s for s in video.segments if supervision in ("all", "points" if s.is_point else "segments"))
+    complete = video.complete and not has_points and supervision in ("all", "segments")
+    return replace(video, segments=segments if supervision != "tags" else (), complete=complete)
+
+
+def segment_targets(dataset: Dataset, held_out: frozenset[str] = frozenset()) -> dict[str, Tensor]:
+    """Class probabilities of all training snippets for the supervised bound: by id, T x (C + 1).
+
+    Every training video counts as completely annotated.
+
+    Args:
+        dataset: The data set. The segments are those of training_segments.json, or else of its training videos.
+        held_out: Ids of training videos to leave out.
+
+    Raises:
+        DataError: No training video has segments (code `no-segments`), or training_segments.json is invalid.
+    """
+    segments = training_segments(dataset)
+    ids = [video.id for video in dataset.subset("training") if video.id not in held_out]
+    return {id: snippet_targets(dataset, id, segments.get(id, ())) for id in ids}
+
+
+def snippet_targets(dataset: Dataset, video_id: str, segments: Sequence[Segment]) -> Tensor:
+    """Class probabilities of the snippets of a video from its true segments. T x (C + 1)."""
+    return _label_snippets(dataset, Video(video_id, "", (), None, tuple(segments), complete=True))
+
+
+def training_segments(dataset: Dataset) -> dict[str, list[Segment]]:
+    """The true segments of the training videos by id.
+
+    Raises:
+        DataError: There are none (code `no-segments`), or training_segments.json is invalid.
+    """
+    segments = {video.id: [s for s in video.segments if not s.is_point] for video in _annotated_videos(dataset)}
+    if not any(segments.values()):
+        raise DataError(
+            "no training video has segments",
+            path=dataset.path,
+            hint=f"add {FILE_NAME}, or segments in annotations.json, or train on tags",
+            code="no-segments",
+        )
+    return segments
+
+
+def _annotated_videos(dataset: Dataset) -> list[Video]:
+    """The training videos, with the complete timelines of training_segments.json where it exists."""
+    videos = dataset.subset("training")
+    path = dataset.path / FILE_NAME
+    if not path.is_file():
+        return list(videos)
+    segments = _read(path, dataset)
+    return [replace(v, segments=tuple(segments[v.id]), complete=True) if v.id in segments else v for v in videos]
+
+
+def _kinds(video: Video) -> list[str]:
+    kinds = ["points"] if any(segment.is_point for segment in video.segments) else []
+    if video.complete:
+        return ["complete"]
+    return kinds + (["partial"] if any(not segment.is_point for segment in video.segments) else [])
+
+
+def _label_snippets(dataset: Dataset, video: Video) -> Tensor:
+    edges = dataset.clock_of(video.id).seconds(np.arange(len(dataset.features(video.id)) + 1))
+    middle = torch.as_tensor((edges[1:] + edges[:-1]) / 2)
+    targets = torch.zeros(len(middle), len(dataset.classes) + 1)
+    for segment in video.segments:
+        column = dataset.classes.index(segment.label)
+        if not segment.is_point:
+            targets[(middle >= segment.start) & (middle < segment.end), column] = 1
+        elif edges[0] <= segment.start <= edges[-1] and not video.complete:
+            snippet = int(np.searchsorted(edges, segment.start, side="right")) - 1
+            targets[min(snippet, len(middle) - 1), column] = 1
+    if video.complete:
+        targets[:, -1] = (targets.sum(1) == 0).float()
+    return targets / targets.sum(1, keepdim=True).clamp(min=1)
+
+
+def _read(path: Path, dataset: Dataset) -> dict[str, list[Segment]]:
+    content = read_json(path)
+    try:
+        segments = {
+            id: [Segment(str(label), float(start), float(end)) for label, start, end in rows]
+            for id, rows in content.items()
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DataError("not a list of segments for each video", path=path, hint=HINT, code="invalid-value") from error
+    known = set(dataset.classes)
+    for id, rows in segments.items():
+        for segment in rows:
+            if not segment.start <= segment.end:  # also NaN
+                raise DataError(
+                    f"a segment from {segment.start} to {segment.end}",
+                    path=path,
+                    location=id,
+                    hint=HINT,
+                    code="invalid-value",
+                )
+            if segment.label not in known:
+                raise DataError(
+                    f"unknown class {segment.label!r}",
+                    path=path,
+                    location=id,
+                    hint="use the classes of dataset.json",
+                    code="unknown-name",
+                )
+    return segments
