@@ -118,3 +118,112 @@ def _convert_annotations(source: Path, out: Path, to: str, source_format: str, v
     )
     for warning in converted.warnings:
         print_line(f"note: {warning}")
+
+
+@command(
+    "wtal budget timeline.json --data mydata --out budget.csv",
+    "wtal budget anna.csv --against ben.csv",
+    "wtal budget timeline.json --against corrected --from elan --out agreement.csv",
+)
+def budget(
+    annotations: Annotated[
+        Path,
+        typer.Argument(
+            metavar="ANNOTATIONS",
+            help="Annotation file such as timeline.json, folder of such files, or data set folder",
+        ),
+    ],
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="REFERENCE",
+            help="Annotations of the same videos to compare with, such as those of a second person",
+            show_default="none",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATA", help="Data set folder with the durations of the videos", show_default="those in the files"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV file to write, a row per video and class")
+    ] = None,
+    bin_width: Annotated[
+        float, typer.Option("--bin", metavar="SECONDS", help="Width of the time bins of Cohen's kappa")
+    ] = 0.1,
+    tiou: Annotated[float, typer.Option(metavar="TIOU", help="tIoU from which two bouts match; 0: any overlap")] = 0.5,
+    tolerance: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", help="Difference of start and of end up to which two bouts match too"),
+    ] = 0.5,
+    source_format: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="NAME",
+            help="Annotation format of a folder, and of files with its extension",
+            show_default="detected",
+        ),
+    ] = "",
+    fps: Annotated[
+        float | None, typer.Option(metavar="RATE", help="Frames per second, for formats with frame numbers")
+    ] = None,
+) -> None:
+    """Show how often and how long each class occurs, and with --against how well two annotations agree.
+
+    Both annotations must be complete. A segment of zero length is counted as a point and adds no time.
+    """
+    from wtal.core.io import require_output_file, write_text
+    from wtal.data.annotations.sources import common_videos, read_durations, read_segments
+    from wtal.evaluation.agreement import AgreementOptions, agreement_by_video, measure_agreement
+    from wtal.evaluation.time_budget import time_budget
+    from wtal.reporting.budget_tables import budget_csv, budget_remarks, render_budget, render_comparison
+
+    options = AgreementOptions(bin_width, tiou, tolerance)
+    if out is not None:
+        require_output_file(out, (annotations, against, data), _is_budget)
+    sources = [read_segments(path, source_format, fps) for path in (annotations, against) if path]
+    videos, remarks = common_videos(*sources) if against else (list(sources[0].segments), [])
+    known = read_durations(data, sources[0]) if data else {}
+    for source in sources:
+        known = {**source.durations, **known}
+    durations = {id: known.get(id) for id in videos}
+    segments = [{id: source.segments[id] for id in videos} for source in sources]
+    classes = {segment.label for side in segments for group in side.values() for segment in group}
+    budgets = [time_budget(side, durations, classes) for side in segments]
+    names = _distinct_names([source.path for source in sources])
+    by_name = dict(zip(names, budgets, strict=True))
+    if against:
+        agreement = measure_agreement(segments[0], segments[1], durations, options)
+        by_video = agreement_by_video(segments[0], segments[1], durations, options)
+        render_comparison(by_name, agreement, by_video, console)
+        text = budget_csv(budgets[0], budgets[1], agreement, by_video)
+    else:
+        render_budget(budgets[0], names[0], console)
+        text = budget_csv(budgets[0])
+    remarks += [remark for source in sources for remark in source.remarks]
+    remarks += budget_remarks(by_name, "" if data else "name the data set with --data")
+    for name, side in zip(names, segments, strict=True):
+        if by_name[name].overlapping and any(s.score is not None for group in side.values() for s in group):
+            remarks.append(f"{name} holds alternatives; `wtal predict` writes the shown segments to timeline.json")
+    for remark in remarks:
+        print_line(f"note: {remark}")
+    if out is not None:
+        write_text(out, text)
+        print_line(f"written to {out}")
+
+
+def _distinct_names(paths: list[Path]) -> list[str]:
+    """The file names if they differ, else the paths; numbered if a file is compared with itself."""
+    for names in ([path.name or str(path) for path in paths], list(map(str, paths))):
+        if len(set(names)) == len(names):
+            return names
+    return [f"{path} ({number})" for number, path in enumerate(paths, start=1)]
+
+
+def _is_budget(path: Path) -> bool:
+    """Whether a file was written by `wtal budget`."""
+    with path.open("rb") as file:
+        return file.read(30).startswith(b"video,class,bouts,points,")

@@ -181,6 +181,20 @@ def measure_agreement(
     )
 
 
+def agreement_by_video(
+    segments: Mapping[str, Sequence[Segment]],
+    reference: Mapping[str, Sequence[Segment]],
+    durations: Mapping[str, float | None] | None = None,
+    options: AgreementOptions = DEFAULT_OPTIONS,
+) -> dict[str, Agreement]:
+    """The agreement on each video; arguments as for `measure_agreement`."""
+    return {
+        id: measure_agreement({id: group}, reference, durations, options)
+        for id, group in segments.items()
+        if id in reference
+    }
+
+
 def cohen_kappa(counts: Mapping[tuple[Hashable, Hashable], int]) -> float | None:
     """Cohen's kappa, (p_o - p_e) / (1 - p_e), of two raters; None if it is 0 / 0.
 

@@ -130,15 +130,18 @@ def budget_of(segments: Sequence[Sequence[Segment]], durations: Sequence[float |
     bouts = [_bouts(group) for group in segments]
     lengths = [segment.end - segment.start for group in bouts for segment in group]
     occupied = sum(
-        _length_within(merge_intervals((segment.start, segment.end) for segment in group), duration)
-        for group, duration in zip(bouts, durations, strict=True)
+        (
+            _length_within(merge_intervals((segment.start, segment.end) for segment in group), duration)
+            for group, duration in zip(bouts, durations, strict=True)
+        ),
+        0.0,
     )
     recorded = [duration for duration in durations if duration is not None]
     total_recorded = sum(recorded)
     return Budget(
         bouts=len(lengths),
         points=sum(map(len, segments)) - len(lengths),
-        total=sum(lengths),
+        total=sum(lengths, 0.0),
         mean=fmean(lengths) if lengths else None,
         median=median(lengths) if lengths else None,
         occupied=occupied,

@@ -206,7 +206,7 @@ def _find_files(folder: Path, format: str | None) -> list[Path]:
         raise DataError(
             f"the folder has no {' or '.join(extensions)} file",
             path=folder,
-            hint="pass an annotation file",
+            hint="pass an annotation file" + ("" if format else ", or name the format of the files with --from"),
             code="no-files",
         )
     return paths

@@ -1,0 +1,250 @@
+"""Time budgets and the agreement of two annotations as tables, and as CSV."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from rich.console import Console
+
+from wtal.core.text import format_list, format_percent, format_time, print_line
+from wtal.data.annotations.convert import FORMULA_START
+from wtal.evaluation.agreement import Agreement, AgreementOptions, AgreementScores
+from wtal.evaluation.time_budget import Budget, TimeBudget
+from wtal.reporting.tables import TableData, print_table
+
+MAX_VIDEOS = 12  # with rows of their own in a terminal
+MAX_IDS = 3  # in a remark
+ALL_CLASSES = "all classes"
+NO_BOUTS = Budget(0, 0, 0.0, None, None, 0.0, None)
+AGREEMENT_COLUMNS = (
+    *("kappa", "equal\nbins (%)", "bouts", "reference\nbouts", "matched", "precision\n(%)", "recall\n(%)", "F1\n(%)"),
+    *("segment\noverlap", "temporal\nprecision", "intra-bout\ncontinuity"),
+)
+BUDGET_FIELDS = ("bouts", "points", "total_s", "mean_s", "median_s", "share")
+AGREEMENT_FIELDS = (
+    *("kappa", "equal_bins", "matched", "precision", "recall", "f1"),
+    *("segment_overlap", "temporal_precision", "intra_bout_continuity"),
+)
+
+
+# --- Terminal ---------------------------------------------------------------------------------------------------------
+
+
+def render_budget(budget: TimeBudget, name: str, console: Console) -> None:
+    """Print the time budget of each class over all videos and, unless they are many, in each video."""
+    print_line(console, f"time budget of {name}: {_describe_videos(budget)}")
+    if not budget.classes:
+        print_line(console, "no segments")
+        return
+    print_table(budget_table({"": budget}), console)
+    if 1 < len(budget.videos) <= MAX_VIDEOS:
+        print_table(video_budget_table(budget), console)
+
+
+def render_comparison(
+    budgets: Mapping[str, TimeBudget], agreement: Agreement, by_video: Mapping[str, Agreement], console: Console
+) -> None:
+    """Print two time budgets side by side and the agreement on each class and, unless they are many, in each video.
+
+    Args:
+        budgets: The two time budgets by the name of the annotation, the reference second.
+        agreement: The agreement on all videos.
+        by_video: The agreement on each video.
+        console: Where to print.
+    """
+    name, reference = budgets
+    print_line(console, f"time budgets of {name} and of the reference {reference}: {_describe_videos(budgets[name])}")
+    print_table(budget_table(dict(zip(("", "reference"), budgets.values(), strict=True))), console)
+    print_line(console, f"agreement of {name} with the reference {reference}")
+    print_table(agreement_table(agreement), console)
+    if 1 < len(by_video) <= MAX_VIDEOS:
+        print_table(video_agreement_table(by_video), console)
+    for line in agreement_notes(agreement.options):
+        print_line(console, line)
+
+
+def _describe_videos(budget: TimeBudget) -> str:
+    count = len(budget.videos)
+    duration = "" if budget.duration is None else f", {format_time(budget.duration)}"
+    return f"{count:,} video{'s' if count != 1 else ''}{duration}"
+
+
+# --- Tables -----------------------------------------------------------------------------------------------------------
+
+
+def budget_table(budgets: Mapping[str, TimeBudget]) -> TableData:
+    """The time budget of each class over all videos.
+
+    Args:
+        budgets: Time budgets of one or more annotations, by the first line of the headings of their columns. They are
+            side by side. Points have a column if there are any.
+    """
+    columns = _columns(budget for side in budgets.values() for budget in side.overall.values())
+    headings = [f"{name}\n{column}" if name else column for column in columns for name in budgets]
+    labels = sorted({label for side in budgets.values() for label in side.classes})
+    rows = [
+        (label, *(cell(side.overall.get(label, NO_BOUTS)) for cell in columns.values() for side in budgets.values()))
+        for label in labels
+    ]
+    return TableData(("class", *headings), tuple(rows))
+
+
+def video_budget_table(budget: TimeBudget) -> TableData:
+    """The time budget of each class that occurs in a video: a row for each video and class."""
+    rows = [
+        (id, label, of_class)
+        for id, budgets in budget.videos.items()
+        for label, of_class in budgets.items()
+        if of_class.bouts or of_class.points
+    ]
+    columns = _columns(row[-1] for row in rows)
+    cells = tuple((id, label, *(cell(of_class) for cell in columns.values())) for id, label, of_class in rows)
+    return TableData(("video", "class", *columns), cells, align="llr", labels=2)
+
+
+def agreement_table(agreement: Agreement) -> TableData:
+    """The agreement on each class, and on all of them."""
+    rows = [(label, *_agreement_cells(scores)) for label, scores in agreement.classes.items()]
+    rows.append((ALL_CLASSES, *_agreement_cells(agreement.overall)))
+    return TableData(("class", *AGREEMENT_COLUMNS), tuple(rows), bold=(len(rows) - 1,))
+
+
+def video_agreement_table(by_video: Mapping[str, Agreement]) -> TableData:
+    """The agreement on all classes in each video."""
+    rows = [(id, *_agreement_cells(agreement.overall)) for id, agreement in by_video.items()]
+    return TableData(("video", *AGREEMENT_COLUMNS), tuple(rows))
+
+
+def budget_remarks(budgets: Mapping[str, TimeBudget], hint: str = "") -> list[str]:
+    """What to know about the numbers of time budgets of the same videos.
+
+    Args:
+        budgets: The time budgets by the name of the annotation.
+        hint: Where missing durations can come from.
+    """
+    remarks = []
+    untimed = next((budget.untimed for budget in budgets.values()), ())
+    if untimed:
+        end = "; for kappa it ends with its last segment" if len(budgets) > 1 else ""
+        remarks.append(
+            f"the duration of {len(untimed):,} videos is unknown, so their share is empty{end} "
+            f"({format_list(untimed, MAX_IDS)}){f'; {hint}' if hint else ''}"
+        )
+    for name, budget in budgets.items():
+        if budget.overlapping:
+            remarks.append(
+                f"{name}: {budget.overlapping:,} bouts overlap another bout of their class; "
+                "the total counts both, the share counts the time once"
+            )
+        if budget.beyond_end:
+            remarks.append(
+                f"{name}: {budget.beyond_end:,} bouts end after their video; the share counts the time inside it"
+            )
+    return remarks
+
+
+def agreement_notes(options: AgreementOptions) -> list[str]:
+    """How the numbers of an agreement are defined."""
+    tiou = f"their tIoU is at least {options.min_tiou:g}" if options.min_tiou else "they overlap"
+    return [
+        f"kappa (Cohen) and equal bins: bins of {options.bin_width:g} s; over all classes, a bin is equal if both "
+        "annotations have the same set of classes there",
+        f"bouts and points of a class are matched one to one: two bouts if {tiou}, or if start and end differ by at "
+        f"most {options.tolerance:g} s; a point if at most {options.tolerance:g} s lie between",
+        "precision is the matched share of the bouts and points, recall that of the reference's",
+    ]
+
+
+def _columns(budgets: Iterable[Budget]) -> dict[str, Callable[[Budget], str]]:
+    """The cells of a budget by column; points have one if there are any."""
+    columns: dict[str, Callable[[Budget], str]] = {
+        "bouts": lambda budget: f"{budget.bouts:,}",
+        "points": lambda budget: f"{budget.points:,}",
+        "total": lambda budget: format_time(budget.total, 0.1),
+        "mean (s)": lambda budget: _format(budget.mean),
+        "median (s)": lambda budget: _format(budget.median),
+        "share (%)": lambda budget: format_percent(budget.share),
+    }
+    if not any(budget.points for budget in budgets):
+        del columns["points"]
+    return columns
+
+
+def _agreement_cells(scores: AgreementScores) -> tuple[str, ...]:
+    return (
+        _format(scores.kappa),
+        format_percent(scores.equal_bins),
+        f"{scores.events:,}",
+        f"{scores.reference_events:,}",
+        f"{scores.matched:,}",
+        *map(format_percent, (scores.precision, scores.recall, scores.f1)),
+        *map(_format, (scores.segment_overlap, scores.temporal_precision, scores.intra_bout_continuity)),
+    )
+
+
+def _format(value: float | None) -> str:
+    return "" if value is None else f"{value:z.2f}"
+
+
+# --- CSV --------------------------------------------------------------------------------------------------------------
+
+
+def budget_csv(
+    budget: TimeBudget,
+    reference: TimeBudget | None = None,
+    agreement: Agreement | None = None,
+    by_video: Mapping[str, Agreement] | None = None,
+) -> str:
+    """A CSV table with a row for each video and class, also for classes that do not occur in a video.
+
+    An empty video stands for all videos, an empty class for all classes. Times are in seconds, shares are fractions,
+    unknown values are empty. Names that a spreadsheet would run as a formula are preceded by an apostrophe.
+
+    Args:
+        budget: The time budget.
+        reference: The time budget of the reference, in columns that begin with `reference_`.
+        agreement: The agreement on all videos.
+        by_video: The agreement on each video.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    header = ["video", "class", *BUDGET_FIELDS]
+    header += [f"reference_{name}" for name in BUDGET_FIELDS] if reference else []
+    writer.writerow([*header, *(AGREEMENT_FIELDS if agreement else ())])
+    for id in (*budget.videos, ""):
+        scores = (by_video or {}).get(id) if id else agreement
+        for label, cells in _csv_cells(budget, reference, id):
+            of_class = None if scores is None else scores.classes.get(label) if label else scores.overall
+            if label or of_class:
+                writer.writerow([_safe(id), _safe(label), *cells, *(_score_cells(of_class) if agreement else ())])
+    return text.getvalue()
+
+
+def _csv_cells(budget: TimeBudget, reference: TimeBudget | None, id: str) -> Iterator[tuple[str, list[object]]]:
+    """For each class, and for all of them, the budget's columns of a video; an empty id is all videos."""
+    sides = [budget, *([reference] if reference else [])]
+    groups = [side.videos.get(id, {}) if id else side.overall for side in sides]
+    for label in sorted({label for side in sides for label in side.classes}):
+        yield label, [cell for group in groups for cell in _value_cells(group.get(label))]
+    yield "", [cell for _ in sides for cell in _value_cells(None)]
+
+
+def _value_cells(budget: Budget | None) -> list[object]:
+    if budget is None:
+        return [""] * len(BUDGET_FIELDS)
+    values = (budget.total, budget.mean, budget.median, budget.share)
+    return [budget.bouts, budget.points, *map(_number, values)]
+
+
+def _score_cells(scores: AgreementScores | None) -> list[object]:
+    if scores is None:
+        return [""] * len(AGREEMENT_FIELDS)
+    return [_number(getattr(scores, name)) for name in AGREEMENT_FIELDS]
+
+
+def _number(value: float | None) -> object:
+    return "" if value is None else round(value, 6)
+
+
+def _safe(name: str) -> str:
+    return f"'{name}" if FORMULA_START.match(name) else name
