@@ -125,6 +125,34 @@ def test_stale_save_is_a_conflict(server):
     assert server.corrections(name) is None
 
 
+def test_points_and_marks_are_stored(server):
+    name = "film 2.mp4"
+    point = {"label": "wave", "start": 1.5, "end": 1.5, "score": None}
+    saved = server.save(name, [point])
+    assert saved.status == 200 and server.videos()[name]["status"] == "edited"
+    assert server.save(name, [point], saved.json["revision"], complete=True).json["code"] == "incomplete"
+    saved = server.save(name, [point], saved.json["revision"], reviewed=True)
+    stored = server.corrections(name)
+    assert (stored["segments"], stored["complete"], stored["reviewed"]) == ([point], False, True)
+    assert server.videos()[name]["status"] == "reviewed" and server.videos()[name]["reviewed"]
+    saved = server.save(name, [], saved.json["revision"], complete=True)
+    assert server.corrections(name)["reviewed"], "a complete timeline is reviewed"
+    assert server.discard(name, saved.json["revision"]).status == 200
+    assert server.videos()[name]["status"] in ("new", "predicted") and not server.videos()[name]["reviewed"]
+
+
+def test_marks_of_two_people_are_not_lost(server):
+    name = "film 2.mp4"
+    segment = {"label": "wave", "start": 1.0, "end": 2.0, "score": None}
+    first = server.save(name, [segment]).json["revision"]
+    marked = server.save(name, [segment], first, complete=True)
+    stale = server.save(name, [], first)
+    assert marked.status == 200 and stale.status == 409
+    assert stale.json["corrections"]["complete"] and stale.json["corrections"]["segments"] == [segment]
+    assert server.discard(name, first).status == 409
+    assert server.discard(name, marked.json["revision"]).status == 200
+
+
 @pytest.mark.parametrize("key", ["%00", "a" * 300, "..%5Cjobs"])
 def test_discard_of_an_unknown_video_is_refused(server, key):
     assert server.request("DELETE", f"/api/videos/{key}/corrections?revision=0").status == 404
@@ -145,7 +173,8 @@ def test_discard_of_an_unknown_video_is_refused(server, key):
         b'{"revision": 0, "version": "1", "segments": [{"label": "a", "start": NaN, "end": 2}]}',
         b'{"revision": 0, "version": "1", "segments": [{"label": "a", "start": 1, "end": 1e999}]}',
         b'{"revision": 0, "version": "1", "segments": [{"label": "a", "start": 3, "end": 2}]}',
-        b'{"revision": 0, "version": "1", "segments": [{"label": "a", "start": 2, "end": 2}]}',
+        b'{"revision": 0, "version": "1", "segments": [{"label": "a", "start": 2, "end": 2}], "complete": true}',
+        b'{"revision": 0, "version": "1", "segments": [], "reviewed": 1}',
         b'{"revision": 0, "version": "1", "segments": [{"label": " ", "start": 1, "end": 2}]}',
         b'{"revision": 0, "version": "1", "segments": [{"label": "a;b", "start": 1, "end": 2}]}',
         b'{"revision": 0, "version": "1", "segments": [{"label": "\\ud800", "start": 1, "end": 2}]}',

@@ -35,20 +35,22 @@ def open_corrections(folder: Path) -> Corrections:
 # ---- storing
 
 
-@given(st.lists(st.tuples(labels, times, times.filter(bool)), max_size=8))
+@given(st.lists(st.tuples(labels, times, times), max_size=8), st.booleans(), st.booleans())
 @hypothesis(max_examples=60, deadline=None)
-def test_corrections_roundtrip_as_json_and_as_tags(tmp_path_factory, rows):
+def test_corrections_roundtrip_as_json_and_as_tags(tmp_path_factory, rows, complete, reviewed):
     segments = [Segment(label, start, start + length, None) for label, start, length in rows]
     try:
-        check_segments(segments)
+        check_segments(segments, complete)
     except DataError:
         return
     folder = tmp_path_factory.mktemp("corrections")
-    record = open_corrections(folder).save("key", "a film.mp4", segments, 0)
+    marks = {"complete": complete, "reviewed": reviewed}
+    record = open_corrections(folder).save("key", "a film.mp4", segments, 0, **marks)
     assert open_corrections(folder).get("key") == record
+    assert record.reviewed == (reviewed or complete), "a complete timeline is reviewed"
     assert sorted(record.segments) == sorted(segments)
     (video,) = read_tags(folder / "tags.csv")
-    assert video.id == "a film.mp4" and set(video.labels) == {segment.label for segment in segments}
+    assert video.id == "a film.mp4" and video.complete == complete and set(video.labels) == {segment.label for segment in segments}
     actual, expected = sorted(video.segments), sorted((s.label, round(s.start, 3), round(s.end, 3)) for s in segments)
     assert [segment.label for segment in actual] == [label for label, *_ in expected]
     np.testing.assert_allclose([s[1:3] for s in actual], [s[1:] for s in expected], atol=2e-3)
@@ -82,11 +84,23 @@ def test_label_that_tags_cannot_hold_is_refused(label):
         check_segments([Segment("a", 0, 1), Segment(label, 0, 1)])
 
 
-def test_empty_and_too_many_segments_are_refused():
+def test_invalid_and_too_many_segments_are_refused():
     with raises(DataError, code="invalid-value", location="segment 1"):
-        check_segments([Segment("a", 2, 2)])
+        check_segments([Segment("a", 2, 1)])
+    check_segments([Segment("a", 2, 2)])
+    with raises(DataError, code="incomplete", location="segment 2"):
+        check_segments([Segment("a", 0, 1), Segment("a", 2, 2)], complete=True)
     with raises(DataError, code="too-many-segments"):
         check_segments([Segment("a", 0, 1)] * 20_001)
+
+
+def test_labels_are_what_a_person_confirmed(tmp_path):
+    predicted, own, point = Segment("a", 0, 1, 0.5), Segment("a", 2, 3), Segment("b", 4, 4)
+    corrections = open_corrections(tmp_path)
+    partial = corrections.save("k", "v.mp4", [predicted, own, point], 0, reviewed=True)
+    assert partial.labels == (own, point) and partial.reviewed and not partial.complete
+    complete = corrections.save("k", "v.mp4", [predicted, own], partial.revision, complete=True)
+    assert complete.labels == (predicted, own)
 
 
 # ---- reading
@@ -110,7 +124,8 @@ def test_reads_corrections_of_version_0_1_0(tmp_path):
     assert record == CorrectionRecord(
         " Subject 1/ADL/10.mp4", 1795838254498, "2026-11-28T03:57:34Z", segments, "3847178 60796d49c2e4ef62"
     )
-    assert record.to_json() == json.loads(text), "written as before"
+    assert record.to_json() == json.loads(text) | {"complete": False, "reviewed": False}
+    assert record.labels == segments[1:], "the first one was copied from the model output"
 
 
 @pytest.mark.parametrize(
@@ -123,6 +138,7 @@ def test_reads_corrections_of_version_0_1_0(tmp_path):
         {"revision": 0},
         {"revision": "1"},
         {"video": ""},
+        {"complete": 1},
     ],
     ids=str,
 )

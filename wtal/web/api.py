@@ -48,6 +48,8 @@ class SaveRequest(BaseModel):
     revision: int
     version: str
     segments: list[SegmentModel]
+    complete: bool = False
+    reviewed: bool = False
 
 
 RequestModel = TypeVar("RequestModel", bound=BaseModel)
@@ -145,7 +147,8 @@ def _add_corrections(app: FastAPI, service: AnnotationService) -> None:
     async def save(key: str, request: Request) -> Response:
         body = await _parse_body(request, SaveRequest)
         segments = [segment.to_segment() for segment in body.segments]
-        record = await run_in_threadpool(service.save, key, segments, body.revision, body.version)
+        marks = body.complete, body.reviewed
+        record = await run_in_threadpool(service.save, key, segments, body.revision, body.version, *marks)
         return _json({"revision": record.revision, "saved": record.saved})
 
     @app.delete("/api/videos/{key}/corrections")

@@ -1,7 +1,8 @@
 """Corrected timelines: one JSON file per video, and a table of tags of all of them.
 
 A save must name the revision that it is based on, so that concurrent edits are detected. Corrections follow videos that
-are moved or renamed, which are recognised by their content.
+are moved or renamed, which are recognised by their content. A segment that ends where it starts is a point; a segment
+with a score was copied from the model output and not changed.
 """
 
 import csv
@@ -67,6 +68,8 @@ class _RecordModel(BaseModel):
     saved: Text
     segments: list[SegmentModel]
     fingerprint: str = ""
+    complete: bool = False
+    reviewed: bool = False
 
 
 class _JournalModel(BaseModel):
@@ -87,8 +90,10 @@ class CorrectionRecord:
         video: The name of the video file, relative to the folder of videos.
         revision: Changes with each save; 0 stands for a video without corrections.
         saved: The time of the save, ISO 8601 in UTC.
-        segments: The segments, sorted by time.
+        segments: The segments and points, sorted by time.
         fingerprint: Identifies the content of the video, "" if it is not known.
+        complete: Whether nothing happens outside the segments.
+        reviewed: Whether a person has finished with the video; true for a complete timeline.
     """
 
     video: str
@@ -96,6 +101,13 @@ class CorrectionRecord:
     saved: str
     segments: tuple[Segment, ...]
     fingerprint: str = ""
+    complete: bool = False
+    reviewed: bool = False
+
+    @property
+    def labels(self) -> tuple[Segment, ...]:
+        """The segments and points that a person confirmed: all of a complete timeline, else those without a score."""
+        return tuple(segment for segment in self.segments if self.complete or segment.score is None)
 
     def to_json(self) -> dict[str, Any]:
         """As in the file, and as the page receives it."""
@@ -104,6 +116,8 @@ class CorrectionRecord:
             "fingerprint": self.fingerprint,
             "revision": self.revision,
             "saved": self.saved,
+            "complete": self.complete,
+            "reviewed": self.reviewed,
             "segments": [
                 {"label": segment.label, "start": segment.start, "end": segment.end, "score": segment.score}
                 for segment in self.segments
@@ -119,8 +133,12 @@ class ConflictError(Exception):
         self.current = current
 
 
-def check_segments(segments: Sequence[Segment]) -> None:
-    """Raise DataError if segments cannot be saved: too many, empty, or a label that the table of tags cannot hold."""
+def check_segments(segments: Sequence[Segment], complete: bool = False) -> None:
+    """Raise DataError if segments cannot be saved.
+
+    There are too many, one ends before it starts, the table of tags cannot hold a label, or a complete timeline has
+    points, whose extent is not known.
+    """
     if len(segments) > MAX_SEGMENTS:
         raise DataError(
             f"{len(segments):,} segments are too many",
@@ -129,8 +147,12 @@ def check_segments(segments: Sequence[Segment]) -> None:
         )
     for number, segment in enumerate(segments, start=1):
         location, label = Location(None, f"segment {number}"), segment.label
-        if segment.end <= segment.start:
-            raise location.error("the segment has no length", "move its start or end")
+        if segment.end < segment.start:
+            raise location.error("the segment ends before it starts", "move its start or end")
+        if complete and segment.is_point:
+            raise location.error(
+                "a timeline with points cannot be complete", "give each point a start and an end", "incomplete"
+            )
         if len(label) > MAX_LABEL_LENGTH:
             raise location.error(
                 f"the label {label[:60]!r} is too long", f"use at most {MAX_LABEL_LENGTH} characters", "invalid-label"
@@ -215,7 +237,15 @@ class Corrections:
         return self._records.get(key)
 
     def save(
-        self, key: str, video: str, segments: Sequence[Segment], revision: int, fingerprint: str = ""
+        self,
+        key: str,
+        video: str,
+        segments: Sequence[Segment],
+        revision: int,
+        fingerprint: str = "",
+        *,
+        complete: bool = False,
+        reviewed: bool = False,
     ) -> CorrectionRecord:
         """Store the segments of a video.
 
@@ -225,6 +255,8 @@ class Corrections:
             segments: The segments, in any order.
             revision: The revision that the change is based on, 0 for none.
             fingerprint: Identifies the content of the file; if "", the stored one is kept.
+            complete: Whether nothing happens outside the segments.
+            reviewed: Whether a person has finished with the video.
 
         Raises:
             ConflictError: Another revision is stored.
@@ -241,11 +273,18 @@ class Corrections:
                 datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
                 tuple(sorted(segments, key=lambda segment: (segment.start, segment.end, segment.label))),
                 fingerprint or (previous.fingerprint if previous else ""),
+                complete,
+                reviewed or complete,
             )
             write_json(self._path(key), record.to_json())
             self._records[key], self._rows[key] = record, _tag_rows(record)
             self._write_tags()
             return record
+
+    def records(self) -> dict[str, CorrectionRecord]:
+        """Key to corrections, of all videos."""
+        with self._lock:
+            return dict(self._records)
 
     def discard(self, key: str, revision: int) -> None:
         """Delete the corrections of a video. Raises ConflictError and DataError like `save`."""
@@ -329,7 +368,7 @@ class Corrections:
 
     def _tags_table(self) -> str:
         keys = sorted(self._records, key=lambda key: self._records[key].video)
-        return "video,labels\n" + "".join(self._rows[key] for key in keys)
+        return "video,labels,timeline\n" + "".join(self._rows[key] for key in keys)
 
 
 def _validate(model: type[Model], path: Path) -> Model:
@@ -344,7 +383,9 @@ def _validate(model: type[Model], path: Path) -> Model:
 
 def _to_record(model: _RecordModel) -> CorrectionRecord:
     segments = tuple(segment.to_segment() for segment in model.segments)
-    return CorrectionRecord(model.video, model.revision, model.saved, segments, model.fingerprint)
+    return CorrectionRecord(
+        model.video, model.revision, model.saved, segments, model.fingerprint, model.complete, model.reviewed
+    )
 
 
 def _read_record(path: Path) -> CorrectionRecord:
@@ -352,15 +393,23 @@ def _read_record(path: Path) -> CorrectionRecord:
 
 
 def _tag_rows(record: CorrectionRecord) -> str:
-    """The rows of a video in the table of tags."""
+    """The rows of a video in the table of tags; points have rows of their own, because they have no times."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    for first in range(0, len(record.segments) or 1, SEGMENTS_PER_ROW):
-        tags = map(_format_tag, record.segments[first : first + SEGMENTS_PER_ROW])
-        writer.writerow((record.video, ";".join(tags)))
+    timeline = "complete" if record.complete else "partial"
+    points = [segment for segment in record.segments if segment.is_point]
+    segments = [segment for segment in record.segments if not segment.is_point]
+    for tags in (segments, points):
+        for first in range(0, len(tags), SEGMENTS_PER_ROW):
+            cell = ";".join(map(_format_tag, tags[first : first + SEGMENTS_PER_ROW]))
+            writer.writerow((record.video, cell, timeline))
+    if not record.segments:
+        writer.writerow((record.video, "", timeline))
     return text.getvalue()
 
 
 def _format_tag(segment: Segment) -> str:
     start, end = to_milliseconds(segment, min_length=1)
+    if segment.is_point:
+        return f"{segment.label}@{start / 1000:.3f}"
     return f"{segment.label}[{start / 1000:.3f} to {end / 1000:.3f}]"

@@ -105,6 +105,7 @@ class AnnotationService:
             "name": file.name,
             "version": file.version,
             "duration": prediction.duration if prediction else None,
+            "fps": prediction.fps if prediction else None,
             "packed": pack_prediction(prediction, self.thresholds) if prediction else None,
             "thresholds": self.thresholds.for_video(prediction) if prediction else {},
             "corrections": record.to_json() if record else None,
@@ -115,20 +116,30 @@ class AnnotationService:
         """The stored prediction of the present model for a file, None if there is none."""
         return read_prediction(prediction_path(self.store, file, self.model), file, self.library.fingerprint)
 
-    def save(self, key: str, segments: list[Segment], revision: int, version: str) -> CorrectionRecord:
+    def save(
+        self,
+        key: str,
+        segments: list[Segment],
+        revision: int,
+        version: str,
+        complete: bool = False,
+        reviewed: bool = False,
+    ) -> CorrectionRecord:
         """Store corrections.
 
         Args:
             key: The key of the video.
-            segments: The corrected segments.
+            segments: The corrected segments and points.
             revision: The revision that they are based on, 0 for none.
             version: The version of the file that they were made for.
+            complete: Whether nothing happens outside the segments.
+            reviewed: Whether a person has finished with the video.
 
         Raises:
             ConflictError: Someone else saved in the meantime.
             DataError: The file is gone or was replaced, the segments are invalid, or cannot be written.
         """
-        check_segments(segments)
+        check_segments(segments, complete)
         file = self.library.current(self.library.find(key))
         if file.version != version:
             self.library.refresh()
@@ -138,7 +149,10 @@ class AnnotationService:
                 hint="check whether the corrections fit the new file",
                 code="video-replaced",
             )
-        return self.corrections.save(key, file.name, segments, revision, self.library.fingerprint(file))
+        fingerprint = self.library.fingerprint(file)
+        return self.corrections.save(
+            key, file.name, segments, revision, fingerprint, complete=complete, reviewed=reviewed
+        )
 
     def discard(self, key: str, revision: int) -> None:
         """Delete corrections. Raises ConflictError and DataError like `save`."""
@@ -214,7 +228,9 @@ class AnnotationService:
             "duration": summary.duration if summary else job.duration if job else None,
             "queue_position": queue_positions.get(file.key, 0),
             "reason": job.reason if job else "",
+            "status": _status(job, record, summary is not None),
             "edited": record is not None,
+            "reviewed": record is not None and record.reviewed,
             "revision": record.revision if record else 0,
             "labels": list(labels),
         }
@@ -259,6 +275,15 @@ def open_service(run: Path, videos: Path, store: Path, options: BackboneOptions)
             yield service
         finally:
             jobs.close()
+
+
+def _status(job: QueueItem | None, record: CorrectionRecord | None, is_predicted: bool) -> str:
+    """`new`, `running`, `predicted`, `edited` or `reviewed`."""
+    if job and job.state in ("queued", "running"):
+        return "running"
+    if record:
+        return "reviewed" if record.reviewed else "edited"
+    return "predicted" if is_predicted else "new"
 
 
 def _displayable(name: str) -> str:
