@@ -50,7 +50,11 @@ def test_corrections_roundtrip_as_json_and_as_tags(tmp_path_factory, rows, compl
     assert record.reviewed == (reviewed or complete), "a complete timeline is reviewed"
     assert sorted(record.segments) == sorted(segments)
     (video,) = read_tags(folder / "tags.csv")
-    assert video.id == "a film.mp4" and video.complete == complete and set(video.labels) == {segment.label for segment in segments}
+    assert (
+        video.id == "a film.mp4"
+        and video.complete == complete
+        and set(video.labels) == {segment.label for segment in segments}
+    )
     actual, expected = sorted(video.segments), sorted((s.label, round(s.start, 3), round(s.end, 3)) for s in segments)
     assert [segment.label for segment in actual] == [label for label, *_ in expected]
     np.testing.assert_allclose([s[1:3] for s in actual], [s[1:] for s in expected], atol=2e-3)
