@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -84,7 +85,7 @@ class AnnotationFormat:
         name: Identifier, as in `wtal convert --to NAME`.
         title: Name shown to users.
         extension: File extension in lower case, with the dot.
-        read: `read(path)` returns an `AnnotationFile`; called as `read(path, fps)` if `needs_fps`.
+        read: `read(path)` returns an `AnnotationFile`; called as `read(path, fps)` if `needs_fps` and not `stores_fps`.
         write: `write(path, annotations)`; called as `write(path, annotations, fps)` if `needs_fps`.
         detect: Whether a file has this format, by its parsed JSON or, for any other text, by its first line in
             lower case. Not needed if no other format has this extension.
@@ -92,8 +93,11 @@ class AnnotationFormat:
             formats have the same extension.
         single_video: A file holds one video; its name is the video id.
         needs_fps: Times are stored as frame numbers.
+        stores_fps: The frames per second are stored: `read(path)` finds them in the file, and
+            `write(path, annotations, fps)` gets None if they are unknown, unless `needs_fps`.
         ticks_per_second: Times are rounded to multiples of `1 / ticks_per_second` s; 0 if they are stored exactly.
         allows_zero_length: Otherwise a segment has at least one tick or frame.
+        merges_overlaps: Segments of a label that share a frame are merged.
         keeps: What is stored besides labels and times.
         score_note: How stored scores are changed; "" if they are stored exactly.
         requires_scores: Segments without a score are stored with a score of 1.0.
@@ -111,8 +115,10 @@ class AnnotationFormat:
     default_for_extension: bool = False
     single_video: bool = False
     needs_fps: bool = False
+    stores_fps: bool = False
     ticks_per_second: float = 0
     allows_zero_length: bool = True
+    merges_overlaps: bool = False
     keeps: frozenset[Content] = frozenset({"scores", "empty videos"})
     score_note: str = ""
     requires_scores: bool = False
@@ -185,6 +191,32 @@ def from_frames(location: Location, first: Any, last: Any, fps: float) -> tuple[
         if parse_number(location, value, field) < 1:
             raise location.error(f"{field} is {abbreviate(repr(value))}", "count frames from 1")
     return (float(first) - 1) / fps, float(last) / fps
+
+
+def assign_lanes(intervals: Iterable[tuple[Hashable, int, int]]) -> Iterator[int]:
+    """For each interval, the number of a lane in which it overlaps no earlier interval with the same key.
+
+    Args:
+        intervals: Key, such as the label, start and end; sorted by start and end.
+    """
+    lanes_by_key: dict[Hashable, list[tuple[int, int]]] = {}  # heaps of (end of the last interval, lane)
+    for key, start, end in intervals:
+        lanes = lanes_by_key.setdefault(key, [])
+        lane = heappop(lanes)[1] if lanes and lanes[0][0] <= start else len(lanes)
+        heappush(lanes, (end, lane))
+        yield lane
+
+
+def merge_overlaps(segments: Iterable[Segment], fps: float) -> list[tuple[str, int, int]]:
+    """Label, first and last frame as in `to_frames`; segments of a label that share a frame become one."""
+    merged: dict[str, list[tuple[str, int, int]]] = {}
+    for label, first, last in sorted((segment.label, *to_frames(segment, fps)) for segment in segments):
+        runs = merged.setdefault(label, [])
+        if runs and first <= runs[-1][2]:
+            runs[-1] = (label, runs[-1][1], max(last, runs[-1][2]))
+        else:
+            runs.append((label, first, last))
+    return [run for runs in merged.values() for run in runs]
 
 
 # Labels and scores as text

@@ -17,6 +17,7 @@ from wtal.data.annotations.base import (
     ConversionWarning,
     check_unique_ids,
     count_warnings,
+    merge_overlaps,
 )
 from wtal.data.annotations.registry import FORMATS, detect_format, find_format, format_for_output
 from wtal.data.features import is_file_name
@@ -71,11 +72,11 @@ def convert_annotations(
     target = find_format(target_format) if target_format else format_for_output(out)
     file, origin = read_annotations(source, source_format, fps)
     annotations = _select_video(file.annotations, video_id, source)
-    if fps is not None and not (target.needs_fps or origin.needs_fps):
+    if fps is not None and not (target.needs_fps or target.stores_fps or _reads_fps(origin)):
         raise ConfigError(
             f"neither {origin.name} nor {target.name} stores frame numbers", hint="omit --fps", code="unused-option"
         )
-    if target.needs_fps:
+    if target.needs_fps or (target.stores_fps and fps is not None):
         _require_fps(target, fps)
     _check_output(out, source)
     warnings = [*file.warnings, *conversion_warnings(target, annotations, fps)]
@@ -121,7 +122,7 @@ def read_annotations(
             code="ambiguous-format",
         )
     file_format = formats[paths[0]]
-    fps_argument = [_require_fps(file_format, fps)] if file_format.needs_fps else []
+    fps_argument = [_require_fps(file_format, fps)] if _reads_fps(file_format) else []
     files = [file_format.read(path, *fps_argument) for path in paths]
     annotations = [annotation for file in files for annotation in file.annotations]
     check_unique_ids((annotation.id for annotation in annotations), source)
@@ -139,7 +140,9 @@ def write_annotations(
         annotations: One annotation per video; exactly one if `format.single_video`.
         fps: Frames per second; required if `format.needs_fps`.
     """
-    format.write(path, annotations, *([_require_fps(format, fps)] if format.needs_fps else []))
+    if format.needs_fps or (format.stores_fps and fps is not None):
+        fps = _require_fps(format, fps)
+    format.write(path, annotations, *([fps] if format.needs_fps or format.stores_fps else []))
 
 
 def conversion_warnings(
@@ -185,6 +188,10 @@ def conversion_warnings(
         if not format.allows_zero_length:
             zero_length = sum(start == end for start, end in ticks)
             counts[f"shorter segments are extended to 1/{ticks_per_second:.9g} s"] = zero_length
+
+    if format.merges_overlaps and fps:
+        merged = sum(len(merge_overlaps(annotation.segments, fps)) for annotation in annotations)
+        counts["overlapping segments of a label are merged"] = len(segments) - merged
 
     changed = sum(format.normalize_label(label) != label for label in labels)
     counts["labels with line breaks or other unsupported characters are changed"] = changed
@@ -232,6 +239,11 @@ def _select_video(annotations: list[Annotation], video_id: str | None, source: P
         message = f"no video with id {abbreviate(repr(video_id))}"
         raise DataError(message, path=source, hint=f"use one of {ids}", code="unknown-video")
     return selected
+
+
+def _reads_fps(format: AnnotationFormat) -> bool:
+    """Whether the frames per second must be given to read this format."""
+    return format.needs_fps and not format.stores_fps
 
 
 def _require_fps(format: AnnotationFormat, fps: float | None) -> float:

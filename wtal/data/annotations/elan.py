@@ -1,9 +1,7 @@
 """ELAN documents (.eaf): a tier per label, a dependent tier for its scores; milliseconds, one video per file."""
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from heapq import heappop, heappush
+from collections.abc import Sequence
 from mimetypes import guess_type
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,27 +9,27 @@ from urllib.parse import unquote
 from xml.parsers import expat
 
 from wtal.core.errors import DataError, short_message
-from wtal.core.io import atomic_write, require_file, to_data_error
+from wtal.core.io import atomic_write
 from wtal.core.structures import Segment
 from wtal.data.annotations.base import (
     Annotation,
     AnnotationFile,
     AnnotationFormat,
+    assign_lanes,
     count_warnings,
     id_from_file,
     single_line,
     to_milliseconds,
 )
+from wtal.data.annotations.xml import INVALID_CHARACTER, parse_xml, xml_text
 from wtal.data.parsing import Location, parse_segment
 from wtal.data.problems import abbreviate
 
 if TYPE_CHECKING:
     from pympi.Elan import Eaf
 
-MAX_FILE_BYTES = 100_000_000  # a densely annotated day of video needs about 1 % of it
 SCORE_TYPE = "score"  # linguistic type of the tiers that hold scores
 ID_ATTRIBUTES = ("TIER_ID", "ANNOTATION_ID", "TIME_SLOT_ID")
-INVALID_XML_CHARACTER = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def read(path: Path) -> AnnotationFile:
@@ -57,59 +55,29 @@ def write(path: Path, annotations: Sequence[Annotation]) -> None:
     (annotation,) = annotations
     document = _create_document(sorted(annotation.segments, key=_interval))
     if annotation.file_name:
-        url = f"./{_xml_text(annotation.file_name).replace('%', '%25')}"
+        url = f"./{xml_text(annotation.file_name).replace('%', '%25')}"
         document.add_linked_file(url, url, guess_type(annotation.file_name)[0] or "unknown")
     atomic_write(path, lambda part: to_eaf(str(part.absolute()), document))
 
 
-def _xml_text(text: str) -> str:
-    """Text as XML stores it."""
-    return INVALID_XML_CHARACTER.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
-
-
 def _validate_xml(path: Path) -> None:
-    """Reject what pympi would read wrongly or without limit.
-
-    A DOCTYPE can declare nested entities that expand to any size. Of two elements with one id, pympi keeps the last.
-    """
+    """Reject what pympi would read wrongly or without limit. Of two elements with one id, pympi keeps the last."""
     seen: set[tuple[str, str]] = set()
 
-    def check_ids(_: str, attributes: dict[str, str]) -> None:
-        for name in ID_ATTRIBUTES:
-            if name not in attributes:
-                continue
-            if (name, attributes[name]) in seen:
-                raise Location(path, f"line {parser.CurrentLineNumber}").error(
-                    f"{name} {abbreviate(repr(attributes[name]))} appears twice", "make it unique", "duplicate-id"
-                )
-            seen.add((name, attributes[name]))
+    def set_handlers(parser: expat.XMLParserType) -> None:
+        def check_ids(_: str, attributes: dict[str, str]) -> None:
+            for name in ID_ATTRIBUTES:
+                if name not in attributes:
+                    continue
+                if (name, attributes[name]) in seen:
+                    raise Location(path, f"line {parser.CurrentLineNumber}").error(
+                        f"{name} {abbreviate(repr(attributes[name]))} appears twice", "make it unique", "duplicate-id"
+                    )
+                seen.add((name, attributes[name]))
 
-    def reject_doctype(*_: object) -> None:
-        raise DataError(
-            "has a DOCTYPE, which ELAN never writes", path=path, hint="save it in ELAN again", code="xml-doctype"
-        )
+        parser.StartElementHandler = check_ids
 
-    require_file(path)
-    try:
-        data = path.read_bytes() if path.stat().st_size <= MAX_FILE_BYTES else None
-    except OSError as error:
-        raise to_data_error(error, path) from error
-    if data is None:
-        message = f"larger than {MAX_FILE_BYTES // 1_000_000} MB"
-        raise DataError(message, path=path, hint="split it in ELAN", code="file-too-large")
-    parser = expat.ParserCreate(namespace_separator="}")  # as in ElementTree, which rejects undeclared prefixes
-    parser.StartDoctypeDeclHandler = reject_doctype
-    parser.StartElementHandler = check_ids
-    try:
-        parser.Parse(data, True)
-    except expat.ExpatError as error:
-        raise Location(path, f"line {error.lineno}").error(
-            f"invalid XML ({expat.ErrorString(error.code)})", "the file may be truncated", "invalid-xml"
-        ) from error
-    except (LookupError, ValueError) as error:
-        raise DataError(
-            f"unsupported encoding ({error})", path=path, hint="save it as UTF-8", code="invalid-encoding"
-        ) from error
+    parse_xml(path, "ELAN", set_handlers)
 
 
 def _read_document(path: Path, document: "Eaf") -> AnnotationFile:
@@ -150,13 +118,14 @@ def _create_document(segments: Sequence[Segment]) -> "Eaf":
     tiers: dict[tuple[str, int], str] = {}  # by label and lane
     score_tiers: dict[str, str] = {}  # by tier
     name_counts = Counter[str]()
-    for n, (segment, lane) in enumerate(zip(segments, _assign_lanes(segments), strict=True)):
+    lanes = assign_lanes((segment.label, *_interval(segment)) for segment in segments)
+    for n, (segment, lane) in enumerate(zip(segments, lanes, strict=True)):
         if (segment.label, lane) not in tiers:
-            name = INVALID_XML_CHARACTER.sub("\ufffd", single_line(segment.label))
+            name = INVALID_CHARACTER.sub("\ufffd", single_line(segment.label))
             tiers[segment.label, lane] = _add_tier(document, name, name_counts)
         tier = tiers[segment.label, lane]
         id = document.generate_annotation_id()
-        document.tiers[tier][0][id] = (slots[n, 0], slots[n, 1], _xml_text(segment.label), None)
+        document.tiers[tier][0][id] = (slots[n, 0], slots[n, 1], xml_text(segment.label), None)
         if segment.score is not None:
             if tier not in score_tiers:
                 score_tiers[tier] = _add_tier(document, f"{tier} {SCORE_TYPE}", name_counts, parent=tier)
@@ -175,17 +144,6 @@ def _add_tier(document: "Eaf", name: str, name_counts: Counter[str], parent: str
     return unique_name
 
 
-def _assign_lanes(segments: Sequence[Segment]) -> Iterator[int]:
-    """For each segment, the number of a tier of its label in which it overlaps no earlier segment."""
-    lanes_by_label: dict[str, list[tuple[int, int]]] = {}  # heaps of (end of the last segment, lane)
-    for segment in segments:
-        start, end = _interval(segment)
-        lanes = lanes_by_label.setdefault(segment.label, [])
-        lane = heappop(lanes)[1] if lanes and lanes[0][0] <= start else len(lanes)
-        heappush(lanes, (end, lane))
-        yield lane
-
-
 def _interval(segment: Segment) -> tuple[int, int]:
     """Start and end in milliseconds; ELAN has no annotations of zero length."""
     return to_milliseconds(segment, min_length=1)
@@ -201,6 +159,6 @@ FORMAT = AnnotationFormat(
     single_video=True,
     ticks_per_second=1000,
     allows_zero_length=False,
-    normalize_label=_xml_text,
+    normalize_label=xml_text,
     usage_hint="Put it into the folder of the video and open it in ELAN.",
 )
