@@ -76,6 +76,21 @@ def as_stored(format: AnnotationFormat, segment: Segment) -> Segment:
     return Segment(format.normalize_label(segment.label).strip(), start, end, score)
 
 
+def all_as_stored(format: AnnotationFormat, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    """The segments of a video that are read back."""
+    stored = sorted((as_stored(format, segment) for segment in segments), key=lambda s: (s.label, s.start, s.end))
+    if not format.merges_overlaps:
+        return tuple(stored)
+    merged: list[Segment] = []
+    for segment in stored:
+        last = merged[-1] if merged else None
+        if last and last.label == segment.label and segment.start < last.end:
+            merged[-1] = last._replace(end=max(last.end, segment.end))
+        else:
+            merged.append(segment)
+    return tuple(merged)
+
+
 def segment_counts(annotations: list[Annotation]) -> dict[str, Counter[Segment]]:
     """The segments of each video, without their order and with times rounded to 0.1 microseconds."""
     return {

@@ -113,7 +113,14 @@ def extract(
 def predict(
     videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Video files")],
     model: Annotated[Path, typer.Option(metavar="RUN", help="Run folder written by `wtal train`")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="File for all proposals")] = Path("proposals.json"),
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="File for all proposals (.json), or for the shown segments in the annotation format of another "
+            "extension, such as .boris",
+        ),
+    ] = Path("proposals.json"),
     operating_point: Annotated[
         str,
         typer.Option(metavar="TARGET", help="Segments to show: f1, precision=0.9 (after `wtal calibrate`), or all"),
@@ -132,6 +139,9 @@ def predict(
     """Predict the segments of video files; print them and write timeline.json beside the file of all proposals."""
     from wtal.core.errors import DataError
     from wtal.core.io import realpath
+    from wtal.data.annotations.base import Annotation
+    from wtal.data.annotations.convert import conversion_warnings, require_output_format, write_annotations
+    from wtal.data.annotations.registry import FORMATS
     from wtal.data.layouts.activitynet import require_proposals_path, write_proposals
     from wtal.data.video_files import read_listing
     from wtal.inference.calibration import load_segment_filter
@@ -145,7 +155,9 @@ def predict(
     options = BackboneOptions(backbone, weights, flow_weights, device, precision)
     videos = list({realpath(video): video for video in videos}.values())
     timeline_path = out.parent / "timeline.json"
-    for path in (out, timeline_path):
+    extensions = {format.extension for format in FORMATS.values()} - {".json"}
+    format = require_output_format(out, len(videos), videos) if out.suffix.lower() in extensions else None
+    for path in () if format else (out, timeline_path):
         require_proposals_path(path, videos)
     if out == timeline_path:
         raise DataError(
@@ -160,6 +172,7 @@ def predict(
     print_line(description)
     proposals: dict[str, list[Segment]] = {}
     selected: dict[str, list[Segment]] = {}
+    annotations: list[Annotation] = []
     failures: list[DataError] = []
     try:
         with videos_progress(len(videos), console) as progress:
@@ -169,9 +182,17 @@ def predict(
                     continue
                 proposals[prediction.id] = list(prediction.proposals)
                 selected[prediction.id] = select(prediction.proposals)
+                annotations.append(
+                    Annotation.from_media(str(prediction.video), selected[prediction.id], id=prediction.id)
+                )
                 render_timeline(prediction, selected[prediction.id], console)
     finally:  # also after an interrupt
-        if proposals:
+        if annotations and format:
+            write_annotations(format, out, annotations)
+            print_line(f"{sum(map(len, selected.values())):,} shown segments in {len(annotations)} videos: {out}")
+            for warning in conversion_warnings(format, annotations):
+                print_line(f"note: {warning}")
+        elif proposals:
             write_proposals(out, proposals)
             write_proposals(timeline_path, selected)
             count = sum(map(len, proposals.values()))

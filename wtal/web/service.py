@@ -205,7 +205,7 @@ class AnnotationService:
             remarks.append(f"the frame rate of the video is not known; {rate:g} frames per second were assumed")
         # The reader takes the video id from the name of a file that holds one video.
         name = annotation.id if format.single_video else f"{annotation.id} {format.name}"
-        return f"{name}{format.extension}", remarks, _to_bytes(format, annotation, rate)
+        return f"{name}{format.extension}", remarks, _to_bytes(format, annotation, rate if format.needs_fps else fps)
 
     def _was_replaced(self, file: VideoFile, record: CorrectionRecord) -> bool:
         """Whether the file has the name, but not the content, of the corrected video."""
@@ -308,7 +308,7 @@ def _create_task(library: VideoLibrary, store: Path, model: str, key: str) -> Ta
     return Task(library.path(file), prediction_path(store, file, model), file.name, library.fingerprint(file))
 
 
-def _to_bytes(format: AnnotationFormat, annotation: Annotation, fps: float) -> bytes:
+def _to_bytes(format: AnnotationFormat, annotation: Annotation, fps: float | None) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"annotation{format.extension}"
         write_annotations(format, path, [annotation], fps)

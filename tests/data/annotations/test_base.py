@@ -21,7 +21,7 @@ from wtal.data.annotations.base import (
 from wtal.data.annotations.registry import FORMATS
 from wtal.data.parsing import Location
 
-formats_with_media = pytest.mark.parametrize("name", ["elan", "via", "labelstudio"])
+formats_with_media = pytest.mark.parametrize("name", ["elan", "via", "labelstudio", "boris-project"])
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,9 @@ EXPECTED_WARNINGS = {
     "elan": "durations subsets tags rounded shorter",
     "fiftyone": "durations subsets tags rounded shorter",
     "audacity": "durations subsets tags labels",
+    "boris-project": "subsets tags rounded",
+    "sportscode": "durations subsets tags",
+    "simba": "empty subsets tags rounded shorter",
 }
 
 

@@ -51,6 +51,18 @@ FILE_WITH_TIMES: dict[str, Callable[[object, object], str]] = {
         ]
     ),
     "fiftyone": lambda a, b: json.dumps({"labels": {"v": [{"label": "x", "support": [a, b]}]}}),
+    "boris-project": lambda a, b: json.dumps(
+        {
+            "behaviors_conf": {"0": {"code": "x", "type": "State event"}},
+            "observations": {"v": {"type": "LIVE", "events": [[a, "", "x", "", ""], [b, "", "x", "", ""]]}},
+        }
+    ),
+    "simba": lambda a, b: (
+        f"Time,Media file name,Behavior,Behavior type\n{a},v.mp4,x,START\n{b},v.mp4,x,STOP\n"
+    ),
+    "sportscode": lambda a, b: (
+        f"<file><ALL_INSTANCES><instance><start>{a}</start><end>{b}</end><code>x</code></instance></ALL_INSTANCES></file>"
+    ),
 }
 
 
@@ -59,7 +71,8 @@ FILE_WITH_TIMES: dict[str, Callable[[object, object], str]] = {
     [
         pytest.param(name, times, id=f"{name}-{fault}")
         for name in FILE_WITH_TIMES
-        for fault, times in (INVALID_FRAMES if FORMATS[name].needs_fps else INVALID_TIMES).items()
+        for fault, times in (INVALID_FRAMES if name in ("labelstudio", "fiftyone") else INVALID_TIMES).items()
+        if (name, fault) != ("boris-project", "reversed")  # events are sorted by time
     ],
 )
 def test_invalid_times_are_rejected(name, times, tmp_path):
@@ -84,15 +97,19 @@ def test_files_that_are_not_utf8_are_rejected(format, tmp_path):
     write_annotations(format, path, [Annotation("v", (Segment("Stoß", 1.0, 2.0, 0.5),))], fps_of(format))
     text = path.read_text(encoding="utf-8")
     path.unlink()
-    assert_rejected(format, text.encode("latin-1"), tmp_path)
+    content = text.encode("latin-1")
+    if text.isascii():
+        content += b"\xdf"
+    assert_rejected(format, content, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["elan", "sportscode"])
 @pytest.mark.parametrize("content", ["", "<a/>", '<a x:y="1"/>'])
-def test_elan_rejects_other_xml(content, tmp_path):
-    assert_rejected(FORMATS["elan"], content, tmp_path)
+def test_other_xml_is_rejected(name, content, tmp_path):
+    assert_rejected(FORMATS[name], content, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["srt", "vtt", "audacity", "elan"])
+@pytest.mark.parametrize("name", ["srt", "vtt", "audacity", "elan", "sportscode"])
 def test_file_names_that_are_not_unicode_are_rejected(name, tmp_path):
     format = FORMATS[name]
     path = tmp_path / f"v{format.extension}"
@@ -134,7 +151,7 @@ def test_fuzzed_reader_raises_only_data_errors(format, data):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"v{format.extension}"
         write_annotations(format, path, [Annotation("v", segments)], fps_of(format))
-        if format.extension == ".json" and data.draw(st.booleans()):
+        if format.extension in (".json", ".boris") and data.draw(st.booleans()):
             value = json.loads(path.read_text())
             keys, new = data.draw(st.sampled_from(paths_in(value))), data.draw(st.sampled_from(WRONG_VALUES))
             path.write_text(json.dumps(replaced(value, keys, new)))

@@ -27,7 +27,7 @@ def test_format_is_detected_from_the_file(format, tmp_path):
     path = tmp_path / f"v{format.extension}"
     write_annotations(format, path, [Annotation("v", (Segment("run", 1.0, 2.0, 0.5),))], fps_of(format))
     assert detect_format(path) is format
-    if format.name not in ("srt", "audacity"):  # detected by extension only
+    if format.name not in ("srt", "audacity", "sportscode"):  # detected by extension only
         assert detect_format(path.rename(tmp_path / "v")) is format
 
 
@@ -41,7 +41,7 @@ def test_unknown_content_is_not_detected(content, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("x.csv", "csv"), ("x.srt", "srt"), ("x.VTT", "vtt"), ("x.txt", "audacity"), ("x.eaf", "elan")],
+    [("x.csv", "csv"), ("x.srt", "srt"), ("x.VTT", "vtt"), ("x.txt", "audacity"), ("x.eaf", "elan"), ("x.boris", "boris-project"), ("x.xml", "sportscode")],
 )
 def test_output_format_is_chosen_by_extension(name, expected, tmp_path):
     assert format_for_output(tmp_path / name).name == expected

@@ -12,6 +12,7 @@ from wtal.data.annotations.base import (
     split_score,
     to_milliseconds,
 )
+from wtal.data.annotations.boris_events import NO_VALUE, join_subject
 from wtal.data.annotations.table import ignored_column_warnings, read_rows, unix_newlines, write_rows
 from wtal.data.parsing import parse_name, parse_seconds, parse_segment
 
@@ -25,11 +26,12 @@ COLUMNS = (
     *("Image index start", "Image index stop", "Image file path start", "Image file path stop"),
     *("Comment start", "Comment stop"),
 )
-MISSING_VALUES = ("", "na", "nan")
 
 
 def read(path: Path) -> AnnotationFile:
-    """Read the behaviors of each observation; a point event becomes a segment of zero length.
+    """Read the behaviors of each observation; the label is the behavior, with the subject in parentheses.
+
+    A point event becomes a segment of zero length.
 
     Raises:
         DataError: With the invalid line.
@@ -40,16 +42,16 @@ def read(path: Path) -> AnnotationFile:
     for location, cells in read_rows(path, REQUIRED_COLUMNS):
         id = parse_name(location, cells["observation id"], "Observation id")
         start, stop = cells["start (s)"], cells["stop (s)"]
-        end = start if stop.lower() in MISSING_VALUES else stop
+        end = start if stop.lower() in NO_VALUE else stop
         _, score = split_score(f"- {cells.get('comment start', '')}")
-        segments.setdefault(id, []).append(parse_segment(location, cells["behavior"], start, end, score))
-        values = [cells[name] for name in DURATION_COLUMNS if cells.get(name, "").lower() not in MISSING_VALUES]
+        label = join_subject(parse_name(location, cells["behavior"], "behavior"), cells.get("subject", ""))
+        segments.setdefault(id, []).append(parse_segment(location, label, start, end, score))
+        values = [cells[name] for name in DURATION_COLUMNS if cells.get(name, "").lower() not in NO_VALUE]
         durations[id] = parse_seconds(location, values[0], "media duration") if values else None
         ignored_columns.update(
             name
             for name, cell in cells.items()
-            if (name == "subject" or name.startswith("modifier"))
-            and cell.lower() not in (*MISSING_VALUES, "no focal subject")
+            if name.startswith("modifier") and cell.lower() not in NO_VALUE
         )
     annotations = [Annotation(id, tuple(segments[id]), durations[id]) for id in segments]
     return AnnotationFile(annotations, ignored_column_warnings(path, ignored_columns))

@@ -1,13 +1,13 @@
 """Conversion of annotation files from one format to another, with warnings on what the new format cannot store."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from wtal.core.errors import ConfigError, DataError
-from wtal.core.io import HINT_OTHER_PATH, atomic_write_dir, require_not_input
+from wtal.core.io import HINT_OTHER_PATH, atomic_write_dir, require_not_input, require_output_file
 from wtal.core.text import format_list
 from wtal.data.annotations.base import (
     Annotation,
@@ -72,7 +72,7 @@ def convert_annotations(
     target = find_format(target_format) if target_format else format_for_output(out)
     file, origin = read_annotations(source, source_format, fps)
     annotations = _select_video(file.annotations, video_id, source)
-    if fps is not None and not (target.needs_fps or target.stores_fps or _reads_fps(origin)):
+    if fps is not None and not (target.needs_fps or target.stores_fps or origin.needs_fps):
         raise ConfigError(
             f"neither {origin.name} nor {target.name} stores frame numbers", hint="omit --fps", code="unused-option"
         )
@@ -122,7 +122,8 @@ def read_annotations(
             code="ambiguous-format",
         )
     file_format = formats[paths[0]]
-    fps_argument = [_require_fps(file_format, fps)] if _reads_fps(file_format) else []
+    reads_fps = file_format.needs_fps and not file_format.stores_fps
+    fps_argument = [_require_fps(file_format, fps)] if reads_fps else []
     files = [file_format.read(path, *fps_argument) for path in paths]
     annotations = [annotation for file in files for annotation in file.annotations]
     check_unique_ids((annotation.id for annotation in annotations), source)
@@ -143,6 +144,28 @@ def write_annotations(
     if format.needs_fps or (format.stores_fps and fps is not None):
         fps = _require_fps(format, fps)
     format.write(path, annotations, *([fps] if format.needs_fps or format.stores_fps else []))
+
+
+def require_output_format(path: Path, videos: int, inputs: Iterable[Path] = ()) -> AnnotationFormat:
+    """Choose the format of a file by its extension, and check before long work that it can be written.
+
+    Args:
+        path: The file.
+        videos: Number of videos to be written.
+        inputs: Files that are read.
+
+    Raises:
+        ConfigError: If the extension does not determine the format, or the format holds one video only.
+        DataError: If the file exists, is an input or cannot be written.
+    """
+    format = format_for_output(path)
+    if format.single_video and videos > 1:
+        message = f"a {format.name} file holds one video, but there are {videos}"
+        raise ConfigError(message, path=path, hint="pass one video, or another format", code="several-videos")
+    require_output_file(path, inputs)
+    if path.exists():
+        raise DataError("the output exists already", path=path, hint=HINT_OTHER_PATH, code="already-exists")
+    return format
 
 
 def conversion_warnings(
@@ -239,11 +262,6 @@ def _select_video(annotations: list[Annotation], video_id: str | None, source: P
         message = f"no video with id {abbreviate(repr(video_id))}"
         raise DataError(message, path=source, hint=f"use one of {ids}", code="unknown-video")
     return selected
-
-
-def _reads_fps(format: AnnotationFormat) -> bool:
-    """Whether the frames per second must be given to read this format."""
-    return format.needs_fps and not format.stores_fps
 
 
 def _require_fps(format: AnnotationFormat, fps: float | None) -> float:

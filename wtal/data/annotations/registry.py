@@ -5,7 +5,20 @@ from typing import Any
 
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.io import read_json, read_text
-from wtal.data.annotations import activitynet, audacity, boris, elan, fiftyone, label_studio, subtitles, table, via
+from wtal.data.annotations import (
+    activitynet,
+    audacity,
+    boris,
+    boris_project,
+    elan,
+    fiftyone,
+    label_studio,
+    simba,
+    sportscode,
+    subtitles,
+    table,
+    via,
+)
 from wtal.data.annotations.base import AnnotationFormat
 
 FORMATS: dict[str, AnnotationFormat] = {
@@ -17,6 +30,9 @@ FORMATS: dict[str, AnnotationFormat] = {
         audacity.FORMAT,
         elan.FORMAT,
         boris.FORMAT,
+        boris_project.FORMAT,
+        simba.FORMAT,
+        sportscode.FORMAT,
         via.FORMAT,
         label_studio.FORMAT,
         fiftyone.FORMAT,
