@@ -96,7 +96,7 @@ def ablation_table() -> list[str]:
 
 def annotation_formats_table() -> list[str]:
     """What each annotation format stores."""
-    heads = ("name", "format", "extension", "one video per file", "times", "scores", "also stored")
+    heads = ("name", "format", "extension", "one video per file", "times", "points", "scores", "also stored")
     return list(markdown_table(heads, [_annotation_format_row(format) for format in FORMATS.values()]))
 
 
@@ -127,7 +127,8 @@ def _annotation_format_row(format: AnnotationFormat) -> tuple[str, ...]:
         format.title,
         code_span(format.extension),
         "yes" if format.single_video else "",
-        times if format.allows_zero_length else f"{times}, at least one",
+        times,
+        "kept" if format.allows_zero_length else f"one {times.removesuffix('s')}",
         scores if "scores" in format.keeps else "",
         ", ".join(sorted(format.keeps - {"scores"})),
     )

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from tests.helpers.data import TINIEST
 from wtal.cli import app
 from wtal.core.io import read_json, write_json
+from wtal.data.annotations.convert import read_annotations
 from wtal.data.layouts.activitynet import read_proposals
 from wtal.data.synthetic.features import write_synthetic
 from wtal.inference.calibration import read_calibration
@@ -37,6 +38,25 @@ def test_predict_writes_and_prints_the_segments_of_a_video(own_videos, tmp_path)
     assert all(0 <= p.start < p.end <= 6.01 for p in segments)
     assert wtal("localize", own_videos / "run", own_videos / "data", "--out", tmp_path / "other.json")[0] == 0
     assert read_proposals(tmp_path / "other.json")["film 3"] == segments, "as from the features of extract"
+
+
+def test_predict_writes_an_annotation_format_by_extension(own_videos, tmp_path):
+    run, video = own_videos / "run", own_videos / "videos" / "film 3.mp4"
+    assert wtal("predict", video, "--model", run, "--out", tmp_path / "p.json")[0] == 0
+    shown = read_proposals(tmp_path / "timeline.json")["film 3"]
+    for name in ("film 3.boris", "film 3.xml"):
+        code, output = wtal("predict", video, "--model", run, "--out", tmp_path / "out" / name)
+        assert code == 0 and f"{len(shown)} shown segments in 1 videos: {tmp_path / 'out' / name}" in output
+        ((annotation,), _), _ = read_annotations(tmp_path / "out" / name)
+        assert annotation.id == "film 3"
+        assert sorted((s.label, round(s.start, 3), round(s.end, 3)) for s in annotation.segments) == sorted(
+            (s.label, round(s.start, 3), round(s.end, 3)) for s in shown
+        )
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["film 3.boris", "film 3.xml"]
+    other = own_videos / "videos" / "film 0.mp4"
+    for words in ((video, "--out", tmp_path / "out" / "film 3.boris"), (video, other, "--out", tmp_path / "two.xml")):
+        assert wtal("predict", *words, "--model", run)[0] == 2
+    assert not (tmp_path / "two.xml").exists()
 
 
 def test_timeline_follows_the_operating_point(own_videos, tmp_path):

@@ -114,6 +114,8 @@ def test_several_videos_are_written_to_a_folder(proposals, tmp_path):
         ("o.json", {"target_format": "labelstudio", "fps": 0}, ConfigError, "invalid-fps"),
         ("o.json", {"target_format": "fiftyone", "fps": 1e308}, ConfigError, "invalid-fps"),
         ("o.json", {"target_format": "via", "fps": 25}, ConfigError, "unused-option"),
+        ("o.csv", {"target_format": "simba"}, ConfigError, "invalid-fps"),
+        ("o.boris", {"fps": -1}, ConfigError, "invalid-fps"),
         ("o.json", {"target_format": "viaa"}, ConfigError, "unknown-name"),
         ("o.csv", {"source_format": "vtt"}, DataError, "invalid-header"),
         ("proposals.json", {"target_format": "via"}, DataError, "output-is-input"),

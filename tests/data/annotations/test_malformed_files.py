@@ -57,9 +57,7 @@ FILE_WITH_TIMES: dict[str, Callable[[object, object], str]] = {
             "observations": {"v": {"type": "LIVE", "events": [[a, "", "x", "", ""], [b, "", "x", "", ""]]}},
         }
     ),
-    "simba": lambda a, b: (
-        f"Time,Media file name,Behavior,Behavior type\n{a},v.mp4,x,START\n{b},v.mp4,x,STOP\n"
-    ),
+    "simba": lambda a, b: f"Time,Media file name,Behavior,Behavior type\n{a},v.mp4,x,START\n{b},v.mp4,x,STOP\n",
     "sportscode": lambda a, b: (
         f"<file><ALL_INSTANCES><instance><start>{a}</start><end>{b}</end><code>x</code></instance></ALL_INSTANCES></file>"
     ),

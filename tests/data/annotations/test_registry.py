@@ -41,7 +41,15 @@ def test_unknown_content_is_not_detected(content, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("x.csv", "csv"), ("x.srt", "srt"), ("x.VTT", "vtt"), ("x.txt", "audacity"), ("x.eaf", "elan"), ("x.boris", "boris-project"), ("x.xml", "sportscode")],
+    [
+        ("x.csv", "csv"),
+        ("x.srt", "srt"),
+        ("x.VTT", "vtt"),
+        ("x.txt", "audacity"),
+        ("x.eaf", "elan"),
+        ("x.boris", "boris-project"),
+        ("x.xml", "sportscode"),
+    ],
 )
 def test_output_format_is_chosen_by_extension(name, expected, tmp_path):
     assert format_for_output(tmp_path / name).name == expected

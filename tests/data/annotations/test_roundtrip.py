@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from tests.helpers.annotations import FPS, all_as_stored, annotations, fps_of, run_convert, segment_counts, write_and_read
+from tests.helpers.annotations import (
+    FPS,
+    all_as_stored,
+    annotations,
+    fps_of,
+    run_convert,
+    segment_counts,
+    write_and_read,
+)
 from wtal.core.structures import Segment
 from wtal.data.annotations.base import Annotation, AnnotationFormat
 from wtal.data.annotations.convert import conversion_warnings, read_annotations, write_annotations
@@ -63,9 +71,7 @@ def test_reader_accepts_windows_text_files(format, variant, tmp_path):
     text = path.read_text(encoding="utf-8")
     path.write_bytes((text.replace("\n", "\r\n") if variant == "CRLF" else f"\ufeff{text}").encode())
     file, _ = read_annotations(path, format.name, fps_of(format))
-    assert segment_counts(file.annotations) == segment_counts(
-        [Annotation("v", all_as_stored(format, segments))]
-    )
+    assert segment_counts(file.annotations) == segment_counts([Annotation("v", all_as_stored(format, segments))])
 
 
 @each_format
@@ -107,3 +113,13 @@ def test_roundtrip_through_the_command_line(format, tmp_path):
     assert {id: sorted(segments) for id, segments in read_proposals(back).items()} == {
         id: sorted(segments) for id, segments in expected.items()
     }
+
+
+@each_format
+def test_points_are_kept_or_reported(format, tmp_path):
+    point = Segment("run", 2.0, 2.0, 0.5)
+    (read,) = write_and_read(format, [Annotation("v", (point,))], tmp_path)
+    (segment,) = read.segments
+    assert segment.start == point.start and (segment.end > segment.start) == (not format.allows_zero_length)
+    messages = [warning.message for warning in conversion_warnings(format, [Annotation("v", (point,))], fps_of(format))]
+    assert any("shorter segments are extended" in message for message in messages) != format.allows_zero_length

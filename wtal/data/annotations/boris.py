@@ -49,9 +49,7 @@ def read(path: Path) -> AnnotationFile:
         values = [cells[name] for name in DURATION_COLUMNS if cells.get(name, "").lower() not in NO_VALUE]
         durations[id] = parse_seconds(location, values[0], "media duration") if values else None
         ignored_columns.update(
-            name
-            for name, cell in cells.items()
-            if name.startswith("modifier") and cell.lower() not in NO_VALUE
+            name for name, cell in cells.items() if name.startswith("modifier") and cell.lower() not in NO_VALUE
         )
     annotations = [Annotation(id, tuple(segments[id]), durations[id]) for id in segments]
     return AnnotationFile(annotations, ignored_column_warnings(path, ignored_columns))

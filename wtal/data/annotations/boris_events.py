@@ -1,4 +1,4 @@
-"""What the event formats of BORIS share: subjects as part of the label, pairs of start and stop, ids of observations."""
+"""What the event formats of BORIS share: subjects as part of labels, start and stop events, ids of observations."""
 
 import re
 from collections import Counter
@@ -74,7 +74,8 @@ def pair_events(events: Iterable[Event], duration: float | None) -> tuple[list[S
 
     Args:
         events: In order of time.
-        duration: Of the video, in seconds, the end of states without a stop. If it is None, they end with the last event.
+        duration: Of the video, in seconds; the end of states without a stop. If it is None, they end with the last
+            event.
 
     Returns:
         The segments, and the number of states without a stop.

@@ -181,7 +181,9 @@ def _event(location: Location, row: Any, offset: float, behaviors: dict[str, _Be
     texts = ["" if value is None else value for value in [*values[1:5], "", ""][:4]]
     for value in texts:
         if not isinstance(value, str):
-            raise location.error(f"expected text, not {abbreviate(repr(value))}", "save it in BORIS again", "invalid-type")
+            raise location.error(
+                f"expected text, not {abbreviate(repr(value))}", "save it in BORIS again", "invalid-type"
+            )
     subject, code, modifiers, comment = texts
     code = parse_name(location, code, "behavior")
     status: Status = "STATE" if code in behaviors and behaviors[code].is_state else "POINT"

@@ -1,9 +1,9 @@
 """SimBA's import of BORIS annotations: a table of the start and the stop of each behavior, times in frames.
 
-SimBA labels frames, so segments of a behavior that share a frame are merged. It looks for the video of a row by the
-media file name without extension, takes the frame from `Image index` (counted from 0, the last one inclusive), and needs
-`FPS`; see `read_boris_file` in simba/utils/read_write.py of SimBA. Tabular events exported from BORIS have the same
-columns and are read too.
+SimBA labels frames, so segments of a behavior that share a frame are merged. It finds the video of a row by the media
+file name without extension, takes the frame from `Image index` (counted from 0, the last one inclusive), and needs the
+column `FPS`; see `read_boris_file` in simba/utils/read_write.py of SimBA. Tabular events exported from BORIS have the
+same columns and are read too.
 """
 
 from collections.abc import Sequence

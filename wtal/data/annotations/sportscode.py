@@ -6,6 +6,7 @@ Instances can have labels, which are pairs of a group and a text. The score is t
 import math
 from collections.abc import Sequence
 from colorsys import hsv_to_rgb
+from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.parsers import expat
@@ -129,10 +130,8 @@ class _Reader:
     def _end_label(self) -> None:
         score = math.nan
         if self._label.get("group") == SCORE_GROUP:
-            try:
+            with suppress(ValueError):
                 score = float(self._label.get("text", ""))
-            except ValueError:
-                pass
         if math.isfinite(score):
             self._score = score
         else:
