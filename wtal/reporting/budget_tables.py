@@ -38,7 +38,7 @@ def render_budget(budget: TimeBudget, name: str, console: Console) -> None:
         return
     print_table(budget_table({"": budget}), console)
     if 1 < len(budget.videos) <= MAX_VIDEOS:
-        print_table(video_budget_table(budget), console)
+        print_table(video_budget_table({"": budget}), console)
 
 
 def render_comparison(
@@ -89,17 +89,18 @@ def budget_table(budgets: Mapping[str, TimeBudget]) -> TableData:
     return TableData(("class", *headings), tuple(rows))
 
 
-def video_budget_table(budget: TimeBudget) -> TableData:
-    """The time budget of each class that occurs in a video: a row for each video and class."""
-    rows = [
-        (id, label, of_class)
-        for id, budgets in budget.videos.items()
-        for label, of_class in budgets.items()
-        if of_class.bouts or of_class.points
-    ]
-    columns = _columns(row[-1] for row in rows)
-    cells = tuple((id, label, *(cell(of_class) for cell in columns.values())) for id, label, of_class in rows)
-    return TableData(("video", "class", *columns), cells, align="llr", labels=2)
+def video_budget_table(budgets: Mapping[str, TimeBudget]) -> TableData:
+    """As `budget_table`, with a row for each video and each class that occurs in it."""
+    sides = list(budgets.values())
+    columns = _columns(budget for side in sides for budget in side.overall.values())
+    headings = [f"{name}\n{column}" if name else column for column in columns for name in budgets]
+    rows = []
+    for id, of_video in sides[0].videos.items():
+        for label in sorted({*of_video, *(label for side in sides for label in side.videos[id])}):
+            group = [side.videos[id].get(label, NO_BOUTS) for side in sides]
+            if any(budget.bouts or budget.points for budget in group):
+                rows.append((id, label, *(cell(budget) for cell in columns.values() for budget in group)))
+    return TableData(("video", "class", *headings), tuple(rows), align="llr", labels=2)
 
 
 def agreement_table(agreement: Agreement) -> TableData:

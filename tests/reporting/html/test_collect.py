@@ -26,6 +26,9 @@ def test_comparison_is_reported_with_its_seeds(runs, tiny):
     assert report.scores.evaluation.result.protocol == "activitynet"
     assert not any(trait.unknown for trait in report.scores.analysis.traits), "durations follow from the features"
     assert [row[0] for row in score_tables(report.scores)[1].rows] == ["seed-0", "seed-1"]
+    annotated = sum(len(video.segments) for video in tiny.subset("testing"))
+    assert sum(budget.bouts for budget in report.budget.budgets["annotated"].overall.values()) == annotated
+    assert not report.budget.budgets["predicted"].untimed and report.budget.agreement.overall.kappa is not None
     assert report.memory.classes == (*tiny.classes, "(background)")
     np.testing.assert_allclose(np.diag(report.memory.similarity), 1, atol=1e-5)
 

@@ -9,10 +9,18 @@ import numpy as np
 import pytest
 
 from tests.helpers.browser import CpuMeter, chromium, timeline_pixels, wait_until_drawn
-from tests.helpers.report import CLASSES, HOSTILE, empty_timeline, make_report, make_timeline, thumos_report
+from tests.helpers.report import (
+    CLASSES,
+    HOSTILE,
+    empty_timeline,
+    make_report,
+    make_timeline,
+    make_video,
+    thumos_report,
+)
 from tests.helpers.server import wait_until
 from wtal.core.structures import Segment
-from wtal.reporting.html.collect import collect_report_data
+from wtal.reporting.html.collect import collect_report_data, summarize_budget
 from wtal.reporting.html.memory import ClassSummary, MemorySummary, TypicalSnippet
 from wtal.reporting.html.render import write_report
 
@@ -48,7 +56,9 @@ def page(browser, tmp_path) -> Iterator[Any]:
     typical = (TypicalSnippet(HOSTILE, 1.0, 1.5, 0.9),)
     rows = (ClassSummary("run", 0, 0, ()), ClassSummary(HOSTILE, 3, 1, typical))
     memory = MemorySummary(CLASSES, np.eye(2, dtype=np.float32), rows)
-    report = make_report(*timelines, memory=memory, video_urls={"bare": "gone.mp4"})
+    videos = [make_video("first", "run"), make_video(HOSTILE, HOSTILE)]
+    budget = summarize_budget(videos, {"first": [Segment("run", 1, 1.5, 0.9)], HOSTILE: []})
+    report = make_report(*timelines, memory=memory, budget=budget, video_urls={"bare": "gone.mp4"})
     write_report(tmp_path / "page.html", report)
     context = browser.new_context(offline=True, viewport={"width": 1200, "height": 900})
     messages = []
@@ -117,6 +127,20 @@ def test_filters_by_class_and_score(page):
     page.fill("#search", "bar")
     expect(page.locator("#videos li:visible")).to_have_count(1)
     expect(page.locator("#count")).to_have_text("1 of 3 videos")
+
+
+def test_time_budget_has_bars_in_the_colors_of_the_classes(page):
+    bars = page.locator("#budget td.share").filter(visible=True)
+    expect(bars).to_have_count(2)
+    annotated, predicted = (bars.last.locator(f".{side}").bounding_box() for side in ("annotated", "predicted"))
+    assert predicted["width"] == pytest.approx(annotated["width"] / 2, abs=1) and predicted["y"] > annotated["y"]
+    fill = "element => getComputedStyle(element).fill"
+    colors = [bars.nth(index).locator(".predicted").evaluate(fill) for index in range(2)]
+    assert len({*colors}) == 2 and bars.first.locator(".annotated").evaluate(fill) == "none"
+    by_video = page.get_by_role("region", name="agreement per video")
+    expect(by_video).to_be_hidden()
+    page.get_by_text("Agreement on each video, lowest kappa first").click()
+    expect(by_video.locator("tbody tr")).to_have_count(2)
 
 
 def test_video_that_cannot_be_played_is_reported(page):

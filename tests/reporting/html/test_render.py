@@ -20,9 +20,9 @@ from tests.helpers.report import (
     make_video,
     thumos_report,
 )
-from wtal.core.structures import Segment
+from wtal.core.structures import Segment, Video
 from wtal.evaluation.protocols import DEFAULT_OPTIONS, EvaluationOptions
-from wtal.reporting.html.collect import ReportData, score
+from wtal.reporting.html.collect import ReportData, score, summarize_budget
 from wtal.reporting.html.memory import ClassSummary, MemorySummary, TypicalSnippet
 from wtal.reporting.html.render import render_page, write_report
 
@@ -37,6 +37,7 @@ def test_user_input_is_escaped():
         metrics={HOSTILE: np.array([[1, 2], [3, 4.0]])},
         threshold_note=HOSTILE,
         video_urls={HOSTILE: 'x" onerror="boom()'},
+        budget=summarize_budget([make_video(HOSTILE, HOSTILE)], proposals),
     )
     page = Page(render_page(report))
     assert not page.named("img")
@@ -66,7 +67,38 @@ def test_page_loads_nothing_from_the_network():
 def test_sections_without_data_are_left_out():
     text = render_page(make_report(make_timeline()))
     assert "No scores: none of these videos has annotated segments." in text
-    assert not any(f'id="{section}"' in text for section in ("scores", "precision", "errors", "training", "memory"))
+    assert not any(
+        f'id="{section}"' in text for section in ("budget", "scores", "precision", "errors", "training", "memory")
+    )
+
+
+def test_time_budget_of_predictions_is_beside_that_of_annotations():
+    videos = [make_video("a", "run"), make_video("b", "run"), Video("c", "testing", (), 4.0)]
+    predictions = {"a": [Segment("run", 1, 2, 0.5)], "b": [], "c": [Segment("run", 0, 2, 0.5)]}
+    text = render_page(make_report(make_timeline(), budget=summarize_budget(videos, predictions)))
+    page = Page(text)
+    assert 'href="#budget"' in text and "agreement per class" in text and "agreement per video" in text
+    bars = [(bar["class"], float(bar["width"])) for bar in page.named("rect") if bar.get("class")]
+    assert bars == [("annotated", pytest.approx(66.67)), ("predicted", 100.0)], "2 s and 3 s of 10 s"
+
+
+def test_time_budget_without_annotations_shows_the_predictions_alone():
+    videos = [Video("a", "testing", ("run",), None)]
+    summary = summarize_budget(videos, {"a": [Segment("run", 1, 2, 0.5)]})
+    text = render_page(make_report(make_timeline(), budget=summary))
+    assert "time budget per class" in text and "agreement per class" not in text and "is unknown" in text
+    assert not [bar for bar in Page(text).named("rect") if bar.get("class") in ("annotated", "predicted")]
+
+
+def test_time_budget_without_any_segment():
+    text = render_page(make_report(make_timeline(), budget=summarize_budget([Video("a", "testing", ())], {"a": []})))
+    assert "No predictions" in text
+
+
+def test_videos_with_tags_alone_are_not_compared():
+    videos = [make_video("a", "run"), Video("b", "testing", ("run",), 3.0)]
+    summary = summarize_budget(videos, {"a": [], "b": [Segment("run", 1, 2, 0.5)]})
+    assert summary.agreement.videos == ("a",) and summary.budgets["predicted"].classes == ()
 
 
 def test_all_averages_are_over_the_same_tious():

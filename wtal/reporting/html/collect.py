@@ -15,10 +15,12 @@ from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.ground_truth import find_ambiguous
 from wtal.data.layouts.activitynet import read_proposals
 from wtal.data.video_files import LISTING_NAME, VideoFolder, read_listing
+from wtal.evaluation.agreement import Agreement, agreement_by_video, measure_agreement
 from wtal.evaluation.error_analysis import Analysis, analyse
 from wtal.evaluation.evaluate import EvaluationWithMatches, evaluate, evaluate_with_matches
 from wtal.evaluation.protocols import DEFAULT_PROTOCOL, EvaluationOptions
 from wtal.evaluation.results import EvaluationResult, read_result
+from wtal.evaluation.time_budget import TimeBudget, time_budget
 from wtal.experiments.benchmarks.definitions import BENCHMARKS
 from wtal.experiments.external import ExternalScore, ExternalSystem, compare_external, read_external
 from wtal.inference.batch import localize_many
@@ -60,6 +62,22 @@ class ReportScores:
 
 
 @dataclass(frozen=True)
+class BudgetSummary:
+    """Time budgets, and how well predictions and annotations agree.
+
+    Args:
+        budgets: The time budget of the `predicted` segments and, before it, that of the `annotated` ones if there are
+            any. Both are of the same videos.
+        agreement: The agreement of the predictions with the annotations, None without annotations.
+        by_video: The agreement on each video.
+    """
+
+    budgets: Mapping[str, TimeBudget]
+    agreement: Agreement | None = None
+    by_video: Mapping[str, Agreement] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ReportData:
     """The content of a report; sections without data are left out.
 
@@ -69,6 +87,7 @@ class ReportData:
         classes: The classes in the order of the CAS columns.
         timelines: One per video.
         scores: None if no video has annotated segments.
+        budget: Time budgets of the predictions and the annotations.
         threshold_note: How the predictions were selected from the proposals.
         metrics: Training metrics by name.
         memory: None for a method without memory.
@@ -80,6 +99,7 @@ class ReportData:
     classes: tuple[str, ...]
     timelines: Iterable[TimelineData]
     scores: ReportScores | None = None
+    budget: BudgetSummary | None = None
     threshold_note: str = ""
     metrics: Mapping[str, Curve] = field(default_factory=dict)
     memory: MemorySummary | None = None
@@ -161,6 +181,7 @@ def collect_report_data(
         scores=_score_runs(runs, dataset, shown, proposals, predictions, ground_truth, options, systems)
         if has_segments
         else None,
+        budget=summarize_budget(list(map(dataset.with_duration, shown)), predictions),
         threshold_note=threshold_note.replace(str(runs.main), "RUN"),
         metrics=read_metrics(runs.main),
         memory=_summarize_memory(runs.main, dataset),
@@ -224,6 +245,26 @@ def score(
         analyse(proposals[0], ground_truth, options, TIOU),
         results,
         external=compare_external(external, first, evaluations) if external else (),
+    )
+
+
+def summarize_budget(videos: Sequence[Video], predictions: Proposals) -> BudgetSummary:
+    """The time budgets of these videos: of those with annotated segments, or of all if there are none.
+
+    Args:
+        videos: The videos with their durations. A video without tags and segments counts as annotated: nothing happens.
+        predictions: The predicted segments of each video.
+    """
+    durations = {video.id: video.duration for video in videos}
+    predicted = {video.id: predictions[video.id] for video in videos}
+    if not any(video.segments for video in videos):
+        return BudgetSummary({"predicted": time_budget(predicted, durations)})
+    annotated = {video.id: video.segments for video in videos if video.segments or not video.labels}
+    predicted = {id: predicted[id] for id in annotated}
+    return BudgetSummary(
+        {"annotated": time_budget(annotated, durations), "predicted": time_budget(predicted, durations)},
+        measure_agreement(predicted, annotated, durations),
+        agreement_by_video(predicted, annotated, durations),
     )
 
 

@@ -20,6 +20,14 @@ from wtal.evaluation.error_analysis import Analysis
 from wtal.evaluation.results import between, summary_lines
 from wtal.evaluation.sensitivity import Group
 from wtal.inference.calibration import TIOU
+from wtal.reporting.budget_tables import (
+    agreement_notes,
+    agreement_table,
+    budget_remarks,
+    budget_table,
+    video_agreement_table,
+    video_budget_table,
+)
 from wtal.reporting.comparison_tables import external_label, external_notes, external_table
 from wtal.reporting.error_tables import (
     analysis_caption,
@@ -33,7 +41,7 @@ from wtal.reporting.figures.colors import MAX_COLORED_CLASSES, PALETTE, darken, 
 from wtal.reporting.figures.layout import TimelineData, axis_end
 from wtal.reporting.html.bundle import bundle
 from wtal.reporting.html.charts import precision_charts, training_charts
-from wtal.reporting.html.collect import ReportData, ReportScores
+from wtal.reporting.html.collect import BudgetSummary, ReportData, ReportScores
 from wtal.reporting.html.encoding import MAX_FLOAT32, encode_timeline
 from wtal.reporting.html.memory import MemorySummary
 from wtal.reporting.tables import TableData, format_mean_std
@@ -93,6 +101,7 @@ def render_page(report: ReportData) -> str:
             index=index,
             encoded=encoded,
             scores=_score_sections(report.scores, report.classes) if report.scores else None,
+            budget=_budget_section(report.budget, report.classes) if report.budget else None,
             training=training_charts(report.metrics),
             memory_rows=_memory_rows(report.memory) if report.memory else [],
         )
@@ -174,6 +183,36 @@ def _score_sections(scores: ReportScores, classes: Sequence[str]) -> dict[str, A
         "precision": [mean_chart, *class_charts[:MAX_OPEN_CHARTS]],
         "more_precision": class_charts[MAX_OPEN_CHARTS:],
         "errors": _error_section(scores.analysis),
+    }
+
+
+def _budget_section(summary: BudgetSummary, classes: Sequence[str]) -> dict[str, Any]:
+    """The template's data of the time budgets; bars are lengths from 0 to 100."""
+    colored = classes if len(classes) <= MAX_COLORED_CLASSES else ()
+    indices = {label: index for index, label in enumerate(colored)}
+    sides = summary.budgets
+    table = budget_table(sides)
+    shares = [
+        [(name, side.overall[label].share or 0.0 if label in side.overall else 0.0) for name, side in sides.items()]
+        for label, *_ in table.rows
+    ]
+    largest = max((share for row in shares for _, share in row), default=0.0)
+    bars = [[(name, 100 * share / largest) for name, share in row] for row in shares] if largest else []
+    kappas = {id: agreement.overall.kappa for id, agreement in summary.by_video.items()}
+    by_kappa = sorted(kappas.items(), key=lambda item: (item[1] is None, item[1] or 0.0))  # undefined ones last
+    return {
+        "table": table,
+        "colors": [indices.get(row[0], -1) for row in table.rows],
+        "bars": bars,
+        "largest": format_percent(largest),
+        "names": list(sides),
+        "agreement": agreement_table(summary.agreement) if summary.agreement else None,
+        "agreement_notes": agreement_notes(summary.agreement.options) if summary.agreement else [],
+        "remarks": budget_remarks(sides),
+        "videos": video_budget_table(sides),
+        "agreement_by_video": video_agreement_table({id: summary.by_video[id] for id, _ in by_kappa})
+        if len(by_kappa) > 1
+        else None,
     }
 
 
