@@ -521,7 +521,12 @@ def test_markup_in_a_class_name_is_text(site, visitor):
 
 @pytest.mark.parametrize(
     ("format", "suffix", "remark", "hint"),
-    [("activitynet", " activitynet.json", "scores", None), ("elan", ".eaf", None, "ELAN")],
+    [
+        ("activitynet", " activitynet.json", "scores", None),
+        ("elan", ".eaf", None, "ELAN"),
+        ("boris-project", " boris-project.boris", "comments", "BORIS"),
+        ("sportscode", ".xml", None, "Sportscode"),
+    ],
 )
 def test_export(site, visitor, tmp_path, format, suffix, remark, hint):
     page = visitor.open(site.add(f"export {format}.mp4"))

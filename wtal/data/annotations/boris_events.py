@@ -1,7 +1,7 @@
 """What the event formats of BORIS share: subjects as part of labels, start and stop events, ids of observations."""
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,29 +78,29 @@ def pair_events(events: Iterable[Event], duration: float | None) -> tuple[list[S
             event.
 
     Returns:
-        The segments, and the number of states without a stop.
+        The segments in order of time, and the number of states without a stop.
 
     Raises:
         DataError: If a state stops that has not started, or a time is invalid.
     """
     segments: list[Segment] = []
-    started: dict[tuple[str, str], list[Event]] = {}
+    started: dict[tuple[str, str], deque[Event]] = {}
     end = duration or 0.0
     for event in events:
         end = max(end, parse_seconds(event.location, event.time, "time"))
-        states = started.setdefault((event.label, event.modifiers), [])
+        states = started.setdefault((event.label, event.modifiers), deque())
         if event.status == "POINT":
             segments.append(_segment(event, event.time))
         elif event.status == "START" or (event.status == "STATE" and not states):
             states.append(event)
         elif states:
-            segments.append(_segment(states.pop(0), event.time))
+            segments.append(_segment(states.popleft(), event.time))
         else:
             message = f"{abbreviate(repr(event.label))} stops, but did not start"
             raise event.location.error(message, "add the start in BORIS", "unpaired-event")
     unpaired = [event for states in started.values() for event in states]
     segments += [_segment(event, end) for event in unpaired]
-    return segments, len(unpaired)
+    return sorted(segments, key=lambda segment: (segment.start, segment.end)), len(unpaired)
 
 
 def to_annotations(observations: Sequence[Observation], path: Path) -> list[Annotation]:
