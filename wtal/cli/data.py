@@ -186,10 +186,10 @@ def budget(
         require_output_file(out, (annotations, against, data), _is_budget)
     sources = [read_segments(path, source_format, fps) for path in (annotations, against) if path]
     videos, remarks = common_videos(*sources) if against else (list(sources[0].segments), [])
-    known = read_durations(data, sources[0]) if data else {}
+    known_durations = read_durations(data, sources[0]) if data else {}
     for source in sources:
-        known = {**source.durations, **known}
-    durations = {id: known.get(id) for id in videos}
+        known_durations = {**source.durations, **known_durations}
+    durations = {id: known_durations.get(id) for id in videos}
     segments = [{id: source.segments[id] for id in videos} for source in sources]
     classes = {segment.label for side in segments for group in side.values() for segment in group}
     budgets = [time_budget(side, durations, classes) for side in segments]

@@ -124,22 +124,24 @@ def budget_remarks(budgets: Mapping[str, TimeBudget], hint: str = "") -> list[st
         hint: Where missing durations can come from.
     """
     remarks = []
-    untimed = next((budget.untimed for budget in budgets.values()), ())
-    if untimed:
+    first = next(iter(budgets.values()))
+    if first.untimed:
         end = "; for kappa it ends with its last segment" if len(budgets) > 1 else ""
         remarks.append(
-            f"the duration of {len(untimed):,} videos is unknown, so their share is empty{end} "
-            f"({format_list(untimed, MAX_IDS)}){f'; {hint}' if hint else ''}"
+            f"duration unknown and share empty for {len(first.untimed):,} of {len(first.videos):,} videos"
+            f"{end} ({format_list(first.untimed, MAX_IDS)}){f'; {hint}' if hint else ''}"
         )
     for name, budget in budgets.items():
+        count = sum(of_class.bouts for of_class in budget.overall.values())
         if budget.overlapping:
             remarks.append(
-                f"{name}: {budget.overlapping:,} bouts overlap another bout of their class; "
+                f"{name}: {budget.overlapping:,} of {count:,} bouts overlap another bout of their class; "
                 "the total counts both, the share counts the time once"
             )
         if budget.beyond_end:
             remarks.append(
-                f"{name}: {budget.beyond_end:,} bouts end after their video; the share counts the time inside it"
+                f"{name}: {budget.beyond_end:,} of {count:,} bouts end after their video; "
+                "the share counts the time inside it"
             )
     return remarks
 

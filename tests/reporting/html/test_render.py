@@ -86,7 +86,7 @@ def test_time_budget_without_annotations_shows_the_predictions_alone():
     videos = [Video("a", "testing", ("run",), None)]
     summary = summarize_budget(videos, {"a": [Segment("run", 1, 2, 0.5)]})
     text = render_page(make_report(make_timeline(), budget=summary))
-    assert "time budget per class" in text and "agreement per class" not in text and "is unknown" in text
+    assert "time budget per class" in text and "agreement per class" not in text and "duration unknown" in text
     assert not [bar for bar in Page(text).named("rect") if bar.get("class") in ("annotated", "predicted")]
 
 

@@ -1,6 +1,6 @@
 """Annotated or predicted segments from any source: a file or folder of an annotation format, or a data set folder."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,25 +48,33 @@ def read_segments(path: Path, format: str | None = None, fps: float | None = Non
     """
     if not path.exists():
         raise DataError("no such file or folder", path=path, code="file-not-found")
+    remarks: list[str] = []
     if path.is_dir() and not format and any((path / name).is_file() for name in DATASET_FILES):
         dataset = load_dataset(path)
         annotations = [
             Annotation(video.id, video.segments, video.duration, video.subset, video.labels)
             for video in map(dataset.with_duration, dataset.videos)
         ]
-        warnings: Sequence[object] = ()
+        if partial := [v.id for v in dataset.videos if v.subset == "training" and v.segments and not v.complete]:
+            remarks.append(
+                f"{path}: {len(partial):,} training videos are not marked as complete ({_ids(partial)}); "
+                "what is not annotated counts as not happening"
+            )
     else:
         is_format_given = format and (path.is_dir() or path.suffix.lower() == find_format(format).extension)
         file, _ = read_annotations(path, format if is_format_given else None, fps)
-        annotations, warnings = file.annotations, file.warnings
+        annotations = file.annotations
+        remarks += map(str, file.warnings)
     timed = [annotation for annotation in annotations if annotation.segments or not annotation.tags]
     if not timed:
         raise DataError(
             "no video has a segment", path=path, hint="pass annotations with start and end times", code="no-segments"
         )
-    remarks = [str(warning) for warning in warnings]
     if untimed := [annotation.id for annotation in annotations if annotation.tags and not annotation.segments]:
-        remarks.append(f"{path}: {len(untimed):,} videos with tags and without times are left out ({_ids(untimed)})")
+        remarks.append(
+            f"{path}: {len(untimed):,} of {len(annotations):,} videos have tags without times and are left out "
+            f"({_ids(untimed)})"
+        )
     return SegmentSource(
         path,
         {annotation.id: list(annotation.segments) for annotation in timed},
