@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from wtal.core.errors import ConfigError
 from wtal.core.io import read_text
-from wtal.core.methods import DEFAULT_METHOD, METHODS, MethodSpec, find_method, is_import_path
+from wtal.core.methods import DEFAULT_METHOD, METHODS, MethodSpec, find_method, is_import_path, supervision_of
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -161,7 +161,7 @@ class Config(_Settings):
     @property
     def supervision(self) -> str:
         """The labels that are used: `tags`, `points`, `segments` or `all`."""
-        return "segments" if self.method_spec.teacher == "segments" else self.train.supervision
+        return supervision_of(self.method, self.train.supervision)
 
     @property
     def method_spec(self) -> MethodSpec:

@@ -87,6 +87,23 @@ def find_method(name: str) -> MethodSpec:
     raise ConfigError(f"method {name!r} is not registered", hint=hint, code="unknown-method")
 
 
+def supervision_of(method: str, supervision: str) -> str:
+    """The labels that a method is trained on with a setting `train.supervision`."""
+    spec = METHODS.get(method)
+    return "segments" if spec is not None and spec.teacher == "segments" else supervision
+
+
+def method_title(method: str, supervision: str) -> str:
+    """The name of a method in a table: with the labels that it was trained on, unless these are tags alone.
+
+    Args:
+        method: Name of the method.
+        supervision: The setting `train.supervision`.
+    """
+    labels = supervision_of(method, supervision)
+    return method if labels == "tags" else f"{method} ({labels})"
+
+
 def load_method(name: str) -> MethodSpec:
     """Return a method, after importing and registering it if its name has the form `package.module:function`.
 

@@ -8,7 +8,7 @@ Training on tags never reads them.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +69,15 @@ def count_labels(dataset: Dataset, supervision: str, held_out: frozenset[str] = 
     videos = [used_labels(video, supervision) for video in _annotated_videos(dataset) if video.id not in held_out]
     kinds = Counter(kind for video in videos for kind in _kinds(video))
     return counts | {kind: kinds[kind] for kind in ("points", "partial", "complete")}
+
+
+def describe_labels(counts: Mapping[str, int]) -> str:
+    """The counts of `count_labels` as text, such as `249 videos with tags, 20 of them with points`."""
+    if "tags" not in counts:
+        return "not recorded"
+    kinds = {"points": "with points", "partial": "with some segments", "complete": "with a complete timeline"}
+    parts = [f"{counts[kind]:,} {text}" for kind, text in kinds.items() if counts.get(kind)]
+    return ", ".join([f"{counts['tags']:,} videos with tags", *parts])
 
 
 def used_labels(video: Video, supervision: str) -> Video:

@@ -15,6 +15,7 @@ from wtal.core.io import read_json, write_text
 from wtal.core.text import code_span, escape_markdown, markdown_table
 from wtal.data.dataset import Dataset
 from wtal.data.problems import abbreviate
+from wtal.data.snippet_labels import describe_labels
 from wtal.evaluation.results import EvaluationResult, format_range, quote_subset, summary_lines
 from wtal.experiments.statistics import Score
 from wtal.models.checkpoint import ModelMetadata, latest_checkpoint, read_meta
@@ -33,6 +34,13 @@ TEACHER = {
     "memory": "distilled from {models} models and {memory}",
     "ensemble": "distilled from {models} models without a memory",
     "segments": "**fully supervised**: trained on true segments, as an upper bound",
+}
+LEARNED_FROM = {
+    "tags": "video-level labels only, without starts and ends",
+    "points": "video-level labels, and on single times in instances of some videos",
+    "segments": "video-level labels, and on starts and ends in some videos",
+    "all": "video-level labels, and on starts and ends or single times of instances in some videos",
+    "supervised": "true segments",
 }
 NOT_EVALUATED = (
     "**Not evaluated.** No result is recorded for this model. Use `wtal localize` and `wtal evaluate` to measure it on "
@@ -131,9 +139,10 @@ def training_data(dataset: Dataset, meta: ModelMetadata) -> TrainingData:
 def card_text(card: Card) -> str:
     """Markdown with YAML metadata for the Hugging Face hub. Names from outside cannot break the format."""
     meta = card.meta
-    is_supervised = _is_supervised(meta)
-    tags = [TASK, "fully-supervised" if is_supervised else "weakly-supervised"]
-    learned_from = "true segments" if is_supervised else "video-level labels only, without starts and ends"
+    supervision = meta.config.supervision
+    kind = "fully" if _is_supervised(meta) else "weakly" if supervision == "tags" else "partly"
+    tags = [TASK, f"{kind}-supervised"]
+    learned_from = LEARNED_FROM["supervised" if _is_supervised(meta) else supervision]
     metadata = ModelCardData(library_name="wtal", tags=tags, classes=list(meta.classes))
     sections = {
         "Training data": _training_data(card),
@@ -166,6 +175,7 @@ def _training_data(card: Card) -> Iterator[str]:
     unlabelled = f", {data.unlabelled:,} of them without a label" if data.unlabelled else ""
     held_out = f"; {len(meta.held_out):,} more were held out" if meta.held_out else ""
     yield f"- Data set: {code_span(data.name)}, {data.videos:,} training videos{unlabelled}{held_out}."
+    yield f"- Labels: {describe_labels(meta.labels)}."
     yield f"- Classes ({len(meta.classes)}): {', '.join(map(code_span, meta.classes))}."
     backbone = f"from {escape_markdown(str(meta.provenance))}" if meta.provenance else "backbone not recorded"
     yield f"- Features: {' + '.join(map(str, meta.modalities))} dimensions, {backbone}."
@@ -232,7 +242,7 @@ def _is_supervised(meta: ModelMetadata) -> bool:
 def _limitations(card: Card) -> Iterator[str]:
     yield "- The model knows only these classes. Other actions are predicted as background or as one of the classes."
     yield "- It works only with features of the same kind as in training. Other features give wrong results."
-    if not _is_supervised(card.meta):
+    if card.meta.config.supervision == "tags":
         yield (
             "- It was trained on video-level labels, so starts and ends are inferred from what distinguishes the "
             "videos of a class. Context that always appears together with a class may be predicted as part of it."

@@ -6,13 +6,13 @@ from rich.console import Console
 
 from wtal import __version__
 from wtal.core.config import non_default_settings
-from wtal.core.methods import find_method
+from wtal.core.methods import find_method, method_title, supervision_of
 from wtal.core.text import escape_markdown, print_line
 from wtal.evaluation.bootstrap import DRAWS
 from wtal.experiments.benchmarks.inspect import Survey
 from wtal.experiments.benchmarks.run import BenchmarkOutcome
 from wtal.experiments.statistics import differences_of, score_of
-from wtal.reporting.comparison_tables import describe_seeds
+from wtal.reporting.comparison_tables import describe_seeds, supervision_note
 from wtal.reporting.evaluation_tables import class_table, map_table, merge_notes
 from wtal.reporting.tables import TableData, format_interval, format_mean_std, print_table, to_markdown
 
@@ -52,7 +52,7 @@ def _summary(outcome: BenchmarkOutcome, command: str) -> Iterator[str]:
     if outcome.survey.made_up:
         yield from (f"**{SYNTHETIC_WARNING}**", "")
     yield (
-        f"Created by wtal {__version__} with `{command}`. Weakly supervised: trained on video-level labels only. "
+        f"Created by wtal {__version__} with `{command}`. {_describe_supervision(outcome)} "
         f"Average mAP in percent, last checkpoint of each run, {describe_seeds(outcome.seeds)}."
     )
     yield from ("", *to_markdown(_average_table(outcome)), "")
@@ -72,7 +72,7 @@ def _data(survey: Survey) -> Iterator[str]:
 def _results(outcome: BenchmarkOutcome) -> Iterator[str]:
     yield from ("## Results", "")
     for protocol in outcome.benchmark.protocols:
-        results = {method: by_protocol[protocol] for method, by_protocol in outcome.results.items()}
+        results = {_title(outcome, method): by_protocol[protocol] for method, by_protocol in outcome.results.items()}
         yield from (f"### {protocol}", "", *to_markdown(map_table(results, bold=_main_row(outcome))), "")
     yield from (*(f"- {escape_markdown(line)}" for line in _notes(outcome)), "")
     protocol, method = outcome.benchmark.protocols[0], _main_method(outcome)
@@ -113,7 +113,10 @@ def _average_table(outcome: BenchmarkOutcome) -> TableData:
     """A row for each method, a column for each protocol."""
     protocols = outcome.benchmark.protocols
     rows = [
-        (method, *(format_mean_std([100 * result.average() for result in results[protocol]]) for protocol in protocols))
+        (
+            _title(outcome, method),
+            *(format_mean_std([100 * result.average() for result in results[protocol]]) for protocol in protocols),
+        )
         for method, results in outcome.results.items()
     ]
     first = next(iter(outcome.results.values()))
@@ -131,7 +134,13 @@ def _difference_table(outcome: BenchmarkOutcome) -> TableData:
         over_seeds = f"[{d.low:+.1f}, {d.high:+.1f}]" if outcome.seeds > 1 else ""
         over_videos = format_interval(videos.low, videos.high, sign=True)
         rows.append(
-            (f"{d.method} - {d.other}", f"{d.mean:+.1f}", over_seeds, f"{100 * videos.value:+.1f}", over_videos)
+            (
+                f"{_title(outcome, d.method)} - {_title(outcome, d.other)}",
+                f"{d.mean:+.1f}",
+                over_seeds,
+                f"{100 * videos.value:+.1f}",
+                over_videos,
+            )
         )
     return TableData(("methods", "difference", "over seeds", "first seed", "over videos"), tuple(rows))
 
@@ -147,6 +156,18 @@ def _main_method(outcome: BenchmarkOutcome) -> str:
     is_local = {name: find_method(name).branch == "local" for name in outcome.results}
     names = [name for name in outcome.results if is_local[name]] or list(outcome.results)
     return "dfe" if "dfe" in names else names[-1]
+
+
+def _describe_supervision(outcome: BenchmarkOutcome) -> str:
+    supervision = outcome.config.train.supervision
+    kinds = {supervision_of(method, supervision) for method in outcome.results}
+    if kinds == {"tags"}:
+        return "Weakly supervised: trained on video-level labels only."
+    return f"{supervision_note(outcome.results, supervision).capitalize()}."
+
+
+def _title(outcome: BenchmarkOutcome, method: str) -> str:
+    return method_title(method, outcome.config.train.supervision)
 
 
 def _main_row(outcome: BenchmarkOutcome) -> tuple[int]:

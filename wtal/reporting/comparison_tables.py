@@ -1,9 +1,10 @@
 """A comparison of methods as terminal tables: scores over the seeds and paired differences."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 
+from wtal.core.methods import method_title, supervision_of
 from wtal.core.text import format_percent, print_line
 from wtal.evaluation.bootstrap import DRAWS
 from wtal.evaluation.protocols import COMPARISON_TIOUS
@@ -22,15 +23,18 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
     means = overall(scores) if len({score.data for score in scores}) > 1 else []
     tious = format_range(COMPARISON_TIOUS[0], COMPARISON_TIOUS[-1])
     print_line(console, f"average mAP (%) over tIoU {tious}, {comparison.subset} subset, last checkpoint")
-    print_table(_score_table([*scores, *means], comparison.external), console)
+    supervision = comparison.config.train.supervision
+    print_table(_score_table([*scores, *means], comparison.external, supervision), console)
     print_line(console, f"activitynet protocol at tIoU {tious}; {describe_seeds(seeds)}")
+    if note := supervision_note([score.method for score in scores], supervision):
+        print_line(console, note)
     if means:
         print_line(console, "column mean: mean over the data sets, computed for each seed")
         differences = [*differences, *differences_of(means)]
     if differences:
         interval = "no interval for a single seed" if seeds == 1 else "95 % bootstrap intervals over the seeds"
         print_line(console, f"\npaired differences by seed; {interval}")
-        print_table(_difference_table(differences, intervals=seeds > 1), console)
+        print_table(_difference_table(differences, supervision, intervals=seeds > 1), console)
     if comparison.external:
         print_line(console, "")
         print_table(external_table(comparison.external), console)
@@ -41,6 +45,15 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
 def describe_seeds(seeds: int) -> str:
     """What a figure over so many seeds is."""
     return "1 seed" if seeds == 1 else f"mean ± standard deviation over {seeds} seeds"
+
+
+def supervision_note(methods: Iterable[str], supervision: str) -> str:
+    """What names in brackets mean, if some methods were trained on more than tags; else ""."""
+    kinds = {supervision_of(method, supervision) for method in methods}
+    if kinds == {"tags"}:
+        return ""
+    different = "; rows with different labels are no ranking of methods" if len(kinds) > 1 else ""
+    return f"in brackets: labels beyond tags that a method was trained on{different}"
 
 
 def external_label(score: ExternalScore) -> str:
@@ -75,18 +88,26 @@ def external_notes(external: Sequence[ExternalScore]) -> list[str]:
     return lines + [f"{score.name}: {note}" for score in external for note in score.result.notes]
 
 
-def _score_table(scores: Sequence[Score], external: Sequence[ExternalScore]) -> TableData:
+def _score_table(scores: Sequence[Score], external: Sequence[ExternalScore], supervision: str) -> TableData:
     cells = {(score.data, score.method): format_mean_std(score.averages) for score in scores}
     datasets = tuple(dict.fromkeys(score.data for score in scores))
     methods = dict.fromkeys(score.method for score in scores)
-    rows = [(method, *(cells[dataset, method] for dataset in datasets)) for method in methods]
+    rows = [
+        (method_title(method, supervision), *(cells[dataset, method] for dataset in datasets)) for method in methods
+    ]
     rows += [(external_label(score), format_percent(score.result.main_average)) for score in external]
     return TableData(("method", *datasets), tuple(rows))
 
 
-def _difference_table(differences: Sequence[Difference], intervals: bool) -> TableData:
+def _difference_table(differences: Sequence[Difference], supervision: str, intervals: bool) -> TableData:
     rows = [
-        (d.data, f"{d.method} - {d.other}", f"{d.mean:+.1f}", f"[{d.low:+.1f}, {d.high:+.1f}]") for d in differences
+        (
+            d.data,
+            f"{method_title(d.method, supervision)} - {method_title(d.other, supervision)}",
+            f"{d.mean:+.1f}",
+            f"[{d.low:+.1f}, {d.high:+.1f}]",
+        )
+        for d in differences
     ]
     columns = ("data", "methods", "difference", "95 % interval")
     end = None if intervals else -1

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from wtal.core.errors import DataError
 from wtal.core.io import read_json, require_output_file
+from wtal.core.methods import method_title
 from wtal.evaluation.error_analysis import KINDS, Analysis
 from wtal.evaluation.evaluate import EvaluationWithMatches
 from wtal.evaluation.results import format_range
@@ -64,6 +65,7 @@ class ComparisonScores:
     scores: tuple[Score, ...]
     tious: tuple[float, ...]
     subset: str
+    supervision: str = "tags"
 
 
 def require_output(out: Path, *inputs: Path) -> None:
@@ -160,7 +162,9 @@ def methods_figure(comparison: ComparisonScores) -> Figure:
             text = format_mean_std(score.averages)
             axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=SMALL_SIZE)
         axes.set(yticks=range(len(group)), ylim=(len(group) - 0.5, -0.5))
-        axes.set_yticklabels([score.method for score in group], color=TEXT, parse_math=False)
+        axes.set_yticklabels(
+            [method_title(score.method, comparison.supervision) for score in group], color=TEXT, parse_math=False
+        )
         axes.set_title(group[0].data, parse_math=False)
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
@@ -174,7 +178,8 @@ def read_comparison(path: Path) -> ComparisonScores:
     value = read_json(path)
     try:
         scores = tuple(_parse_score(entry) for entry in value["scores"])
-        comparison = ComparisonScores(scores, tuple(map(float, value["tious"])), str(value["subset"]))
+        supervision = str(value.get("config", {}).get("train", {}).get("supervision", "tags"))
+        comparison = ComparisonScores(scores, tuple(map(float, value["tious"])), str(value["subset"]), supervision)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise DataError(
             "not a comparison",

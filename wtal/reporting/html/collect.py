@@ -8,12 +8,13 @@ from urllib.parse import quote
 
 from wtal.core.errors import CheckpointError, DataError
 from wtal.core.io import read_json, realpath
-from wtal.core.methods import DEFAULT_METHOD, METHODS
+from wtal.core.methods import DEFAULT_METHOD, METHODS, method_title
 from wtal.core.structures import Proposals, Video
 from wtal.core.text import format_list
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.ground_truth import find_ambiguous
 from wtal.data.layouts.activitynet import read_proposals
+from wtal.data.snippet_labels import describe_labels
 from wtal.data.video_files import LISTING_NAME, VideoFolder, read_listing
 from wtal.evaluation.agreement import Agreement, agreement_by_video, measure_agreement
 from wtal.evaluation.error_analysis import Analysis, analyse
@@ -171,6 +172,7 @@ def collect_report_data(
         title=f"{meta.config.method} on {data_name}",
         facts=(
             ("method", meta.config.method),
+            ("labels", describe_labels(meta.labels)),
             ("data set", f"{data_name}, {subset_name or 'videos without a subset'}"),
             ("run", f"{realpath(runs.main).parent.name}/{runs.main.name}, step {meta.step:,}"),
             ("features", str(meta.provenance or f"{sum(meta.modalities):,} dimensions")),
@@ -297,6 +299,10 @@ def find_video_urls(dataset: Dataset, folder: Path, videos: Sequence[Video], out
     return {id: _relative_url(realpath(path), realpath(out).parent) for id, path in existing.items()}
 
 
+def _title(method: str, run: Path) -> str:
+    return method_title(method, checkpoint.read_meta(run).config.train.supervision)
+
+
 def _score_runs(
     runs: Runs,
     dataset: Dataset,
@@ -308,7 +314,9 @@ def _score_runs(
     external: Sequence[ExternalSystem],
 ) -> ReportScores:
     methods = {
-        method: [proposals if run == runs.main else load_proposals(Localizer(run), dataset, videos) for run in seeds]
+        _title(method, seeds[0]): [
+            proposals if run == runs.main else load_proposals(Localizer(run), dataset, videos) for run in seeds
+        ]
         for method, seeds in runs.methods.items()
     }
     scores = score(methods, predictions, ground_truth, options, external)
