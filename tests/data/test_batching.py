@@ -24,14 +24,13 @@ from wtal.data.batching import (
 from wtal.data.dataset import Dataset, load_dataset
 
 CPU = torch.device("cpu")
+TENSORS = ("features", "mask", "labels", "targets", "snippet_labels")
 
 
 def equal(a: Batch, b: Batch) -> bool:
     """Whether two batches are the same to the bit."""
-    if a.rows != b.rows or (a.targets is None) != (b.targets is None):
-        return False
-    names = ("features", "mask", "labels", *(() if a.targets is None else ("targets",)))
-    return all(torch.equal(getattr(a, name), getattr(b, name)) for name in names)
+    tensors = [(getattr(a, name), getattr(b, name)) for name in TENSORS]
+    return a.rows == b.rows and all(x is y if x is None or y is None else torch.equal(x, y) for x, y in tensors)
 
 
 def numbered_targets(dataset: Dataset) -> dict[str, torch.Tensor]:
@@ -202,3 +201,43 @@ def test_padding_is_zero_and_masked():
     assert features.shape == (2, 4, 3) and features.dtype == torch.float32
     assert mask.tolist() == [[True, True, False, False], [True] * 4]
     assert features[0].sum(1).tolist() == [3, 3, 0, 0] and features[1].eq(2).all()
+
+
+# --- Labelled snippets ------------------------------------------------------------------------------------------------
+
+
+def labelled(dataset: Dataset, *ids: str, snippet: int = -1) -> dict[str, torch.Tensor]:
+    """Labels of a single snippet in each of these videos."""
+    labels = {id: torch.zeros(len(dataset.features(id)), len(dataset.classes) + 1) for id in ids}
+    for values in labels.values():
+        values[snippet, 0] = 1
+    return labels
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize("snippets", [4, 1000])
+def test_share_of_a_batch_is_drawn_from_labelled_videos(tiny, share, snippets):
+    ids = ("training_0001", "training_0004")
+    data = TrainingDataset(tiny, 0, snippet_labels=labelled(tiny, *ids), labelled_share=share)
+    indices = [index for index, video in enumerate(data.videos) if video.id in ids]
+    drawn = []
+    for step in range(6):
+        crops = data.crops(step, 4, snippets)
+        assert len(crops) == 4
+        extra = crops[4 - round(4 * share) :]
+        assert all(crop.video in indices and crop.start + crop.length == data.length(crop.video) for crop in extra)
+        drawn += [crop.video for crop in extra]
+        batch = data.batch(step, 4, snippets)
+        assert (batch.snippet_labels.sum((1, 2)) > 0)[4 - round(4 * share) :].all()
+        assert not batch.snippet_labels[~batch.mask].any()
+        assert equal(batch, DeviceCachedDataset(data, CPU).batch(step, 4, snippets))
+    assert len({drawn.count(index) for index in indices}) == 1, "each equally often"
+
+
+def test_without_labels_batches_are_those_of_training_on_tags(tiny):
+    ids = [video.id for video in tiny.subset("training")]
+    plain, share = TrainingDataset(tiny, 0), TrainingDataset(tiny, 0, labelled_share=0.5)
+    every = TrainingDataset(tiny, 0, snippet_labels=labelled(tiny, *ids), labelled_share=0.5)
+    for step in range(3):
+        assert equal(plain.batch(step, 4, 8), share.batch(step, 4, 8))
+        assert plain.crops(step, 4, 8) == every.crops(step, 4, 8), "all videos are labelled"

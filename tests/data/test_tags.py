@@ -235,3 +235,34 @@ def test_public_tables(shared):
         assert all(excerpt in p.message for p, excerpt in zip(problems, expected.values(), strict=True))
         count += len(rows)
     assert count == 159  # of 160: one line has a label that cannot be read
+
+
+# --- Points and timelines ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "cell, labels, segments",
+    [
+        ("swim@12.5; dive@1:05", ["swim", "dive"], [Segment("swim", 12.5, 12.5), Segment("dive", 65, 65)]),
+        ("swim @ 1:00:05.5", ["swim"], [Segment("swim", 3605.5, 3605.5)]),
+        ("swim@3; swim@7; run", ["swim", "swim", "run"], [Segment("swim", 3, 3), Segment("swim", 7, 7)]),
+        ("swim[1 to 2]; swim@7", ["swim", "swim"], [Segment("swim", 1, 2), Segment("swim", 7, 7)]),
+        ("a@home; @home; b@", ["a@home", "@home", "b@"], []),
+        ("a@b@4", ["a@b"], [Segment("a@b", 4, 4)]),
+    ],
+)
+def test_points_are_segments_of_zero_length(cell, labels, segments):
+    assert parse_labels(cell, LINE) == (labels, segments, [])
+
+
+def test_timeline_column_marks_complete_videos(tmp_path):
+    text = "video,labels,timeline\na,run[1 to 2],complete\nb,run[1 to 2],\nc,,Complete\nd,run,partial\ne,run,whole\n"
+    videos, problems = parse_tags(table(tmp_path, text))
+    assert {v.id: v.complete for v in videos} == {"a": True, "b": False, "c": True, "d": False}
+    assert [(problem.location, problem.code) for problem in problems] == [("line 6", "unknown-name")]
+
+
+def test_points_are_not_enough_for_scoring(tmp_path):
+    videos, problems = parse_tags(table(tmp_path, "video,labels,subset\na,run@1,testing\nb,run@1,training\n"))
+    assert [v.id for v in videos] == ["b"]
+    assert [(problem.location, problem.code) for problem in problems] == [("line 2", "no-segments")]

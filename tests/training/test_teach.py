@@ -66,6 +66,25 @@ def test_no_video_is_taught_by_its_own_entries(tiny, settings, tmp_path, models)
         torch.testing.assert_close(teacher.targets[data.videos[video].id], expected)
 
 
+def test_labelled_snippets_override_the_teacher_and_are_in_the_memory(tiny, settings, tmp_path, models):
+    video = next(v for v in tiny.subset("training") if v.labels)
+    column = tiny.classes.index(video.labels[0])
+    labels = torch.zeros(len(tiny.features(video.id)), len(tiny.classes) + 1)
+    labels[[2, 5], column] = labels[7, -1] = 1
+    config = config_of(settings, max_entries=2)
+    data = TrainingDataset(tiny, 0, snippet_labels={video.id: labels})
+    write_teacher(config, data, models, tmp_path / "labelled", CPU)
+    write_teacher(config, TrainingDataset(tiny, 0), models, tmp_path / "tags", CPU)
+    teacher, without = read_teacher(tmp_path / "labelled"), read_teacher(tmp_path / "tags")
+    is_labelled = labels.sum(1) > 0
+    assert torch.equal(teacher.targets[video.id][is_labelled], labels[is_labelled])
+    assert not torch.equal(without.targets[video.id][is_labelled], labels[is_labelled])
+    memory = teacher.memory
+    kept = {(v, s) for c, v, s in zip(memory.classes, memory.videos, memory.snippets, strict=True) if c == column}
+    index = [v.id for v in data.videos].index(video.id)
+    assert {(int(v), int(s)) for v, s in kept} == {(index, 2), (index, 5)}, "before all others"
+
+
 def teach(tiny, settings, tmp_path, models, method, **sections):
     """The teacher that is written for a method."""
     folder = tmp_path / f"{method} {sections}"

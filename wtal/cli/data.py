@@ -120,6 +120,39 @@ def _convert_annotations(source: Path, out: Path, to: str, source_format: str, v
         print_line(f"note: {warning}")
 
 
+@command("wtal label mydata corrected.vtt", "wtal label mydata corrected --from elan --complete")
+def label(
+    data: DataArgument,
+    annotations: Annotated[
+        Path, typer.Argument(metavar="ANNOTATIONS", help="Annotation file, or folder of such files")
+    ],
+    complete: Annotated[
+        bool, typer.Option("--complete", help="Nothing else happens in these videos: the rest is background")
+    ] = False,
+    source_format: Annotated[
+        str, typer.Option("--from", metavar="NAME", help="Annotation format to read", show_default="detected")
+    ] = "",
+    fps: Annotated[
+        float | None, typer.Option(metavar="RATE", help="Frames per second, for formats with frame numbers")
+    ] = None,
+) -> None:
+    """Add segments and points to training videos, for `wtal train --supervision all`.
+
+    They replace those that a video had. A segment of zero length is a point: a time inside an instance.
+    """
+    from wtal.data.add_labels import add_labels
+    from wtal.data.annotations.convert import read_annotations
+
+    file, _ = read_annotations(annotations, source_format or None, fps)
+    added = add_labels(data, file.annotations, complete)
+    print_line(
+        f"{added.segments:,} segments and {added.points:,} points in {added.videos:,} training videos, "
+        f"{added.complete:,} of them complete"
+    )
+    for remark in (*map(str, file.warnings), *added.remarks):
+        print_line(f"note: {remark}")
+
+
 @command(
     "wtal budget timeline.json --data mydata --out budget.csv",
     "wtal budget anna.csv --against ben.csv",

@@ -62,8 +62,8 @@ class WeightsConfig(_Settings):
     mutual: Weight = Field(1.0, description="the attention of each modality follows that of the others")
     distillation_attention: Weight = Field(1.0, description="stage two: attention follows the teacher's foreground")
     distillation_cas: Weight = Field(1.0, description="stage two: class scores follow the teacher's")
-    labelled_attention: Weight = Field(1.0, description="attention is high on labelled snippets of a class")
-    labelled_cas: Weight = Field(1.0, description="labelled snippets have the scores of their class")
+    labelled_attention: Weight = Field(3.0, description="attention is high on labelled snippets of a class")
+    labelled_cas: Weight = Field(3.0, description="labelled snippets have the scores of their class")
 
 
 class TrainConfig(_Settings):
@@ -74,7 +74,7 @@ class TrainConfig(_Settings):
         "tags", description="labels that are used: tags alone, or also points, segments or both"
     )
     labelled_share: float = Field(
-        0.3, ge=0, le=1, description="share of a batch that is drawn from videos with labelled snippets"
+        0.5, ge=0, le=1, description="share of a batch that is drawn from videos with labelled snippets"
     )
     steps: int = Field(500, ge=1, le=10**9, description="number of training steps")
     batch_size: int = Field(10, ge=1, le=4096, description="videos in a batch")

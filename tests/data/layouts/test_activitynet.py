@@ -206,3 +206,22 @@ def test_output_path_may_be_loop_of_links(tmp_path):
     require_proposals_path(tmp_path / "a", [tmp_path / "proposals.json"])
     write_proposals(tmp_path / "a", {})
     assert read_proposals(tmp_path / "a") == {}
+
+
+@pytest.mark.parametrize("timeline, complete", [("complete", True), ("partial", False), (None, False)])
+def test_timelines_roundtrip(tmp_path, timeline, complete):
+    entry = {"subset": "training", "annotations": [{"label": "run", "segment": [2.5, 2.5]}]}
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps({"database": {"a": entry | ({"timeline": timeline} if timeline else {})}}))
+    (video,) = read_activitynet(path)
+    assert (video.complete, video.segments) == (complete, (Segment("run", 2.5, 2.5),)) and video.segments[0].is_point
+    write_activitynet(tmp_path / "copy.json", [video])
+    assert read_activitynet(tmp_path / "copy.json") == [video]
+
+
+@pytest.mark.parametrize("timeline", ["whole", 1, None, [], True], ids=str)
+def test_unknown_timeline_is_an_error(tmp_path, timeline):
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps({"database": {"a": {"subset": "training", "annotations": [], "timeline": timeline}}}))
+    with raises(DataError, code="invalid-value", path=path, location="a"):
+        read_activitynet(path)

@@ -53,13 +53,14 @@ def _from_video(video: Video, location: Location) -> Annotation:
         None if video.duration is None else parse_seconds(location, video.duration, "duration"),
         parse_name(location, video.subset, "subset") if video.subset else "",
         tuple(tag for tag in tags if tag not in labels),
+        complete=video.complete,
     )
 
 
 def _to_video(annotation: Annotation) -> Video:
     segments = tuple(Segment(segment.label, segment.start, segment.end) for segment in annotation.segments)
     labels = sorted({*annotation.tags, *(segment.label for segment in segments)})
-    return Video(annotation.id, annotation.subset, tuple(labels), annotation.duration, segments)
+    return Video(annotation.id, annotation.subset, tuple(labels), annotation.duration, segments, annotation.complete)
 
 
 GROUND_TRUTH = AnnotationFormat(
@@ -69,7 +70,7 @@ GROUND_TRUTH = AnnotationFormat(
     read=read_ground_truth,
     write=write_ground_truth,
     detect=has_keys("database"),
-    keeps=frozenset({"empty videos", "durations", "subsets", "tags"}),
+    keeps=frozenset({"empty videos", "durations", "subsets", "tags", "complete timelines"}),
 )
 RESULTS = AnnotationFormat(
     name="results",

@@ -14,7 +14,7 @@ from wtal.data.parsing import Location, parse_name, parse_number
 from wtal.data.problems import abbreviate
 from wtal.data.video_files import is_video_name, video_id
 
-Content = Literal["scores", "empty videos", "durations", "subsets", "tags"]
+Content = Literal["scores", "empty videos", "durations", "subsets", "tags", "complete timelines"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Annotation:
         subset: `training`, `validation`, `testing`, or "" if unknown.
         tags: Labels of the video that have no segment.
         file_name: Name of the video file without folders; "" if it is the id.
+        complete: Whether nothing happens outside the segments, as far as the file says so.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Annotation:
     subset: str = ""
     tags: tuple[str, ...] = ()
     file_name: str = ""
+    complete: bool = False
 
     @classmethod
     def from_media(

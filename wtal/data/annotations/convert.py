@@ -187,6 +187,7 @@ def conversion_warnings(
         "durations": ("video durations are removed", sum(a.duration is not None for a in annotations)),
         "subsets": ("video subsets are removed", sum(bool(a.subset) for a in annotations)),
         "tags": ("tags of videos are removed", sum(bool(a.tags) for a in annotations)),
+        "complete timelines": ("the mark of complete timelines is removed", sum(a.complete for a in annotations)),
         "scores": ("scores are removed", sum(s.score is not None for s in segments)),
     }
     counts.update(message_and_count for kind, message_and_count in content.items() if kind not in format.keeps)

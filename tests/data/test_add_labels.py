@@ -1,0 +1,87 @@
+"""Adding segments and points to the training videos of a data set."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.errors import raises
+from wtal.core.errors import DataError
+from wtal.core.structures import Segment
+from wtal.data.add_labels import add_labels
+from wtal.data.annotations.base import Annotation
+from wtal.data.dataset import Dataset, load_dataset
+
+
+@pytest.fixture
+def copy(tiny, tmp_path) -> Dataset:
+    return load_dataset(Path(shutil.copytree(tiny.path, tmp_path / "set")))
+
+
+def video_of(dataset: Dataset, id: str):
+    return next(video for video in load_dataset(dataset.path).videos if video.id == id)
+
+
+def test_segments_and_points_are_read_back(copy):
+    a, b, _ = copy.classes
+    segments = (Segment(a, 1.0, 4.5), Segment(b, 12.5, 12.5))
+    added = add_labels(copy.path, [Annotation("training_0000", segments)])
+    assert (added.videos, added.segments, added.points, added.complete) == (1, 1, 1, 0)
+    video = video_of(copy, "training_0000")
+    assert set(video.segments) == set(segments) and not video.complete
+    assert set(video.labels) == {a, b} | set(copy.subset("training")[0].labels)
+    assert [v for v in load_dataset(copy.path).videos if v.id != video.id] == [
+        v for v in copy.videos if v.id != video.id
+    ]
+
+
+def test_labels_of_a_complete_timeline_are_its_tags(copy):
+    a = copy.classes[0]
+    add_labels(copy.path, [Annotation("training_0000", (Segment(a, 1.0, 4.5),))], complete=True)
+    assert (video_of(copy, "training_0000").labels, video_of(copy, "training_0000").complete) == ((a,), True)
+    add_labels(copy.path, [Annotation("training_0000", (), complete=True)])
+    assert (video_of(copy, "training_0000").labels, video_of(copy, "training_0000").segments) == ((), ())
+
+
+def test_adding_twice_is_adding_once(copy):
+    annotations = [Annotation("training_0000", (Segment(copy.classes[0], 1.0, 4.5),))]
+    add_labels(copy.path, annotations)
+    content = (copy.path / "annotations.json").read_bytes()
+    add_labels(copy.path, annotations)
+    assert (copy.path / "annotations.json").read_bytes() == content
+
+
+def test_other_videos_are_named_in_remarks(copy):
+    a = copy.classes[0]
+    names = ("training_0000", "testing_0000", "unknown")
+    added = add_labels(copy.path, [Annotation(name, (Segment(a, 1.0, 2.0),)) for name in names])
+    assert added.videos == 1 and len(added.remarks) == 2
+    assert any("unknown" in remark for remark in added.remarks)
+
+
+@pytest.mark.parametrize("id", ["testing_0000", "unknown"])
+def test_annotations_of_no_training_video_are_an_error(copy, id):
+    before = (copy.path / "annotations.json").read_bytes()
+    with raises(DataError, code="no-common-videos", path=copy.path):
+        add_labels(copy.path, [Annotation(id, (Segment(copy.classes[0], 1.0, 2.0),))])
+    assert (copy.path / "annotations.json").read_bytes() == before
+
+
+def test_unknown_class_changes_nothing(copy):
+    before = (copy.path / "annotations.json").read_bytes()
+    segments = (Segment(copy.classes[0], 1.0, 2.0),)
+    with raises(DataError, code="unknown-name", path=copy.path, location="training_0001"):
+        add_labels(
+            copy.path,
+            [Annotation("training_0000", segments), Annotation("training_0001", (Segment("typo", 1.0, 2.0),))],
+        )
+    assert (copy.path / "annotations.json").read_bytes() == before
+
+
+def test_data_set_of_a_table_keeps_its_labels_there(copy):
+    (copy.path / "annotations.json").unlink()
+    classes = json.loads((copy.path / "dataset.json").read_text())["classes"]
+    (copy.path / "tags.csv").write_text(f"video,labels\ntraining_0000,{classes[0]}\n")
+    with raises(DataError, code="unsupported-format", path=copy.path / "tags.csv"):
+        add_labels(copy.path, [Annotation("training_0000", (Segment(classes[0], 1.0, 2.0),))])

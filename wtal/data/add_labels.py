@@ -1,0 +1,123 @@
+"""Add segments and points to the training videos of a data set folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wtal.core.errors import DataError
+from wtal.core.io import read_json, write_json
+from wtal.core.text import format_list
+from wtal.data.annotations.base import Annotation
+from wtal.data.dataset import Dataset, load_dataset
+from wtal.data.problems import abbreviate
+
+MAX_EXAMPLES = 3  # in a remark
+
+
+@dataclass(frozen=True)
+class AddedLabels:
+    """What `add_labels` wrote.
+
+    Attributes:
+        videos: Number of videos.
+        segments: Number of segments.
+        points: Number of points.
+        complete: Number of videos with a complete timeline.
+        remarks: Which annotations were not used.
+    """
+
+    videos: int
+    segments: int
+    points: int
+    complete: int
+    remarks: tuple[str, ...]
+
+
+def add_labels(folder: Path, annotations: Sequence[Annotation], complete: bool = False) -> AddedLabels:
+    """Write segments and points into annotations.json, in place of those that a video had.
+
+    The tags of a complete timeline are the labels of its segments; otherwise the video keeps its tags and gets those
+    of its segments too.
+
+    Args:
+        folder: The data set folder.
+        annotations: The segments and points (zero length) of some videos. The ids are those of the data set.
+        complete: All timelines are complete, also those that do not say so.
+
+    Raises:
+        DataError: A label is unknown, no training video is annotated, or annotations.json cannot be read or written.
+    """
+    dataset = load_dataset(folder)
+    path = folder / "annotations.json"
+    if not path.is_file():
+        raise DataError(
+            "the labels of this data set are in tags.csv",
+            path=folder / "tags.csv",
+            hint="write the times there, as `swim[12.5 to 40]` or `swim@12.5`",
+            code="unsupported-format",
+        )
+    content = read_json(path)
+    database = content.get("database", content)
+    training = {video.id for video in dataset.subset("training")}
+    used = [annotation for annotation in annotations if annotation.id in training and _has_labels(annotation, complete)]
+    if not used:
+        raise _no_video_error(folder, annotations, training)
+    for annotation in used:
+        _require_known_labels(dataset, annotation)
+        _update_entry(database[annotation.id], annotation, complete or annotation.complete)
+    write_json(path, content)
+    segments = [segment for annotation in used for segment in annotation.segments]
+    points = sum(segment.is_point for segment in segments)
+    return AddedLabels(
+        len(used),
+        len(segments) - points,
+        points,
+        sum(complete or annotation.complete for annotation in used),
+        tuple(_remarks(dataset, annotations, {annotation.id for annotation in used})),
+    )
+
+
+def _has_labels(annotation: Annotation, complete: bool) -> bool:
+    return bool(annotation.segments) or complete or annotation.complete
+
+
+def _update_entry(entry: dict[str, Any], annotation: Annotation, complete: bool) -> None:
+    labels = {segment.label for segment in annotation.segments}
+    tags = [] if complete else sorted({old["label"] for old in entry.get("annotations", [])} - labels)
+    rows = [{"label": label, "segment": [start, end]} for label, start, end, _ in sorted(annotation.segments)]
+    entry["annotations"] = [{"label": label} for label in tags] + rows
+    entry["timeline"] = "complete" if complete else "partial"
+
+
+def _require_known_labels(dataset: Dataset, annotation: Annotation) -> None:
+    unknown = sorted({segment.label for segment in annotation.segments} - set(dataset.classes))
+    if unknown:
+        raise DataError(
+            f"unknown class {abbreviate(repr(unknown[0]))}",
+            path=dataset.path,
+            location=annotation.id,
+            hint=f"use {format_list(dataset.classes)}, or add it to `classes` in dataset.json",
+            code="unknown-name",
+        )
+
+
+def _no_video_error(folder: Path, annotations: Sequence[Annotation], training: set[str]) -> DataError:
+    given = format_list([abbreviate(annotation.id) for annotation in annotations], MAX_EXAMPLES)
+    expected = format_list(sorted(training), MAX_EXAMPLES)
+    return DataError(
+        f"no training video is annotated; the annotations are of {given}, the training videos are {expected}",
+        path=folder,
+        hint="name the videos as in the data set",
+        code="no-common-videos",
+    )
+
+
+def _remarks(dataset: Dataset, annotations: Sequence[Annotation], used: set[str]) -> list[str]:
+    unused = [annotation.id for annotation in annotations if annotation.id not in used]
+    known = {video.id for video in dataset.videos}
+    groups = {
+        "are not in the data set": [id for id in unused if id not in known],
+        "are not training videos with segments": [id for id in unused if id in known],
+    }
+    return [f"{len(ids)} videos {why}: {format_list(ids, MAX_EXAMPLES)}" for why, ids in groups.items() if ids]
