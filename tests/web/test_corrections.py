@@ -103,8 +103,14 @@ def test_labels_are_what_a_person_confirmed(tmp_path):
     corrections = open_corrections(tmp_path)
     partial = corrections.save("k", "v.mp4", [predicted, own, point], 0, reviewed=True)
     assert partial.labels == (own, point) and partial.reviewed and not partial.complete
+    tagged = read_tags(tmp_path / "tags.csv")[0]
+    assert tagged.segments == (own, point) and tagged.labels == ("a", "b")
     complete = corrections.save("k", "v.mp4", [predicted, own], partial.revision, complete=True)
     assert complete.labels == (predicted, own)
+    assert [s[:3] for s in read_tags(tmp_path / "tags.csv")[0].segments] == [predicted[:3], own[:3]]
+    corrections.save("k", "v.mp4", [predicted], complete.revision)
+    tagged = read_tags(tmp_path / "tags.csv")[0]
+    assert tagged.segments == () and tagged.labels == ("a",)
 
 
 # ---- reading

@@ -393,16 +393,20 @@ def _read_record(path: Path) -> CorrectionRecord:
 
 
 def _tag_rows(record: CorrectionRecord) -> str:
-    """The rows of a video in the table of tags; points have rows of their own, because they have no times."""
+    """The rows of a video in the table of tags: its segments, its points, and labels without confirmed times.
+
+    These have rows of their own, because the reader warns of labels without times beside others.
+    """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     timeline = "complete" if record.complete else "partial"
-    points = [segment for segment in record.segments if segment.is_point]
-    segments = [segment for segment in record.segments if not segment.is_point]
-    for tags in (segments, points):
+    points = [_format_tag(segment) for segment in record.labels if segment.is_point]
+    segments = [_format_tag(segment) for segment in record.labels if not segment.is_point]
+    confirmed = {segment.label for segment in record.labels}
+    others = dict.fromkeys(segment.label for segment in record.segments if segment.label not in confirmed)
+    for tags in (segments, points, list(others)):
         for first in range(0, len(tags), SEGMENTS_PER_ROW):
-            cell = ";".join(map(_format_tag, tags[first : first + SEGMENTS_PER_ROW]))
-            writer.writerow((record.video, cell, timeline))
+            writer.writerow((record.video, ";".join(tags[first : first + SEGMENTS_PER_ROW]), timeline))
     if not record.segments:
         writer.writerow((record.video, "", timeline))
     return text.getvalue()

@@ -28,7 +28,10 @@ export interface VideoInfo {
   queue_position: number;
   /** Why detection failed, or when it was cancelled. */
   reason: string;
+  /** What is shown in the list; `state` is that of detection. */
+  status: "new" | "running" | "predicted" | "edited" | "reviewed";
   edited: boolean;
+  reviewed: boolean;
   revision: number;
   labels: string[];
 }
@@ -46,6 +49,8 @@ export interface VideoDetails {
   name: string;
   version: string;
   duration: number | null;
+  /** Frames per second; null if they are not known. */
+  fps: number | null;
   /** See `decodeTimeline`; null without model output. */
   packed: string | null;
   /** The default threshold by class; null if the class is never shown. */
@@ -62,9 +67,17 @@ export interface ApiSegment {
   score: number | null;
 }
 
-export interface Corrections {
+/** A timeline that a person corrected. A segment that ends where it starts is a point. */
+export interface CorrectedTimeline {
+  segments: ApiSegment[];
+  /** Nothing happens outside the segments. */
+  complete: boolean;
+  /** A person has finished with the video. */
+  reviewed: boolean;
+}
+
+export interface Corrections extends CorrectedTimeline {
   revision: number;
   /** ISO 8601 in UTC. */
   saved: string;
-  segments: ApiSegment[];
 }

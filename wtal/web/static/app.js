@@ -5,12 +5,14 @@
  * @import { Session } from "./session"
  */
 import { ApiError, onConnectionChange, request } from "./api.js";
+import { CLASS_KEYS } from "./class-keys.js";
 import { decodeTimeline, emptyTimeline } from "./decode.js";
 import { connectDialog, getElement, setText } from "./dom.js";
 import { createEditor } from "./editor.js";
 import { toApiSegments } from "./edits.js";
 import { setUpExport } from "./export.js";
 import { createJobStatus } from "./job-status.js";
+import { createPlayback } from "./playback.js";
 import { createRouter } from "./router.js";
 import { createSession } from "./session.js";
 import { createTimeline } from "./timeline.js";
@@ -45,6 +47,7 @@ function startApp(config) {
   getElement("folder", HTMLElement).textContent = config.folder;
   getElement("run", HTMLElement).textContent = `Model: ${config.run}`;
   getElement("threshold-help", HTMLElement).textContent = config.thresholds;
+  config.keys = CLASS_KEYS;
   fileInput.accept = config.video_suffixes.join(",");
 
   function togglePlayback() {
@@ -52,8 +55,17 @@ function startApp(config) {
       player.play().catch(() => {}); // the error event is handled below
     else player.pause();
   }
+  /** The time of the player, which the playhead follows a frame later. */
+  const getTime = () => (player.paused ? timeline.playhead : player.currentTime);
+  const playback = createPlayback({
+    player,
+    getTime,
+    seek: (seconds) => timeline.seek(seconds),
+    showStatus: (message) => timeline.showStatus(message),
+  });
   const editor = createEditor({
     config,
+    getTime,
     createTimeline: (listeners, shortcuts) =>
       createTimeline({
         canvas,
@@ -64,12 +76,19 @@ function startApp(config) {
         clock: getElement("clock", HTMLElement),
         status: getElement("status", HTMLElement),
         config,
-        listeners: { ...listeners, onSeek: () => router.replaceSoon() },
+        listeners: {
+          ...listeners,
+          onSeek: (seconds) => {
+            listeners.onSeek?.(seconds);
+            router.replaceSoon();
+          },
+        },
         shortcuts: {
           " ": togglePlayback,
           n: () => openNeighbor(1),
           p: () => openNeighbor(-1),
           "?": () => shortcutsDialog.showModal(),
+          ...playback.shortcuts,
           ...shortcuts,
         },
       }),
@@ -191,6 +210,7 @@ function startApp(config) {
     const length = duration || playerDuration;
     hasDuration = length > 0;
     const video = { ...(packed ? decodeTimeline(packed) : emptyTimeline()), name, end: Math.max(length, lastEnd) };
+    playback.setFrameRate(details.fps);
     editor.open(video, session, details.thresholds, seconds);
     replacedRevision = details.replaced ? session.revision : null;
     editorBox.hidden = !video.end;
@@ -356,7 +376,9 @@ function startApp(config) {
     if (event.ctrlKey || event.metaKey) return handleControlKey(event);
     if (viewer.hidden || editorBox.hidden) return;
     // Keys that the focused element uses itself.
-    if (target.closest("input:not([type=range]), select, video, .sidebar")) return;
+    if (target.closest("input:not([type=range]), select:not(#speed), .sidebar")) return;
+    if (editor.handleClassKey(event)) return;
+    if (target.closest("video, select") && (event.key === " " || event.key.startsWith("Arrow"))) return;
     if (target.closest("button, a, summary") && [" ", "Enter"].includes(event.key)) return;
     if (target.closest(".scroll, input") && event.key.startsWith("Arrow")) return;
     timeline.handleKey(event);

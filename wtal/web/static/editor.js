@@ -1,19 +1,32 @@
 /**
  * The editor of the open video: its timeline, the table of segments, and the controls that change segments.
- * @import { Edge, Lane, Segment, Shortcuts, TimelineListeners, VideoTimeline } from "./types"
+ * @import { Edge, Lane, Part, Segment, Shortcuts, TimelineListeners, VideoTimeline } from "./types"
  * @import { Config } from "./api-types"
  * @import { Edit } from "./edits"
  * @import { Session } from "./session"
  * @import { Timeline } from "./timeline"
  */
+import { CLASS_KEYS, createClassKeys } from "./class-keys.js";
 import { createElement, getElement } from "./dom.js";
-import { addSegment, checkClassName, deleteSegment, moveEdge, relabelSegment, splitSegment } from "./edits.js";
+import {
+  addSegment,
+  checkClassName,
+  deleteSegment,
+  isPoint,
+  markSegment,
+  moveEdge,
+  moveSegment,
+  relabelSegment,
+  splitSegment,
+} from "./edits.js";
 import { formatCount, formatTime } from "./format.js";
+import { createMarks } from "./marks.js";
 import { createSegmentTable } from "./segment-table.js";
 import { createThreshold } from "./threshold.js";
 
 const NEW_SEGMENT_SHARE = 1 / 20; // length of a new segment relative to the visible range
 const MIN_NEW_LENGTH = 1; // seconds
+const KEY_STEP = 0.1; // seconds that a segment is moved by a key
 const MAX_COLORED_LABELS = 10;
 
 /** @typedef {Omit<VideoTimeline, "lanes" | "coloredLabels">} OpenedVideo */
@@ -21,9 +34,10 @@ const MAX_COLORED_LABELS = 10;
 /**
  * @param {object} options
  * @param {Config} options.config
+ * @param {() => number} options.getTime The time of the player in seconds.
  * @param {(listeners: TimelineListeners, shortcuts: Shortcuts) => Timeline} options.createTimeline
  */
-export function createEditor({ config, createTimeline }) {
+export function createEditor({ config, getTime, createTimeline }) {
   const { classes } = config;
   const canvas = getElement("timeline", HTMLCanvasElement);
   const labelField = getElement("label", HTMLInputElement);
@@ -35,22 +49,28 @@ export function createEditor({ config, createTimeline }) {
   let enteredLabel = null;
   /** The edited segments that are drawn. @type {Segment[] | null} */
   let drawnSegments = null;
-  /** The result of dragging an edge, until it is released. @type {Edit | null} */
+  /** The result of a drag, until it is released. @type {Edit | null} */
   let draft = null;
+  /** The segment that is dragged, as it was. @type {Segment | null} */
+  let dragged = null;
 
   const timeline = createTimeline(
     {
-      onResize: (segment, edge, seconds) => {
+      onDrag: (segment, part, seconds) => {
         const list = segments();
         if (!list.includes(segment)) return; // another video was opened in the meantime
-        draft = moveEdge(list, segment, edge, seconds, timeline.video.end);
+        draft = movePart(list, segment, part, seconds);
+        dragged = segment;
         showSegments(draft.list);
         timeline.select(draft.segment);
       },
-      onResizeEnd: (isKept) => {
+      onDragEnd: (isKept) => {
         const edit = draft;
         draft = null;
-        if (!isKept || !edit?.segment) return showSegments(session?.segments || null);
+        if (!isKept || !edit?.segment) {
+          showSegments(session?.segments || null);
+          return timeline.select(dragged);
+        }
         apply(edit);
         const { from, to } = timeline.range;
         if (edit.segment.start >= from && edit.segment.end <= to) timeline.announceSegment(edit.segment);
@@ -65,10 +85,18 @@ export function createEditor({ config, createTimeline }) {
         table.show(timeline.visibleSegments());
         describe();
       },
+      onSeek: () => {
+        if (keys.isHolding && keys.drafts().length) showSegments(withDrafts());
+      },
     },
     {
       a: () => add(timeline.playhead),
+      m: () => mark(currentLabel, getTime(), getTime()),
       s: split,
+      c: () => marks.toggleComplete(),
+      r: () => marks.toggleReviewed(),
+      "Shift+ArrowLeft": () => moveSelected(-KEY_STEP),
+      "Shift+ArrowRight": () => moveSelected(KEY_STEP),
       l: () => labelField.focus(),
       Delete: remove,
       Backspace: remove,
@@ -88,6 +116,17 @@ export function createEditor({ config, createTimeline }) {
       canvas.focus({ preventScroll: true });
     },
     onTime: enterTime,
+  });
+  const keys = createClassKeys({
+    getTime,
+    countClasses: () => classes.length,
+    onMark: mark,
+    onCancel: () => showSegments(session?.segments || null),
+  });
+  const marks = createMarks({
+    getSession: () => session,
+    getSegments: () => segments(),
+    showStatus: timeline.showStatus,
   });
   const threshold = createThreshold({
     model: config.model,
@@ -120,6 +159,13 @@ export function createEditor({ config, createTimeline }) {
   /** The segments that an edit changes. */
   const segments = () => session?.segments || threshold.select();
 
+  /** The segments with what the keys that are held add. */
+  const withDrafts = () =>
+    keys.drafts().reduce((list, { label, start, end }) => {
+      const edit = markSegment(list, label, start, end);
+      return edit ? edit.list : list;
+    }, segments());
+
   /**
    * @param {OpenedVideo} video
    * @param {Segment[] | null} edited
@@ -136,7 +182,8 @@ export function createEditor({ config, createTimeline }) {
       : [{ name: "model output", segments: predictions, editable: true }];
     const laneLabels = lanes.flatMap((lane) => lane.segments.map((segment) => segment.label));
     const coloredLabels = [...new Set([...laneLabels, ...video.casLabels])].slice(0, MAX_COLORED_LABELS);
-    return { ...video, lanes, coloredLabels, labels: [...new Set([...video.labels, ...laneLabels])] };
+    const withKeys = classes.slice(0, CLASS_KEYS.length).map((_, label) => label);
+    return { ...video, lanes, coloredLabels, labels: [...new Set([...withKeys, ...video.labels, ...laneLabels])] };
   }
 
   /** @param {Segment[] | null} edited null for the model output */
@@ -156,7 +203,11 @@ export function createEditor({ config, createTimeline }) {
     const [lane] = video.lanes;
     const count = lane.segments.filter(timeline.isVisible).length;
     const proposals = video.proposals.filter(timeline.isVisible).length;
-    const summary = `${formatCount(count, "segment")}, ${lane.name}`;
+    const points = lane.segments.filter((segment) => isPoint(segment) && timeline.isVisible(segment)).length;
+    const counts = [[count - points, "segment"], ...(points ? [[points, "point"]] : [])];
+    const isMarked = session?.isComplete ? ", complete" : session?.isReviewed ? ", reviewed" : "";
+    const parts = counts.map(([number, noun]) => formatCount(Number(number), String(noun)));
+    const summary = `${parts.join(" and ")}, ${lane.name}${isMarked}`;
     getElement("caption", HTMLElement).textContent = count ? summary : describeEmpty();
     canvas.setAttribute(
       "aria-label",
@@ -168,7 +219,7 @@ export function createEditor({ config, createTimeline }) {
   function describeEmpty() {
     const { video } = timeline;
     if (video.lanes[0].segments.length) return "All segments are hidden. Show their classes with the buttons above.";
-    if (session?.segments) return "No segments, edited";
+    if (session?.segments) return `No segments, edited${session.isComplete ? ", complete" : ""}`;
     if (video.predictions.length) {
       return "No segment is above the threshold. Lower the confidence threshold, or add a segment.";
     }
@@ -203,6 +254,8 @@ export function createEditor({ config, createTimeline }) {
     getElement("undo", HTMLButtonElement).disabled = !session.canUndo;
     getElement("redo", HTMLButtonElement).disabled = !session.canRedo;
     getElement("discard", HTMLButtonElement).disabled = !session.segments;
+    marks.update();
+    describe();
     const conflict = session.describeConflict();
     getElement("conflict", HTMLElement).hidden = !conflict;
     getElement("conflict-text", HTMLElement).textContent = conflict;
@@ -216,13 +269,14 @@ export function createEditor({ config, createTimeline }) {
    */
   function open(video, videoSession, thresholds, seconds) {
     const isSameVideo = session?.key === videoSession.key;
+    keys.cancel();
     session = videoSession;
     draft = null;
     threshold.open(session.key, video.predictions, thresholds);
     drawnSegments = session.segments;
     const opened = withLanes(video, drawnSegments);
     const keepsLabel = isSameVideo && enteredLabel?.key === session.key;
-    currentLabel = keepsLabel && enteredLabel ? enteredLabel.label : likelyLabel(opened);
+    currentLabel = keepsLabel && enteredLabel ? enteredLabel.label : likelyLabel(opened, video.labels);
     timeline.open(opened, seconds);
     showSelection(null);
     update();
@@ -231,11 +285,12 @@ export function createEditor({ config, createTimeline }) {
   /**
    * The class of the first segment, else the first class of the model output, else the class that was entered last.
    * @param {VideoTimeline} video
+   * @param {number[]} predictedLabels
    */
-  function likelyLabel(video) {
+  function likelyLabel(video, predictedLabels) {
     const [first, ...others] = video.lanes[0].segments;
     if (first) return others.reduce((a, b) => (b.start < a.start ? b : a), first).label;
-    return video.labels.length ? video.labels[0] : (enteredLabel?.label ?? null);
+    return predictedLabels.length ? predictedLabels[0] : (enteredLabel?.label ?? null);
   }
 
   // ---- edits
@@ -257,6 +312,46 @@ export function createEditor({ config, createTimeline }) {
   function apply(edit) {
     session?.edit(edit.list);
     timeline.select(edit.segment);
+  }
+
+  /**
+   * @param {Segment[]} list
+   * @param {Segment} segment
+   * @param {Part} part
+   * @param {number} seconds
+   */
+  function movePart(list, segment, part, seconds) {
+    const { end } = timeline.video;
+    return part === "whole" ? moveSegment(list, segment, seconds, end) : moveEdge(list, segment, part, seconds, end);
+  }
+
+  /** @param {number} seconds */
+  function moveSelected(seconds) {
+    const segment = requireSelected();
+    if (!segment) return;
+    const edit = moveSegment(segments(), segment, segment.start + seconds, timeline.video.end);
+    apply(edit);
+    timeline.showStatus(timeline.describeSegment(edit.segment));
+  }
+
+  /**
+   * Add a point, or a segment if `end` is later.
+   * @param {number | null} label
+   * @param {number} start
+   * @param {number} end
+   */
+  function mark(label, start, end) {
+    if (!session) return;
+    if (label === null) {
+      labelField.focus();
+      return timeline.showStatus("Enter a class first.");
+    }
+    const edit = markSegment(segments(), label, start, Math.min(end, timeline.video.end));
+    if (!edit) return timeline.showStatus(`There is already a point of ${classes[label]} here.`);
+    const { isComplete } = session;
+    apply(edit);
+    const remark = isComplete && !session.isComplete ? " The timeline is not complete any more." : "";
+    timeline.showStatus(`Added ${timeline.describeSegment(edit.segment)}.${remark}`);
   }
 
   /** @param {number} seconds */
@@ -305,9 +400,27 @@ export function createEditor({ config, createTimeline }) {
    * @param {number | null} seconds
    */
   function enterTime(segment, edge, seconds) {
+    if (seconds !== null && edge === "start" && isPoint(segment)) return movePoint(segment, seconds);
     if (seconds !== null) return setTime(segment, edge, seconds);
     timeline.showStatus("Not a time. Enter minutes and seconds such as 1:23.45, or seconds such as 83.45.");
     return false;
+  }
+
+  /**
+   * Move a point exactly to a time; returns whether that is possible.
+   * @param {Segment} point
+   * @param {number} seconds
+   */
+  function movePoint(point, seconds) {
+    if (point.start === seconds) return true;
+    if (seconds > timeline.video.end) {
+      timeline.showStatus("The point must be within the video.");
+      return false;
+    }
+    const edit = moveSegment(segments(), point, seconds, timeline.video.end);
+    apply(edit);
+    timeline.showStatus(timeline.describeSegment(edit.segment));
+    return true;
   }
 
   /**
@@ -357,6 +470,7 @@ export function createEditor({ config, createTimeline }) {
 
   for (const [id, action] of Object.entries({
     add: () => add(timeline.playhead),
+    "add-point": () => mark(currentLabel, getTime(), getTime()),
     split,
     delete: remove,
     "set-start": () => setEdge("start"),
@@ -388,6 +502,7 @@ export function createEditor({ config, createTimeline }) {
   });
 
   return {
+    handleClassKey: keys.handleKeyDown,
     labelOf,
     open,
     redo,
@@ -395,7 +510,7 @@ export function createEditor({ config, createTimeline }) {
     undo,
     update,
     get isDragging() {
-      return draft !== null;
+      return draft !== null || keys.isHolding;
     },
     get session() {
       return session;

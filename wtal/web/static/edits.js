@@ -2,7 +2,7 @@
  * Edits of a list of segments. Each returns a new list and the edited segment; lists and segments are never changed.
  * An edited segment has no score.
  * @import { Edge, Segment } from "./types"
- * @import { ApiSegment } from "./api-types"
+ * @import { ApiSegment, CorrectedTimeline } from "./api-types"
  */
 
 const MIN_LENGTH = 0.05; // seconds
@@ -10,6 +10,9 @@ const FORBIDDEN_IN_LABEL = /[[\];|\r\n]/;
 const TIME_RANGE = /^[\d.,:\s]+(-|to)[\d.,:\s]+$/;
 
 /** @typedef {{ list: Segment[], segment: Segment | null }} Edit */
+
+/** @param {Segment} segment */
+export const isPoint = ({ start, end }) => start === end;
 
 /**
  * @param {Segment} segment
@@ -39,6 +42,54 @@ export function moveEdge(list, segment, edge, seconds, videoEnd) {
     edge === "start" ? Math.min(seconds, segment.end - MIN_LENGTH) : Math.max(seconds, segment.start + MIN_LENGTH);
   const changed = edited(segment, { [edge]: Math.min(Math.max(0, limited), videoEnd) });
   return { list: replace(list, segment, changed), segment: changed };
+}
+
+/**
+ * Move a segment or a point, at most to the ends of the video.
+ * @param {Segment[]} list
+ * @param {Segment} segment
+ * @param {number} start
+ * @param {number} videoEnd
+ */
+export function moveSegment(list, segment, start, videoEnd) {
+  const length = segment.end - segment.start;
+  const limited = Math.max(0, Math.min(start, videoEnd - length));
+  const changed = edited(segment, { start: limited, end: isPoint(segment) ? limited : limited + length });
+  return { list: replace(list, segment, changed), segment: changed };
+}
+
+/**
+ * Add a point; null if its class has one there.
+ * @param {Segment[]} list
+ * @param {number} label
+ * @param {number} seconds
+ */
+export function addPoint(list, label, seconds) {
+  if (list.some((other) => isPoint(other) && other.label === label && Math.abs(other.start - seconds) < 0.001))
+    return null;
+  /** @type {Segment} */
+  const segment = { kind: "edited", label, start: seconds, end: seconds, score: null };
+  return { list: [...list, segment], segment };
+}
+
+/**
+ * Add a segment from one time to another; a point if they are the same or in the wrong order. The segment replaces
+ * those of its class whose middle lies in it.
+ * @param {Segment[]} list
+ * @param {number} label
+ * @param {number} start
+ * @param {number} end
+ */
+export function markSegment(list, label, start, end) {
+  if (end < start + MIN_LENGTH) return addPoint(list, label, start);
+  /** @param {Segment} other */
+  const isReplaced = (other) => {
+    const middle = (other.start + other.end) / 2;
+    return other.label === label && middle >= start && middle <= end;
+  };
+  /** @type {Segment} */
+  const segment = { kind: "edited", label, start, end, score: null };
+  return { list: [...list.filter((other) => !isReplaced(other)), segment], segment };
 }
 
 /**
@@ -99,26 +150,29 @@ export function checkClassName(name) {
 }
 
 /**
- * As the server stores segments: class names, times in whole milliseconds, at least one millisecond long.
+ * As the server stores segments: class names, times in whole milliseconds, at least one millisecond long if they are
+ * not points.
  * @param {Segment[]} list
  * @param {string[]} classes
  * @returns {ApiSegment[]}
  */
 export function toApiSegments(list, classes) {
-  return list.map(({ label, start, end, score }) => {
-    const from = Math.round(start * 1000) / 1000;
-    return { label: classes[label], start: from, end: Math.max(Math.round(end * 1000) / 1000, from + 0.001), score };
+  return list.map((segment) => {
+    const start = Math.round(segment.start * 1000) / 1000;
+    const end = isPoint(segment) ? start : Math.max(Math.round(segment.end * 1000) / 1000, start + 0.001);
+    return { label: classes[segment.label], start, end, score: segment.score };
   });
 }
 
 /**
- * Whether two lists have the same segments, in any order.
- * @param {ApiSegment[]} a
- * @param {ApiSegment[]} b
+ * Whether two timelines have the same segments, in any order, and the same marks.
+ * @param {CorrectedTimeline} a
+ * @param {CorrectedTimeline} b
  */
-export function haveSameSegments(a, b) {
+export function areSameTimelines(a, b) {
   /** @param {ApiSegment[]} list */
   const serialize = (list) =>
     JSON.stringify(list.map(({ label, start, end, score }) => [label, start, end, score ?? null]).sort());
-  return a.length === b.length && serialize(a) === serialize(b);
+  const haveSameMarks = a.complete === b.complete && a.reviewed === b.reviewed;
+  return haveSameMarks && serialize(a.segments) === serialize(b.segments);
 }

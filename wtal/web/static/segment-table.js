@@ -4,6 +4,7 @@
  * @import { Edge, Segment } from "./types"
  */
 import { createElement, setAttribute } from "./dom.js";
+import { isPoint } from "./edits.js";
 import { formatExactTime, formatTime, parseTime } from "./format.js";
 
 const ROW_HEIGHT = 30; // pixels
@@ -108,7 +109,7 @@ export function createSegmentTable({ box, table, body, classes, onChoose, onTime
       row.inputs[edge].setAttribute("aria-label", `${edge} of ${name} at ${formatTime(segment.start)}`);
       showTime(row, edge);
     }
-    row.length.textContent = `${(segment.end - segment.start).toFixed(1)} s`;
+    row.length.textContent = isPoint(segment) ? "point" : `${(segment.end - segment.start).toFixed(1)} s`;
     row.score.textContent = segment.score === null ? "edited" : segment.score.toFixed(2);
   }
 

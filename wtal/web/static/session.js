@@ -1,17 +1,20 @@
 /**
  * The edits of one video while the page is open: undo, redo, and saving. `segments` is the edited list, null if the
  * video shows the model output. Edits are saved automatically; if that fails, they are kept and saved again later.
+ *
+ * A timeline that is marked as complete is also reviewed. It has no points: adding one removes the mark.
  * @import { Segment } from "./types"
  * @import { ApiSegment, Corrections } from "./api-types"
  */
 import { ApiError, request } from "./api.js";
-import { haveSameSegments } from "./edits.js";
+import { areSameTimelines, isPoint } from "./edits.js";
 
 const SAVE_DELAY = 1000; // ms after the last edit
 const RETRY_DELAY = 5000; // ms
 const MAX_UNDO_STEPS = 500;
 
 /** @typedef {ReturnType<typeof createSession>} Session */
+/** @typedef {{ segments: Segment[], complete: boolean, reviewed: boolean }} Edits */
 
 /** @param {string} time ISO 8601 */
 function formatTimeOfDay(time) {
@@ -30,15 +33,15 @@ function formatTimeOfDay(time) {
  * @param {() => void} options.onChange
  */
 export function createSession({ key, version, corrections, fromApi, toApi, onChange }) {
-  /** @type {(Segment[] | null)[]} */
+  /** @type {(Edits | null)[]} */
   const undoStack = [];
-  /** @type {(Segment[] | null)[]} */
+  /** @type {(Edits | null)[]} */
   const redoStack = [];
-  /** @type {Segment[] | null} */
-  let segments = null;
+  /** @type {Edits | null} */
+  let edits = null;
   // What the server has.
-  /** @type {Segment[] | null} */
-  let savedSegments = null;
+  /** @type {Edits | null} */
+  let savedEdits = null;
   let revision = 0;
   let savedAt = "";
   /** What someone else saved in the meantime, undefined if nobody did. @type {Corrections | null | undefined} */
@@ -49,21 +52,26 @@ export function createSession({ key, version, corrections, fromApi, toApi, onCha
   let problem = "";
   let isLost = false; // the server has no such video any more
 
-  const isDirty = () => segments !== savedSegments;
+  const isDirty = () => edits !== savedEdits;
+  /**
+   * @param {Corrections} stored
+   * @returns {Edits}
+   */
+  const fromStored = ({ segments, complete, reviewed }) => ({ segments: fromApi(segments), complete, reviewed });
 
   /**
-   * @param {Segment[] | null} list
+   * @param {Edits | null} current
    * @param {Partial<Corrections> | null} stored
    */
-  function setSaved(list, stored) {
-    savedSegments = list;
+  function setSaved(current, stored) {
+    savedEdits = current;
     revision = stored?.revision || 0;
     savedAt = stored?.saved || "";
   }
   /** @param {Corrections | null} stored */
   function load(stored) {
-    segments = stored && fromApi(stored.segments);
-    setSaved(segments, stored);
+    edits = stored && fromStored(stored);
+    setSaved(edits, stored);
   }
   load(corrections);
 
@@ -74,7 +82,7 @@ export function createSession({ key, version, corrections, fromApi, toApi, onCha
   }
 
   function pushUndo() {
-    undoStack.push(segments);
+    undoStack.push(edits);
     if (undoStack.length > MAX_UNDO_STEPS) undoStack.shift();
   }
   function finishEdit() {
@@ -82,22 +90,32 @@ export function createSession({ key, version, corrections, fromApi, toApi, onCha
     saveLater(SAVE_DELAY);
     onChange();
   }
-  /** @param {Segment[] | null} list */
-  function edit(list) {
+  /** @param {Edits | null} changed */
+  function change(changed) {
     pushUndo();
     redoStack.length = 0;
-    segments = list;
+    edits = changed;
     finishEdit();
   }
+  /** @param {Segment[] | null} list null to go back to the model output */
+  function edit(list) {
+    const { complete = false, reviewed = false } = edits || {};
+    change(list && { segments: list, complete: complete && !list.some(isPoint), reviewed });
+  }
   /**
-   * @param {(Segment[] | null)[]} from
-   * @param {(Segment[] | null)[]} to
+   * @param {Segment[]} list
+   * @param {{ complete: boolean, reviewed: boolean }} marks
+   */
+  const mark = (list, marks) => change({ segments: list, ...marks });
+  /**
+   * @param {(Edits | null)[]} from
+   * @param {(Edits | null)[]} to
    */
   function step(from, to) {
-    const list = from.pop();
-    if (list === undefined) return false;
-    to.push(segments);
-    segments = list;
+    const previous = from.pop();
+    if (previous === undefined) return false;
+    to.push(edits);
+    edits = previous;
     finishEdit();
     return true;
   }
@@ -113,7 +131,7 @@ export function createSession({ key, version, corrections, fromApi, toApi, onCha
       return save();
     }
     if (!isDirty() || remote !== undefined) return;
-    saving = send(segments).finally(() => {
+    saving = send(edits).finally(() => {
       saving = null;
     });
     onChange();
@@ -122,24 +140,24 @@ export function createSession({ key, version, corrections, fromApi, toApi, onCha
     onChange();
   }
 
-  /** @param {Segment[] | null} list */
-  async function send(list) {
+  /** @param {Edits | null} sent */
+  async function send(sent) {
     const path = `/api/videos/${key}/corrections`;
-    const payload = list && toApi(list);
+    const payload = sent && { ...sent, segments: toApi(sent.segments) };
     /** @param {Partial<Corrections> | null} stored */
     const succeed = (stored) => {
-      setSaved(list, stored);
+      setSaved(sent, stored);
       problem = "";
       isLost = false;
     };
     try {
-      if (payload) succeed(await request("PUT", path, { revision, version, segments: payload }));
+      if (payload) succeed(await request("PUT", path, { revision, version, ...payload }));
       else succeed(revision ? await request("DELETE", `${path}?revision=${revision}`) : null);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       const current = error.status === 409 ? error.body.corrections : undefined;
       // An earlier request may have succeeded although its response was lost.
-      if (current && payload && haveSameSegments(current.segments, payload)) return succeed(current);
+      if (current && payload && areSameTimelines(current, payload)) return succeed(current);
       if (current === null && !payload) return succeed(null);
       if (current !== undefined) {
         remote = current;
@@ -188,7 +206,7 @@ export function createSession({ key, version, corrections, fromApi, toApi, onCha
   }
   /** Resolve a conflict with the edits of this page; undo leads to the other version. */
   function keepLocal() {
-    undoStack.push(remote ? fromApi(remote.segments) : null);
+    undoStack.push(remote ? fromStored(remote) : null);
     revision = remote?.revision || 0;
     remote = undefined;
     return save();
@@ -199,7 +217,7 @@ export function createSession({ key, version, corrections, fromApi, toApi, onCha
     if (saving) return "Saving";
     if (problem) return `Not saved: ${problem}`;
     if (isDirty()) return "Unsaved changes";
-    return segments ? `Saved ${formatTimeOfDay(savedAt)}` : "";
+    return edits ? `Saved ${formatTimeOfDay(savedAt)}` : "";
   }
   function describeConflict() {
     if (remote === undefined) return "";
@@ -215,6 +233,7 @@ export function createSession({ key, version, corrections, fromApi, toApi, onCha
     edit,
     isDirty,
     keepLocal,
+    mark,
     moveTo,
     redo: () => step(redoStack, undoStack),
     save,
@@ -238,8 +257,15 @@ export function createSession({ key, version, corrections, fromApi, toApi, onCha
     get revision() {
       return revision;
     },
+    /** Whether nothing happens outside the segments. */
+    get isComplete() {
+      return edits?.complete || false;
+    },
+    get isReviewed() {
+      return edits?.reviewed || false;
+    },
     get segments() {
-      return segments;
+      return edits ? edits.segments : null;
     },
   };
 }

@@ -1,6 +1,6 @@
 /**
  * Mouse, pen, touch and keyboard input of a timeline.
- * @import { Edge, Segment, Shortcuts, TimelineInput, TimelineListeners } from "./types"
+ * @import { Hit, Part, Segment, Shortcuts, TimelineInput, TimelineListeners } from "./types"
  */
 
 const DRAG_DISTANCE = 4; // pixels from which on a movement is a drag, not a click
@@ -14,7 +14,8 @@ const WHEEL_ZOOM = 0.005;
  * @property {number} from the visible range when it began
  * @property {number} to
  * @property {boolean} hasMoved
- * @property {{ segment: Segment, edge: Edge, offset: number } | null} resize offset from the pointer in seconds
+ * @property {{ segment: Segment, part: Part, offset: number } | null} target what is moved, and its offset from the
+ *   pointer in seconds; null for the visible range
  */
 
 /**
@@ -31,6 +32,9 @@ export function attachInput({ timeline, canvas, overview, listeners, shortcuts }
   let drag = null;
   const isOpen = () => timeline.video.end > 0;
 
+  /** @param {Drag} started */
+  const minDistance = ({ target }) => (target && target.part !== "whole" ? EDGE_DRAG_DISTANCE : DRAG_DISTANCE);
+
   function endDrag() {
     drag = null;
     canvas.classList.remove("dragged");
@@ -38,19 +42,33 @@ export function attachInput({ timeline, canvas, overview, listeners, shortcuts }
 
   /** Restore the state before the drag. */
   function cancelDrag() {
-    if (drag?.hasMoved && drag.resize) listeners.onResizeEnd?.(false);
+    if (drag?.hasMoved && drag.target) listeners.onDragEnd?.(false);
     else if (drag?.hasMoved) timeline.showRange(drag.from, drag.to);
     endDrag();
   }
 
+  /**
+   * What a drag from a position moves. A finger moves a whole segment only if it is selected, so that it can also pan.
+   * @param {Hit} hit
+   * @param {boolean} isTouch
+   * @returns {Part | null}
+   */
+  function draggedPart({ block, segment, edge }, isTouch) {
+    if (!block?.editable || !segment) return null;
+    return edge || (isTouch && segment !== timeline.selected ? null : "whole");
+  }
+
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || !isOpen()) return;
-    drag = { x: event.offsetX, ...timeline.range, hasMoved: false, resize: null };
-    if (listeners.onResize) {
-      const hit = timeline.hitTest(event.offsetX, event.offsetY, event.pointerType === "touch");
-      if (hit.segment && hit.edge) {
-        drag.resize = { segment: hit.segment, edge: hit.edge, offset: hit.segment[hit.edge] - hit.seconds };
-        timeline.select(hit.segment);
+    drag = { x: event.offsetX, ...timeline.range, hasMoved: false, target: null };
+    if (listeners.onDrag) {
+      const isTouch = event.pointerType === "touch";
+      const hit = timeline.hitTest(event.offsetX, event.offsetY, isTouch);
+      const part = draggedPart(hit, isTouch);
+      if (hit.segment && part) {
+        const time = hit.segment[part === "end" ? "end" : "start"];
+        drag.target = { segment: hit.segment, part, offset: time - hit.seconds };
+        if (hit.edge) timeline.select(hit.segment);
       }
     }
     canvas.setPointerCapture(event.pointerId);
@@ -60,17 +78,19 @@ export function attachInput({ timeline, canvas, overview, listeners, shortcuts }
     if (!isOpen()) return;
     const { offsetX: x, offsetY: y } = event;
     if (!drag) {
-      const { segment, edge } = timeline.hitTest(x, y);
+      const hit = timeline.hitTest(x, y);
+      const { segment, edge } = hit;
       canvas.classList.toggle("edge", Boolean(edge));
+      canvas.classList.toggle("whole", Boolean(listeners.onDrag) && draggedPart(hit, false) === "whole");
       timeline.hover(segment, x, y);
       return;
     }
-    if (!drag.hasMoved && Math.abs(x - drag.x) < (drag.resize ? EDGE_DRAG_DISTANCE : DRAG_DISTANCE)) return;
+    if (!drag.hasMoved && Math.abs(x - drag.x) < minDistance(drag)) return;
     drag.hasMoved = true;
     timeline.hover(null);
-    if (drag.resize) {
-      const { segment, edge, offset } = drag.resize;
-      listeners.onResize?.(segment, edge, timeline.hitTest(x, y).seconds + offset);
+    if (drag.target) {
+      const { segment, part, offset } = drag.target;
+      listeners.onDrag?.(segment, part, timeline.hitTest(x, y).seconds + offset);
     } else {
       canvas.classList.add("dragged");
       timeline.pan(x - drag.x, drag);
@@ -78,8 +98,8 @@ export function attachInput({ timeline, canvas, overview, listeners, shortcuts }
   });
 
   canvas.addEventListener("pointerup", (event) => {
-    if (drag?.resize && drag.hasMoved) {
-      listeners.onResizeEnd?.(true);
+    if (drag?.target && drag.hasMoved) {
+      listeners.onDragEnd?.(true);
     } else if (drag && !drag.hasMoved) {
       const { segment, seconds } = timeline.hitTest(event.offsetX, event.offsetY);
       timeline.select(segment);
@@ -137,6 +157,8 @@ export function attachInput({ timeline, canvas, overview, listeners, shortcuts }
     ArrowRight: () => timeline.stepSnippet(1),
     ArrowUp: () => timeline.stepSegment(-1),
     ArrowDown: () => timeline.stepSegment(1),
+    "Shift+ArrowLeft": () => timeline.stepSnippet(-1),
+    "Shift+ArrowRight": () => timeline.stepSnippet(1),
     "+": () => timeline.zoom(0.5, visiblePlayhead()),
     "=": () => timeline.zoom(0.5, visiblePlayhead()),
     "-": () => timeline.zoom(2),
@@ -146,9 +168,10 @@ export function attachInput({ timeline, canvas, overview, listeners, shortcuts }
   };
   return (event) => {
     const hasModifier = event.ctrlKey || event.metaKey || event.altKey;
-    if (hasModifier || !Object.hasOwn(allShortcuts, event.key) || !isOpen()) return false;
+    const key = event.shiftKey && event.key.startsWith("Arrow") ? `Shift+${event.key}` : event.key;
+    if (hasModifier || !Object.hasOwn(allShortcuts, key) || !isOpen()) return false;
     event.preventDefault();
-    if (!drag?.hasMoved || event.key === "Escape") allShortcuts[event.key]();
+    if (!drag?.hasMoved || key === "Escape") allShortcuts[key]();
     return true;
   };
 }

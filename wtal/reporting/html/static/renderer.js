@@ -9,6 +9,7 @@ import { formatTime } from "./format.js";
 // Pixels.
 export const ROW_HEIGHT = 22;
 export const LANE_GAP = 14;
+export const POINT_RADIUS = 8; // of the marker of a point
 const WIDE = 620; // from this width on, the names of lanes and curves are beside them
 const NAME_WIDTH = 108;
 const CURVE_NAME_WIDTH = 100;
@@ -29,6 +30,12 @@ const OTHER_LINE = { light: "#6B7280", dark: "#9CA3AF" };
 // Seconds.
 const TICK_STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 18000, 36000];
 const MAX_TICK_STEP = 86400;
+
+/**
+ * Whether only a time inside an instance is known.
+ * @param {Segment} segment
+ */
+export const isPoint = ({ start, end }) => start === end;
 
 /**
  * @param {object} options
@@ -165,7 +172,7 @@ export function createRenderer({ canvas, overview, clock, config, view }) {
       const x = Math.max(xOf(segment.start), start - 4);
       const row = block.rows?.get(segment) || 0;
       const rectangle = { segment, x, width: Math.max(2, Math.min(xOf(segment.end), end + 4) - x), row };
-      if (rectangle.width <= 2 && segment !== view.hovered && segment !== view.selected) {
+      if (rectangle.width <= 2 && !isPoint(segment) && segment !== view.hovered && segment !== view.selected) {
         const pixel = row * 65536 + Math.round(x);
         const previous = indexByPixel.get(pixel);
         if (previous !== undefined && !block.faint) continue;
@@ -189,6 +196,10 @@ export function createRenderer({ canvas, overview, clock, config, view }) {
       const y = block.y + row * rowHeight;
       const color = fillColor(segment.label);
       const isFocused = segment === view.hovered || segment === view.selected;
+      if (isPoint(segment)) {
+        drawPoint(context, segment, y + height / 2, isFocused);
+        continue;
+      }
       if (block.outlined) {
         context.fillStyle = color;
         context.globalAlpha = 0.14;
@@ -221,6 +232,36 @@ export function createRenderer({ canvas, overview, clock, config, view }) {
       const text = ellipsize(context, config.classes[segment.label], x + width - textX - 10);
       context.fillText(text, textX + 5, y + height / 2 + 0.5);
     }
+  }
+
+  /**
+   * A diamond with the key of the class.
+   * @param {CanvasRenderingContext2D} context
+   * @param {Segment} segment
+   * @param {number} y of the center
+   * @param {boolean} isFocused
+   */
+  function drawPoint(context, segment, y, isFocused) {
+    const x = xOf(segment.start);
+    const color = fillColor(segment.label);
+    context.beginPath();
+    context.moveTo(x - POINT_RADIUS, y);
+    context.lineTo(x, y - POINT_RADIUS - 1);
+    context.lineTo(x + POINT_RADIUS, y);
+    context.lineTo(x, y + POINT_RADIUS + 1);
+    context.closePath();
+    context.fillStyle = color;
+    context.fill();
+    context.strokeStyle = isFocused ? view.colors.text : view.colors.paper;
+    context.lineWidth = isFocused ? 2.5 : 1;
+    context.stroke();
+    const key = config.keys?.[segment.label];
+    if (!key) return;
+    context.fillStyle = textColorOn(color);
+    context.textAlign = "center";
+    context.font = SMALL_FONT;
+    context.fillText(key, x, y + 0.5);
+    context.font = FONT;
   }
 
   /**

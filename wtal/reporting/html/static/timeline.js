@@ -7,7 +7,7 @@ import { emptyTimeline } from "./decode.js";
 import { createElement, darkScheme } from "./dom.js";
 import { formatTime } from "./format.js";
 import { attachInput } from "./pointer-input.js";
-import { createRenderer, LANE_GAP, ROW_HEIGHT } from "./renderer.js";
+import { createRenderer, isPoint, LANE_GAP, POINT_RADIUS, ROW_HEIGHT } from "./renderer.js";
 
 // Pixels.
 const PROPOSAL_ROW_HEIGHT = 14;
@@ -45,11 +45,13 @@ function assignRows(segments) {
  * A button with the color and the name of a class.
  * @param {string} name
  * @param {string} color
+ * @param {string} [key] The key that marks the class.
  */
-function createChip(name, color) {
+function createChip(name, color, key = "") {
   const swatch = createElement("span", { className: "swatch" });
   swatch.style.background = color;
-  return createElement("button", { title: name }, swatch, createElement("span", { textContent: name }));
+  const keys = key ? [createElement("kbd", { textContent: key })] : [];
+  return createElement("button", { title: name }, swatch, ...keys, createElement("span", { textContent: name }));
 }
 
 /**
@@ -119,7 +121,8 @@ export function createTimeline({
   /** @param {Segment} segment */
   function describeSegment(segment, separator = ", ") {
     const { label, start, end, score } = segment;
-    const times = `${formatTime(start)} to ${formatTime(end)}, ${(end - start).toFixed(1)} s`;
+    const length = `${formatTime(start)} to ${formatTime(end)}, ${(end - start).toFixed(1)} s`;
+    const times = isPoint(segment) ? `point at ${formatTime(start)}` : length;
     const scores = score === null ? [] : [`score ${score.toFixed(2)}`];
     return [config.classes[label], times, ...scores, ...describeMatch(segment)].join(separator);
   }
@@ -309,6 +312,8 @@ export function createTimeline({
     const { segments, rows, rowHeight = ROW_HEIGHT } = block;
     const row = Math.floor((y - block.y) / rowHeight);
     const segmentsOfRow = segments.filter((segment) => rows?.get(segment) === row);
+    const point = segmentsOfRow.find((s) => isPoint(s) && Math.abs(xOf(s.start) - x) <= POINT_RADIUS);
+    if (point) return { block, segment: point, edge: null, seconds };
     const nearest = block.editable && nearestEdge(segmentsOfRow, x, isTouch ? TOUCH_EDGE_DISTANCE : EDGE_DISTANCE);
     if (nearest) return { block, seconds, ...nearest };
     const slack = (SEGMENT_SLACK * (view.to - view.from)) / plotWidth();
@@ -328,7 +333,7 @@ export function createTimeline({
     let lowestCost = maxDistance + 1;
     const time = secondsAt(x);
     for (const segment of segments) {
-      if (segment.end < view.from || segment.start > view.to) continue;
+      if (segment.end < view.from || segment.start > view.to || isPoint(segment)) continue;
       for (const edge of /** @type {Edge[]} */ (["start", "end"])) {
         const distance = Math.abs(xOf(segment[edge]) - x);
         const isUnderPointer = segment.start <= time && time <= segment.end;
@@ -347,7 +352,7 @@ export function createTimeline({
   function drawChips() {
     chips.replaceChildren(
       ...view.video.labels.map((label) => {
-        const chip = createChip(config.classes[label], renderer.fillColor(label));
+        const chip = createChip(config.classes[label], renderer.fillColor(label), config.keys?.[label]);
         const showState = () => chip.setAttribute("aria-pressed", String(!view.hiddenLabels.has(label)));
         chip.addEventListener("click", () => {
           if (!view.hiddenLabels.delete(label)) view.hiddenLabels.add(label);

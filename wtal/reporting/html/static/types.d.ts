@@ -1,6 +1,9 @@
 /** Types of the timelines that the report and the web page share. */
 
-/** A time range of a class. `label` is an index into `TimelineConfig.classes`, times are in seconds. */
+/**
+ * A time range of a class, or a point if it ends where it starts. `label` is an index into `TimelineConfig.classes`,
+ * times are in seconds.
+ */
 export interface Segment {
   kind: "ground truth" | "prediction" | "proposal" | "edited";
   label: number;
@@ -24,7 +27,7 @@ export interface DecodedTimeline {
   /** The lowest and highest score of the proposals. */
   minScore: number;
   maxScore: number;
-  /** All classes that occur. */
+  /** The classes that have a button. */
   labels: number[];
 }
 
@@ -51,6 +54,8 @@ export interface VideoTimeline extends DecodedTimeline {
 /** What holds for all videos. */
 export interface TimelineConfig {
   classes: string[];
+  /** The keys that mark the first classes. */
+  keys?: string[];
   /** Colors by class; repeated if there are more classes. */
   colors: { fill: string[]; light: string[]; dark: string[] };
   /** The scores with the lowest and the highest opacity. */
@@ -103,13 +108,15 @@ export interface Hit {
 }
 
 export type Edge = "start" | "end";
+/** What a drag moves. */
+export type Part = Edge | "whole";
 
 /** Called by the timeline. Pages that edit segments set the first three. */
 export interface TimelineListeners {
-  /** An edge is being dragged. */
-  onResize?: (segment: Segment, edge: Edge, seconds: number) => void;
-  /** An edge was released; `isKept` is false if the drag was cancelled. */
-  onResizeEnd?: (isKept: boolean) => void;
+  /** An edge or a whole segment is being dragged; `seconds` is the new time of the edge, or of the start. */
+  onDrag?: (segment: Segment, part: Part, seconds: number) => void;
+  /** The segment was released; `isKept` is false if the drag was cancelled. */
+  onDragEnd?: (isKept: boolean) => void;
   /** Returns whether the double click was handled. */
   onDoubleClick?: (hit: Hit) => boolean;
   onSelect?: (segment: Segment | null) => void;
@@ -124,6 +131,7 @@ export type Shortcuts = Record<string, () => void>;
 export interface TimelineInput {
   readonly playhead: number;
   readonly range: { from: number; to: number };
+  readonly selected: Segment | null;
   readonly video: VideoTimeline;
   announceSegment(segment: Segment): void;
   centerAt(x: number): void;
