@@ -11,7 +11,7 @@ from safetensors.numpy import save
 from tests.helpers.errors import raises
 from wtal.core.errors import DataError
 from wtal.core.structures import Segment
-from wtal.web.predictions import StoredPrediction, prediction_path, read_prediction, write_prediction
+from wtal.web.predictions import StoredPrediction, prediction_path, read_prediction, uncertainty, write_prediction
 from wtal.web.videos import VideoFile
 
 FILE = VideoFile("a.mp4", 3, 4)
@@ -77,6 +77,18 @@ def test_prediction_belongs_to_one_file_and_one_model(path, tmp_path):
     assert prediction_path(tmp_path, renamed, "model") == path
     assert read_prediction(path, renamed, lambda file: "3 abc") is not None
     assert read_prediction(path, renamed, lambda file: "3 other") is None
+
+
+def test_uncertainty_is_the_entropy_where_something_may_happen():
+    def of(rows: list[list[float]], attention: list[float]) -> float:
+        curves = np.arange(len(rows) + 1.0), np.array(attention, np.float32), np.array(rows, np.float16)
+        return uncertainty(StoredPrediction("a.mp4", "", None, ("a", "b"), (), *curves))
+
+    third = 1 / 3
+    assert of([[third, third], [0, 0]], [0.9, 0.0]) == pytest.approx(1, abs=1e-3)
+    assert of([[1, 0], [third, third]], [0.9, 0.0]) == pytest.approx(0.5, abs=1e-3)
+    assert of([[0, 0], [0, 0]], [0.0, 0.0]) == 0
+    assert of([[1, 0], [0, 0.2]], [0.9, 0.0]) == pytest.approx(0, abs=1e-3), "without attention or action"
 
 
 def test_damaged_prediction_is_ignored(path):

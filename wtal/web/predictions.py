@@ -26,6 +26,7 @@ from wtal.web.videos import VideoFile
 PREDICTIONS_DIR = METADATA_KEY = "found"  # part of the file format since version 0.1.0
 MAX_CACHED_PREDICTIONS = 32
 MAX_CACHED_SUMMARIES = 100_000
+MIN_ACTION = 0.3  # attention, or probability of any class, of the snippets whose uncertainty counts
 NOT_CALIBRATED = (
     f"Segments with at least {RELATIVE_SCORE_THRESHOLD:.0%} of the highest score in the video are shown. "
     "Run `wtal calibrate` to choose thresholds for each class."
@@ -55,12 +56,13 @@ class StoredPrediction:
 
 @dataclass(frozen=True)
 class VideoSummary:
-    """What the list of videos shows of a prediction: the duration in seconds and the predicted classes."""
+    """What the list of videos needs of a prediction: the duration in seconds, the predicted classes, `uncertainty`."""
 
     video: str
     fingerprint: str
     duration: float
     labels: tuple[str, ...]
+    uncertainty: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +167,22 @@ def read_summary(
     return summary if summary and _belongs_to(summary, file, fingerprint) else None
 
 
+def uncertainty(prediction: StoredPrediction) -> float:
+    """How unsure the model is of the classes of a video.
+
+    Returns:
+        The mean entropy of the class probabilities, with background, of the snippets in which something may happen,
+        relative to the highest possible one: from 0 to 1. If there are no such snippets, of all.
+    """
+    classes = prediction.cas.astype(np.float64).clip(0, 1)
+    action = classes.sum(1, keepdims=True)
+    probabilities = np.concatenate([classes, (1 - action).clip(0)], axis=1)
+    probabilities /= probabilities.sum(1, keepdims=True)
+    entropy = -(probabilities * np.log(probabilities.clip(1e-12))).sum(1) / np.log(probabilities.shape[1])
+    candidates = (prediction.attention >= MIN_ACTION) | (action[:, 0] >= MIN_ACTION)
+    return float(entropy[candidates].mean() if candidates.any() else entropy.mean())
+
+
 def pack_prediction(prediction: StoredPrediction, thresholds: DisplayThresholds) -> str:
     """A prediction as the page decodes it, in base64; the result lane holds all candidates. Raises DataError."""
     lanes = thresholds.candidates(prediction), prediction.proposals
@@ -204,4 +222,5 @@ def _cached_summary(path: Path, mtime_ns: int, thresholds: DisplayThresholds) ->
     if prediction is None:
         return None
     labels = tuple(dict.fromkeys(segment.label for segment in thresholds.select(prediction)))
-    return VideoSummary(prediction.video, prediction.fingerprint, prediction.duration, labels)
+    source = prediction.video, prediction.fingerprint
+    return VideoSummary(*source, prediction.duration, labels, uncertainty(prediction))

@@ -25,18 +25,28 @@ from wtal.web.predictions import (
     PREDICTIONS_DIR,
     DisplayThresholds,
     StoredPrediction,
+    VideoSummary,
     load_display_thresholds,
     pack_prediction,
     prediction_path,
     read_prediction,
     read_summary,
 )
+from wtal.web.review import review_order
 from wtal.web.uploads import MAX_UPLOAD_BYTES, remove_partial_uploads
 from wtal.web.videos import VideoFile, VideoLibrary
 from wtal.web.worker import Task, Worker
 
 CORRECTIONS_DIR = "corrections"
 DEFAULT_FPS = 25.0  # for formats that count frames, if the frame rate of a video is not known
+
+
+@dataclass(frozen=True)
+class QueuePositions:
+    """Key to position, from 1: in the queue of detection, and in the order of review."""
+
+    jobs: Mapping[str, int]
+    review: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,11 @@ class AnnotationService:
             self.corrections.follow(files, self.library.fingerprint)
         queued = [key for key, job in jobs.items() if job.state == "queued"]
         queue_positions = {key: number for number, key in enumerate(queued, start=1)}
-        return [self._describe(file, jobs.get(key), queue_positions) for key, file in files.items()]
+        summaries = {key: self._summary(file) for key, file in files.items()}
+        reviewed = {key for key, record in self.corrections.records().items() if record.reviewed}
+        order = review_order({key: summary for key, summary in summaries.items() if key not in reviewed})
+        positions = QueuePositions(queue_positions, {key: number for number, key in enumerate(order, start=1)})
+        return [self._describe(file, jobs.get(key), summaries[key], positions) for key, file in files.items()]
 
     def video(self, key: str) -> dict[str, Any]:
         """Everything about one video. Raises DataError if there is none."""
@@ -212,9 +226,14 @@ class AnnotationService:
         fingerprint = self.library.fingerprint(file)
         return "" not in (fingerprint, record.fingerprint) and fingerprint != record.fingerprint
 
-    def _describe(self, file: VideoFile, job: QueueItem | None, queue_positions: Mapping[str, int]) -> dict[str, Any]:
+    def _summary(self, file: VideoFile) -> VideoSummary | None:
         path = prediction_path(self.store, file, self.model)
-        summary = None if job else read_summary(path, file, self.library.fingerprint, self.thresholds)
+        return read_summary(path, file, self.library.fingerprint, self.thresholds)
+
+    def _describe(
+        self, file: VideoFile, job: QueueItem | None, prediction: VideoSummary | None, positions: QueuePositions
+    ) -> dict[str, Any]:
+        summary = None if job else prediction
         record = self.corrections.get(file.key)
         labels: Iterable[str] = summary.labels if summary else ()
         if record:
@@ -226,7 +245,8 @@ class AnnotationService:
             "state": job.state if job else "done" if summary else "new",
             "position": job.position if job else 0.0,
             "duration": summary.duration if summary else job.duration if job else None,
-            "queue_position": queue_positions.get(file.key, 0),
+            "queue_position": positions.jobs.get(file.key, 0),
+            "review_position": positions.review.get(file.key, 0),
             "reason": job.reason if job else "",
             "status": _status(job, record, summary is not None),
             "edited": record is not None,

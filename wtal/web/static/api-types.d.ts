@@ -26,6 +26,8 @@ export interface VideoInfo {
   duration: number | null;
   /** 1 for the next video, 0 if the video is not queued. */
   queue_position: number;
+  /** 1 for the video whose review helps most, 0 if it is reviewed. */
+  review_position: number;
   /** Why detection failed, or when it was cancelled. */
   reason: string;
   /** What is shown in the list; `state` is that of detection. */

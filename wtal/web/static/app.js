@@ -13,6 +13,7 @@ import { toApiSegments } from "./edits.js";
 import { setUpExport } from "./export.js";
 import { createJobStatus } from "./job-status.js";
 import { createPlayback } from "./playback.js";
+import { createReviewQueue } from "./review-queue.js";
 import { createRouter } from "./router.js";
 import { createSession } from "./session.js";
 import { createTimeline } from "./timeline.js";
@@ -87,6 +88,7 @@ function startApp(config) {
           " ": togglePlayback,
           n: () => openNeighbor(1),
           p: () => openNeighbor(-1),
+          v: () => review.openNext(),
           "?": () => shortcutsDialog.showModal(),
           ...playback.shortcuts,
           ...shortcuts,
@@ -95,10 +97,18 @@ function startApp(config) {
   });
   const { timeline } = editor;
   const { showStatus } = timeline;
+  const review = createReviewQueue({
+    getVideoList: () => videoList,
+    getOpenKey: () => openKey,
+    isReviewed: (key) => sessions.get(key)?.isReviewed,
+    onOpen: (key) => navigateTo(key, true),
+    showStatus,
+  });
   const videoList = createVideoList({
     list: getElement("videos", HTMLElement),
     search: getElement("search", HTMLInputElement),
     count: getElement("count", HTMLElement),
+    sort: review.sort,
     onOpen: (key) => navigateTo(key, true),
     onUpdate: handleUpdate,
   });
@@ -325,6 +335,7 @@ function startApp(config) {
   }
 
   async function handleUpdate() {
+    review.update();
     if (openKey !== null && followMovedVideos()) return openVideo(videoList.moved[openKey], timeline.playhead);
     showProblems();
     for (const session of sessions.values()) if (session.isLost && videoList.find(session.key)) session.save();

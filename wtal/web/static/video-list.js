@@ -15,7 +15,7 @@ const RETRY_INTERVAL = 2000; // while the server does not answer
  * The state of detection, or the classes of a video.
  * @param {VideoInfo} video
  */
-export function describeState({ state, labels, duration, position, queue_position: place, reason, edited }) {
+export function describeState({ state, labels, duration, position, queue_position: place, reason, edited, status }) {
   if (state === "queued") return place > 1 ? `Queued, ${formatCount(place - 1, "video")} before it` : "Queued, next";
   if (state === "running") {
     return duration
@@ -24,25 +24,31 @@ export function describeState({ state, labels, duration, position, queue_positio
   }
   if (state === "failed") return `Failed: ${reason}`;
   const names = labels.join(", ");
-  if (edited) return `Edited: ${names || "no segments"}`;
+  if (edited) return names || "No segments";
   if (state === "cancelled") return `Cancelled: ${reason}`;
-  return state === "done" ? names || "No segments above the threshold" : "New";
+  return status === "predicted" ? names || "No segments above the threshold" : "";
 }
+
+/** @param {string} word */
+const capitalize = (word) => word[0].toUpperCase() + word.slice(1);
 
 /**
  * @param {object} options
  * @param {HTMLElement} options.list
  * @param {HTMLInputElement} options.search
  * @param {HTMLElement} options.count
+ * @param {(videos: VideoInfo[]) => VideoInfo[]} options.sort
  * @param {(key: string) => void} options.onOpen
  * @param {() => Promise<unknown> | void} options.onUpdate Called after each request.
  */
-export function createVideoList({ list, search, count, onOpen, onUpdate }) {
+export function createVideoList({ list, search, count, sort, onOpen, onUpdate }) {
   /** @typedef {ReturnType<typeof createRow>} Row */
   /** @type {Map<string, Row>} */
   const rows = new Map();
   /** @type {VideoInfo[]} */
   let videos = [];
+  /** In the order of the list. @type {VideoInfo[]} */
+  let sorted = [];
   /** @type {Record<string, string>} */
   let moved = {};
   let etag = "";
@@ -53,10 +59,11 @@ export function createVideoList({ list, search, count, onOpen, onUpdate }) {
 
   /** @param {string} key */
   function createRow(key) {
-    const [name, time, state] = ["id", "time", "labels"].map((className) => createElement("span", { className }));
-    const button = createElement("button", {}, name, time, state);
+    const names = ["id", "time", "labels", "status"];
+    const [name, time, state, status] = names.map((className) => createElement("span", { className }));
+    const button = createElement("button", {}, name, time, state, status);
     button.addEventListener("click", () => onOpen(key));
-    return { item: createElement("li", {}, button), button, name, time, state, text: "" };
+    return { item: createElement("li", {}, button), button, name, time, state, status, text: "" };
   }
 
   function draw() {
@@ -66,15 +73,18 @@ export function createVideoList({ list, search, count, onOpen, onUpdate }) {
       row.item.remove();
       rows.delete(key);
     }
-    videos.forEach((video, index) => {
+    sorted = sort(videos);
+    sorted.forEach((video, index) => {
       const row = rows.get(video.key) || createRow(video.key);
       rows.set(video.key, row);
       const state = describeState(video);
       setText(row.name, video.name);
       setText(row.time, video.duration ? formatTime(video.duration, 1) : "");
       setText(row.state, state);
-      row.button.title = `${video.name}\n${state}`;
-      row.text = `${video.name}\n${state}`.toLowerCase();
+      setText(row.status, capitalize(video.status));
+      row.status.dataset.status = video.status;
+      row.button.title = [video.name, capitalize(video.status), state].filter(Boolean).join("\n");
+      row.text = row.button.title.toLowerCase();
       if (list.children[index] !== row.item) list.insertBefore(row.item, list.children[index] || null);
     });
     markCurrent(currentKey);
@@ -139,12 +149,13 @@ export function createVideoList({ list, search, count, onOpen, onUpdate }) {
    * @param {1 | -1} direction
    */
   function neighborOf(key, direction) {
-    const visible = videos.filter((video) => !rows.get(video.key)?.item.hidden);
+    const visible = sorted.filter((video) => !rows.get(video.key)?.item.hidden);
     const index = visible.findIndex((video) => video.key === key) + direction;
     return visible.length ? visible[Math.min(Math.max(0, index), visible.length - 1)].key : null;
   }
 
   return {
+    draw,
     markCurrent,
     neighborOf,
     revealCurrent,
