@@ -2,46 +2,70 @@
 
     python -m benchmarks.labels RUNS [OPTIONS]
 
-Prints average mAP (%) over tIoU 0.1:0.7 against the number of training videos with labels, and the supervised bound.
-Finished runs in RUNS are reused. Times of points are drawn uniformly inside each true segment.
+Scores the testing subset, prints average mAP (%) over tIoU 0.1:0.7 against the number of training videos with labels,
+and draws docs/labels.png. Finished runs in RUNS are reused. The time of a point is drawn uniformly inside its segment.
 """
 
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import matplotlib
 import numpy as np
 
-from benchmarks.measure import SHARED
-from wtal.core.config import Config, with_overrides
+from benchmarks.measure import ROOT, SHARED
+from wtal.core.config import Config
 from wtal.core.hardware import available_cores
 from wtal.core.io import read_json, write_json
+from wtal.data.dataset import load_dataset
 from wtal.experiments.compare import run_config
 from wtal.experiments.runner import RunSpec, comparison_options, results_of, run_specs
 from wtal.experiments.statistics import Score, score_of
+from wtal.experiments.suggestions import suggest
+from wtal.reporting.figures.colors import OKABE_ITO, darken
 from wtal.reporting.tables import TableData, format_mean_std, to_markdown
 
-ALL = 10**6
+COUNTS = ("2", "5", "10", "20", "50", "all")
+SUGGESTED_COUNTS = ("5", "12", "20", "50")
+DEFAULT_LABELS = (
+    "tags",
+    *(f"{kind}:{count}" for kind in ("points", "segments") for count in COUNTS),
+    *(f"{kind}:{count}:suggested" for kind in ("points", "segments") for count in SUGGESTED_COUNTS),
+    "points:20:wrong",
+)
+WRONG_SHARE = 0.05  # of the labels, with `wrong`
+MAX_SUGGESTIONS = 50
+LINES = (("points", False), ("points", True), ("segments", False), ("segments", True))  # kind, suggested
+FIGURE = ROOT / "docs" / "labels.png"
+
+Key = tuple[str, str, "Labels"]  # data set, method, labels
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels that a person would give.
+    """Labels that a person would give, written as `points:20:suggested`.
 
     Attributes:
-        kind: `points`, one time in each instance; or `segments`, complete timelines.
-        videos: Number of training videos that are labelled.
+        text: The text.
+        kind: `tags` alone; `points`, one time in each instance; or `segments`, complete timelines.
+        videos: Number of training videos that are labelled; None for all.
+        suggested: Whether the videos are those of `wtal suggest`; otherwise they are chosen at random.
         wrong: Share of the labels that name another class.
     """
 
+    text: str
     kind: str
-    videos: int
-    wrong: float = 0.0
+    videos: int | None
+    suggested: bool
+    wrong: float
 
-    def __str__(self) -> str:
-        count = "all" if self.videos >= ALL else str(self.videos)
-        return f"{self.kind}-{count}" + (f"-wrong-{self.wrong:g}" if self.wrong else "")
+    @classmethod
+    def parse(cls, text: str) -> "Labels":
+        kind, count, *flags = (text if ":" in text else f"{text}:0").split(":")
+        videos = None if count == "all" else int(count)
+        return cls(text, kind, videos, "suggested" in flags, WRONG_SHARE * ("wrong" in flags))
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -49,40 +73,40 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("runs", type=Path, help="folder for the data sets and runs")
     parser.add_argument("--data", nargs="+", default=["hapt", "actrectut"], help="names of data sets")
     parser.add_argument("--methods", nargs="+", default=["local"], help="methods (default: local)")
-    parser.add_argument("--kinds", nargs="+", default=["points", "segments"], help="kinds of labels")
-    parser.add_argument("--videos", nargs="+", type=int, default=[2, 5, 10, 20, 50, ALL], help="numbers of videos")
-    parser.add_argument("--wrong", type=float, default=0.0, help="share of wrong labels (default: 0)")
-    parser.add_argument("--subset", default="validation", help="subset to score (default: validation)")
+    parser.add_argument("--labels", nargs="+", default=DEFAULT_LABELS, help="such as points:20 or points:12:suggested")
+    parser.add_argument("--subset", default="testing", help="subset to score (default: testing)")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
-    parser.add_argument("--set", nargs="*", default=[], help="settings such as train.labelled_share=0.5")
     parser.add_argument("--workers", type=int, default=available_cores(), help="parallel runs (default: one per core)")
     return parser.parse_args()
 
 
 def main(options: argparse.Namespace) -> None:
-    """Run what is missing, then print a table for each data set."""
-    config = with_overrides(Config(), tuple(options.set))
-    labels = [None, *(Labels(kind, count, options.wrong) for kind in options.kinds for count in options.videos)]
-    keys = [(data, method, choice) for data in options.data for method in options.methods for choice in labels]
-    keys += [(data, "supervised", None) for data in options.data]
-    specs = {
-        key: [_run_spec(options.runs, *key, config, options.subset, seed) for seed in range(options.seeds)]
-        for key in keys
-    }
-    run_specs([spec for group in specs.values() for spec in group], options.workers, _print_progress)
-    scores = {key: score_of(key[0], key[1], results_of(group)) for key, group in specs.items()}
+    """Run what is missing, then print a table for each data set and draw the figure."""
+    seeds, runs, subset = range(options.seeds), options.runs, options.subset
+    labels = [Labels.parse(text) for text in options.labels]
+    tags = Labels.parse("tags")
+    if any(choice.suggested for choice in labels):  # suggestions come from models that were trained on tags
+        specs = [_run_spec(runs, (data, "dfe", tags), subset, seed) for data in options.data for seed in seeds]
+        run_specs(specs, options.workers, _print_progress)
+    keys: list[Key] = [
+        (data, method, choice) for data in options.data for method in options.methods for choice in labels
+    ]
+    keys += [(data, "supervised", tags) for data in options.data]
+    groups = {key: [_run_spec(runs, key, subset, seed) for seed in seeds] for key in keys}
+    run_specs([spec for group in groups.values() for spec in group], options.workers, _print_progress)
+    scores = {key: score_of(key[0], key[1], results_of(group)) for key, group in groups.items()}
     for data in options.data:
         print("\n".join(_table(data, labels, options.methods, scores)), end="\n\n")
+    _draw(options.data, options.methods[0], labels, scores)
 
 
-def write_labelled_dataset(source: Path, folder: Path, labels: Labels | None, seed: int) -> None:
-    """Write a data set folder in which some training videos have labels beyond tags; the features are linked."""
+def write_labelled_dataset(source: Path, folder: Path, labels: Labels, ids: Sequence[str], seed: int) -> None:
+    """Write a data set folder in which these training videos have labels beyond tags; the features are linked."""
     content = read_json(source / "annotations.json")
     database, truth = content["database"], read_json(source / "training_segments.json")
     classes = read_json(source / "dataset.json")["classes"]
     rng = np.random.default_rng(seed)
-    training = sorted(id for id, video in database.items() if video["subset"] == "training")
-    for id in rng.permutation(training)[: labels.videos if labels else 0].tolist():
+    for id in ids:
         rows = [_draw_label(row, labels, classes, rng) for row in truth[id]]
         named = {row["label"] for row in rows}
         tags = [tag for tag in database[id]["annotations"] if tag["label"] not in named]
@@ -95,52 +119,98 @@ def write_labelled_dataset(source: Path, folder: Path, labels: Labels | None, se
     write_json(folder / "annotations.json", content)
 
 
-def _draw_label(
-    row: Sequence[object], labels: Labels, classes: Sequence[str], rng: np.random.Generator
-) -> dict[str, object]:
+def _draw_label(row: Sequence[Any], labels: Labels, classes: Sequence[str], rng: np.random.Generator) -> dict[str, Any]:
     label, start, end = row
     if rng.random() < labels.wrong:
-        label = rng.choice([name for name in classes if name != label]).item()
+        label = str(rng.choice([name for name in classes if name != label]))
     time = float(rng.uniform(start, end))
     return {"label": label, "segment": [time, time] if labels.kind == "points" else [start, end]}
 
 
-def _run_spec(
-    runs: Path, data: str, method: str, labels: Labels | None, config: Config, subset: str, seed: int
-) -> RunSpec:
-    source = SHARED / data
+def _run_spec(runs: Path, key: Key, subset: str, seed: int) -> RunSpec:
+    data, method, labels = key
     if method == "supervised":
-        return RunSpec(
-            source, f"{data}-true", method, run_config(config, method, seed), comparison_options(subset), runs / "runs"
-        )
-    name = f"{data}-{labels or 'tags'}"
-    folder = runs / "data" / name / f"seed-{seed}"
-    if not folder.exists():
-        write_labelled_dataset(source, folder, labels, seed)
-    config = run_config(config, method, seed)
-    train = config.train.model_copy(update={"supervision": labels.kind if labels else "tags"})
-    config = config.model_copy(update={"train": train})
+        folder, name = SHARED / data, f"{data}-true"
+    else:
+        name = f"{data}-{labels.text.replace(':', '-')}"
+        folder = runs / "data" / name / f"seed-{seed}"
+        if not folder.exists():
+            ids = [] if labels.kind == "tags" else _order(runs, data, labels, seed)[: labels.videos]
+            write_labelled_dataset(SHARED / data, folder, labels, ids, seed)
+    config = run_config(Config(), method, seed)
+    supervision = "tags" if method == "supervised" else labels.kind
+    config = config.model_copy(update={"train": config.train.model_copy(update={"supervision": supervision})})
     return RunSpec(folder, name, method, config, comparison_options(subset), runs / "runs")
+
+
+def _order(runs: Path, data: str, labels: Labels, seed: int) -> list[str]:
+    """The training videos in the order in which they are labelled."""
+    if labels.suggested:
+        spec = _run_spec(runs, (data, "dfe", Labels.parse("tags")), "testing", seed)
+        return [suggestion.video_id for suggestion in suggest(spec.run_dir, load_dataset(spec.data), MAX_SUGGESTIONS)]
+    database = read_json(SHARED / data / "annotations.json")["database"]
+    training = sorted(id for id, video in database.items() if video["subset"] == "training")
+    return [str(id) for id in np.random.default_rng(seed).permutation(training)]
 
 
 def _print_progress(spec: object, done: int, total: int) -> None:
     print(f"{done}/{total} {spec}", flush=True)
 
 
-def _table(
-    data: str, labels: Sequence[Labels | None], methods: Sequence[str], scores: Mapping[tuple[object, ...], Score]
-) -> list[str]:
-    bound = scores[data, "supervised", None]
-    rows = [
-        (
-            str(choice or "tags"),
-            *(format_mean_std(scores[data, method, choice].averages) for method in methods),
-            *(f"{100 * scores[data, method, choice].mean / bound.mean:.0f} %" for method in methods),
-        )
-        for choice in labels
-    ]
+def _table(data: str, labels: Sequence[Labels], methods: Sequence[str], scores: Mapping[Key, Score]) -> list[str]:
+    bound = scores[data, "supervised", Labels.parse("tags")]
+    rows = []
+    for choice in labels:
+        cells = [scores[data, method, choice] for method in methods]
+        shares = (f"{100 * score.mean / bound.mean:.0f} %" for score in cells)
+        rows.append((choice.text, *(format_mean_std(score.averages) for score in cells), *shares))
     rows.append(("supervised", format_mean_std(bound.averages), *[""] * (2 * len(methods) - 1)))
-    return to_markdown(TableData((data, *methods, *(f"{m}, of the bound" for m in methods)), tuple(rows)))
+    columns = (f"labels, {data}", *methods, *(f"{method}, of the bound" for method in methods))
+    return to_markdown(TableData(columns, tuple(rows)))
+
+
+def _draw(datasets: Sequence[str], method: str, labels: Sequence[Labels], scores: Mapping[Key, Score]) -> None:
+    """An axes for each data set: mean and standard deviation against the number of labelled videos."""
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    pyplot.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+    figure, grid = pyplot.subplots(
+        1, len(datasets), figsize=(4 * len(datasets), 3.2), layout="constrained", squeeze=False
+    )
+    tags = Labels.parse("tags")
+    for axes, data in zip(grid.flat, datasets, strict=True):
+        num_training = len(load_dataset(SHARED / data).subset("training"))
+        for color, (kind, suggested) in zip(OKABE_ITO, LINES, strict=False):
+            chosen = [c for c in labels if (c.kind, c.suggested, c.wrong) == (kind, suggested, 0.0)]
+            if not chosen:
+                continue
+            positions = [c.videos or num_training for c in chosen]
+            points = [scores[data, method, c] for c in chosen]
+            style = "--" if suggested else "-"
+            axes.errorbar(
+                positions,
+                [score.mean for score in points],
+                [score.spread for score in points],
+                color=darken(color, 3.0),
+                linestyle=style,
+                marker="o",
+                markersize=4,
+                capsize=2,
+                label=f"{kind}, {'suggested' if suggested else 'random'} videos",
+            )
+        for name, key in (("supervised", (data, "supervised", tags)), ("tags", (data, method, tags))):
+            if key in scores:
+                axes.axhline(scores[key].mean, color="0.5", linewidth=0.8, linestyle=":")
+                axes.annotate(name, (1, scores[key].mean), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+        ticks = sorted({c.videos or num_training for c in labels if c.kind != "tags"})
+        axes.set_xscale("log")
+        axes.set_xticks(ticks, map(str, ticks))
+        axes.minorticks_off()
+        axes.set(title=data, xlabel="training videos with labels", ylabel="average mAP (%)")
+        axes.legend(frameon=False, loc="lower right")
+    figure.savefig(FIGURE, dpi=150)
+    pyplot.close(figure)
 
 
 if __name__ == "__main__":

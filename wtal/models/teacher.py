@@ -35,17 +35,24 @@ class Teacher:
         targets: Class probabilities of the snippets of each training video, T x (C + 1), by video id.
         memory: What was read for them.
         reliability: Weight of each model of stage one for each class, K x (C + 1).
+        videos: The ids of the training videos, by which the memory numbers them.
     """
 
     targets: dict[str, Tensor]
     memory: GlobalMemory
     reliability: Tensor
+    videos: tuple[str, ...]
 
 
 def read_teacher(folder: Path) -> Teacher:
     """Read a teacher folder. Raises CheckpointError if it is damaged."""
-    reliability = torch.tensor(read_info(folder)["reliability"])
-    return Teacher(read_tensors(folder / TARGETS_NAME), GlobalMemory.load(folder / MEMORY_NAME), reliability)
+    info = read_info(folder)
+    return Teacher(
+        read_tensors(folder / TARGETS_NAME),
+        GlobalMemory.load(folder / MEMORY_NAME),
+        torch.tensor(info["reliability"]),
+        tuple(info["videos"]),
+    )
 
 
 def read_info(folder: Path) -> dict[str, Any]:
@@ -87,14 +94,19 @@ def stage_one_dirs(stage_one: Path, config: Config) -> list[Path]:
     return [stage_one / f"model-{number + 1}" for number in range(config.teacher.models)]
 
 
-def _load_ensemble(run_dir: Path, meta: ModelMetadata) -> tuple[Ensemble, GlobalMemory]:
+def require_teacher(run_dir: Path) -> None:
+    """Raise CheckpointError unless the run has models of stage one and a teacher (code `no-global-branch`)."""
     if not (run_dir / STAGE_ONE).is_dir() or not (run_dir / TEACHER).is_dir():
         raise CheckpointError(
-            f"no models of stage one and no memory (method {meta.config.method})",
+            f"no models of stage one and no memory (method {read_meta(run_dir).config.method})",
             path=run_dir,
             hint="use the local branch, or pass the run folder of `wtal train --method dfe`",
             code="no-global-branch",
         )
+
+
+def _load_ensemble(run_dir: Path, meta: ModelMetadata) -> tuple[Ensemble, GlobalMemory]:
+    require_teacher(run_dir)
     teacher = read_teacher(run_dir / TEACHER)
     models = load_stage_one(run_dir / STAGE_ONE, meta.config)
     return Ensemble(models, teacher.reliability), teacher.memory

@@ -1,0 +1,203 @@
+"""Which videos should a person label next, and which moments in them? Ranked by the gain that labels promise.
+
+A moment is uncertain if the models of stage one disagree about it, or if they and the memory disagree. A video promises
+much if it has many uncertain instances, of classes that have few labels so far. The order is greedy: each video is
+chosen in view of those before it, so that the suggestions differ.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wtal.core.errors import DataError
+from wtal.data.batching import multi_hot
+from wtal.data.dataset import Dataset
+from wtal.models.checkpoint import read_meta
+from wtal.models.global_branch import enhance, mean_posterior
+from wtal.models.teacher import STAGE_ONE, TEACHER, load_stage_one, read_teacher, require_teacher
+from wtal.training.teach import VideoOutput
+
+UNCERTAINTY_WEIGHT = 5.0  # of the uncertainty of an instance, in nats, relative to the instance itself
+MAX_MOMENTS = 5
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A time to look at.
+
+    Attributes:
+        time: Seconds.
+        label: The class that the model expects there.
+        uncertainty: Disagreement in nats: of the models, and of models and memory.
+    """
+
+    time: float
+    label: str
+    uncertainty: float
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A video that should be labelled.
+
+    Attributes:
+        video_id: Its id.
+        gain: How much it adds in view of the videos before it, relative to the first one.
+        labels: The classes that it adds most to, in descending order.
+        moments: The most uncertain expected instances, in order of time.
+    """
+
+    video_id: str
+    gain: float
+    labels: tuple[str, ...]
+    moments: tuple[Moment, ...]
+
+
+def suggest(run: Path, dataset: Dataset, count: int = 20) -> list[Suggestion]:
+    """Choose the training videos that promise most if they are labelled.
+
+    Args:
+        run: Run folder of a method with two stages, with its models of stage one and its teacher.
+        dataset: The data set, with the labels that it has so far.
+        count: Number of videos.
+
+    Returns:
+        At most `count` suggestions, the most promising first. Videos with segments, points or a complete timeline are
+        not suggested.
+
+    Raises:
+        CheckpointError: The run has no models of stage one.
+        DataError: Every training video is labelled (code `nothing-to-suggest`).
+    """
+    videos = dataset.subset("training")
+    candidates = [video for video in videos if not (video.segments or video.complete) and video.labels]
+    if not candidates:
+        raise DataError(
+            "every training video with tags has points or segments",
+            path=dataset.path,
+            hint="nothing to do, or add videos",
+            code="nothing-to-suggest",
+        )
+    instances = _expected_instances(run, dataset, [video.id for video in candidates])
+    gains = {id: _gain(rows, len(dataset.classes)) for id, rows in instances.items()}
+    counts = np.zeros(len(dataset.classes))
+    for video in videos:
+        for segment in video.segments:
+            counts[dataset.classes.index(segment.label)] += 1
+    chosen = greedy_order(gains, counts, count)
+    return [
+        Suggestion(id, gain / chosen[0][1], _labels(gains[id], dataset.classes), _moments(instances[id], dataset, id))
+        for id, gain in chosen
+    ]
+
+
+def greedy_order(
+    gains: Mapping[str, NDArray[np.float64]], counts: NDArray[np.float64], limit: int
+) -> list[tuple[str, float]]:
+    """Choose items one after the other so that each adds most to the sum over the classes of log(1 + amount).
+
+    Args:
+        gains: What each item adds to the amount of each class. C.
+        counts: The amounts that are there. C.
+        limit: Number of items.
+
+    Returns:
+        Items and what they add to the sum.
+    """
+    remaining, amounts = dict(sorted(gains.items())), counts.astype(np.float64)
+    chosen: list[tuple[str, float]] = []
+    while remaining and len(chosen) < limit:
+        added = {id: float(np.log1p(gain / (1 + amounts)).sum()) for id, gain in remaining.items()}
+        best = max(added, key=added.__getitem__)
+        amounts = amounts + remaining.pop(best)
+        chosen.append((best, added[best]))
+    return chosen
+
+
+@dataclass(frozen=True)
+class _Instance:
+    """A run of snippets that most probably belong to one class."""
+
+    label: int
+    snippet: int  # the most uncertain one
+    uncertainty: float  # mean over the run
+    peak: float  # of that snippet
+
+
+@torch.inference_mode()
+def _expected_instances(run: Path, dataset: Dataset, ids: Sequence[str]) -> dict[str, list[_Instance]]:
+    require_teacher(run)
+    meta = read_meta(run)
+    models, teacher = load_stage_one(run / STAGE_ONE, meta.config), read_teacher(run / TEACHER)
+    by_id = {video.id: video for video in dataset.videos}
+    labels = multi_hot([by_id[id] for id in ids], dataset.classes)
+    numbers = {id: number for number, id in enumerate(teacher.videos)}
+    result = {}
+    for id, tags in zip(ids, labels, strict=True):
+        allowed = F.pad(tags, (0, 1), value=1.0) > 0
+        output = VideoOutput.of(models, dataset.features(id))
+        posterior = mean_posterior(output.cas, teacher.reliability, allowed)
+        memory = teacher.memory
+        reading = memory.read(memory.whitening(output.parts), posterior, allowed, exclude=numbers.get(id))
+        each = output.cas.float().masked_fill(~allowed, -torch.inf).softmax(-1)  # K x T x (C + 1)
+        uncertainty = disagreement(each) + disagreement(torch.stack([posterior, reading]))
+        expected = enhance(posterior, reading, meta.config.teacher.memory_share).argmax(1)
+        result[id] = _instances(expected.numpy(), uncertainty.numpy(), len(dataset.classes))
+    return result
+
+
+def disagreement(probabilities: Tensor) -> Tensor:
+    """How much several opinions differ: the entropy of their mean minus their mean entropy, in nats.
+
+    This is the Jensen-Shannon divergence, and the mutual information of BALD (Houlsby et al., 2011).
+
+    Args:
+        probabilities: K x T x C.
+
+    Returns:
+        T; 0 where all agree.
+    """
+    return (_entropy(probabilities.mean(0)) - _entropy(probabilities).mean(0)).clamp(min=0)
+
+
+def _entropy(probabilities: Tensor) -> Tensor:
+    return torch.special.entr(probabilities).sum(-1)
+
+
+def _instances(expected: NDArray[np.int64], uncertainty: NDArray[np.float32], background: int) -> list[_Instance]:
+    edges = [0, *(np.flatnonzero(np.diff(expected)) + 1).tolist(), len(expected)]
+    result = []
+    for start, end in pairwise(edges):
+        if expected[start] != background:
+            part = uncertainty[start:end]
+            peak = int(part.argmax())
+            result.append(_Instance(int(expected[start]), start + peak, float(part.mean()), float(part[peak])))
+    return result
+
+
+def _gain(instances: Sequence[_Instance], num_classes: int) -> NDArray[np.float64]:
+    gain = np.zeros(num_classes)
+    for instance in instances:
+        gain[instance.label] += 1 + UNCERTAINTY_WEIGHT * instance.uncertainty
+    return gain
+
+
+def _labels(gain: NDArray[np.float64], classes: Sequence[str]) -> tuple[str, ...]:
+    return tuple(classes[index] for index in np.argsort(-gain, kind="stable") if gain[index] > 0)
+
+
+def _moments(instances: Sequence[_Instance], dataset: Dataset, id: str) -> tuple[Moment, ...]:
+    most_uncertain = sorted(instances, key=lambda instance: -instance.peak)[:MAX_MOMENTS]
+    clock = dataset.clock_of(id)
+    moments = [
+        Moment(float(clock.seconds(np.array([i.snippet + 0.5]))[0]), dataset.classes[i.label], i.peak)
+        for i in most_uncertain
+    ]
+    return tuple(sorted(moments, key=lambda moment: moment.time))
