@@ -9,6 +9,7 @@ and draws docs/labels.png. Finished runs in RUNS are reused. The time of a point
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -146,11 +147,16 @@ def _run_spec(runs: Path, key: Key, subset: str, seed: int) -> RunSpec:
 def _order(runs: Path, data: str, labels: Labels, seed: int) -> list[str]:
     """The training videos in the order in which they are labelled."""
     if labels.suggested:
-        spec = _run_spec(runs, (data, "dfe", Labels.parse("tags")), "testing", seed)
-        return [suggestion.video_id for suggestion in suggest(spec.run_dir, load_dataset(spec.data), MAX_SUGGESTIONS)]
+        return _suggested_order(runs, data, seed)
     database = read_json(SHARED / data / "annotations.json")["database"]
     training = sorted(id for id, video in database.items() if video["subset"] == "training")
     return [str(id) for id in np.random.default_rng(seed).permutation(training)]
+
+
+@cache
+def _suggested_order(runs: Path, data: str, seed: int) -> list[str]:
+    spec = _run_spec(runs, (data, "dfe", Labels.parse("tags")), "testing", seed)
+    return [suggestion.video_id for suggestion in suggest(spec.run_dir, load_dataset(spec.data), MAX_SUGGESTIONS)]
 
 
 def _print_progress(spec: object, done: int, total: int) -> None:
