@@ -15,7 +15,19 @@ from wtal.core.errors import WtalError
 
 # The panels of `wtal --help` and the commands in each, in the order in which they are used.
 PANELS = {
-    "Your videos": ("demo", "doctor", "init", "weights", "extract", "train", "calibrate", "predict", "serve", "export"),
+    "Your videos": (
+        "demo",
+        "doctor",
+        "init",
+        "weights",
+        "extract",
+        "train",
+        "suggest",
+        "calibrate",
+        "predict",
+        "serve",
+        "export",
+    ),
     "Data sets": ("check", "convert", "label", "budget"),
     "Research": ("localize", "evaluate", "analyse", "compare", "benchmark", "report", "plot"),
 }

@@ -169,6 +169,25 @@ def calibrate(
     print_line(f"written to {run / CALIBRATION_NAME}")
 
 
+@command("wtal suggest runs/mine mydata", "wtal suggest runs/mine mydata --count 50")
+def suggest(
+    run: RunArgument,
+    data: DataArgument,
+    count: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="Number of videos")] = 12,
+) -> None:
+    """List the training videos that promise most if a person labels them, and the moments to look at.
+
+    The run must have been trained with dfe, whose models of stage one may disagree.
+    """
+    from wtal.data.dataset import load_dataset
+    from wtal.experiments.suggestions import suggest as suggest_videos
+    from wtal.reporting.suggestion_tables import suggestion_table
+    from wtal.reporting.tables import print_table
+
+    print_table(suggestion_table(suggest_videos(run, load_dataset(data), count)), console)
+    print_line("next: mark points or segments there, add them with `wtal label`, and train with --supervision all")
+
+
 @command("wtal export runs/mine --onnx model.onnx")
 def export(
     run: RunArgument,

@@ -19,6 +19,7 @@ from torch import Tensor
 from wtal.core.errors import DataError
 from wtal.data.batching import multi_hot
 from wtal.data.dataset import Dataset
+from wtal.inference.localizer import Localizer
 from wtal.models.checkpoint import read_meta
 from wtal.models.global_branch import enhance, mean_posterior
 from wtal.models.teacher import STAGE_ONE, TEACHER, load_stage_one, read_teacher, require_teacher
@@ -73,9 +74,11 @@ def suggest(run: Path, dataset: Dataset, count: int = 20) -> list[Suggestion]:
         not suggested.
 
     Raises:
-        CheckpointError: The run has no models of stage one.
+        CheckpointError: The run has no models of stage one, or does not fit the data set.
         DataError: Every training video is labelled (code `nothing-to-suggest`).
     """
+    require_teacher(run)
+    Localizer(run).require_compatible(dataset)
     videos = dataset.subset("training")
     candidates = [video for video in videos if not (video.segments or video.complete) and video.labels]
     if not candidates:
@@ -133,7 +136,6 @@ class _Instance:
 
 @torch.inference_mode()
 def _expected_instances(run: Path, dataset: Dataset, ids: Sequence[str]) -> dict[str, list[_Instance]]:
-    require_teacher(run)
     meta = read_meta(run)
     models, teacher = load_stage_one(run / STAGE_ONE, meta.config), read_teacher(run / TEACHER)
     by_id = {video.id: video for video in dataset.videos}
