@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from wtal.core.errors import CheckpointError, ConfigError, DataError, WtalError
 from wtal.core.methods import METHODS
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.snippet_labels import FILE_NAME
+from wtal.experiments import pipeline
 from wtal.inference.localizer import Localizer
 from wtal.models import checkpoint
 from wtal.models.local_branch import build_model
@@ -398,4 +400,66 @@ def test_supervised_run_resumes_to_the_same_bits(tiny, tmp_path, settings):
 def test_supervised_training_needs_segments(tiny, tmp_path, settings):
     with raises(DataError, code="no-segments", path=tiny.path):
         train(settings("supervised"), tiny, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+# Labels beyond tags.
+
+
+def labelled(tiny: Dataset, folder: Path) -> Dataset:
+    """A copy in which one training video has a point, one a segment, and one a complete timeline."""
+    shutil.copytree(tiny.path, folder)
+    content = json.loads((folder / "annotations.json").read_text())
+    a, b = tiny.classes[:2]
+    rows = [(a, 3.0, 3.0)], [(b, 4.0, 9.0)], [(a, 2.0, 8.0), (b, 10.0, 12.0)]
+    for number, segments in enumerate(rows):
+        entry = content["database"][f"training_{number:04}"]
+        tags = [{"label": label} for label in (a, b)]
+        entry["annotations"] = [*tags, *({"label": label, "segment": [s, e]} for label, s, e in segments)]
+    entry["timeline"] = "complete"
+    (folder / "annotations.json").write_text(json.dumps(content))
+    return load_dataset(folder)
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    (folder,) = run.glob("checkpoint-*")
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("method", ["local", "dfe"])
+def test_each_kind_of_supervision_trains_other_weights(tiny, tmp_path, settings, method):
+    dataset = labelled(tiny, tmp_path / "set")
+    for supervision in ("tags", "points", "segments", "all"):
+        config = settings(method, train={"steps": 3, "supervision": supervision})
+        train(config, dataset, tmp_path / supervision, device="cpu")
+    weights = [weights_of(tmp_path / name)["classify.weight"] for name in ("tags", "points", "segments", "all")]
+    assert all(not torch.equal(a, b) for a, b in combinations(weights, 2))
+    labels = checkpoint.read_meta(tmp_path / "all").labels
+    assert {kind: labels[kind] for kind in labels if kind != "tags"} == {"points": 1, "partial": 1, "complete": 1}
+    assert checkpoint.read_meta(tmp_path / "tags").labels.keys() == {"tags"}
+
+
+@pytest.mark.parametrize("step", [3, 2 * STEPS + 1, 3 * STEPS - 2])
+def test_run_with_labels_resumes_to_the_same_bits(tiny, tmp_path, settings, step):
+    dataset, config = labelled(tiny, tmp_path / "set"), settings("dfe", train={"supervision": "all"})
+    train(config, dataset, tmp_path / "whole", device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        train(config, dataset, tmp_path / "run", device="cpu", on_progress=stop_at(step))
+    train(config, dataset, tmp_path / "run", resume=True, device="cpu")
+    assert_same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_run_is_not_resumed_with_other_labels(tiny, tmp_path, settings):
+    config = settings("local", train={"supervision": "all"})
+    train(config, labelled(tiny, tmp_path / "set"), tmp_path / "run", device="cpu")
+    content = json.loads((tmp_path / "set/annotations.json").read_text())
+    content["database"]["training_0001"]["timeline"] = "complete"
+    (tmp_path / "set/annotations.json").write_text(json.dumps(content))
+    with raises(CheckpointError, code="different-run", path=tmp_path / "run"):
+        train(config, load_dataset(tmp_path / "set"), tmp_path / "run", resume=True, device="cpu")
+
+
+def test_supervision_without_labels_is_refused_before_anything_is_written(tiny, tmp_path, settings):
+    with raises(DataError, code="no-segments", path=tiny.path):
+        pipeline.train(tiny.path, tmp_path / "run", settings("dfe", train={"supervision": "points"}), device="cpu")
     assert not (tmp_path / "run").exists()
