@@ -1,4 +1,4 @@
-"""Suggestions of videos to label: never what is labelled, in an order that does not depend on their number."""
+"""Suggestions of videos to label: unlabelled videos only, in an order that does not depend on their number."""
 
 import itertools
 import json
@@ -17,6 +17,7 @@ from wtal.core.structures import Segment
 from wtal.data.add_labels import add_labels
 from wtal.data.annotations.base import Annotation
 from wtal.data.dataset import Dataset, load_dataset
+from wtal.experiments import suggestions
 from wtal.experiments.pipeline import train
 from wtal.experiments.suggestions import disagreement, greedy_order, suggest
 
@@ -38,7 +39,7 @@ def copy(tiny, tmp_path) -> Dataset:
 
 
 @given(gains)
-def test_greedy_order_adds_ever_less(gains):
+def test_each_item_adds_at_most_as_much_as_the_one_before(gains):
     order = greedy_order(gains, np.zeros(3), 100)
     assert sorted(id for id, _ in order) == sorted(gains)
     added = [gain for _, gain in order]
@@ -53,22 +54,22 @@ def test_rare_classes_and_different_videos_come_first():
     assert greedy_order(gains, np.array([100.0, 0.0]), 1)[0][0] == "c"
 
 
-def test_opinions_that_agree_do_not_disagree():
-    opinions = torch.rand(3, 5, 4, generator=torch.Generator().manual_seed(0)).softmax(-1)
-    assert (disagreement(opinions) > 0).all()
-    torch.testing.assert_close(disagreement(opinions), disagreement(opinions.flip(0)))
-    torch.testing.assert_close(disagreement(opinions[:1].expand(3, -1, -1)), torch.zeros(5))
+def test_disagreement_is_symmetric_and_zero_for_equal_predictions():
+    predictions = torch.rand(3, 5, 4, generator=torch.Generator().manual_seed(0)).softmax(-1)
+    assert (disagreement(predictions) > 0).all()
+    torch.testing.assert_close(disagreement(predictions), disagreement(predictions.flip(0)))
+    torch.testing.assert_close(disagreement(predictions[:1].expand(3, -1, -1)), torch.zeros(5))
     certain = torch.eye(4)[:2][:, None]
     torch.testing.assert_close(disagreement(certain), torch.tensor([2.0]).log())
 
 
 def test_suggestions_are_unlabelled_training_videos(run, copy):
     training = {video.id: video for video in copy.subset("training") if video.labels}
-    suggestions = suggest(run, copy, 100)
-    ids = [suggestion.video_id for suggestion in suggestions]
-    assert sorted(ids) == sorted(training) and suggestions[0].gain == 1
+    suggested = suggest(run, copy, 100)
+    ids = [suggestion.video_id for suggestion in suggested]
+    assert sorted(ids) == sorted(training) and suggested[0].gain == 1
     assert [s.video_id for s in suggest(run, copy, 3)] == ids[:3]
-    for suggestion in suggestions:
+    for suggestion in suggested:
         tags = set(training[suggestion.video_id].labels)
         end = copy.clock_of(suggestion.video_id).seconds(len(copy.features(suggestion.video_id)))
         assert set(suggestion.labels) <= tags
@@ -81,19 +82,25 @@ def test_suggestions_are_unlabelled_training_videos(run, copy):
     assert sorted(remaining) == sorted(set(ids) - {ids[0]})
 
 
+def test_videos_without_expected_instances_have_no_gain(run, copy, monkeypatch):
+    background = torch.eye(len(copy.classes) + 1)[-1]
+    monkeypatch.setattr(suggestions, "enhance", lambda posterior, *_: background.expand_as(posterior))
+    assert {(s.gain, s.labels, s.moments) for s in suggest(run, copy, 100)} == {(0.0, (), ())}
+
+
 def test_nothing_is_suggested_if_all_is_labelled(run, copy):
     content = json.loads((copy.path / "annotations.json").read_text())
     for entry in content["database"].values():
         entry["timeline"] = "complete"
     (copy.path / "annotations.json").write_text(json.dumps(content))
     with raises(DataError, code="nothing-to-suggest", path=copy.path):
-        suggest(run, load_dataset(copy.path))
+        suggest(run, load_dataset(copy.path), 100)
 
 
 def test_run_without_stage_one_is_rejected(tiny, run, settings, tmp_path):
     train(tiny.path, tmp_path / "local", settings("local", train={"steps": 1}), device="cpu")
     with raises(CheckpointError, code="no-global-branch", path=tmp_path / "local"):
-        suggest(tmp_path / "local", tiny)
+        suggest(tmp_path / "local", tiny, 100)
 
 
 def test_run_must_fit_the_data_set(run, copy):
@@ -102,4 +109,4 @@ def test_run_must_fit_the_data_set(run, copy):
     about = json.loads((copy.path / "dataset.json").read_text()) | {"modalities": [3]}
     (copy.path / "dataset.json").write_text(json.dumps(about))
     with raises(CheckpointError):
-        suggest(run, load_dataset(copy.path))
+        suggest(run, load_dataset(copy.path), 100)

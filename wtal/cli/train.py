@@ -175,9 +175,9 @@ def suggest(
     data: DataArgument,
     count: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="Number of videos")] = 12,
 ) -> None:
-    """List the training videos that promise most if a person labels them, and the moments to look at.
+    """List the training videos whose labels would help most, and the moments to look at in them.
 
-    The run must have been trained with dfe, whose models of stage one may disagree.
+    The run must be one of the method dfe: the videos are ranked by the disagreement of its models of stage one.
     """
     from wtal.data.dataset import load_dataset
     from wtal.experiments.suggestions import suggest as suggest_videos

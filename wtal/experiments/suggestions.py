@@ -1,8 +1,8 @@
-"""Which videos should a person label next, and which moments in them? Ranked by the gain that labels promise.
+"""Suggest which videos to label next, and which moments in them, by the gain that is expected from their labels.
 
-A moment is uncertain if the models of stage one disagree about it, or if they and the memory disagree. A video promises
-much if it has many uncertain instances, of classes that have few labels so far. The order is greedy: each video is
-chosen in view of those before it, so that the suggestions differ.
+A moment is uncertain if the models of stage one disagree about it, or if they and the memory disagree. The expected
+gain of a video is high if it has many uncertain instances of classes that have few labels so far. The order is greedy:
+the gain of a video depends on the videos before it, so the suggestions differ from each other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ from wtal.models.global_branch import enhance, mean_posterior
 from wtal.models.teacher import STAGE_ONE, TEACHER, load_stage_one, read_teacher, require_teacher
 from wtal.training.teach import VideoOutput
 
-UNCERTAINTY_WEIGHT = 5.0  # of the uncertainty of an instance, in nats, relative to the instance itself
+UNCERTAINTY_WEIGHT = 5.0  # an instance counts 1, and this for each nat of its uncertainty
 MAX_MOMENTS = 5
 
 
@@ -50,8 +50,8 @@ class Suggestion:
 
     Attributes:
         video_id: Its id.
-        gain: How much it adds in view of the videos before it, relative to the first one.
-        labels: The classes that it adds most to, in descending order.
+        gain: Expected gain, given that the videos before it are labelled; 1 for the first one.
+        labels: The classes that contribute to the gain, in descending order of their contribution.
         moments: The most uncertain expected instances, in order of time.
     """
 
@@ -61,8 +61,8 @@ class Suggestion:
     moments: tuple[Moment, ...]
 
 
-def suggest(run: Path, dataset: Dataset, count: int = 20) -> list[Suggestion]:
-    """Choose the training videos that promise most if they are labelled.
+def suggest(run: Path, dataset: Dataset, count: int) -> list[Suggestion]:
+    """Choose the training videos with the highest expected gain from labels.
 
     Args:
         run: Run folder of a method with two stages, with its models of stage one and its teacher.
@@ -70,8 +70,8 @@ def suggest(run: Path, dataset: Dataset, count: int = 20) -> list[Suggestion]:
         count: Number of videos.
 
     Returns:
-        At most `count` suggestions, the most promising first. Videos with segments, points or a complete timeline are
-        not suggested.
+        At most `count` suggestions, the highest gain first. Videos with segments, points or a complete timeline are not
+        suggested.
 
     Raises:
         CheckpointError: The run has no models of stage one, or does not fit the data set.
@@ -85,7 +85,7 @@ def suggest(run: Path, dataset: Dataset, count: int = 20) -> list[Suggestion]:
         raise DataError(
             "every training video with tags has points or segments",
             path=dataset.path,
-            hint="nothing to do, or add videos",
+            hint="add videos, or train with --supervision all",
             code="nothing-to-suggest",
         )
     instances = _expected_instances(run, dataset, [video.id for video in candidates])
@@ -95,8 +95,9 @@ def suggest(run: Path, dataset: Dataset, count: int = 20) -> list[Suggestion]:
         for segment in video.segments:
             counts[dataset.classes.index(segment.label)] += 1
     chosen = greedy_order(gains, counts, count)
+    first_gain = chosen[0][1] or 1.0  # 0 if no video has an expected instance
     return [
-        Suggestion(id, gain / chosen[0][1], _labels(gains[id], dataset.classes), _moments(instances[id], dataset, id))
+        Suggestion(id, gain / first_gain, _labels(gains[id], dataset.classes), _moments(instances[id], dataset, id))
         for id, gain in chosen
     ]
 
@@ -104,15 +105,15 @@ def suggest(run: Path, dataset: Dataset, count: int = 20) -> list[Suggestion]:
 def greedy_order(
     gains: Mapping[str, NDArray[np.float64]], counts: NDArray[np.float64], limit: int
 ) -> list[tuple[str, float]]:
-    """Choose items one after the other so that each adds most to the sum over the classes of log(1 + amount).
+    """Choose items one after the other, each time the one that adds most to the sum over the classes of log(1 + amount).
 
     Args:
-        gains: What each item adds to the amount of each class. C.
-        counts: The amounts that are there. C.
-        limit: Number of items.
+        gains: What each item adds to the amount of each class, C values.
+        counts: The amounts before the first item, C values.
+        limit: Maximum number of items.
 
     Returns:
-        Items and what they add to the sum.
+        The items in the order in which they are chosen, and what each adds to the sum.
     """
     remaining, amounts = dict(sorted(gains.items())), counts.astype(np.float64)
     chosen: list[tuple[str, float]] = []
@@ -131,32 +132,32 @@ class _Instance:
     label: int
     snippet: int  # the most uncertain one
     uncertainty: float  # mean over the run
-    peak: float  # of that snippet
+    peak: float  # uncertainty of that snippet
 
 
 @torch.inference_mode()
 def _expected_instances(run: Path, dataset: Dataset, ids: Sequence[str]) -> dict[str, list[_Instance]]:
+    """The instances that the teacher expects in each of these videos."""
     meta = read_meta(run)
     models, teacher = load_stage_one(run / STAGE_ONE, meta.config), read_teacher(run / TEACHER)
     by_id = {video.id: video for video in dataset.videos}
     labels = multi_hot([by_id[id] for id in ids], dataset.classes)
-    numbers = {id: number for number, id in enumerate(teacher.videos)}
+    memory, memory_index = teacher.memory, {id: index for index, id in enumerate(teacher.videos)}
     result = {}
     for id, tags in zip(ids, labels, strict=True):
         allowed = F.pad(tags, (0, 1), value=1.0) > 0
         output = VideoOutput.of(models, dataset.features(id))
         posterior = mean_posterior(output.cas, teacher.reliability, allowed)
-        memory = teacher.memory
-        reading = memory.read(memory.whitening(output.parts), posterior, allowed, exclude=numbers.get(id))
-        each = output.cas.float().masked_fill(~allowed, -torch.inf).softmax(-1)  # K x T x (C + 1)
-        uncertainty = disagreement(each) + disagreement(torch.stack([posterior, reading]))
+        reading = memory.read(memory.whitening(output.parts), posterior, allowed, exclude=memory_index.get(id))
+        by_model = output.cas.float().masked_fill(~allowed, -torch.inf).softmax(-1)  # K x T x (C + 1)
+        uncertainty = disagreement(by_model) + disagreement(torch.stack([posterior, reading]))
         expected = enhance(posterior, reading, meta.config.teacher.memory_share).argmax(1)
         result[id] = _instances(expected.numpy(), uncertainty.numpy(), len(dataset.classes))
     return result
 
 
 def disagreement(probabilities: Tensor) -> Tensor:
-    """How much several opinions differ: the entropy of their mean minus their mean entropy, in nats.
+    """How much several predictions differ: the entropy of their mean minus their mean entropy, in nats.
 
     This is the Jensen-Shannon divergence, and the mutual information of BALD (Houlsby et al., 2011).
 
@@ -164,7 +165,7 @@ def disagreement(probabilities: Tensor) -> Tensor:
         probabilities: K x T x C.
 
     Returns:
-        T; 0 where all agree.
+        T values, 0 where all predictions are equal.
     """
     return (_entropy(probabilities.mean(0)) - _entropy(probabilities).mean(0)).clamp(min=0)
 
@@ -174,6 +175,7 @@ def _entropy(probabilities: Tensor) -> Tensor:
 
 
 def _instances(expected: NDArray[np.int64], uncertainty: NDArray[np.float32], background: int) -> list[_Instance]:
+    """The runs of snippets of one class, from the most probable class and the uncertainty of each snippet."""
     edges = [0, *(np.flatnonzero(np.diff(expected)) + 1).tolist(), len(expected)]
     result = []
     for start, end in pairwise(edges):
@@ -185,6 +187,7 @@ def _instances(expected: NDArray[np.int64], uncertainty: NDArray[np.float32], ba
 
 
 def _gain(instances: Sequence[_Instance], num_classes: int) -> NDArray[np.float64]:
+    """What the labels of these instances add to each class, C values."""
     gain = np.zeros(num_classes)
     for instance in instances:
         gain[instance.label] += 1 + UNCERTAINTY_WEIGHT * instance.uncertainty

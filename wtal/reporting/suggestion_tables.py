@@ -1,4 +1,4 @@
-"""The videos that a person should label next, as a terminal table."""
+"""Suggested videos as a terminal table."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ MAX_LABELS = 3
 
 
 def suggestion_table(suggestions: Sequence[Suggestion]) -> TableData:
-    """A row for each video: gain relative to the first, classes that it adds most to, moments to look at."""
+    """A row for each suggested video: its gain relative to the first, the classes with the most gain, and moments."""
     rows = tuple(
         (
             suggestion.video_id,
@@ -20,4 +20,4 @@ def suggestion_table(suggestions: Sequence[Suggestion]) -> TableData:
         )
         for suggestion in suggestions
     )
-    return TableData(("video", "gain", "adds", "look at"), rows, align="lrll")
+    return TableData(("video", "gain", "classes", "moments"), rows, align="lrll")
