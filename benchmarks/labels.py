@@ -139,8 +139,7 @@ def _run_spec(runs: Path, key: Key, subset: str, seed: int) -> RunSpec:
             ids = [] if labels.kind == "tags" else _order(runs, data, labels, seed)[: labels.videos]
             write_labelled_dataset(SHARED / data, folder, labels, ids, seed)
     config = run_config(Config(), method, seed)
-    supervision = "tags" if method == "supervised" else labels.kind
-    config = config.model_copy(update={"train": config.train.model_copy(update={"supervision": supervision})})
+    config = config.model_copy(update={"train": config.train.model_copy(update={"supervision": labels.kind})})
     return RunSpec(folder, name, method, config, comparison_options(subset), runs / "runs")
 
 

@@ -449,6 +449,15 @@ def test_run_with_labels_resumes_to_the_same_bits(tiny, tmp_path, settings, step
     assert_same(tmp_path / "run", tmp_path / "whole")
 
 
+def test_supervised_method_is_trained_on_its_targets_alone(tiny, tmp_path, settings):
+    dataset = labelled(tiny, tmp_path / "set")
+    for supervision in ("tags", "all"):
+        config = settings("supervised", train={"steps": 3, "supervision": supervision})
+        train(config, dataset, tmp_path / supervision, device="cpu")
+    first, second = weights_of(tmp_path / "tags"), weights_of(tmp_path / "all")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
 def test_run_is_not_resumed_with_other_labels(tiny, tmp_path, settings):
     config = settings("local", train={"supervision": "all"})
     train(config, labelled(tiny, tmp_path / "set"), tmp_path / "run", device="cpu")

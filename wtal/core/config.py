@@ -62,8 +62,8 @@ class WeightsConfig(_Settings):
     mutual: Weight = Field(1.0, description="the attention of each modality follows that of the others")
     distillation_attention: Weight = Field(1.0, description="stage two: attention follows the teacher's foreground")
     distillation_cas: Weight = Field(1.0, description="stage two: class scores follow the teacher's")
-    labelled_attention: Weight = Field(3.0, description="attention is high on labelled snippets of a class")
-    labelled_cas: Weight = Field(3.0, description="labelled snippets have the scores of their class")
+    labelled_attention: Weight = Field(3.0, description="attention is 1 on snippets labelled with a class, 0 on labelled background")
+    labelled_cas: Weight = Field(3.0, description="class scores of labelled snippets follow their labels")
 
 
 class TrainConfig(_Settings):
@@ -160,7 +160,7 @@ class Config(_Settings):
 
     @property
     def supervision(self) -> str:
-        """The labels that are used: `tags`, `points`, `segments` or `all`."""
+        """The labels that the method is trained on: `train.supervision`, or `segments` for a supervised method."""
         return supervision_of(self.method, self.train.supervision)
 
     @property

@@ -88,7 +88,12 @@ def find_method(name: str) -> MethodSpec:
 
 
 def supervision_of(method: str, supervision: str) -> str:
-    """The labels that a method is trained on with a setting `train.supervision`."""
+    """The labels that a method is trained on: `segments` if it is supervised, else the setting `train.supervision`.
+
+    Args:
+        method: Name of the method.
+        supervision: The setting `train.supervision`.
+    """
     spec = METHODS.get(method)
     return "segments" if spec is not None and spec.teacher == "segments" else supervision
 

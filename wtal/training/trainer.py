@@ -79,7 +79,8 @@ def fit(
     """
     loss_weights(config)  # rejects unknown losses
     torch_device = choose_device(device)
-    labels = snippet_labels(dataset, config.train.supervision, held_out)
+    is_supervised = config.method_spec.teacher == "segments"  # its targets contain all labels
+    labels = {} if is_supervised else snippet_labels(dataset, config.train.supervision, held_out)
     data = TrainingDataset(dataset, config.train.seed, held_out, targets, labels, config.train.labelled_share)
     rows, is_first = distributed.local_rows(config.train.batch_size), distributed.is_first()
 
