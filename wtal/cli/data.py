@@ -212,7 +212,7 @@ def budget(
     from wtal.data.annotations.sources import common_videos, read_durations, read_segments
     from wtal.evaluation.agreement import AgreementOptions, agreement_by_video, measure_agreement
     from wtal.evaluation.time_budget import time_budget
-    from wtal.reporting.budget_tables import budget_csv, budget_remarks, render_budget, render_comparison
+    from wtal.reporting.budget_tables import budget_csv, budget_remarks, render_agreement, render_budget
 
     options = AgreementOptions(bin_width, tiou, tolerance)
     if out is not None:
@@ -231,7 +231,7 @@ def budget(
     if against:
         agreement = measure_agreement(segments[0], segments[1], durations, options)
         by_video = agreement_by_video(segments[0], segments[1], durations, options)
-        render_comparison(by_name, agreement, by_video, console)
+        render_agreement(by_name, agreement, by_video, console)
         text = budget_csv(budgets[0], budgets[1], agreement, by_video)
     else:
         render_budget(budgets[0], names[0], console)

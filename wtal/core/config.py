@@ -62,7 +62,9 @@ class WeightsConfig(_Settings):
     mutual: Weight = Field(1.0, description="the attention of each modality follows that of the others")
     distillation_attention: Weight = Field(1.0, description="stage two: attention follows the teacher's foreground")
     distillation_cas: Weight = Field(1.0, description="stage two: class scores follow the teacher's")
-    labelled_attention: Weight = Field(3.0, description="attention is 1 on snippets labelled with a class, 0 on labelled background")
+    labelled_attention: Weight = Field(
+        3.0, description="attention is 1 on snippets labelled with a class, 0 on labelled background"
+    )
     labelled_cas: Weight = Field(3.0, description="class scores of labelled snippets follow their labels")
 
 

@@ -1,4 +1,4 @@
-"""Time budgets: how often each class occurs, for how long, and which share of the recording it takes.
+"""Time budgets: how often each class occurs, for how long, and during which share of the recording.
 
 A *bout* is a segment with a duration. A segment whose end is its start is a *point*: it is counted, and adds no time.
 """
@@ -16,7 +16,7 @@ DURATION_TOLERANCE = 0.05  # seconds by which a bout may end after the recording
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class ClassBudget:
     """The time budget of one class, in one video or in several.
 
     Attributes:
@@ -47,16 +47,16 @@ class TimeBudget:
     """The time budgets of annotated or predicted videos.
 
     Attributes:
-        videos: For each video the budget of each class, also of classes that do not occur in it.
-        overall: For each class its budget over all videos.
+        videos: The budget of each class in each video, also of classes that do not occur in it.
+        overall: The budget of each class over all videos.
         duration: Seconds of all recordings, None if that of one is unknown.
-        untimed: Videos of unknown duration.
+        untimed: Ids of the videos of unknown duration.
         overlapping: Number of bouts that begin during another bout of their class.
         beyond_end: Number of bouts that end after their recording.
     """
 
-    videos: Mapping[str, Mapping[str, Budget]]
-    overall: Mapping[str, Budget]
+    videos: Mapping[str, Mapping[str, ClassBudget]]
+    overall: Mapping[str, ClassBudget]
     duration: float | None
     untimed: tuple[str, ...]
     overlapping: int
@@ -100,11 +100,11 @@ def time_budget(
     bouts = [(seconds[id], group) for id, groups in by_class.items() for group in map(_bouts, groups.values())]
     return TimeBudget(
         videos={
-            id: {label: budget_of([group], [seconds[id]]) for label, group in groups.items()}
+            id: {label: class_budget([group], [seconds[id]]) for label, group in groups.items()}
             for id, groups in by_class.items()
         },
         overall={
-            label: budget_of([groups[label] for groups in by_class.values()], list(seconds.values()))
+            label: class_budget([groups[label] for groups in by_class.values()], list(seconds.values()))
             for label in labels
         },
         duration=None if untimed else sum(duration for duration in seconds.values() if duration is not None),
@@ -119,7 +119,7 @@ def time_budget(
     )
 
 
-def budget_of(segments: Sequence[Sequence[Segment]], durations: Sequence[float | None]) -> Budget:
+def class_budget(segments: Sequence[Sequence[Segment]], durations: Sequence[float | None]) -> ClassBudget:
     """The time budget of one class.
 
     Args:
@@ -138,7 +138,7 @@ def budget_of(segments: Sequence[Sequence[Segment]], durations: Sequence[float |
     )
     recorded = [duration for duration in durations if duration is not None]
     total_recorded = sum(recorded)
-    return Budget(
+    return ClassBudget(
         bouts=len(lengths),
         points=sum(map(len, segments)) - len(lengths),
         total=sum(lengths, 0.0),
@@ -168,7 +168,7 @@ def _group(segments: Iterable[Segment], labels: Iterable[str]) -> dict[str, list
 
 
 def _bouts(segments: Iterable[Segment]) -> list[Segment]:
-    return [segment for segment in segments if segment.end > segment.start]
+    return [segment for segment in segments if not segment.is_point]
 
 
 def _length_within(intervals: Iterable[tuple[float, float]], duration: float | None) -> float:

@@ -9,13 +9,13 @@ from rich.console import Console
 from wtal.core.text import format_list, format_percent, format_time, print_line
 from wtal.data.annotations.convert import FORMULA_START
 from wtal.evaluation.agreement import Agreement, AgreementOptions, AgreementScores
-from wtal.evaluation.time_budget import Budget, TimeBudget
+from wtal.evaluation.time_budget import ClassBudget, TimeBudget
 from wtal.reporting.tables import TableData, print_table
 
 MAX_VIDEOS = 12  # with rows of their own in a terminal
 MAX_IDS = 3  # in a remark
 ALL_CLASSES = "all classes"
-NO_BOUTS = Budget(0, 0, 0.0, None, None, 0.0, None)
+NO_BOUTS = ClassBudget(0, 0, 0.0, None, None, 0.0, None)
 AGREEMENT_COLUMNS = (
     *("kappa", "equal\nbins (%)", "bouts", "reference\nbouts", "matched", "precision\n(%)", "recall\n(%)", "F1\n(%)"),
     *("segment\noverlap", "temporal\nprecision", "intra-bout\ncontinuity"),
@@ -41,7 +41,7 @@ def render_budget(budget: TimeBudget, name: str, console: Console) -> None:
         print_table(video_budget_table({"": budget}), console)
 
 
-def render_comparison(
+def render_agreement(
     budgets: Mapping[str, TimeBudget], agreement: Agreement, by_video: Mapping[str, Agreement], console: Console
 ) -> None:
     """Print two time budgets side by side and the agreement on each class and, unless they are many, in each video.
@@ -158,9 +158,9 @@ def agreement_notes(options: AgreementOptions) -> list[str]:
     ]
 
 
-def _columns(budgets: Iterable[Budget]) -> dict[str, Callable[[Budget], str]]:
+def _columns(budgets: Iterable[ClassBudget]) -> dict[str, Callable[[ClassBudget], str]]:
     """The cells of a budget by column; points have one if there are any."""
-    columns: dict[str, Callable[[Budget], str]] = {
+    columns: dict[str, Callable[[ClassBudget], str]] = {
         "bouts": lambda budget: f"{budget.bouts:,}",
         "points": lambda budget: f"{budget.points:,}",
         "total": lambda budget: format_time(budget.total, 0.1),
@@ -219,7 +219,14 @@ def budget_csv(
         for label, cells in _csv_cells(budget, reference, id):
             of_class = None if scores is None else scores.classes.get(label) if label else scores.overall
             if label or of_class:
-                writer.writerow([_safe(id), _safe(label), *cells, *(_score_cells(of_class) if agreement else ())])
+                writer.writerow(
+                    [
+                        _escape_formula(id),
+                        _escape_formula(label),
+                        *cells,
+                        *(_score_cells(of_class) if agreement else ()),
+                    ]
+                )
     return text.getvalue()
 
 
@@ -232,7 +239,7 @@ def _csv_cells(budget: TimeBudget, reference: TimeBudget | None, id: str) -> Ite
     yield "", [cell for _ in sides for cell in _value_cells(None)]
 
 
-def _value_cells(budget: Budget | None) -> list[object]:
+def _value_cells(budget: ClassBudget | None) -> list[object]:
     if budget is None:
         return [""] * len(BUDGET_FIELDS)
     values = (budget.total, budget.mean, budget.median, budget.share)
@@ -249,5 +256,6 @@ def _number(value: float | None) -> object:
     return "" if value is None else round(value, 6)
 
 
-def _safe(name: str) -> str:
+def _escape_formula(name: str) -> str:
+    """The name with an apostrophe before it, if a spreadsheet would run it as a formula."""
     return f"'{name}" if FORMULA_START.match(name) else name
