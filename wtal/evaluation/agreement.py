@@ -17,7 +17,7 @@ The fourth, detection accuracy, is precision, recall and F1 of bouts where any o
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import fmean
 from typing import Any
@@ -111,10 +111,6 @@ class AgreementScores:
         count = self.events + self.reference_events
         return 2 * self.matched / count if count else None
 
-    def to_json(self) -> dict[str, Any]:
-        """A plain dict."""
-        return {**asdict(self), "precision": self.precision, "recall": self.recall, "f1": self.f1}
-
 
 @dataclass(frozen=True)
 class Agreement:
@@ -131,15 +127,6 @@ class Agreement:
     videos: tuple[str, ...]
     classes: Mapping[str, AgreementScores]
     overall: AgreementScores
-
-    def to_json(self) -> dict[str, Any]:
-        """A plain dict."""
-        return {
-            "options": asdict(self.options),
-            "videos": list(self.videos),
-            "classes": {label: scores.to_json() for label, scores in self.classes.items()},
-            "overall": self.overall.to_json(),
-        }
 
 
 def measure_agreement(

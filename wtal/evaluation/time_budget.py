@@ -4,9 +4,9 @@ A *bout* is a segment with a duration. A segment whose end is its start is a *po
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import fmean, median
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from wtal.core.structures import Segment
 
@@ -37,10 +37,6 @@ class ClassBudget:
     occupied: float
     share: float | None
 
-    def to_json(self) -> dict[str, Any]:
-        """A plain dict."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class TimeBudget:
@@ -66,17 +62,6 @@ class TimeBudget:
     def classes(self) -> tuple[str, ...]:
         """The classes in alphabetical order."""
         return tuple(self.overall)
-
-    def to_json(self) -> dict[str, Any]:
-        """A plain dict; shares are fractions, times are in seconds."""
-        return {
-            "duration": self.duration,
-            "overall": {label: budget.to_json() for label, budget in self.overall.items()},
-            "videos": {
-                id: {label: budget.to_json() for label, budget in budgets.items()}
-                for id, budgets in self.videos.items()
-            },
-        }
 
 
 def time_budget(
