@@ -105,7 +105,7 @@ def suggest(run: Path, dataset: Dataset, count: int) -> list[Suggestion]:
 def greedy_order(
     gains: Mapping[str, NDArray[np.float64]], counts: NDArray[np.float64], limit: int
 ) -> list[tuple[str, float]]:
-    """Choose items one after the other, each time the one that adds most to the sum of log(1 + amount) over the classes.
+    """Choose items one by one; each adds as much as possible to the sum of log(1 + amount) over the classes.
 
     Args:
         gains: What each item adds to the amount of each class, C values.
