@@ -377,7 +377,7 @@ def write_dataset_info(
 
 
 def without_training_segments(videos: Iterable[Video]) -> list[Video]:
-    """The videos, those of the training subset without segments: training never uses them."""
+    """The videos, those of the training subset with their tags alone, as weakly supervised training needs them."""
     return [video.without_segments() if video.subset == "training" else video for video in videos]
 
 

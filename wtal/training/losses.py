@@ -20,13 +20,13 @@ EPSILON = 1e-6  # keeps the logarithm of a probability finite
 
 @dataclass(frozen=True)
 class LossInputs:
-    """What a loss can use: the output of one branch for a batch, the labels, and what several losses share.
+    """What a loss can use: the output of one branch for a batch, the tags, and what several losses share.
 
     In distributed training these are the rows of one process, and `rows` says which; otherwise it is None.
     """
 
     branch: BranchOutput
-    labels: Tensor  # B x C, 1 for each label of a video
+    labels: Tensor  # B x C, 1 for each tag of a video
     mask: Tensor  # B x T
     topk_ratio: int  # r: video logits are the mean of the top T / r snippets
     rows: Rows | None
