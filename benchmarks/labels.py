@@ -21,6 +21,7 @@ from wtal.core.config import Config
 from wtal.core.hardware import available_cores
 from wtal.core.io import read_json, write_json
 from wtal.data.dataset import load_dataset
+from wtal.data.snippet_labels import TRAINING_SEGMENTS_NAME
 from wtal.experiments.compare import run_config
 from wtal.experiments.runner import RunSpec, comparison_options, results_of, run_specs
 from wtal.experiments.statistics import Score, score_of
@@ -104,7 +105,7 @@ def main(options: argparse.Namespace) -> None:
 def write_labelled_dataset(source: Path, folder: Path, labels: Labels, ids: Sequence[str], seed: int) -> None:
     """Write a data set folder in which these training videos have labels beyond tags; the features are linked."""
     content = read_json(source / "annotations.json")
-    database, truth = content["database"], read_json(source / "training_segments.json")
+    database, truth = content["database"], read_json(source / TRAINING_SEGMENTS_NAME)
     classes = read_json(source / "dataset.json")["classes"]
     rng = np.random.default_rng(seed)
     for id in ids:

@@ -11,7 +11,7 @@ from tests.helpers.errors import raises
 from wtal.core.errors import DataError
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.snippet_labels import (
-    FILE_NAME,
+    TRAINING_SEGMENTS_NAME,
     count_labels,
     segment_targets,
     snippet_labels,
@@ -26,7 +26,7 @@ def copy(tiny, tmp_path) -> Dataset:
 
 
 def write_segments(dataset: Dataset, content: object) -> Path:
-    path = dataset.path / FILE_NAME
+    path = dataset.path / TRAINING_SEGMENTS_NAME
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return path
 

@@ -20,7 +20,7 @@ from wtal.core.config import Config
 from wtal.core.errors import CheckpointError, ConfigError, DataError, WtalError
 from wtal.core.methods import METHODS
 from wtal.data.dataset import Dataset, load_dataset
-from wtal.data.snippet_labels import FILE_NAME
+from wtal.data.snippet_labels import TRAINING_SEGMENTS_NAME
 from wtal.experiments import pipeline
 from wtal.inference.localizer import Localizer
 from wtal.models import checkpoint
@@ -362,7 +362,7 @@ def annotated(tiny: Dataset, folder: Path, seed: int = 0) -> Dataset:
 def test_training_on_tags_does_not_use_segments(tiny, tmp_path, settings, method, file):
     dataset = annotated(tiny, tmp_path / "set")
     segments = {video.id: [[tiny.classes[0], 1.0, 7.0]] for video in tiny.subset("training")}
-    (dataset.path / FILE_NAME).write_text(json.dumps(segments) if file == "random segments" else "{")
+    (dataset.path / TRAINING_SEGMENTS_NAME).write_text(json.dumps(segments) if file == "random segments" else "{")
     config = settings(method, train={"steps": 3})
     train(config, dataset, tmp_path / "a", device="cpu")
     train(config, tiny, tmp_path / "b", device="cpu")
