@@ -434,9 +434,9 @@ def test_each_kind_of_supervision_trains_other_weights(tiny, tmp_path, settings,
         train(config, dataset, tmp_path / supervision, device="cpu")
     weights = [weights_of(tmp_path / name)["classify.weight"] for name in ("tags", "points", "segments", "all")]
     assert all(not torch.equal(a, b) for a, b in combinations(weights, 2))
-    labels = checkpoint.read_meta(tmp_path / "all").labels
-    assert {kind: labels[kind] for kind in labels if kind != "tags"} == {"points": 1, "partial": 1, "complete": 1}
-    assert checkpoint.read_meta(tmp_path / "tags").labels.keys() == {"tags"}
+    counts = checkpoint.read_meta(tmp_path / "all").label_counts
+    assert {kind: counts[kind] for kind in counts if kind != "tags"} == {"points": 1, "partial": 1, "complete": 1}
+    assert checkpoint.read_meta(tmp_path / "tags").label_counts.keys() == {"tags"}
 
 
 @pytest.mark.parametrize("step", [3, 2 * STEPS + 1, 3 * STEPS - 2])

@@ -175,7 +175,7 @@ def _training_data(card: Card) -> Iterator[str]:
     unlabelled = f", {data.unlabelled:,} of them without a label" if data.unlabelled else ""
     held_out = f"; {len(meta.held_out):,} more were held out" if meta.held_out else ""
     yield f"- Data set: {code_span(data.name)}, {data.videos:,} training videos{unlabelled}{held_out}."
-    yield f"- Labels: {describe_labels(meta.labels)}."
+    yield f"- Labels: {describe_labels(meta.label_counts)}."
     yield f"- Classes ({len(meta.classes)}): {', '.join(map(code_span, meta.classes))}."
     backbone = f"from {escape_markdown(str(meta.provenance))}" if meta.provenance else "backbone not recorded"
     yield f"- Features: {' + '.join(map(str, meta.modalities))} dimensions, {backbone}."

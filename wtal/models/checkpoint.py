@@ -60,7 +60,7 @@ class ModelMetadata:
     step: int
     held_out: tuple[str, ...] = ()  # ids of training videos that were left out
     provenance: Provenance | None = None  # how the features were extracted, None if unknown
-    labels: Mapping[str, int] = field(default_factory=dict)  # number of training videos with each kind of label
+    label_counts: Mapping[str, int] = field(default_factory=dict)  # training videos with each kind of label
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for config.json."""
@@ -74,7 +74,7 @@ class ModelMetadata:
             "offset_seconds": self.clock.offset,
             "held_out": self.held_out,
             "provenance": None if self.provenance is None else to_json(self.provenance),
-            "labels": dict(self.labels),
+            "labels": dict(self.label_counts),
             "config": self.config.model_dump(),
         }
 

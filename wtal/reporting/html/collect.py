@@ -66,9 +66,9 @@ class ReportScores:
 class BudgetSummary:
     """Time budgets, and how well predictions and annotations agree.
 
-    Args:
-        budgets: The time budget of the `predicted` segments and, before it, that of the `annotated` ones if there are
-            any. Both are of the same videos.
+    Attributes:
+        budgets: The time budget of the `annotated` segments, if there are any, and that of the `predicted` ones. Both
+            are of the same videos.
         agreement: The agreement of the predictions with the annotations, None without annotations.
         by_video: The agreement on each video.
     """
@@ -172,7 +172,7 @@ def collect_report_data(
         title=f"{meta.config.method} on {data_name}",
         facts=(
             ("method", meta.config.method),
-            ("labels", describe_labels(meta.labels)),
+            ("labels", describe_labels(meta.label_counts)),
             ("data set", f"{data_name}, {subset_name or 'videos without a subset'}"),
             ("run", f"{realpath(runs.main).parent.name}/{runs.main.name}, step {meta.step:,}"),
             ("features", str(meta.provenance or f"{sum(meta.modalities):,} dimensions")),
