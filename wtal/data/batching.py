@@ -13,10 +13,12 @@ from wtal.core.errors import DataError
 from wtal.core.structures import Video
 from wtal.data.dataset import Dataset
 
+ALL_VIDEOS, CROPS, HELD_OUT, LABELLED_VIDEOS = range(4)  # independent streams of random numbers of one seed
+
 
 @dataclass(frozen=True)
 class Batch:
-    """The input of one training step: features, tags, and what is known or taught about single snippets.
+    """The input of one training step: features, tags, targets of a teacher, and labels of snippets.
 
     Attributes:
         features: B x T x D.
@@ -24,8 +26,8 @@ class Batch:
         labels: B x C, 1 for each tag.
         rows: Which rows of the whole batch these are, if several processes share it; None for all.
         targets: Class probabilities of the snippets, B x T x (C + 1); None without a teacher.
-        snippet_labels: Class shares of the labelled snippets, B x T x (C + 1), zeros for the others; None if no snippet
-            of the data set is labelled.
+        snippet_labels: Shares of the classes and background in the labels of the snippets, B x T x (C + 1), zeros for a
+            snippet without a label; None if no snippet of the data set has one.
     """
 
     features: Tensor
@@ -57,16 +59,16 @@ class Crop:
 
 
 class TrainingDataset:
-    """The training videos of a data set, without segments.
+    """The training videos of a data set with their tags, and with targets or labels of snippets if these are passed.
 
     Args:
         dataset: The data set.
         seed: Determines the order of the videos and the crops.
         held_out: Ids of videos to exclude.
         targets: Class probabilities of the snippets from a teacher, by video id, T x (C + 1) each.
-        snippet_labels: Class shares of labelled snippets by id of the videos that have some, T x (C + 1) each, zeros
-            for the other snippets.
-        labelled_share: Share of each batch that is drawn from these videos, if not all videos are labelled.
+        snippet_labels: As `wtal.data.snippet_labels.snippet_labels` returns them: T x (C + 1) for each video with a
+            labelled snippet, by its id.
+        labelled_share: Share of each batch that is drawn from these videos, unless they are all videos.
 
     Raises:
         DataError: No training video is left that has a label.
@@ -90,7 +92,7 @@ class TrainingDataset:
         self.targets = targets
         self.snippet_labels = snippet_labels or {}
         self._labelled = [index for index, video in enumerate(self.videos) if video.id in self.snippet_labels]
-        self._labelled_share = labelled_share if len(self._labelled) < len(self.videos) else 0.0
+        self._labelled_share = labelled_share if 0 < len(self._labelled) < len(self.videos) else 0.0
         self._lengths: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -115,13 +117,15 @@ class TrainingDataset:
 
     def crops(self, step: int, size: int, snippets: int) -> list[Crop]:
         """The crops of the whole batch of a step. They depend on the seed and the step only, so training can resume."""
-        rng = np.random.default_rng([self.seed, 1, step])
-        num_labelled = round(self._labelled_share * size) if self._labelled else 0
+        rng = np.random.default_rng([self.seed, CROPS, step])
+        num_labelled = round(self._labelled_share * size)
         num_any = size - num_labelled
-        indices = [self._video_at(position) for position in range(step * num_any, (step + 1) * num_any)]
-        crops = [_random_crop(index, self.length(index), snippets, rng) for index in indices]
-        labelled = (self._labelled_at(position) for position in range(step * num_labelled, (step + 1) * num_labelled))
-        return crops + [self._crop_with_label(index, snippets, rng) for index in labelled]
+        videos = [self._shuffled(i, len(self), ALL_VIDEOS) for i in range(step * num_any, (step + 1) * num_any)]
+        crops = [_random_crop(video, self.length(video), snippets, rng) for video in videos]
+        for i in range(step * num_labelled, (step + 1) * num_labelled):
+            video = self._labelled[self._shuffled(i, len(self._labelled), LABELLED_VIDEOS)]
+            crops.append(self._crop_with_label(video, snippets, rng))
+        return crops
 
     def features(self, video: int) -> NDArray[np.generic]:
         """The memory-mapped features of a video, T x D."""
@@ -165,15 +169,10 @@ class TrainingDataset:
         start = snippet - int(rng.integers(min(length, snippets)))
         return Crop(video, min(max(start, 0), max(0, length - snippets)), min(length, snippets))
 
-    def _labelled_at(self, position: int) -> int:
-        """As `_video_at`, in the sequence of the labelled videos."""
-        epoch, index = divmod(position, len(self._labelled))
-        return self._labelled[int(np.random.default_rng([self.seed, 3, epoch]).permutation(len(self._labelled))[index])]
-
-    def _video_at(self, position: int) -> int:
-        """The index of the video at a position in the endless sequence of shuffled epochs."""
-        epoch, index = divmod(position, len(self))
-        return int(np.random.default_rng([self.seed, 0, epoch]).permutation(len(self))[index])
+    def _shuffled(self, position: int, count: int, stream: int) -> int:
+        """The number below `count` at a position in the endless sequence of shuffled epochs."""
+        epoch, index = divmod(position, count)
+        return int(np.random.default_rng([self.seed, stream, epoch]).permutation(count)[index])
 
 
 class DeviceCachedDataset:
@@ -227,7 +226,7 @@ def held_out_ids(dataset: Dataset, fraction: float, seed: int) -> frozenset[str]
     """The ids of a random fraction of the training videos, for validation without a validation subset."""
     ids = sorted(v.id for v in dataset.subset("training"))
     count = round(fraction * len(ids))
-    return frozenset(np.random.default_rng([seed, 2]).permutation(ids)[:count].tolist())
+    return frozenset(np.random.default_rng([seed, HELD_OUT]).permutation(ids)[:count].tolist())
 
 
 def multi_hot(videos: Sequence[Video], classes: Sequence[str]) -> Tensor:

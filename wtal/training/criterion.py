@@ -75,7 +75,7 @@ def compute_loss(branch: BranchOutput, batch: Batch, config: "Config") -> tuple[
 
 
 def labelled_terms(branch: BranchOutput, snippet_labels: Tensor, weights: dict[str, float]) -> list[LossTerm]:
-    """What the network learns from labelled snippets, B x T x (C + 1)."""
+    """The losses of the labelled snippets. `snippet_labels` is B x T x (C + 1)."""
     cas = labelled_cas_loss(branch.cas, snippet_labels)
     attention = labelled_attention_loss(branch.attention, snippet_labels)
     return [

@@ -185,7 +185,7 @@ def labelled_cas_loss(cas: Tensor, snippet_labels: Tensor) -> Tensor:
 
     Args:
         cas: Logits, B x T x (C + 1).
-        snippet_labels: Class shares, B x T x (C + 1); zeros for snippets without a label.
+        snippet_labels: Shares of the classes and background, B x T x (C + 1); zeros for a snippet without a label.
     """
     return distillation_cas_loss(cas, snippet_labels, snippet_labels.sum(-1) > 0)
 
@@ -195,7 +195,7 @@ def labelled_attention_loss(attention: Tensor, snippet_labels: Tensor) -> Tensor
 
     Args:
         attention: B x T.
-        snippet_labels: Class shares, B x T x (C + 1); zeros for snippets without a label.
+        snippet_labels: Shares of the classes and background, B x T x (C + 1); zeros for a snippet without a label.
     """
     return distillation_attention_loss(attention, snippet_labels, snippet_labels.sum(-1) > 0)
 
