@@ -118,11 +118,16 @@ def corrections_path(name: str) -> str:
 
 @contextmanager
 def run_server(
-    run: Path, videos: Path, store: Path, token: str | None = None, max_upload_bytes: int | None = None
+    run: Path,
+    videos: Path,
+    store: Path,
+    token: str | None = None,
+    max_upload_bytes: int | None = None,
+    data: Path | None = None,
 ) -> Iterator[RunningServer]:
     """A server, with its worker, until the block ends."""
     with (
-        open_service(run, videos, store, BackboneOptions("")) as service,
+        open_service(run, videos, store, BackboneOptions(""), data) as service,
         socket.create_server(("127.0.0.1", 0)) as listener,
     ):
         service = replace(service, max_upload_bytes=max_upload_bytes or service.max_upload_bytes)

@@ -47,7 +47,12 @@ class StubQueue:
         self.path = folder / "jobs.json"
         self.started: list[str] = []
         self.permits = threading.Semaphore(0)
-        self.queue = JobQueue(self.path, self.create_task, lambda: StubWorker(self.started, self.permits))
+        self.workers = 0  # that were started
+        self.queue = JobQueue(self.path, self.create_task, self.start_worker)
+
+    def start_worker(self) -> StubWorker:
+        self.workers += 1
+        return StubWorker(self.started, self.permits)
 
     def create_task(self, key: str) -> Task:
         if key == "gone":
@@ -113,6 +118,21 @@ def test_cancelled_video_can_be_queued_again(stub):
     stub.wait_for()
     stub.queue.close()
     assert stub.started == ["a", "a"]
+
+
+def test_new_worker_also_processes_the_video_in_progress(stub):
+    stub.queue.start()
+    stub.queue.add("a", "b")
+    stub.wait_for(a="running", b="queued")
+    stub.queue.restart_worker()
+    wait_until(lambda: stub.started == ["a", "a"])
+    stub.permits.release(9)
+    stub.wait_for()
+    stub.queue.restart_worker()  # nothing is running
+    stub.queue.add("c")
+    stub.wait_for()
+    stub.queue.close()
+    assert stub.started == ["a", "a", "b", "c"] and stub.workers == 3
 
 
 def test_unwritable_file_does_not_stop_the_queue(stub):

@@ -214,6 +214,14 @@ def serve(
             metavar="FOLDER", help="Folder for predictions and corrections", show_default="timelines in --videos"
         ),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATA",
+            help="Data set that RUN was trained on, to improve the model from corrections",
+            show_default="one beside the videos that lists them",
+        ),
+    ] = None,
     host: Annotated[
         str,
         typer.Option(
@@ -245,7 +253,7 @@ def serve(
         print_line(f"open {address}")
         print_line("press Ctrl-C to stop; corrections are saved")
 
-    serve_page(run, videos, store or videos / "timelines", options, host, port, announce)
+    serve_page(run, videos, store or videos / "timelines", options, host, port, announce, data)
 
 
 def _print_failures(reasons: list[str], remainder: str) -> None:

@@ -52,6 +52,7 @@ def train(
     features_checked: bool = False,
     workers: int = 1,
     stage_one: Path | None = None,
+    trained_stage_one: Path | None = None,
     on_progress: stages.OnProgress | None = None,
 ) -> Path:
     """Train a model on videos with video-level labels.
@@ -69,6 +70,8 @@ def train(
         workers: Processes that train models of stage one side by side on the CPU. With more than one, a script needs
             an `if __name__ == "__main__"` guard.
         stage_one: Folder of the models of stage one, which runs can share; None: in the run folder.
+        trained_stage_one: Folder of models of stage one that are used as they are, although they were trained on other
+            labels; then only the memory, the teacher and stage two are made.
         on_progress: Called with the number of steps done, in all stages, and the losses of a step.
 
     Returns:
@@ -118,6 +121,7 @@ def train(
             compiled=compiled,
             workers=workers if torch_device.type == "cpu" else 1,
             stage_one=stage_one,
+            trained_stage_one=trained_stage_one,
             on_progress=on_progress,
         )
         if is_first and not (last / CARD_NAME).exists():  # the card of a finished run may contain its result

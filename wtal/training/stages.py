@@ -65,6 +65,7 @@ def train(
     compiled: bool = False,
     workers: int = 1,
     stage_one: Path | None = None,
+    trained_stage_one: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> Path:
     """Train a model and return the folder of its last checkpoint.
@@ -83,6 +84,8 @@ def train(
         compiled: Compile the networks with torch.compile.
         workers: Processes that train models of stage one side by side; they are started with `spawn`.
         stage_one: Folder of the models of stage one, which runs can share; None: in `run_dir`.
+        trained_stage_one: Folder of models of stage one that are used as they are, although they were trained on other
+            labels; then only the memory, the teacher and stage two are made.
         on_progress: Called with the number of steps done and the losses of a step.
 
     Raises:
@@ -103,10 +106,11 @@ def train(
     if spec.teacher == "segments":
         targets = segment_targets(dataset, held_out)
     elif spec.has_two_stages and _is_unfinished(config, run_dir, device):
-        stage_one = stage_one or run_dir / STAGE_ONE
-        _train_stage_one(config, dataset, stage_one, device, held_out, compiled, workers, on_progress)
-        targets = _teach(config, dataset, stage_one, run_dir / TEACHER, device, held_out)
-        offset = total_steps(config) - config.train.steps
+        models = trained_stage_one or stage_one or run_dir / STAGE_ONE
+        if trained_stage_one is None:
+            _train_stage_one(config, dataset, models, device, held_out, compiled, workers, on_progress)
+            offset = total_steps(config) - config.train.steps
+        targets = _teach(config, dataset, models, run_dir / TEACHER, device, held_out)
     return fit(
         config,
         dataset,

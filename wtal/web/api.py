@@ -52,6 +52,12 @@ class SaveRequest(BaseModel):
     reviewed: bool = False
 
 
+class ActivateRequest(BaseModel):
+    """The model to use."""
+
+    id: str
+
+
 RequestModel = TypeVar("RequestModel", bound=BaseModel)
 
 
@@ -68,6 +74,7 @@ def create_app(service: AnnotationService, token: str | None = None, hosts: tupl
     _add_videos(app, service)
     _add_jobs(app, service)
     _add_corrections(app, service)
+    _add_improvement(app, service)
     _add_uploads(app, service)
     for error_type in (WtalError, HTTPException, RequestValidationError, ClientDisconnect, OSError, Exception):
         app.add_exception_handler(error_type, partial(_error_response, service.store))
@@ -108,7 +115,8 @@ def _add_videos(app: FastAPI, service: AnnotationService) -> None:
 
     @app.get("/api/videos")
     def videos(request: Request) -> Response:
-        response = _json({"videos": service.videos(), "moved": service.library.moved})
+        listing = {"videos": service.videos(), "moved": service.library.moved, **service.model_config()}
+        response = _json(listing)
         etag = f'"{sha256(response.body).hexdigest()[:32]}"'
         if request.headers.get("if-none-match") == etag:
             return Response(status_code=304, headers={"etag": etag})
@@ -165,6 +173,28 @@ def _add_corrections(app: FastAPI, service: AnnotationService) -> None:
     def conflict(request: Request, error: ConflictError) -> Response:
         current = error.current.to_json() if error.current else None
         return _json({"error": str(error), "code": "conflict", "corrections": current}, 409)
+
+
+def _add_improvement(app: FastAPI, service: AnnotationService) -> None:
+    @app.get("/api/improvement")
+    def describe() -> Response:
+        return _json(service.improver.describe())
+
+    @app.post("/api/improvement")
+    def start() -> Response:
+        service.improver.start()
+        return _json({}, 202)
+
+    @app.delete("/api/improvement")
+    def cancel() -> Response:
+        service.improver.cancel()
+        return _json({})
+
+    @app.put("/api/model")
+    async def activate(request: Request) -> Response:
+        body = await _parse_body(request, ActivateRequest)
+        await run_in_threadpool(service.activate, body.id)
+        return _json({})
 
 
 def _add_uploads(app: FastAPI, service: AnnotationService) -> None:

@@ -49,6 +49,7 @@ class JobQueue:
         self._items = {item.key: item for item in _read_queue(path)}
         self._changed = threading.Condition()
         self._is_closed = False
+        self._worker_number = 0  # grows when a new worker is needed
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
 
     def start(self) -> None:
@@ -78,6 +79,13 @@ class JobQueue:
             if item and item.state in ("queued", "running"):
                 self._update(QueueItem(key, "cancelled", f"{datetime.now():%Y-%m-%d %H:%M}"))
 
+    def restart_worker(self) -> None:
+        """Let a new worker process the queue, also the video that is being processed."""
+        with self._changed:
+            self._worker_number += 1
+            running = [item for item in self._items.values() if item.state == "running"]
+            self._try_update(*(QueueItem(item.key) for item in running))
+
     def items(self) -> dict[str, QueueItem]:
         """Key to item, in the order of the queue."""
         with self._changed:
@@ -85,13 +93,18 @@ class JobQueue:
 
     def _run(self) -> None:
         worker: WorkerProtocol | None = None
+        number = 0  # of the worker
         while (key := self._next()) is not None:
             try:
                 task = self._create_task(key)
             except DataError as error:
                 self._finish(key, str(error))
                 continue
-            worker = worker or self._start_worker()
+            if worker and number != self._worker_number:
+                worker.stop()
+                worker = None
+            if worker is None:
+                number, worker = self._worker_number, self._start_worker()
             if not self._process(worker, key, task):
                 worker = None
         if worker:
@@ -120,7 +133,7 @@ class JobQueue:
                 if progress:
                     self._set_progress(key, progress)
         except (EOFError, OSError):
-            self._finish(key, _exit_message(worker.stop()))
+            self._finish(key, exit_message(worker.stop()))
             return False
         worker.stop()
         return False
@@ -154,7 +167,8 @@ class JobQueue:
             self._update(*items)
 
 
-def _exit_message(code: int | None) -> str:
+def exit_message(code: int | None) -> str:
+    """Why a worker process ended, by its exit code."""
     if code and code < 0:
         name = signal.Signals(-code).name
         return f"the worker process was killed ({name}), usually because memory ran out; try again"

@@ -28,6 +28,7 @@ def serve(
     host: str,
     port: int,
     on_ready: Callable[[str], object],
+    data: Path | None = None,
 ) -> None:
     """Serve the web page until interrupted.
 
@@ -39,12 +40,13 @@ def serve(
         host: The address to listen at; clients need a token unless it is a loopback address.
         port: The port, 0 for any free one.
         on_ready: Receives the address of the page.
+        data: The data set that the model was trained on; None to look for it beside the videos.
 
     Raises:
         ConfigError: The server cannot listen at this address.
         CheckpointError, DataError: See `open_service`.
     """
-    with _listen(host, port) as listener, open_service(run, videos, store, options) as service:
+    with _listen(host, port) as listener, open_service(run, videos, store, options, data) as service:
         token = None if is_loopback(host) else load_token(store)
         port = listener.getsockname()[1]
         name = socket.gethostname() if is_wildcard(host) else f"[{host}]" if ":" in host else host

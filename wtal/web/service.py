@@ -8,31 +8,33 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from wtal.core.errors import DataError
-from wtal.core.io import directory_lock, realpath, to_data_error
+from wtal.core.errors import DataError, WtalError
+from wtal.core.io import directory_lock, to_data_error
 from wtal.core.structures import Segment
 from wtal.data.annotations.base import Annotation, AnnotationFormat
 from wtal.data.annotations.convert import conversion_warnings, write_annotations
 from wtal.data.annotations.registry import FORMATS, find_format
 from wtal.data.video_files import VIDEO_SUFFIXES, video_ids
 from wtal.inference.localizer import Localizer
-from wtal.models import checkpoint
 from wtal.reporting.figures.colors import PALETTE, darken, lighten
 from wtal.video.backbones.registry import BackboneOptions
 from wtal.web.corrections import CorrectionRecord, Corrections, check_segments
+from wtal.web.improvement import Improver
+from wtal.web.improvement_worker import ImprovementJob, ImprovementWorker
 from wtal.web.jobs import JobQueue, QueueItem
+from wtal.web.models import ModelList
 from wtal.web.predictions import (
     PREDICTIONS_DIR,
     DisplayThresholds,
     StoredPrediction,
     VideoSummary,
-    load_display_thresholds,
     pack_prediction,
     prediction_path,
     read_prediction,
     read_summary,
 )
 from wtal.web.review import review_order
+from wtal.web.training_set import TrainingData, open_training_data
 from wtal.web.uploads import MAX_UPLOAD_BYTES, remove_partial_uploads
 from wtal.web.videos import VideoFile, VideoLibrary
 from wtal.web.worker import Task, Worker
@@ -54,35 +56,38 @@ class AnnotationService:
     """A folder of videos, the model that processes them, and the corrections; `open_service` creates it.
 
     Attributes:
-        run: The run folder of the model.
-        meta: The metadata of the model.
-        model: The fingerprint of the model.
+        models: The model that the server was started with, and those that were improved from it.
         library: The videos.
-        store: The folder of predictions, corrections and the queue.
+        store: The folder of predictions, corrections, models and the queue.
         corrections: The corrected timelines.
-        thresholds: Which proposals are shown.
         jobs: The videos to process.
+        improver: Trains models from the corrections.
         max_upload_bytes: The largest upload that is accepted.
     """
 
-    run: Path
-    meta: checkpoint.ModelMetadata
-    model: str
+    models: ModelList
     library: VideoLibrary
     store: Path
     corrections: Corrections
-    thresholds: DisplayThresholds
     jobs: JobQueue
+    improver: Improver
     max_upload_bytes: int = MAX_UPLOAD_BYTES
+
+    @property
+    def model(self) -> str:
+        """The fingerprint of the active model."""
+        return self.models.active.fingerprint
+
+    @property
+    def thresholds(self) -> DisplayThresholds:
+        """Which proposals of the active model are shown."""
+        return self.models.active.thresholds
 
     def config(self) -> dict[str, Any]:
         """What the page needs to know once."""
         return {
             "folder": _displayable(self.library.folder.name),
-            "run": _displayable("/".join(realpath(self.run).parts[-2:])),
-            "model": self.model,
-            "classes": self.meta.classes,
-            "thresholds": self.thresholds.description,
+            **self.model_config(),
             "formats": [
                 {"name": format.name, "title": format.title, "suffix": format.extension, "hint": format.usage_hint}
                 for format in FORMATS.values()
@@ -97,6 +102,29 @@ class AnnotationService:
             },
         }
 
+    def model_config(self) -> dict[str, Any]:
+        """What the page needs to know of the active model."""
+        model = self.models.active
+        return {
+            "run": _displayable(model.title),
+            "model": model.fingerprint,
+            "classes": model.meta.classes,
+            "thresholds": model.thresholds.description,
+        }
+
+    def activate(self, id: str) -> None:
+        """Let another model process videos, first those that have a prediction of the present one.
+
+        Raises:
+            CheckpointError, DataError: There is no such model, or it cannot be used.
+        """
+        files, reviewed = self.library.files(), self._reviewed()
+        predicted = [key for key, file in files.items() if self._summary(file)]
+        self.models.activate(id)
+        self.jobs.restart_worker()
+        keys = [key for key in predicted if not self._summary(files[key])]
+        self.jobs.add(*sorted(keys, key=lambda key: key in reviewed))
+
     def videos(self) -> list[dict[str, Any]]:
         """The list of videos, with state and classes."""
         files, jobs = self.library.files(), self.jobs.items()
@@ -105,7 +133,7 @@ class AnnotationService:
         queued = [key for key, job in jobs.items() if job.state == "queued"]
         queue_positions = {key: number for number, key in enumerate(queued, start=1)}
         summaries = {key: self._summary(file) for key, file in files.items()}
-        reviewed = {key for key, record in self.corrections.records().items() if record.reviewed}
+        reviewed = self._reviewed()
         order = review_order({key: summary for key, summary in summaries.items() if key not in reviewed})
         positions = QueuePositions(queue_positions, {key: number for number, key in enumerate(order, start=1)})
         return [self._describe(file, jobs.get(key), summaries[key], positions) for key, file in files.items()]
@@ -120,6 +148,7 @@ class AnnotationService:
             "version": file.version,
             "duration": prediction.duration if prediction else None,
             "fps": prediction.fps if prediction else None,
+            "classes": prediction.classes if prediction else [],
             "packed": pack_prediction(prediction, self.thresholds) if prediction else None,
             "thresholds": self.thresholds.for_video(prediction) if prediction else {},
             "corrections": record.to_json() if record else None,
@@ -226,6 +255,9 @@ class AnnotationService:
         fingerprint = self.library.fingerprint(file)
         return "" not in (fingerprint, record.fingerprint) and fingerprint != record.fingerprint
 
+    def _reviewed(self) -> set[str]:
+        return {key for key, record in self.corrections.records().items() if record.reviewed}
+
     def _summary(self, file: VideoFile) -> VideoSummary | None:
         path = prediction_path(self.store, file, self.model)
         return read_summary(path, file, self.library.fingerprint, self.thresholds)
@@ -257,7 +289,9 @@ class AnnotationService:
 
 
 @contextmanager
-def open_service(run: Path, videos: Path, store: Path, options: BackboneOptions) -> Iterator[AnnotationService]:
+def open_service(
+    run: Path, videos: Path, store: Path, options: BackboneOptions, data: Path | None = None
+) -> Iterator[AnnotationService]:
     """Open a folder of videos and process its queue.
 
     Args:
@@ -265,6 +299,7 @@ def open_service(run: Path, videos: Path, store: Path, options: BackboneOptions)
         videos: The folder of videos.
         store: The folder of predictions, corrections and the queue; locked against a second server.
         options: How features are extracted.
+        data: The data set that the model was trained on; None to look for it beside the videos.
 
     Raises:
         CheckpointError: The model cannot be loaded, or does not match the backbone.
@@ -277,24 +312,40 @@ def open_service(run: Path, videos: Path, store: Path, options: BackboneOptions)
     library = VideoLibrary(videos)
     with directory_lock(store, "open the page of the `wtal serve` that is running, or give another --store"):
         _prepare_store(store, library.uploads)
-        model = checkpoint.weights_fingerprint(run)
-        create_worker = partial(Worker, run, options, meta.config.method)
-        jobs = JobQueue(store / "jobs.json", partial(_create_task, library, store, model), create_worker)
-        service = AnnotationService(
-            run,
-            meta,
-            model,
-            library,
-            store,
-            Corrections(store / CORRECTIONS_DIR, store / "tags.csv"),
-            load_display_thresholds(run),
-            jobs,
-        )
+        models = ModelList(run, store)
+
+        def start_worker() -> Worker:
+            return Worker(models.active.run, options, meta.config.method)
+
+        jobs = JobQueue(store / "jobs.json", partial(_create_task, library, store, models), start_worker)
+        corrections = Corrections(store / CORRECTIONS_DIR, store / "tags.csv")
+        training_data = _open_training_data(data, library.folder, models)
+
+        def start_improvement(job: ImprovementJob) -> ImprovementWorker:
+            return ImprovementWorker(job, options)
+
+        def activate(id: str) -> None:
+            service.activate(id)
+
+        improver = Improver(store, models, training_data, library, corrections.records, start_improvement, activate)
+        service = AnnotationService(models, library, store, corrections, jobs, improver)
         jobs.start()
+        improver.resume()
         try:
             yield service
         finally:
+            improver.close()
             jobs.close()
+
+
+def _open_training_data(data: Path | None, videos: Path, models: ModelList) -> TrainingData | WtalError:
+    """The data set of the model; if it was not given and there is none, the reason. Raises WtalError."""
+    try:
+        return open_training_data(data, videos, models.original.meta)
+    except WtalError as error:
+        if data is not None:
+            raise
+        return error
 
 
 def _status(job: QueueItem | None, record: CorrectionRecord | None, is_predicted: bool) -> str:
@@ -322,10 +373,15 @@ def _prepare_store(store: Path, uploads: Path) -> None:
         raise to_data_error(error, Path(error.filename or store), "move it away, or give another --store") from error
 
 
-def _create_task(library: VideoLibrary, store: Path, model: str, key: str) -> Task:
-    """The task of a video. Raises DataError if it is gone."""
+def _create_task(library: VideoLibrary, store: Path, models: ModelList, key: str) -> Task:
+    """The task of a video for the active model. Raises DataError if it is gone."""
     file = library.find(key)
-    return Task(library.path(file), prediction_path(store, file, model), file.name, library.fingerprint(file))
+    return Task(
+        library.path(file),
+        prediction_path(store, file, models.active.fingerprint),
+        file.name,
+        library.fingerprint(file),
+    )
 
 
 def _to_bytes(format: AnnotationFormat, annotation: Annotation, fps: float | None) -> bytes:

@@ -1,14 +1,20 @@
 /** What the server sends and receives as JSON. Times are in seconds. */
 import type { TimelineConfig } from "./types";
 
-/** GET /api/config */
-export interface Config extends TimelineConfig {
-  folder: string;
+/** The model that processes videos. */
+export interface ModelConfig {
+  /** Its name. */
   run: string;
-  /** Fingerprint of the model. */
+  /** Its fingerprint. */
   model: string;
+  classes: string[];
   /** How the default thresholds were chosen. */
   thresholds: string;
+}
+
+/** GET /api/config */
+export interface Config extends TimelineConfig, ModelConfig {
+  folder: string;
   formats: { name: string; title: string; suffix: string; hint: string }[];
   max_upload_bytes: number;
   video_suffixes: string[];
@@ -39,7 +45,7 @@ export interface VideoInfo {
 }
 
 /** GET /api/videos */
-export interface VideoListing {
+export interface VideoListing extends ModelConfig {
   videos: VideoInfo[];
   /** Old key to present key of renamed videos. */
   moved: Record<string, string>;
@@ -53,6 +59,8 @@ export interface VideoDetails {
   duration: number | null;
   /** Frames per second; null if they are not known. */
   fps: number | null;
+  /** The classes of the model output, which `packed` refers to. */
+  classes: string[];
   /** See `decodeTimeline`; null without model output. */
   packed: string | null;
   /** The default threshold by class; null if the class is never shown. */
@@ -82,4 +90,43 @@ export interface Corrections extends CorrectedTimeline {
   revision: number;
   /** ISO 8601 in UTC. */
   saved: string;
+}
+
+/** Scores from 0 to 1: mean average precision over tIoU 0.1:0.7, and F1 at tIoU 0.5. */
+export interface Scores {
+  map: number;
+  f1: number;
+}
+
+/** A model of GET /api/improvement; the first model has only the first three. */
+export interface ModelEntry {
+  id: string;
+  title: string;
+  active: boolean;
+  /** ISO 8601 in UTC. */
+  created?: string;
+  labels?: Improvement["labels"];
+  before?: Scores | null;
+  after?: Scores | null;
+  /** Names of the videos. */
+  measured_on?: string[];
+  /** Name of a video to the reason why it was not used. */
+  skipped?: Record<string, string>;
+}
+
+/** GET /api/improvement */
+export interface Improvement {
+  state: "idle" | "running" | "failed" | "cancelled";
+  error: string;
+  stage: string;
+  /** How much is done, from 0 to 1. */
+  share: number;
+  /** Why the model cannot be improved, "" if it can. */
+  unavailable: string;
+  /** What would be used now. */
+  labels: { videos: number; points: number; segments: number; complete: number };
+  /** The videos that would be measured on now. */
+  measured_on: string[];
+  /** The latest first. */
+  models: ModelEntry[];
 }

@@ -6,11 +6,12 @@
  */
 import { ApiError, onConnectionChange, request } from "./api.js";
 import { CLASS_KEYS } from "./class-keys.js";
-import { decodeTimeline, emptyTimeline } from "./decode.js";
+import { decodeTimeline, emptyTimeline, withLabels } from "./decode.js";
 import { connectDialog, getElement, setText } from "./dom.js";
 import { createEditor } from "./editor.js";
 import { toApiSegments } from "./edits.js";
 import { setUpExport } from "./export.js";
+import { createImprove } from "./improve.js";
 import { createJobStatus } from "./job-status.js";
 import { createPlayback } from "./playback.js";
 import { createReviewQueue } from "./review-queue.js";
@@ -46,8 +47,11 @@ function startApp(config) {
   let replacedRevision = null;
 
   getElement("folder", HTMLElement).textContent = config.folder;
-  getElement("run", HTMLElement).textContent = `Model: ${config.run}`;
-  getElement("threshold-help", HTMLElement).textContent = config.thresholds;
+  function showModel() {
+    getElement("run", HTMLElement).textContent = `Model: ${config.run}`;
+    getElement("threshold-help", HTMLElement).textContent = config.thresholds;
+  }
+  showModel();
   config.keys = CLASS_KEYS;
   fileInput.accept = config.video_suffixes.join(",");
 
@@ -219,7 +223,10 @@ function startApp(config) {
     const playerDuration = !isNewFile && Number.isFinite(player.duration) ? player.duration : 0;
     const length = duration || playerDuration;
     hasDuration = length > 0;
-    const video = { ...(packed ? decodeTimeline(packed) : emptyTimeline()), name, end: Math.max(length, lastEnd) };
+    // The page may know more classes than the model, in another order.
+    const labels = details.classes.map(editor.labelOf);
+    const decoded = packed ? withLabels(decodeTimeline(packed), labels) : emptyTimeline();
+    const video = { ...decoded, name, end: Math.max(length, lastEnd) };
     playback.setFrameRate(details.fps);
     editor.open(video, session, details.thresholds, seconds);
     replacedRevision = details.replaced ? session.revision : null;
@@ -315,9 +322,7 @@ function startApp(config) {
     if (isReconnected) saveAll();
   });
 
-  function saveAll() {
-    for (const session of sessions.values()) session.save();
-  }
+  const saveAll = () => Promise.all([...sessions.values()].map((session) => session.save()));
 
   // ---- updates of the list of videos
 
@@ -336,6 +341,15 @@ function startApp(config) {
 
   async function handleUpdate() {
     review.update();
+    const { model } = videoList;
+    if (model && (model.model !== config.model || model.run !== config.run)) {
+      config.run = model.run;
+      config.model = model.model;
+      config.thresholds = model.thresholds;
+      // The previous output stays until there is another one.
+      if (videoList.find(openKey)?.state === "done") openInfo = null;
+      showModel();
+    }
     if (openKey !== null && followMovedVideos()) return openVideo(videoList.moved[openKey], timeline.playhead);
     showProblems();
     for (const session of sessions.values()) if (session.isLost && videoList.find(session.key)) session.save();
@@ -383,7 +397,7 @@ function startApp(config) {
 
   addEventListener("keydown", (event) => {
     const target = /** @type {Element} */ (event.target);
-    if (shortcutsDialog.open) return;
+    if (shortcutsDialog.open || improve.isOpen) return;
     if (event.ctrlKey || event.metaKey) return handleControlKey(event);
     if (viewer.hidden || editorBox.hidden) return;
     // Keys that the focused element uses itself.
@@ -398,6 +412,7 @@ function startApp(config) {
     event.preventDefault();
     canvas.focus();
   });
+  const improve = createImprove({ saveAll, onModelChange: () => videoList.update(), showStatus });
   connectDialog(shortcutsDialog, getElement("show-shortcuts", HTMLElement), getElement("close-shortcuts", HTMLElement));
 
   // ---- files

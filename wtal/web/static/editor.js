@@ -129,7 +129,7 @@ export function createEditor({ config, getTime, createTimeline }) {
     showStatus: timeline.showStatus,
   });
   const threshold = createThreshold({
-    model: config.model,
+    getModel: () => config.model,
     labelOf,
     onChange: () => {
       showSegments(session?.segments || null);
@@ -277,7 +277,10 @@ export function createEditor({ config, getTime, createTimeline }) {
     const opened = withLanes(video, drawnSegments);
     const keepsLabel = isSameVideo && enteredLabel?.key === session.key;
     currentLabel = keepsLabel && enteredLabel ? enteredLabel.label : likelyLabel(opened, video.labels);
+    const { range } = timeline;
+    const keepsRange = isSameVideo && opened.end === timeline.video.end;
     timeline.open(opened, seconds);
+    if (keepsRange) timeline.showRange(range.from, range.to);
     showSelection(null);
     update();
   }

@@ -7,11 +7,11 @@ import { getElement } from "./dom.js";
 
 /**
  * @param {object} options
- * @param {string} options.model The fingerprint of the model.
+ * @param {() => string} options.getModel The fingerprint of the model.
  * @param {(name: string) => number} options.labelOf The index of a class.
  * @param {() => void} options.onChange
  */
-export function createThreshold({ model, labelOf, onChange }) {
+export function createThreshold({ getModel, labelOf, onChange }) {
   const slider = getElement("threshold", HTMLInputElement);
   const output = getElement("threshold-value", HTMLOutputElement);
   const reset = getElement("reset-threshold", HTMLButtonElement);
@@ -23,7 +23,7 @@ export function createThreshold({ model, labelOf, onChange }) {
   /** What the user set, null for the defaults. @type {number | null} */
   let value = null;
 
-  const storageKey = () => `threshold of ${key}, model ${model}`;
+  const storageKey = () => `threshold of ${key}, model ${getModel()}`;
   function load() {
     try {
       const stored = localStorage.getItem(storageKey());

@@ -1,6 +1,6 @@
 /**
  * The list of videos, requested from the server at regular intervals.
- * @import { VideoInfo, VideoListing } from "./api-types"
+ * @import { ModelConfig, VideoInfo, VideoListing } from "./api-types"
  */
 import { ApiError, requestIfChanged } from "./api.js";
 import { createElement, setAttribute, setText } from "./dom.js";
@@ -51,6 +51,8 @@ export function createVideoList({ list, search, count, sort, onOpen, onUpdate })
   let sorted = [];
   /** @type {Record<string, string>} */
   let moved = {};
+  /** The model that processes videos. @type {ModelConfig | null} */
+  let model = null;
   let etag = "";
   let timer = 0;
   let requestNumber = 0;
@@ -129,7 +131,8 @@ export function createVideoList({ list, search, count, sort, onOpen, onUpdate })
       const response = await requestIfChanged("/api/videos", etag);
       if (number !== requestNumber) return; // a later request is running
       if (response.json) {
-        ({ videos, moved } = /** @type {VideoListing} */ (response.json));
+        const { videos: listed, moved: renamed, ...active } = /** @type {VideoListing} */ (response.json);
+        [videos, moved, model] = [listed, renamed, active];
         ({ etag } = response);
         draw();
       }
@@ -162,6 +165,9 @@ export function createVideoList({ list, search, count, sort, onOpen, onUpdate })
     update,
     /** @param {string | null} key */
     find: (key) => videos.find((video) => video.key === key),
+    get model() {
+      return model;
+    },
     get moved() {
       return moved;
     },

@@ -60,6 +60,25 @@ export function decodeTimeline(base64) {
 }
 
 /**
+ * The same timeline with other indices of classes.
+ * @param {DecodedTimeline} timeline
+ * @param {number[]} labels By index of the class so far.
+ * @returns {DecodedTimeline}
+ */
+export function withLabels(timeline, labels) {
+  /** @param {Segment[]} segments */
+  const convert = (segments) => segments.map((segment) => ({ ...segment, label: labels[segment.label] }));
+  return {
+    ...timeline,
+    groundTruth: convert(timeline.groundTruth),
+    predictions: convert(timeline.predictions),
+    proposals: convert(timeline.proposals),
+    casLabels: timeline.casLabels.map((label) => labels[label]),
+    labels: timeline.labels.map((label) => labels[label]),
+  };
+}
+
+/**
  * The timeline of a video without a prediction.
  * @returns {DecodedTimeline}
  */

@@ -1,0 +1,234 @@
+"""What the page learns from: a data set, with the corrections as labels of its training videos.
+
+Some corrected videos are never trained on, so that models can be measured on them: complete timelines of the data
+set's other subsets, and every fourth of the other complete timelines. This is decided once and stored.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+from wtal.core.errors import DataError
+from wtal.core.io import realpath, write_json
+from wtal.core.structures import Segment, Video
+from wtal.data.dataset import Dataset, load_dataset
+from wtal.data.features import features_path
+from wtal.data.layouts.activitynet import write_activitynet
+from wtal.data.provenance import origin_path, read_origin
+from wtal.data.video_files import LISTING_NAME, read_listing, video_ids
+from wtal.models.checkpoint import ModelMetadata
+from wtal.web.corrections import CorrectionRecord
+from wtal.web.models import LabelCounts
+from wtal.web.videos import VideoFile, VideoLibrary
+
+HELD_OUT_SHARE = 4  # one of so many complete timelines is not trained on
+MEASURED = "testing"  # the subset of the videos that models are measured on
+HINT_DATA = "start the server with `--data DATA`, the data set folder that the model was trained on"
+
+
+@dataclass(frozen=True)
+class CorrectedVideo:
+    """A corrected video.
+
+    Attributes:
+        id: The id in the data set, or a new one.
+        file: The video file.
+        fingerprint: Identifies its content.
+        record: The corrections.
+        known: The video in the data set, None if it is not there.
+    """
+
+    id: str
+    file: VideoFile
+    fingerprint: str
+    record: CorrectionRecord
+    known: Video | None
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the data set says that it is not for training."""
+        return self.known is not None and self.known.subset != "training"
+
+    def to_video(self, subset: str) -> Video:
+        """The video with the corrections as labels. Unknown tags are those of the corrected timeline."""
+        segments = tuple(Segment(s.label, s.start, s.end) for s in self.record.labels)
+        labels = {segment.label for segment in segments}
+        if not self.record.complete:
+            labels |= set(self.known.labels) if self.known else {segment.label for segment in self.record.segments}
+            if self.known and not segments:
+                segments = self.known.segments
+        duration = self.known.duration if self.known else None
+        return Video(self.id, subset, tuple(sorted(labels)), duration, segments, self.record.complete)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """A data set to write.
+
+    Attributes:
+        videos: The training videos, and those to measure on, in the subset `testing`.
+        classes: The classes of the data set, and new ones.
+        decisions: Fingerprint of each corrected training video to whether it is held out from now on.
+        counts: The corrections among the training videos.
+        measured: Id to file name of the videos to measure on.
+        features: Id to the features that the data set has.
+        extra: Id to the corrected video, of videos without features.
+    """
+
+    videos: tuple[Video, ...]
+    classes: tuple[str, ...]
+    decisions: dict[str, bool]
+    counts: LabelCounts
+    measured: Mapping[str, str]
+    features: Mapping[str, Path]
+    extra: Mapping[str, CorrectedVideo]
+
+    def write(self, folder: Path, about: Mapping[str, object]) -> None:
+        """Write annotations.json and dataset.json, and link the features. Raises DataError or OSError."""
+        write_json(folder / "dataset.json", {**about, "classes": list(self.classes)})
+        write_activitynet(folder / "annotations.json", self.videos, folder.name)
+        (folder / "features").mkdir(exist_ok=True)
+        for id, source in self.features.items():
+            link_features(source, features_path(folder, id))
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The data set that a model was trained on, as a source of tags and features."""
+
+    dataset: Dataset
+
+    @cached_property
+    def ids(self) -> dict[str, str]:
+        """Fingerprint of the video file to id, of the videos whose features record it."""
+        ids: dict[str, str] = {}
+        for video in self.dataset.videos:
+            with suppress(DataError):
+                origin = read_origin(self.dataset.features_path(video.id))
+                if origin and origin.fingerprint:
+                    ids.setdefault(origin.fingerprint, video.id)
+        return ids
+
+    def corrected(self, records: Mapping[str, CorrectionRecord], library: VideoLibrary) -> list[CorrectedVideo]:
+        """The corrected videos whose files are there and were not replaced. Without labels they are left out."""
+        files = library.files()
+        known = {video.id: video for video in self.dataset.videos}
+        names = video_ids([file.name for file in files.values()], reserved=known)
+        videos: dict[str, CorrectedVideo] = {}
+        for key, record in sorted(records.items()):
+            fingerprint = library.fingerprint(files[key]) if key in files else ""
+            if not fingerprint or record.fingerprint not in ("", fingerprint):
+                continue
+            if record.labels or record.complete:
+                id = self.ids.get(fingerprint, names[files[key].name])
+                videos.setdefault(id, CorrectedVideo(id, files[key], fingerprint, record, known.get(id)))
+        return list(videos.values())
+
+    def build(self, corrected: Sequence[CorrectedVideo], decided: Mapping[str, bool]) -> TrainingSet:
+        """The data set to train on and to measure on.
+
+        Args:
+            corrected: The corrected videos.
+            decided: Earlier decisions on which videos are held out, by fingerprint.
+        """
+        open_videos = [video for video in corrected if not video.is_fixed]
+        decisions = decide_held_out([v.fingerprint for v in open_videos if v.record.complete], decided)
+        decisions = {v.fingerprint: decided.get(v.fingerprint, False) for v in open_videos} | decisions
+        held_out = [video for video in corrected if video.is_fixed or decisions[video.fingerprint]]
+        used = [video for video in open_videos if not decisions[video.fingerprint]]
+        measured = [video for video in held_out if video.record.complete]
+        never_trained = {video.id for video in held_out} | {self.ids.get(f, "") for f, held in decided.items() if held}
+        replaced = {video.id: video.to_video("training") for video in used}
+        videos = [
+            replaced.pop(video.id, video)
+            for video in self.dataset.videos
+            if video.subset == "training" and video.id not in never_trained
+        ]
+        videos += replaced.values()
+        videos += [video.to_video(MEASURED) for video in measured]
+        new_classes = {label for video in videos for label in video.labels} - {*self.dataset.classes}
+        available = {v.id: path for v in videos if (path := self.dataset.features_path(v.id)).is_file()}
+        return TrainingSet(
+            tuple(videos),
+            self.dataset.classes + tuple(sorted(new_classes)),
+            decisions,
+            _count(used),
+            {video.id: video.file.name for video in measured},
+            available,
+            {video.id: video for video in (*used, *measured) if video.id not in available},
+        )
+
+
+def decide_held_out(complete: Iterable[str], decided: Mapping[str, bool]) -> dict[str, bool]:
+    """Which complete timelines are held out: one of four, and one of two or three.
+
+    A decision never changes, so a video that was trained on is never measured on.
+
+    Args:
+        complete: The fingerprints of the videos with complete timelines.
+        decided: Earlier decisions, by fingerprint.
+    """
+    complete = list(complete)
+    decisions = {fingerprint: decided[fingerprint] for fingerprint in complete if fingerprint in decided}
+    target = max(len(complete) // HELD_OUT_SHARE, int(len(complete) > 1))
+    for fingerprint in sorted(set(complete) - decisions.keys(), key=lambda text: sha256(text.encode()).digest()):
+        decisions[fingerprint] = sum(decisions.values()) < target
+    return decisions
+
+
+def open_training_data(data: Path | None, videos: Path, meta: ModelMetadata) -> TrainingData:
+    """Open the data set that a model was trained on.
+
+    Args:
+        data: Its folder; None to look for one beside the folder of videos whose videos.json names that folder.
+        videos: The folder of videos.
+        meta: The metadata of the model.
+
+    Raises:
+        DataError: There is none, or it does not match the model.
+    """
+    folder = data or _find_data(videos, meta)
+    if folder is None:
+        raise DataError("the data set of the model is not known", hint=HINT_DATA, code="no-data")
+    dataset = load_dataset(folder)
+    if difference := _difference(dataset, meta):
+        raise DataError(f"the data set has other {difference} than the model", path=folder.name, hint=HINT_DATA)
+    dataset.subset("training")
+    return TrainingData(replace(dataset, path=dataset.path.absolute()))
+
+
+def link_features(source: Path, target: Path) -> None:
+    """Link a feature file and its origin. Raises OSError."""
+    for path, link in ((source, target), (origin_path(source), origin_path(target))):
+        if path.is_file() and not os.path.lexists(link):
+            link.symlink_to(realpath(path))
+
+
+def _find_data(videos: Path, meta: ModelMetadata) -> Path | None:
+    """The data set in a folder beside the videos, or in one beside their parent."""
+    folder = realpath(videos)
+    for parent in (folder.parent, folder.parent.parent):
+        for path in sorted(parent.glob(f"*/{LISTING_NAME}")):
+            with suppress(DataError, OSError):
+                lists_folder = realpath(read_listing(path.parent).folder) == folder
+                if lists_folder and not _difference(load_dataset(path.parent), meta):
+                    return path.parent
+    return None
+
+
+def _difference(dataset: Dataset, meta: ModelMetadata) -> str:
+    """What does not match: classes or features; "" if all matches."""
+    if dataset.classes != meta.classes:
+        return "classes"
+    return "" if (dataset.modalities, dataset.provenance) == (meta.modalities, meta.provenance) else "features"
+
+
+def _count(videos: Sequence[CorrectedVideo]) -> LabelCounts:
+    labels = [segment for video in videos for segment in video.record.labels]
+    points = sum(segment.is_point for segment in labels)
+    complete = sum(video.record.complete for video in videos)
+    return LabelCounts(videos=len(videos), points=points, segments=len(labels) - points, complete=complete)
