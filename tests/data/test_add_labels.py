@@ -44,6 +44,15 @@ def test_labels_of_a_complete_timeline_are_its_tags(copy):
     assert (video_of(copy, "training_0000").labels, video_of(copy, "training_0000").segments) == ((), ())
 
 
+def test_timeline_with_points_is_never_complete(copy):
+    a, b, _ = copy.classes
+    tags = set(video_of(copy, "training_0000").labels)
+    added = add_labels(copy.path, [Annotation("training_0000", (Segment(a, 1.0, 4.5), Segment(b, 6.0, 6.0)))], True)
+    video = video_of(copy, "training_0000")
+    assert (video.complete, set(video.labels), added.complete) == (False, tags | {a, b}, 0)
+    assert any("training_0000" in remark for remark in added.remarks)
+
+
 def test_adding_twice_is_adding_once(copy):
     annotations = [Annotation("training_0000", (Segment(copy.classes[0], 1.0, 4.5),))]
     add_labels(copy.path, annotations)

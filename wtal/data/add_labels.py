@@ -20,11 +20,11 @@ class AddedLabels:
     """What `add_labels` wrote.
 
     Attributes:
-        videos: Number of videos.
+        videos: Number of videos that got labels.
         segments: Number of segments.
         points: Number of points.
         complete: Number of videos with a complete timeline.
-        remarks: Which annotations were not used.
+        remarks: Which annotations were not used, and which timelines cannot be complete.
     """
 
     videos: int
@@ -37,13 +37,16 @@ class AddedLabels:
 def add_labels(folder: Path, annotations: Sequence[Annotation], complete: bool = False) -> AddedLabels:
     """Write segments and points into annotations.json, in place of those that a video had.
 
-    The tags of a complete timeline are the labels of its segments; otherwise the video keeps its tags and gets those
-    of its segments too.
+    The tags of a video with a complete timeline are the labels of its segments. Any other video keeps its tags, and the
+    labels of its segments and points are added to them. A timeline with points is never complete.
 
     Args:
         folder: The data set folder.
         annotations: The segments and points (zero length) of some videos. The ids are those of the data set.
         complete: All timelines are complete, also those that do not say so.
+
+    Returns:
+        What was written.
 
     Raises:
         DataError: A label is unknown, no training video is annotated, or annotations.json cannot be read or written.
@@ -63,9 +66,12 @@ def add_labels(folder: Path, annotations: Sequence[Annotation], complete: bool =
     used = [annotation for annotation in annotations if annotation.id in training and _has_labels(annotation, complete)]
     if not used:
         raise _no_video_error(folder, annotations, training)
+    stated_complete = [annotation for annotation in used if complete or annotation.complete]
+    with_points = [annotation.id for annotation in stated_complete if any(s.is_point for s in annotation.segments)]
+    complete_ids = {annotation.id for annotation in stated_complete} - {*with_points}
     for annotation in used:
         _require_known_labels(dataset, annotation)
-        _update_entry(database[annotation.id], annotation, complete or annotation.complete)
+        _update_entry(database[annotation.id], annotation, annotation.id in complete_ids)
     write_json(path, content)
     segments = [segment for annotation in used for segment in annotation.segments]
     points = sum(segment.is_point for segment in segments)
@@ -73,8 +79,8 @@ def add_labels(folder: Path, annotations: Sequence[Annotation], complete: bool =
         len(used),
         len(segments) - points,
         points,
-        sum(complete or annotation.complete for annotation in used),
-        tuple(_remarks(dataset, annotations, {annotation.id for annotation in used})),
+        len(complete_ids),
+        tuple(_remarks(dataset, annotations, used, with_points)),
     )
 
 
@@ -113,11 +119,14 @@ def _no_video_error(folder: Path, annotations: Sequence[Annotation], training: s
     )
 
 
-def _remarks(dataset: Dataset, annotations: Sequence[Annotation], used: set[str]) -> list[str]:
-    unused = [annotation.id for annotation in annotations if annotation.id not in used]
-    known = {video.id for video in dataset.videos}
+def _remarks(
+    dataset: Dataset, annotations: Sequence[Annotation], used: Sequence[Annotation], with_points: Sequence[str]
+) -> list[str]:
+    used_ids, known = {annotation.id for annotation in used}, {video.id for video in dataset.videos}
+    unused = [annotation.id for annotation in annotations if annotation.id not in used_ids]
     groups = {
         "are not in the data set": [id for id in unused if id not in known],
         "are not training videos with segments": [id for id in unused if id in known],
+        "have points, so their timelines are partial": with_points,
     }
     return [f"{len(ids)} videos {why}: {format_list(ids, MAX_EXAMPLES)}" for why, ids in groups.items() if ids]
