@@ -66,6 +66,8 @@ class Labels:
     @classmethod
     def parse(cls, text: str) -> "Labels":
         kind, count, *flags = (text if ":" in text else f"{text}:0").split(":")
+        if unknown := {*flags} - {"suggested", "wrong"}:
+            raise ValueError(f"unknown {', '.join(unknown)} in {text}; use suggested or wrong")
         videos = None if count == "all" else int(count)
         return cls(text, kind, videos, "suggested" in flags, WRONG_SHARE * ("wrong" in flags))
 

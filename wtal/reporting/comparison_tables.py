@@ -48,12 +48,12 @@ def describe_seeds(seeds: int) -> str:
 
 
 def supervision_note(methods: Iterable[str], supervision: str) -> str:
-    """What names in brackets mean, if some methods were trained on more than tags; else ""."""
+    """A note on the labels in brackets of `method_title`; "" if all methods were trained on tags alone."""
     kinds = {supervision_of(method, supervision) for method in methods}
     if kinds == {"tags"}:
         return ""
-    different = "; rows with different labels are no ranking of methods" if len(kinds) > 1 else ""
-    return f"in brackets: labels beyond tags that a method was trained on{different}"
+    warning = "; do not rank methods with different labels against each other" if len(kinds) > 1 else ""
+    return f"in brackets: the labels beyond tags that a method was trained on{warning}"
 
 
 def external_label(score: ExternalScore) -> str:

@@ -41,6 +41,8 @@ from wtal.data.parsing import Location, parse_list, parse_name, parse_number, pa
 from wtal.data.problems import abbreviate
 
 FORMAT_VERSION = "7.0"
+IMAGES_WARNING = "observations of images are ignored"
+UNDEFINED_WARNING = "behaviors that are not defined are read as points"
 OVERLAP_MODIFIER = "overlapping segment"  # BORIS cannot store two states of a behavior and modifier at the same time
 SINGLE_SELECTION = 0
 PLAYER = "1"
@@ -70,14 +72,12 @@ def read(path: Path) -> AnnotationFile:
     project = parse_object(Location(path), read_json(path), ["behaviors_conf", "observations"])
     behaviors = _behaviors(Location(path, "behaviors_conf"), project["behaviors_conf"])
     observations: list[Observation] = []
-    counts = dict.fromkeys(
-        ("observations of images are ignored", "behaviors that are not defined are read as points"), 0
-    ) | dict.fromkeys((UNPAIRED_WARNING, MODIFIERS_WARNING), 0)
+    counts = dict.fromkeys((IMAGES_WARNING, UNDEFINED_WARNING, UNPAIRED_WARNING, MODIFIERS_WARNING), 0)
     for id, entry in parse_object(Location(path, "observations"), project["observations"]).items():
         location = Location(path, "observations").child(id)
         observation = parse_object(location, entry, ["type", "events"])
         if observation["type"] == "IMAGES":
-            counts["observations of images are ignored"] += 1
+            counts[IMAGES_WARNING] += 1
             continue
         media, duration = _media(location, observation) if observation["type"] == "MEDIA" else ([], None)
         offset = observation.get("time offset")
@@ -93,7 +93,7 @@ def read(path: Path) -> AnnotationFile:
                 counts[MODIFIERS_WARNING] += 1
         events.sort(key=lambda event: event.time)
         segments, unpaired = pair_events(events, duration)
-        counts["behaviors that are not defined are read as points"] += len(undefined)
+        counts[UNDEFINED_WARNING] += len(undefined)
         counts[UNPAIRED_WARNING] += unpaired
         observations.append(Observation(parse_name(location, id, "observation id"), media, segments, duration))
     return AnnotationFile(to_annotations(observations, path), count_warnings(path, counts))

@@ -146,21 +146,24 @@ def write_annotations(
     format.write(path, annotations, *([fps] if format.needs_fps or format.stores_fps else []))
 
 
-def require_output_format(path: Path, videos: int, inputs: Iterable[Path] = ()) -> AnnotationFormat:
+def require_output_format(path: Path, num_videos: int, inputs: Iterable[Path] = ()) -> AnnotationFormat:
     """Choose the format of a file by its extension, and check before long work that it can be written.
 
     Args:
         path: The file.
-        videos: Number of videos to be written.
+        num_videos: Number of videos to be written.
         inputs: Files that are read.
+
+    Returns:
+        The format.
 
     Raises:
         ConfigError: If the extension does not determine the format, or the format holds one video only.
         DataError: If the file exists, is an input or cannot be written.
     """
     format = format_for_output(path)
-    if format.single_video and videos > 1:
-        message = f"a {format.name} file holds one video, but there are {videos}"
+    if format.single_video and num_videos > 1:
+        message = f"a {format.name} file holds one video, but there are {num_videos}"
         raise ConfigError(message, path=path, hint="pass one video, or another format", code="several-videos")
     require_output_file(path, inputs)
     if path.exists():

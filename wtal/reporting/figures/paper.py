@@ -60,7 +60,14 @@ STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class ComparisonScores:
-    """The part of a comparison.json that is drawn."""
+    """The part of a comparison.json that is drawn.
+
+    Attributes:
+        scores: One score for each data set and method.
+        tious: The tIoU thresholds of the average mAP.
+        subset: The subset that was scored.
+        supervision: The setting `train.supervision`.
+    """
 
     scores: tuple[Score, ...]
     tious: tuple[float, ...]
