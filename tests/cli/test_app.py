@@ -57,6 +57,26 @@ def test_train_prints_the_next_command(folder, training_output):
     assert [record["step"] for record in records if "validation_map" in record] == [2, 3]
 
 
+def test_suggest_lists_training_videos_and_the_next_step(folder, training_output):
+    output = wtal("suggest", folder / "run", folder / "data", "--count", "2")
+    assert output.count("training_") == 2 and "testing_" not in output
+    assert output.splitlines()[-1].startswith("next: ") and "wtal label" in output
+
+
+def test_added_labels_are_trained_on(tmp_path):
+    write_synthetic(tmp_path / "data", TINIEST)
+    label = json.loads((tmp_path / "data/dataset.json").read_text())["classes"][0]
+    rows = ["video,label,start,end", f"training_0000,{label},1,1", f"training_0001,{label},1,4", f"x,{label},1,4"]
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    output = wtal("label", tmp_path / "data", tmp_path / "labels.csv")
+    assert "1 segments and 1 points in 2 training videos" in output and "note: " in output
+    steps = ["--method", "local", "--set", "train.steps=1"]
+    wtal("train", tmp_path / "data", "--out", tmp_path / "run", "--supervision", "all", *SETTINGS, *steps)
+    (config,) = (tmp_path / "run").glob("checkpoint-*/config.json")
+    counts = json.loads(config.read_text())["labels"]
+    assert (counts["points"], counts["partial"], counts["complete"]) == (1, 1, 0)
+
+
 def test_next_command_names_an_existing_subset(tmp_path):
     (tmp_path / "tagged").mkdir()
     (tmp_path / "tagged/tags.csv").write_text("video,labels\na,run\nb,jump\n")

@@ -9,6 +9,13 @@ import typer
 from wtal.cli.app import DataArgument, command, console, print_line
 from wtal.core.errors import ConfigError, DataError
 
+SourceFormatOption = Annotated[
+    str, typer.Option("--from", metavar="NAME", help="Annotation format to read", show_default="detected")
+]
+FrameRateOption = Annotated[
+    float | None, typer.Option(metavar="RATE", help="Frames per second, for formats with frame numbers")
+]
+
 
 @command("wtal check mydata")
 def check(data: DataArgument) -> None:
@@ -71,9 +78,7 @@ def convert(
             show_default="by the extension of OUT; .csv is a plain table",
         ),
     ] = "",
-    source_format: Annotated[
-        str, typer.Option("--from", metavar="NAME", help="Annotation format to read", show_default="detected")
-    ] = "",
+    source_format: SourceFormatOption = "",
     video: Annotated[
         str, typer.Option(metavar="ID", help="Convert the annotations of one video only", show_default="all")
     ] = "",
@@ -129,16 +134,13 @@ def label(
     complete: Annotated[
         bool, typer.Option("--complete", help="Nothing else happens in these videos: the rest is background")
     ] = False,
-    source_format: Annotated[
-        str, typer.Option("--from", metavar="NAME", help="Annotation format to read", show_default="detected")
-    ] = "",
-    fps: Annotated[
-        float | None, typer.Option(metavar="RATE", help="Frames per second, for formats with frame numbers")
-    ] = None,
+    source_format: SourceFormatOption = "",
+    fps: FrameRateOption = None,
 ) -> None:
     """Add segments and points to training videos, for `wtal train --supervision all`.
 
-    They replace those that a video had. A segment of zero length is a point: a time inside an instance.
+    They replace those that a video had. A segment of zero length is a point: a time inside an instance whose start and
+    end are unknown.
     """
     from wtal.data.add_labels import add_labels
     from wtal.data.annotations.convert import read_annotations
@@ -200,9 +202,7 @@ def budget(
             show_default="detected",
         ),
     ] = "",
-    fps: Annotated[
-        float | None, typer.Option(metavar="RATE", help="Frames per second, for formats with frame numbers")
-    ] = None,
+    fps: FrameRateOption = None,
 ) -> None:
     """Show how often and how long each class occurs, and with --against how well two annotations agree.
 

@@ -199,7 +199,7 @@ def _check_segments(dataset: Dataset) -> list[Problem]:
     problems: list[Problem] = []
     if annotated := [video.id for video in dataset.videos if video.subset == "training" and video.segments]:
         message = f"{len(annotated)} training videos have segments or points ({annotated[0]}, ...)"
-        hint = "nothing to fix: `wtal train` uses them with --supervision alone"
+        hint = "nothing to fix: `wtal train` uses them only with --supervision points, segments or all"
         problems.append(Problem(message, dataset.path, hint=hint, code="training-segments", fatal=False))
     for video in dataset.videos:
         for segment in video.segments:
