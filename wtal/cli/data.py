@@ -20,13 +20,13 @@ FrameRateOption = Annotated[
 @command("wtal check mydata")
 def check(data: DataArgument) -> None:
     """Summarize a data set folder and list every problem in it with its fix."""
+    from wtal.data.dataset import is_dataset
     from wtal.data.layouts.registry import detect_layout
     from wtal.data.validation import validate_dataset
     from wtal.reporting.progress import count_progress
     from wtal.reporting.validation_tables import render_validation
 
-    is_dataset = any((data / name).is_file() for name in ("annotations.json", "tags.csv", "dataset.json"))
-    if not is_dataset and (layout := detect_layout(data)):
+    if not is_dataset(data) and (layout := detect_layout(data)):
         raise DataError(
             f"has the layout {layout.title}",
             path=data,

@@ -10,9 +10,7 @@ from wtal.core.io import read_json, write_json
 from wtal.core.text import format_list
 from wtal.data.annotations.base import Annotation
 from wtal.data.dataset import Dataset, load_dataset
-from wtal.data.problems import abbreviate
-
-MAX_EXAMPLES = 3  # in a remark
+from wtal.data.problems import abbreviate, format_ids
 
 
 @dataclass(frozen=True)
@@ -109,8 +107,8 @@ def _require_known_labels(dataset: Dataset, annotation: Annotation) -> None:
 
 
 def _no_video_error(folder: Path, annotations: Sequence[Annotation], training: set[str]) -> DataError:
-    given = format_list([abbreviate(annotation.id) for annotation in annotations], MAX_EXAMPLES)
-    expected = format_list(sorted(training), MAX_EXAMPLES)
+    given = format_ids(annotation.id for annotation in annotations)
+    expected = format_ids(sorted(training))
     return DataError(
         f"no training video is annotated; the annotations are of {given}, the training videos are {expected}",
         path=folder,
@@ -129,4 +127,4 @@ def _remarks(
         "are not training videos with segments": [id for id in unused if id in known],
         "have points, so their timelines are partial": with_points,
     }
-    return [f"{len(ids)} videos {why}: {format_list(ids, MAX_EXAMPLES)}" for why, ids in groups.items() if ids]
+    return [f"{len(ids)} videos {why}: {format_ids(ids)}" for why, ids in groups.items() if ids]

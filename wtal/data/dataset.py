@@ -32,6 +32,7 @@ MAX_SECONDS = 1e12
 HINT_INFO = 'write it as {"snippet_seconds": 0.64, "offset_seconds": 0.0}'
 HINT_EXTRACT = "run `wtal extract` again"
 FALLBACK_CLOCK = SnippetClock(1.0)  # of a folder whose dataset.json is invalid, so that the rest can be checked
+TEXT_FILES = ("annotations.json", "tags.csv", "dataset.json")
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,11 @@ class Dataset:
         except DataError:
             return video
         return replace(video, duration=float(end))
+
+
+def is_dataset(path: Path) -> bool:
+    """Whether a folder has any of the text files of a data set folder."""
+    return any((path / name).is_file() for name in TEXT_FILES)
 
 
 def load_dataset(path: str | os.PathLike[str]) -> Dataset:

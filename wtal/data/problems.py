@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wtal.core.errors import DataError, WtalError
+from wtal.core.text import format_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,11 @@ def raise_first(problems: Iterable[Problem]) -> None:
         if len(fatal) > 1:
             error.hint = f"{error.hint or 'fix it'} ({len(fatal) - 1} more problems; `wtal check` lists them)"
         raise error
+
+
+def format_ids(ids: Iterable[str], limit: int = 3) -> str:
+    """The first ids, abbreviated, and the number of the others."""
+    return format_list([abbreviate(id) for id in ids], limit)
 
 
 def abbreviate(text: str, limit: int = 60) -> str:

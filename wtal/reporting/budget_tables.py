@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from rich.console import Console
 
-from wtal.core.text import format_list, format_percent, format_time, print_line
+from wtal.core.text import format_percent, format_time, print_line
 from wtal.data.annotations.convert import FORMULA_START
+from wtal.data.problems import format_ids
 from wtal.evaluation.agreement import Agreement, AgreementOptions, AgreementScores
 from wtal.evaluation.time_budget import ClassBudget, TimeBudget
 from wtal.reporting.tables import TableData, print_table
 
 MAX_VIDEOS = 12  # with rows of their own in a terminal
-MAX_IDS = 3  # in a remark
 ALL_CLASSES = "all classes"
 NO_BOUTS = ClassBudget(0, 0, 0.0, None, None, 0.0, None)
 AGREEMENT_COLUMNS = (
@@ -129,7 +129,7 @@ def budget_remarks(budgets: Mapping[str, TimeBudget], hint: str = "") -> list[st
         end = "; for kappa it ends with its last segment" if len(budgets) > 1 else ""
         remarks.append(
             f"duration unknown and share empty for {len(first.untimed):,} of {len(first.videos):,} videos"
-            f"{end} ({format_list(first.untimed, MAX_IDS)}){f'; {hint}' if hint else ''}"
+            f"{end} ({format_ids(first.untimed)}){f'; {hint}' if hint else ''}"
         )
     for name, budget in budgets.items():
         count = sum(of_class.bouts for of_class in budget.overall.values())

@@ -1,20 +1,15 @@
 """Annotated or predicted segments from any source: a file or folder of an annotation format, or a data set folder."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from wtal.core.errors import DataError
 from wtal.core.structures import Segment
-from wtal.core.text import format_list
 from wtal.data.annotations.base import Annotation
 from wtal.data.annotations.convert import read_annotations
 from wtal.data.annotations.registry import find_format
-from wtal.data.dataset import load_dataset
-from wtal.data.problems import abbreviate
-
-MAX_IDS_SHOWN = 3
-DATASET_FILES = ("annotations.json", "tags.csv", "dataset.json")
+from wtal.data.dataset import is_dataset, load_dataset
+from wtal.data.problems import format_ids
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ def read_segments(path: Path, format: str | None = None, fps: float | None = Non
     if not path.exists():
         raise DataError("no such file or folder", path=path, code="file-not-found")
     remarks: list[str] = []
-    if path.is_dir() and not format and any((path / name).is_file() for name in DATASET_FILES):
+    if path.is_dir() and not format and is_dataset(path):
         dataset = load_dataset(path)
         annotations = [
             Annotation(video.id, video.segments, video.duration, video.subset, video.labels)
@@ -57,7 +52,7 @@ def read_segments(path: Path, format: str | None = None, fps: float | None = Non
         ]
         if partial := [v.id for v in dataset.videos if v.subset == "training" and v.segments and not v.complete]:
             remarks.append(
-                f"{path}: {len(partial):,} training videos are not marked as complete ({_ids(partial)}); "
+                f"{path}: {len(partial):,} training videos are not marked as complete ({format_ids(partial)}); "
                 "what is not annotated counts as not happening"
             )
     else:
@@ -73,7 +68,7 @@ def read_segments(path: Path, format: str | None = None, fps: float | None = Non
     if untimed := [annotation.id for annotation in annotations if annotation.tags and not annotation.segments]:
         remarks.append(
             f"{path}: {len(untimed):,} of {len(annotations):,} videos have tags without times and are left out "
-            f"({_ids(untimed)})"
+            f"({format_ids(untimed)})"
         )
     return SegmentSource(
         path,
@@ -99,8 +94,9 @@ def common_videos(source: SegmentSource, reference: SegmentSource) -> tuple[list
     """
     common = [id for id in source.segments if id in reference.segments]
     if not common:
+        ids, reference_ids = format_ids(source.segments), format_ids(reference.segments)
         raise DataError(
-            f"no video in common with {reference.path}: {_ids(source.segments)} here, {_ids(reference.segments)} there",
+            f"no video in common with {reference.path}: {ids} here, {reference_ids} there",
             path=source.path,
             hint="give the videos the same ids in both",
             code="no-common-videos",
@@ -110,10 +106,6 @@ def common_videos(source: SegmentSource, reference: SegmentSource) -> tuple[list
         if others := [id for id in first.segments if id not in second.segments]:
             remarks.append(
                 f"{len(others):,} of {len(first.segments):,} videos of {first.path} are left out, "
-                f"because {second.path} does not have them ({_ids(others)})"
+                f"because {second.path} does not have them ({format_ids(others)})"
             )
     return common, remarks
-
-
-def _ids(ids: Collection[str]) -> str:
-    return format_list([abbreviate(id) for id in ids], MAX_IDS_SHOWN)
