@@ -54,8 +54,8 @@ class Video:
         labels: The video-level tags.
         duration: The duration in seconds, None if unknown.
         segments: The annotated segments and points; empty if only tags are known.
-        complete: Whether the timeline is complete: nothing happens outside the segments. Videos that are scored are
-            complete without saying so.
+        complete: Whether the timeline is marked as complete: nothing happens outside the segments. The timelines of
+            videos that are scored count as complete without the mark.
     """
 
     id: str

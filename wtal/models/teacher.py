@@ -35,7 +35,7 @@ class Teacher:
         targets: Class probabilities of the snippets of each training video, T x (C + 1), by video id.
         memory: What was read for them.
         reliability: Weight of each model of stage one for each class, K x (C + 1).
-        videos: The ids of the training videos, by which the memory numbers them.
+        videos: The ids of the training videos, in the order of the indices of videos in the memory.
     """
 
     targets: dict[str, Tensor]

@@ -1,7 +1,7 @@
 """Writes the teacher of stage two: the models of stage one, weighted by their accuracy on the tags, and the memory.
 
-It knows the tags of a training video, so it gives probability to the classes of the video and to background only, and
-it knows the labels of single snippets where a person has given them.
+The tags of a training video are known, so only its classes and background get probability. Snippets that a person has
+labelled get the probabilities of their labels.
 
 The files are those of `wtal.models.teacher`.
 """

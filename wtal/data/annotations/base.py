@@ -28,7 +28,7 @@ class Annotation:
         subset: `training`, `validation`, `testing`, or "" if unknown.
         tags: Labels of the video that have no segment.
         file_name: Name of the video file without folders; "" if it is the id.
-        complete: Whether nothing happens outside the segments, as far as the file says so.
+        complete: Whether the file says that nothing happens outside the segments.
     """
 
     id: str

@@ -12,12 +12,11 @@ from wtal.data.annotations.base import (
     split_score,
     to_milliseconds,
 )
-from wtal.data.annotations.boris_events import NO_VALUE, join_subject
+from wtal.data.annotations.boris_events import DURATION_COLUMNS, NO_VALUE, join_subject
 from wtal.data.annotations.table import ignored_column_warnings, read_rows, unix_newlines, write_rows
 from wtal.data.parsing import parse_name, parse_seconds, parse_segment
 
 REQUIRED_COLUMNS = ("observation id", "behavior", "start (s)", "stop (s)")
-DURATION_COLUMNS = ("media duration (s)", "total length")  # the second in older versions of BORIS
 COLUMNS = (
     *("Observation id", "Observation date", "Description", "Observation type", "Source", "Time offset (s)"),
     *("Coding duration", "Media duration (s)", "FPS (frame/s)", "Subject"),

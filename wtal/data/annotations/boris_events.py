@@ -1,4 +1,4 @@
-"""What the event formats of BORIS share: subjects as part of labels, start and stop events, ids of observations."""
+"""Common parts of the formats of BORIS: subjects as part of labels, start and stop events, ids of observations."""
 
 import re
 from collections import Counter, deque
@@ -15,6 +15,7 @@ from wtal.data.problems import abbreviate
 UNPAIRED_WARNING = "states without a stop end with the video"
 MODIFIERS_WARNING = "modifiers of events are ignored"
 NO_VALUE = ("", "na", "nan", "none")
+DURATION_COLUMNS = ("media duration (s)", "total length")  # of tables; the second in older versions of BORIS
 NO_SUBJECT = (*NO_VALUE, "no focal subject")
 LABEL_WITH_SUBJECT = re.compile(r"(.*\S) \(([^\s()]|[^\s()][^()]*[^\s()])\)", re.DOTALL)
 

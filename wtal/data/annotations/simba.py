@@ -18,6 +18,7 @@ from wtal.data.annotations.base import (
     merge_overlaps,
 )
 from wtal.data.annotations.boris_events import (
+    DURATION_COLUMNS,
     MODIFIERS_WARNING,
     NO_VALUE,
     UNPAIRED_WARNING,
@@ -38,7 +39,6 @@ REQUIRED_COLUMNS = ("time", "behavior")
 STATUS_COLUMNS = ("behavior type", "status")  # in versions of BORIS from 8, and before
 MEDIA_COLUMNS = ("media file name", "media file path")
 OFFSET_COLUMN = "time offset (s)"  # the time of the start of the video
-DURATION_COLUMNS = ("media duration (s)", "total length")
 STATUSES: dict[str, Status] = {"START": "START", "STOP": "STOP", "POINT": "POINT"}
 NO_MEDIA = (*NO_VALUE, "not found")
 COLUMNS = (
@@ -64,8 +64,8 @@ def read(path: Path) -> AnnotationFile:
     for id, observation_rows in rows.items():
         media = dict.fromkeys(_first_cell(row, MEDIA_COLUMNS, NO_MEDIA) for row in observation_rows)
         duration = _first_cell(observation_rows[0], DURATION_COLUMNS, NO_VALUE)
-        known = len(media) == 1 and duration  # the cell lists the durations of several videos
-        seconds = parse_seconds(observation_rows[0].location, duration, "media duration") if known else None
+        is_known = len(media) == 1 and duration  # for several videos the cell is a list of durations
+        seconds = parse_seconds(observation_rows[0].location, duration, "media duration") if is_known else None
         events = [_event(row) for row in observation_rows]
         segments, unpaired = pair_events(events, seconds)
         counts[UNPAIRED_WARNING] += unpaired
