@@ -42,12 +42,12 @@ MAX_SUGGESTIONS = 50
 LINES = (("points", False), ("points", True), ("segments", False), ("segments", True))  # kind, suggested
 FIGURE = ROOT / "docs" / "labels.png"
 
-Key = tuple[str, str, "Labels"]  # data set, method, labels
+Key = tuple[str, str, "LabelChoice"]  # data set, method, labels in training
 
 
 @dataclass(frozen=True)
-class Labels:
-    """Labels that a person would give, written as `points:20:suggested`.
+class LabelChoice:
+    """The labels of a data set that a person would have added, written as `points:20:suggested`.
 
     Attributes:
         text: The text.
@@ -64,7 +64,7 @@ class Labels:
     wrong: float
 
     @classmethod
-    def parse(cls, text: str) -> "Labels":
+    def parse(cls, text: str) -> "LabelChoice":
         kind, count, *flags = (text if ":" in text else f"{text}:0").split(":")
         if unknown := {*flags} - {"suggested", "wrong"}:
             raise ValueError(f"unknown {', '.join(unknown)} in {text}; use suggested or wrong")
@@ -77,7 +77,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("runs", type=Path, help="folder for the data sets and runs")
     parser.add_argument("--data", nargs="+", default=["hapt", "actrectut"], help="names of data sets")
     parser.add_argument("--methods", nargs="+", default=["local"], help="methods (default: local)")
-    parser.add_argument("--labels", nargs="+", default=DEFAULT_LABELS, help="such as points:20 or points:12:suggested")
+    parser.add_argument(
+        "--labels",
+        nargs="+",
+        default=DEFAULT_LABELS,
+        help="such as points:20, segments:12:suggested or points:20:wrong",
+    )
     parser.add_argument("--subset", default="testing", help="subset to score (default: testing)")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
     parser.add_argument("--workers", type=int, default=available_cores(), help="parallel runs (default: one per core)")
@@ -87,8 +92,8 @@ def parse_arguments() -> argparse.Namespace:
 def main(options: argparse.Namespace) -> None:
     """Run what is missing, then print a table for each data set and draw the figure."""
     seeds, runs, subset = range(options.seeds), options.runs, options.subset
-    labels = [Labels.parse(text) for text in options.labels]
-    tags = Labels.parse("tags")
+    labels = [LabelChoice.parse(text) for text in options.labels]
+    tags = LabelChoice.parse("tags")
     if any(choice.suggested for choice in labels):  # suggestions come from models that were trained on tags
         specs = [_run_spec(runs, (data, "dfe", tags), subset, seed) for data in options.data for seed in seeds]
         run_specs(specs, options.workers, _print_progress)
@@ -104,18 +109,18 @@ def main(options: argparse.Namespace) -> None:
     _draw(options.data, options.methods[0], labels, scores)
 
 
-def write_labelled_dataset(source: Path, folder: Path, labels: Labels, ids: Sequence[str], seed: int) -> None:
+def write_labelled_dataset(source: Path, folder: Path, choice: LabelChoice, ids: Sequence[str], seed: int) -> None:
     """Write a data set folder in which these training videos have labels beyond tags; the features are linked."""
     content = read_json(source / "annotations.json")
     database, truth = content["database"], read_json(source / TRAINING_SEGMENTS_NAME)
     classes = read_json(source / "dataset.json")["classes"]
     rng = np.random.default_rng(seed)
     for id in ids:
-        rows = [_draw_label(row, labels, classes, rng) for row in truth[id]]
+        rows = [_draw_label(row, choice, classes, rng) for row in truth[id]]
         named = {row["label"] for row in rows}
         tags = [tag for tag in database[id]["annotations"] if tag["label"] not in named]
         database[id] |= {"annotations": [*tags, *rows]}
-        if labels.kind == "segments":
+        if choice.kind == "segments":
             database[id]["timeline"] = "complete"
     folder.mkdir(parents=True)
     (folder / "features").symlink_to(source / "features")
@@ -123,32 +128,34 @@ def write_labelled_dataset(source: Path, folder: Path, labels: Labels, ids: Sequ
     write_json(folder / "annotations.json", content)
 
 
-def _draw_label(row: Sequence[Any], labels: Labels, classes: Sequence[str], rng: np.random.Generator) -> dict[str, Any]:
+def _draw_label(
+    row: Sequence[Any], choice: LabelChoice, classes: Sequence[str], rng: np.random.Generator
+) -> dict[str, Any]:
     label, start, end = row
-    if rng.random() < labels.wrong:
+    if rng.random() < choice.wrong:
         label = str(rng.choice([name for name in classes if name != label]))
     time = float(rng.uniform(start, end))
-    return {"label": label, "segment": [time, time] if labels.kind == "points" else [start, end]}
+    return {"label": label, "segment": [time, time] if choice.kind == "points" else [start, end]}
 
 
 def _run_spec(runs: Path, key: Key, subset: str, seed: int) -> RunSpec:
-    data, method, labels = key
+    data, method, choice = key
     if method == "supervised":
         folder, name = SHARED / data, f"{data}-true"
     else:
-        name = f"{data}-{labels.text.replace(':', '-')}"
+        name = f"{data}-{choice.text.replace(':', '-')}"
         folder = runs / "data" / name / f"seed-{seed}"
         if not folder.exists():
-            ids = [] if labels.kind == "tags" else _order(runs, data, labels, seed)[: labels.videos]
-            write_labelled_dataset(SHARED / data, folder, labels, ids, seed)
+            ids = [] if choice.kind == "tags" else _order(runs, data, choice, seed)[: choice.videos]
+            write_labelled_dataset(SHARED / data, folder, choice, ids, seed)
     config = run_config(Config(), method, seed)
-    config = config.model_copy(update={"train": config.train.model_copy(update={"supervision": labels.kind})})
+    config = config.model_copy(update={"train": config.train.model_copy(update={"supervision": choice.kind})})
     return RunSpec(folder, name, method, config, comparison_options(subset), runs / "runs")
 
 
-def _order(runs: Path, data: str, labels: Labels, seed: int) -> list[str]:
+def _order(runs: Path, data: str, choice: LabelChoice, seed: int) -> list[str]:
     """The training videos in the order in which they are labelled."""
-    if labels.suggested:
+    if choice.suggested:
         return _suggested_order(runs, data, seed)
     database = read_json(SHARED / data / "annotations.json")["database"]
     training = sorted(id for id, video in database.items() if video["subset"] == "training")
@@ -157,7 +164,7 @@ def _order(runs: Path, data: str, labels: Labels, seed: int) -> list[str]:
 
 @cache
 def _suggested_order(runs: Path, data: str, seed: int) -> list[str]:
-    spec = _run_spec(runs, (data, "dfe", Labels.parse("tags")), "testing", seed)
+    spec = _run_spec(runs, (data, "dfe", LabelChoice.parse("tags")), "testing", seed)
     return [suggestion.video_id for suggestion in suggest(spec.run_dir, load_dataset(spec.data), MAX_SUGGESTIONS)]
 
 
@@ -165,8 +172,8 @@ def _print_progress(spec: object, done: int, total: int) -> None:
     print(f"{done}/{total} {spec}", flush=True)
 
 
-def _table(data: str, labels: Sequence[Labels], methods: Sequence[str], scores: Mapping[Key, Score]) -> list[str]:
-    bound = scores[data, "supervised", Labels.parse("tags")]
+def _table(data: str, labels: Sequence[LabelChoice], methods: Sequence[str], scores: Mapping[Key, Score]) -> list[str]:
+    bound = scores[data, "supervised", LabelChoice.parse("tags")]
     rows = []
     for choice in labels:
         cells = [scores[data, method, choice] for method in methods]
@@ -177,7 +184,7 @@ def _table(data: str, labels: Sequence[Labels], methods: Sequence[str], scores: 
     return to_markdown(TableData(columns, tuple(rows)))
 
 
-def _draw(datasets: Sequence[str], method: str, labels: Sequence[Labels], scores: Mapping[Key, Score]) -> None:
+def _draw(datasets: Sequence[str], method: str, labels: Sequence[LabelChoice], scores: Mapping[Key, Score]) -> None:
     """An axes for each data set: mean and standard deviation against the number of labelled videos."""
     matplotlib.use("Agg")
     from matplotlib import pyplot
@@ -186,7 +193,7 @@ def _draw(datasets: Sequence[str], method: str, labels: Sequence[Labels], scores
     figure, grid = pyplot.subplots(
         1, len(datasets), figsize=(4 * len(datasets), 3.2), layout="constrained", squeeze=False
     )
-    tags = Labels.parse("tags")
+    tags = LabelChoice.parse("tags")
     for axes, data in zip(grid.flat, datasets, strict=True):
         num_training = len(load_dataset(SHARED / data).subset("training"))
         for color, (kind, suggested) in zip(OKABE_ITO, LINES, strict=False):
