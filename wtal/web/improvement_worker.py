@@ -6,6 +6,7 @@ It has a low priority and one thread, so that the page stays usable.
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -132,13 +133,21 @@ def _run(pipe: Connection, job: ImprovementJob, options: BackboneOptions) -> Non
     with suppress(AttributeError, OSError):  # Windows has no niceness
         os.nice(NICENESS)
     torch.set_num_threads(1)
-    with suppress(EOFError, BrokenPipeError):  # the server is gone
+    threading.Thread(target=_end_with_server, daemon=True).start()
+    with suppress(ConnectionError):  # the server is gone
         try:
             pipe.send(improve(job, options, lambda stage, share: pipe.send(_progress(stage, share))))
-        except BrokenPipeError:
+        except ConnectionError:
             raise
         except Exception as error:  # one sentence for the page, whatever fails
             pipe.send(ImprovementProgress(error=_error_message(error, job)))
+
+
+def _end_with_server() -> None:
+    """End this process when the server is killed, so that the next server can continue in the same folder."""
+    if server := multiprocessing.parent_process():
+        server.join()
+        os._exit(1)
 
 
 def _progress(stage: str, share: float) -> ImprovementProgress:
