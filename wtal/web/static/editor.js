@@ -6,11 +6,11 @@
  * @import { Session } from "./session"
  * @import { Timeline } from "./timeline"
  */
+import { createClassField } from "./class-field.js";
 import { CLASS_KEYS, createClassKeys } from "./class-keys.js";
-import { createElement, getElement } from "./dom.js";
+import { getElement } from "./dom.js";
 import {
   addSegment,
-  checkClassName,
   deleteSegment,
   isPoint,
   markSegment,
@@ -40,7 +40,6 @@ const MAX_COLORED_LABELS = 10;
 export function createEditor({ config, getTime, createTimeline }) {
   const { classes } = config;
   const canvas = getElement("timeline", HTMLCanvasElement);
-  const labelField = getElement("label", HTMLInputElement);
   /** The session of the open video. @type {Session | null} */
   let session = null;
   /** The class of the next new segment. @type {number | null} */
@@ -97,7 +96,7 @@ export function createEditor({ config, getTime, createTimeline }) {
       r: () => marks.toggleReviewed(),
       "Shift+ArrowLeft": () => moveSelected(-KEY_STEP),
       "Shift+ArrowRight": () => moveSelected(KEY_STEP),
-      l: () => labelField.focus(),
+      l: () => classField.focus(),
       Delete: remove,
       Backspace: remove,
       "[": () => setEdge("start"),
@@ -117,6 +116,7 @@ export function createEditor({ config, getTime, createTimeline }) {
     },
     onTime: enterTime,
   });
+  const classField = createClassField({ classes, onEnter: enterLabel, showStatus: timeline.showStatus });
   const keys = createClassKeys({
     getTime,
     countClasses: () => classes.length,
@@ -130,29 +130,12 @@ export function createEditor({ config, getTime, createTimeline }) {
   });
   const threshold = createThreshold({
     getModel: () => config.model,
-    labelOf,
+    labelOf: classField.labelOf,
     onChange: () => {
       showSegments(session?.segments || null);
       if (session?.segments) timeline.showStatus("The threshold applies to the model output, not to edited segments.");
     },
   });
-
-  // ---- classes
-
-  /** @param {string} name */
-  const addOption = (name) => getElement("classes", HTMLElement).append(createElement("option", { value: name }));
-  classes.forEach(addOption);
-
-  /**
-   * The index of a class; an unknown class is added.
-   * @param {string} name
-   */
-  function labelOf(name) {
-    const index = classes.indexOf(name);
-    if (index >= 0) return index;
-    addOption(name);
-    return classes.push(name) - 1;
-  }
 
   // ---- what is shown
 
@@ -232,16 +215,10 @@ export function createEditor({ config, getTime, createTimeline }) {
     const segment = editable(selected);
     table.select(selected);
     if (segment) currentLabel = segment.label;
-    showLabel();
+    classField.show(currentLabel);
     for (const id of ["split", "delete", "set-start", "set-end"]) {
       getElement(id, HTMLButtonElement).disabled = !segment;
     }
-  }
-
-  function showLabel() {
-    const name = currentLabel === null ? "" : classes[currentLabel];
-    if (document.activeElement === labelField) labelField.placeholder = name;
-    else labelField.value = name;
   }
 
   /** Call after the session has changed: updates the status, the buttons and, if necessary, the segments. */
@@ -346,7 +323,7 @@ export function createEditor({ config, getTime, createTimeline }) {
   function mark(label, start, end) {
     if (!session) return;
     if (label === null) {
-      labelField.focus();
+      classField.focus();
       return timeline.showStatus("Enter a class first.");
     }
     const edit = markSegment(segments(), label, start, Math.min(end, timeline.video.end));
@@ -360,7 +337,7 @@ export function createEditor({ config, getTime, createTimeline }) {
   /** @param {number} seconds */
   function add(seconds) {
     if (currentLabel === null) {
-      labelField.focus();
+      classField.focus();
       return timeline.showStatus("Enter a class first.");
     }
     const { from, to } = timeline.range;
@@ -445,17 +422,14 @@ export function createEditor({ config, getTime, createTimeline }) {
     return true;
   }
 
-  /** @param {string} text */
-  function enterLabel(text) {
-    const name = text.trim();
-    if (!name || !session) return;
-    const problem = checkClassName(name);
-    if (problem) return timeline.showStatus(problem);
-    currentLabel = labelOf(name);
-    enteredLabel = { key: session.key, label: currentLabel };
+  /** @param {number} label */
+  function enterLabel(label) {
+    if (!session) return;
+    currentLabel = label;
+    enteredLabel = { key: session.key, label };
     const segment = editable(timeline.selected);
-    if (segment && segment.label !== currentLabel) apply(relabelSegment(segments(), segment, currentLabel));
-    timeline.showStatus(segment ? `Class changed to ${name}` : `New segments have the class ${name}`);
+    if (segment && segment.label !== label) apply(relabelSegment(segments(), segment, label));
+    timeline.showStatus(`${segment ? "Class changed to" : "New segments have the class"} ${classes[label]}`);
   }
 
   function undo() {
@@ -490,23 +464,9 @@ export function createEditor({ config, getTime, createTimeline }) {
     getElement(id, HTMLElement).addEventListener("click", action);
   }
 
-  // While the field has the focus, the class is its placeholder, so that the browser offers all classes.
-  labelField.addEventListener("focus", () => {
-    labelField.placeholder = labelField.value;
-    labelField.value = "";
-  });
-  labelField.addEventListener("change", () => enterLabel(labelField.value));
-  labelField.addEventListener("blur", showLabel);
-  labelField.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" && event.key !== "Enter") return;
-    if (event.key === "Escape") labelField.value = "";
-    event.preventDefault();
-    canvas.focus({ preventScroll: true });
-  });
-
   return {
     handleClassKey: keys.handleKeyDown,
-    labelOf,
+    labelOf: classField.labelOf,
     open,
     redo,
     timeline,
