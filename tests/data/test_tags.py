@@ -249,10 +249,40 @@ def test_public_tables(shared):
         ("swim[1 to 2]; swim@7", ["swim", "swim"], [Segment("swim", 1, 2), Segment("swim", 7, 7)]),
         ("a@home; @home; b@", ["a@home", "@home", "b@"], []),
         ("a@b@4", ["a@b"], [Segment("a@b", 4, 4)]),
+        ("swim[1 to 2]; dive@7", ["swim", "dive"], [Segment("swim", 1, 2), Segment("dive", 7, 7)]),
     ],
 )
 def test_points_are_segments_of_zero_length(cell, labels, segments):
     assert parse_labels(cell, LINE) == (labels, segments, [])
+
+
+@pytest.mark.parametrize(
+    "item", ["-3", "12.5s", "1:2:3:4", "1,5", "1e5", ".5", "5.", "９", "99999999999", "3[1 to 2]", "x3[1 to", "-3[1 to 2]"]
+)
+def test_malformed_point_is_a_tag_with_a_problem(item):
+    labels, segments, problems = parse_labels(f"a b@{item}; run", LINE)
+    is_text = item.startswith("x")
+    assert labels[0] == ("a b@x3" if is_text else "a b") and not segments
+    assert (problems[0].code, problems[0].fatal) == ("invalid-times", False)
+
+
+@given(text=st.text(st.sampled_from("a1@.:-, "), max_size=20))
+def test_text_after_at_is_a_time_or_part_of_the_label_or_has_a_problem(text):
+    labels, segments, problems = parse_labels(f"run@{text}", LINE)
+    assert len(labels) == 1
+    assert labels[0] == f"run@{text}".strip() or segments or problems
+
+
+def test_long_label_with_many_digits_is_read_in_linear_time():
+    text = "@".join(["1" * 50_000, " " * 50_000, "x"])
+    assert parse_labels(text, LINE) == ([text], [], [])
+
+
+@pytest.mark.parametrize("labels", ["run[1 to 2];jump", "jump", "run[1 to 2];run[3 to x]", "run@-3"])
+def test_timeline_with_labels_without_times_is_partial(tmp_path, labels):
+    (video,), problems = parse_tags(table(tmp_path, f"video,labels,timeline\na,{labels},complete\n"))
+    assert not video.complete
+    assert [(p.location, p.fatal) for p in problems if p.code == "incomplete"] == [("line 2, a", False)]
 
 
 def test_timeline_column_marks_complete_videos(tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 from wtal.core.errors import DataError
 from wtal.core.io import read_text
 from wtal.core.structures import SUBSETS, Segment, Video
+from wtal.core.text import format_list
 from wtal.data.parsing import Location
 from wtal.data.problems import Problem, abbreviate, raise_first
 
@@ -31,7 +32,10 @@ LABEL_ITEM = re.compile(r"(?P<label>[^;|\[]*)(?:\[(?P<times>[^\[\]]*)\])?(?P<res
 TIME = r"(?:(?:([0-9]{1,3}):)?([0-9]{1,4}):)?([0-9]{1,9}(?:\.[0-9]{1,9})?)"  # hours: minutes: seconds
 TIME_RANGE = re.compile(rf"\s*{TIME}\s*(?:to|-|–|—)\s*{TIME}\s*", re.IGNORECASE)
 POINT = re.compile(rf"(?P<label>.*)@\s*{TIME}", re.DOTALL)
+# What is meant as a time and is none. Other texts after `@` belong to the label.
+FAULTY_TIME = re.compile(r"[-+]?(?=[.,:]*\d)[\d.,:]+(?:e[-+]?\d+)? ?[a-z]?", re.IGNORECASE)
 HINT_TIMES = "write `label[1.5 to 6]`"
+HINT_POINT = "@12.5"
 HINT_SUBSET = "use training, validation or testing"
 
 
@@ -144,8 +148,19 @@ def rows_to_videos(rows_by_video: Mapping[str, Sequence[Row]]) -> tuple[list[Vid
             problems.append(location.problem(message, f"{HINT_TIMES}, or move it to training", "no-segments"))
         else:
             complete = any(row.complete for row in rows)
+            untimed = sorted(set(labels) - {segment.label for segment in segments})
+            if complete and (untimed or any(row.has_faulty_times for row in rows)):
+                problems.append(incomplete_timeline(location.child(id), untimed))
+                complete = False
             videos.append(Video(id, subsets[0], tuple(labels), None, segments, complete))
     return videos, problems
+
+
+def incomplete_timeline(location: Location, untimed: Sequence[str] = ()) -> Problem:
+    """The problem of a timeline that is marked as complete although labels lack times."""
+    labels = format_list([f"`{abbreviate(label)}`" for label in untimed])
+    message = f"the timeline is used as partial: times of {labels or 'a label'} are missing"
+    return location.problem(message, "add them, or remove the label", "incomplete", fatal=False)
 
 
 # --- Cells ------------------------------------------------------------------------------------------------------------
@@ -160,7 +175,8 @@ def parse_labels(cell: str, location: Location) -> tuple[list[str], list[Segment
     """
     labels: list[str] = []
     segments: list[Segment] = []
-    reasons: list[tuple[str, str]] = []  # label, why it has no times
+    faulty_points: list[tuple[str, str]] = []  # label, why its point cannot be read
+    reasons: list[tuple[str, str]] = []  # label, why it has no starts and ends
     is_unclosed = False
     for item in LABEL_ITEM.finditer(cell):
         label, rest = item["label"].strip(), item["rest"].strip()
@@ -168,16 +184,26 @@ def parse_labels(cell: str, location: Location) -> tuple[list[str], list[Segment
             continue  # empty, or another time range of a bracket that is never closed
         if problem := _label_problem(label, item[0], location):
             return [], [], [problem]
-        label, point = _split_point(label) if item["times"] is None else (label, None)
+        label, points, point_reason = _split_point(label)
         label_segments, reason = _parse_times(label, item["times"], rest)
+        if item["times"] is not None and (points or point_reason):
+            label_segments, points, point_reason = [], [], "it has a point and a bracket"
         is_unclosed = item["times"] is None and bool(rest)
         labels.append(label)
-        segments += label_segments if point is None else [point]
+        segments += label_segments + points
+        faulty_points += [(label, point_reason)] if point_reason else []
         reasons += [(label, reason)] if reason else []
-    timed = {segment.label for segment in segments if not segment.is_point} | {label for label, _ in reasons}
-    if timed:
-        reasons += [(label, "other labels here have times") for label in labels if label not in timed]
-    return labels, segments, [_times_problem(label, reason, location) for label, reason in dict.fromkeys(reasons)]
+    if reasons or any(not segment.is_point for segment in segments):
+        explained = {segment.label for segment in segments} | {label for label, _ in (*reasons, *faulty_points)}
+        reasons += [(label, "other labels here have times") for label in labels if label not in explained]
+    return (
+        labels,
+        segments,
+        [
+            *(_times_problem(*reason, HINT_POINT, location) for reason in dict.fromkeys(faulty_points)),
+            *(_times_problem(*reason, "[1.5 to 6]", location) for reason in dict.fromkeys(reasons)),
+        ],
+    )
 
 
 def _label_problem(label: str, item: str, location: Location) -> Problem | None:
@@ -193,13 +219,16 @@ def _label_problem(label: str, item: str, location: Location) -> Problem | None:
     return None
 
 
-def _split_point(text: str) -> tuple[str, Segment | None]:
-    """The label and the point of a text such as `swim@1:05`; without a time the text is the label."""
-    match = POINT.fullmatch(text)
-    if match is None or not match["label"].strip():
-        return text, None
-    label, time = match["label"].strip(), _to_seconds(*match.groups()[1:])
-    return label, Segment(label, time, time)
+def _split_point(text: str) -> tuple[str, list[Segment], str]:
+    """The label and the point of a text such as `swim@1:05`, or why it cannot be read; without a time only the text."""
+    if match := POINT.fullmatch(text):
+        label, time = match["label"].strip(), _to_seconds(*match.groups()[1:])
+        if label:
+            return label, [Segment(label, time, time)], ""
+    label, _, time = (part.strip() for part in text.rpartition("@"))
+    if label and FAULTY_TIME.fullmatch(time):
+        return label, [], f"`{abbreviate(time)}` is not a time"
+    return text, [], ""
 
 
 def _parse_times(label: str, times: str | None, rest: str) -> tuple[list[Segment], str]:
@@ -224,9 +253,9 @@ def _to_seconds(hours: str | None, minutes: str | None, seconds: str) -> float:
     return 3600 * int(hours or 0) + 60 * int(minutes or 0) + float(seconds)
 
 
-def _times_problem(label: str, reason: str, location: Location) -> Problem:
+def _times_problem(label: str, reason: str, example: str, location: Location) -> Problem:
     label = abbreviate(label)
-    message, hint = f"`{label}` is used as a tag without times: {reason}", f"write `{label}[1.5 to 6]`"
+    message, hint = f"`{label}` is used as a tag without times: {reason}", f"write `{label}{example}`"
     return location.problem(message, hint, "invalid-times", fatal=False)
 
 

@@ -219,6 +219,17 @@ def test_timelines_roundtrip(tmp_path, timeline, complete):
     assert read_activitynet(tmp_path / "copy.json") == [video]
 
 
+def test_complete_timeline_with_a_tag_without_times_is_partial(tmp_path):
+    path = tmp_path / "annotations.json"
+    rows = [{"label": "run", "segment": [1, 2]}, {"label": "jump"}]
+    path.write_text(
+        json.dumps({"database": {"a": {"subset": "training", "annotations": rows, "timeline": "complete"}}})
+    )
+    (video,), (problem,) = parse_activitynet(path)
+    assert not video.complete and video.labels == ("jump", "run")
+    assert (problem.code, problem.location, problem.fatal) == ("incomplete", "a", False)
+
+
 @pytest.mark.parametrize("timeline", ["whole", 1, None, [], True], ids=str)
 def test_unknown_timeline_is_an_error(tmp_path, timeline):
     path = tmp_path / "annotations.json"

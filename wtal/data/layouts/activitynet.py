@@ -16,6 +16,7 @@ from wtal.core.io import read_json, require_output_file, write_json
 from wtal.core.structures import SUBSETS, Proposals, Segment, Video
 from wtal.data.parsing import Location, parse_name, parse_number
 from wtal.data.problems import Problem, abbreviate, raise_first
+from wtal.data.tags import incomplete_timeline
 
 # Annotations
 
@@ -156,6 +157,9 @@ def _parse_video(id: str, entry: Any, location: Location, problems: list[Problem
     if timeline not in ("complete", "partial"):
         problems.append(location.problem(f"timeline is {abbreviate(repr(timeline))}", 'use "complete" or "partial"'))
     complete = timeline == "complete"
+    if complete and (untimed := sorted(labels - {segment.label for segment in segments})):
+        problems.append(incomplete_timeline(location, untimed))
+        complete = False
     return Video(id, SUBSETS.get(subset.lower(), subset), tuple(sorted(labels)), duration, tuple(segments), complete)
 
 
