@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.errors import raises
 from wtal.core.errors import DataError
+from wtal.core.io import directory_lock
 from wtal.core.structures import Segment
 from wtal.data.add_labels import add_labels
 from wtal.data.annotations.base import Annotation
@@ -94,3 +96,63 @@ def test_data_set_of_a_table_keeps_its_labels_there(copy):
     (copy.path / "tags.csv").write_text(f"video,labels\ntraining_0000,{classes[0]}\n")
     with raises(DataError, code="unsupported-format", path=copy.path / "tags.csv"):
         add_labels(copy.path, [Annotation("training_0000", (Segment(classes[0], 1.0, 2.0),))])
+
+
+def test_tags_of_the_annotation_are_added(copy):
+    a, b, c = copy.classes
+    add_labels(copy.path, [Annotation("training_0001", (Segment(a, 1.0, 2.0),), tags=(b,))])
+    assert video_of(copy, "training_0001").labels == tuple(sorted((a, b)))
+    with raises(DataError, code="unknown-name", location="training_0001"):
+        add_labels(copy.path, [Annotation("training_0001", (Segment(c, 1.0, 2.0),), tags=("typo",))])
+
+
+A = "CLASS"  # the first class of the data set
+
+
+@pytest.mark.parametrize(
+    "annotation, complete, code",
+    [
+        (Annotation("training_0001", tags=(A,), complete=True), False, "incomplete"),
+        (Annotation("training_0001", tags=(A,)), True, "incomplete"),
+        (Annotation("training_0001", (Segment(A, 2.0, 400.0),)), False, "invalid-segment"),
+        (Annotation("training_0001", (Segment(A, 400.0, 400.0),)), False, "invalid-segment"),
+        (Annotation("training_0001", (Segment(A, 2.0, 4.0, 0.9), Segment(A, 3.0, 5.0, 0.1))), False, "alternatives"),
+    ],
+    ids=str,
+)
+def test_labels_that_cannot_be_right_change_nothing(copy, annotation, complete, code):
+    before = (copy.path / "annotations.json").read_bytes()
+    label = copy.classes[0]
+    segments = tuple(segment._replace(label=label) for segment in annotation.segments)
+    annotation = replace(annotation, segments=segments, tags=tuple(label for _ in annotation.tags))
+    valid = Annotation("training_0000", (Segment(label, 1.0, 2.0),))
+    with raises(DataError, code=code, path=copy.path, location="training_0001"):
+        add_labels(copy.path, [valid, annotation], complete)
+    assert (copy.path / "annotations.json").read_bytes() == before
+
+
+def test_end_of_a_video_of_unknown_duration_is_that_of_its_features(copy):
+    content = json.loads((copy.path / "annotations.json").read_text())
+    del content["database"]["training_0001"]["duration"]
+    (copy.path / "annotations.json").write_text(json.dumps(content))
+    label = copy.classes[0]
+    add_labels(copy.path, [Annotation("training_0001", (Segment(label, 1.0, 60.0),))])
+    with raises(DataError, code="invalid-segment", location="training_0001"):
+        add_labels(copy.path, [Annotation("training_0001", (Segment(label, 40.0, 60.0),))])
+
+
+@pytest.mark.parametrize("annotations", [[], [Annotation("training_0000", tags=("jump",))]], ids=str)
+def test_annotations_without_times_are_an_error(copy, annotations):
+    with raises(DataError, code="no-segments", path=copy.path):
+        add_labels(copy.path, annotations)
+
+
+def test_labels_are_not_added_while_another_process_writes(copy):
+    with directory_lock(copy.path), raises(DataError, code="locked", path=copy.path):
+        add_labels(copy.path, [Annotation("training_0000", (Segment(copy.classes[0], 1.0, 2.0),))])
+
+
+def test_missing_folder_is_not_created(tmp_path):
+    with raises(DataError, code="file-not-found", path=tmp_path / "typo"):
+        add_labels(tmp_path / "typo", [Annotation("a", (Segment("run", 1.0, 2.0),))])
+    assert not (tmp_path / "typo").exists()

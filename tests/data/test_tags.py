@@ -257,7 +257,8 @@ def test_points_are_segments_of_zero_length(cell, labels, segments):
 
 
 @pytest.mark.parametrize(
-    "item", ["-3", "12.5s", "1:2:3:4", "1,5", "1e5", ".5", "5.", "９", "99999999999", "3[1 to 2]", "x3[1 to", "-3[1 to 2]"]
+    "item",
+    ["-3", "12.5s", "1:2:3:4", "1,5", "1e5", ".5", "5.", "９", "99999999999", "3[1 to 2]", "x3[1 to", "-3[1 to 2]"],
 )
 def test_malformed_point_is_a_tag_with_a_problem(item):
     labels, segments, problems = parse_labels(f"a b@{item}; run", LINE)

@@ -1,12 +1,14 @@
 """Add segments and points to the training videos of a data set folder."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from wtal.core.errors import DataError
-from wtal.core.io import read_json, write_json
+from wtal.core.io import directory_lock, read_json, require_folder, write_json
+from wtal.core.structures import Video
 from wtal.core.text import format_list
 from wtal.data.annotations.base import Annotation
 from wtal.data.dataset import Dataset, load_dataset
@@ -36,7 +38,7 @@ def add_labels(folder: Path, annotations: Sequence[Annotation], complete: bool =
     """Write segments and points into annotations.json, in place of those that a video had.
 
     The tags of a video with a complete timeline are the labels of its segments. Any other video keeps its tags, and the
-    labels of its segments and points are added to them. A timeline with points is never complete.
+    labels of the annotation are added to them. A timeline with points is never complete.
 
     Args:
         folder: The data set folder.
@@ -47,30 +49,36 @@ def add_labels(folder: Path, annotations: Sequence[Annotation], complete: bool =
         What was written.
 
     Raises:
-        DataError: A label is unknown, no training video is annotated, or annotations.json cannot be read or written.
+        DataError: A label is unknown, a segment lies after the end of its video, a complete timeline has a tag without
+            segments, segments are predictions that are alternatives, no training video is annotated, another process
+            writes to the folder, or annotations.json cannot be read or written. Nothing is written then.
     """
-    dataset = load_dataset(folder)
-    path = folder / "annotations.json"
-    if not path.is_file():
-        raise DataError(
-            "the labels of this data set are in tags.csv",
-            path=folder / "tags.csv",
-            hint="write the times there, as `swim[12.5 to 40]` or `swim@12.5`",
-            code="unsupported-format",
-        )
-    content = read_json(path)
-    database = content.get("database", content)
-    training = {video.id for video in dataset.subset("training")}
-    used = [annotation for annotation in annotations if annotation.id in training and _has_labels(annotation, complete)]
-    if not used:
-        raise _no_video_error(folder, annotations, training)
-    stated_complete = [annotation for annotation in used if complete or annotation.complete]
-    with_points = [annotation.id for annotation in stated_complete if any(s.is_point for s in annotation.segments)]
-    complete_ids = {annotation.id for annotation in stated_complete} - {*with_points}
-    for annotation in used:
-        _require_known_labels(dataset, annotation)
-        _update_entry(database[annotation.id], annotation, annotation.id in complete_ids)
-    write_json(path, content)
+    require_folder(folder, "pass the folder with annotations.json or tags.csv")
+    with directory_lock(folder, "wait for it, and run it again"):
+        dataset = load_dataset(folder)
+        path = folder / "annotations.json"
+        if not path.is_file():
+            raise DataError(
+                "the labels of this data set are in tags.csv",
+                path=folder / "tags.csv",
+                hint="write the times there, as `swim[12.5 to 40]` or `swim@12.5`",
+                code="unsupported-format",
+            )
+        content = read_json(path)
+        database = content.get("database", content)
+        training = {video.id: video for video in dataset.subset("training")}
+        used = [
+            annotation for annotation in annotations if annotation.id in training and _has_labels(annotation, complete)
+        ]
+        if not used:
+            raise _no_video_error(folder, annotations, training)
+        stated_complete = [annotation for annotation in used if complete or annotation.complete]
+        with_points = [annotation.id for annotation in stated_complete if any(s.is_point for s in annotation.segments)]
+        complete_ids = {annotation.id for annotation in stated_complete} - {*with_points}
+        for annotation in used:
+            _require_valid(dataset, training[annotation.id], annotation, annotation.id in complete_ids)
+            _update_entry(database[annotation.id], annotation, annotation.id in complete_ids)
+        write_json(path, content)
     segments = [segment for annotation in used for segment in annotation.segments]
     points = sum(segment.is_point for segment in segments)
     return AddedLabels(
@@ -88,25 +96,46 @@ def _has_labels(annotation: Annotation, complete: bool) -> bool:
 
 def _update_entry(entry: dict[str, Any], annotation: Annotation, complete: bool) -> None:
     labels = {segment.label for segment in annotation.segments}
-    tags = [] if complete else sorted({old["label"] for old in entry.get("annotations", [])} - labels)
+    old_labels = {old["label"] for old in entry.get("annotations", [])}
+    tags = [] if complete else sorted((old_labels | set(annotation.tags)) - labels)
     rows = [{"label": label, "segment": [start, end]} for label, start, end, _ in sorted(annotation.segments)]
     entry["annotations"] = [{"label": label} for label in tags] + rows
     entry["timeline"] = "complete" if complete else "partial"
 
 
-def _require_known_labels(dataset: Dataset, annotation: Annotation) -> None:
-    unknown = sorted({segment.label for segment in annotation.segments} - set(dataset.classes))
-    if unknown:
-        raise DataError(
-            f"unknown class {abbreviate(repr(unknown[0]))}",
-            path=dataset.path,
-            location=annotation.id,
-            hint=f"use {format_list(dataset.classes)}, or add it to `classes` in dataset.json",
-            code="unknown-name",
-        )
+def _require_valid(dataset: Dataset, video: Video, annotation: Annotation, complete: bool) -> None:
+    """Raise DataError for unknown labels, timelines that cannot be complete, alternatives, or times after the end."""
+
+    def error(message: str, hint: str, code: str) -> DataError:
+        return DataError(message, path=dataset.path, location=video.id, hint=hint, code=code)
+
+    labels = {segment.label for segment in annotation.segments}
+    if unknown := sorted((labels | set(annotation.tags)) - set(dataset.classes)):
+        hint = f"use {format_list(dataset.classes)}, or add it to `classes` in dataset.json"
+        raise error(f"unknown class {abbreviate(repr(unknown[0]))}", hint, "unknown-name")
+    if complete and (untimed := set(annotation.tags) - labels):
+        message = f"the timeline is not complete: start and end of {abbreviate(repr(min(untimed)))} are unknown"
+        raise error(message, "add them, or do not mark the timeline as complete", "incomplete")
+    scored = sorted(segment for segment in annotation.segments if segment.score is not None)
+    if any(first.label == second.label and second.start < first.end for first, second in pairwise(scored)):
+        message = "the segments are alternatives: some of one class overlap and have scores"
+        raise error(message, "use timeline.json of `wtal predict`, after a person has checked it", "alternatives")
+    duration = dataset.with_duration(video).duration
+    if duration is None or dataset.about.get("beyond_duration") is True:
+        return
+    for label, start, end, _ in annotation.segments:
+        # The features of a video of unknown duration can end before it, so the end of a segment does not count.
+        if (start if video.duration is None else end) > duration + dataset.clock.stride:
+            message = (
+                f"{abbreviate(label)} from {start:g} to {end:g} s is after the end of the video, at {duration:g} s"
+            )
+            raise error(message, "is it another video, or were frames counted at another rate?", "invalid-segment")
 
 
-def _no_video_error(folder: Path, annotations: Sequence[Annotation], training: set[str]) -> DataError:
+def _no_video_error(folder: Path, annotations: Sequence[Annotation], training: Collection[str]) -> DataError:
+    if not annotations or any(annotation.id in training for annotation in annotations):
+        hint = "mark times first; --complete says of a video without any that nothing happens in it"
+        return DataError("the annotations have no segments or points", path=folder, hint=hint, code="no-segments")
     given = format_ids(annotation.id for annotation in annotations)
     expected = format_ids(sorted(training))
     return DataError(
