@@ -240,4 +240,11 @@ def test_without_labels_batches_are_those_of_training_on_tags(tiny):
     every = TrainingDataset(tiny, 0, snippet_labels=labelled(tiny, *ids), labelled_share=0.5)
     for step in range(3):
         assert equal(plain.batch(step, 4, 8), share.batch(step, 4, 8))
-        assert plain.crops(step, 4, 8) == every.crops(step, 4, 8), "all videos are labelled"
+        assert plain.crops(step, 4, 40) == every.crops(step, 4, 40), "all videos are labelled, and none is cropped"
+
+
+def test_labels_at_the_end_of_long_videos_are_seen_if_all_videos_are_labelled(tiny):
+    ids = [video.id for video in tiny.subset("training")]
+    data = TrainingDataset(tiny, 0, snippet_labels=labelled(tiny, *ids), labelled_share=0.5)
+    for step in range(6):
+        assert (data.batch(step, 4, 4).snippet_labels.sum((1, 2)) > 0)[2:].all()

@@ -68,7 +68,8 @@ class TrainingDataset:
         targets: Class probabilities of the snippets from a teacher, by video id, T x (C + 1) each.
         snippet_labels: As `wtal.data.snippet_labels.snippet_labels` returns them: T x (C + 1) for each video with a
             labelled snippet, by its id.
-        labelled_share: Share of each batch that is drawn from these videos, unless they are all videos.
+        labelled_share: Share of each batch that is drawn from these videos, as crops with a labelled snippet. It has no
+            effect if every video is labelled and none is cropped.
 
     Raises:
         DataError: No training video is left that has a label.
@@ -92,7 +93,7 @@ class TrainingDataset:
         self.targets = targets
         self.snippet_labels = snippet_labels or {}
         self._labelled = [index for index, video in enumerate(self.videos) if video.id in self.snippet_labels]
-        self._labelled_share = labelled_share if 0 < len(self._labelled) < len(self.videos) else 0.0
+        self._labelled_share = labelled_share if self._labelled else 0.0
         self._lengths: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -118,7 +119,7 @@ class TrainingDataset:
     def crops(self, step: int, size: int, snippets: int) -> list[Crop]:
         """The crops of the whole batch of a step. They depend on the seed and the step only, so training can resume."""
         rng = np.random.default_rng([self.seed, CROPS, step])
-        num_labelled = round(self._labelled_share * size)
+        num_labelled = round(self._labelled_share * size) if self._can_miss_labels(snippets) else 0
         num_any = size - num_labelled
         videos = [self._shuffled(i, len(self), ALL_VIDEOS) for i in range(step * num_any, (step + 1) * num_any)]
         crops = [_random_crop(video, self.length(video), snippets, rng) for video in videos]
@@ -168,6 +169,10 @@ class TrainingDataset:
         snippet = int(labelled[int(rng.integers(len(labelled)))])
         start = snippet - int(rng.integers(min(length, snippets)))
         return Crop(video, min(max(start, 0), max(0, length - snippets)), min(length, snippets))
+
+    def _can_miss_labels(self, snippets: int) -> bool:
+        """Whether a random crop can lack labels: of a video without any, or of one with more than `snippets` snippets."""
+        return len(self._labelled) < len(self) or any(self.length(video) > snippets for video in self._labelled)
 
     def _shuffled(self, position: int, count: int, stream: int) -> int:
         """The number below `count` at a position in the endless sequence of shuffled epochs."""
