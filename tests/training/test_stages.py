@@ -462,7 +462,7 @@ def test_run_is_not_resumed_with_other_labels(tiny, tmp_path, settings):
     config = settings("local", train={"supervision": "all"})
     train(config, labelled(tiny, tmp_path / "set"), tmp_path / "run", device="cpu")
     content = json.loads((tmp_path / "set/annotations.json").read_text())
-    content["database"]["training_0001"]["timeline"] = "complete"
+    content["database"]["training_0001"]["annotations"][-1]["segment"] = [5.0, 9.0]
     (tmp_path / "set/annotations.json").write_text(json.dumps(content))
     with raises(CheckpointError, code="different-run", path=tmp_path / "run"):
         train(config, load_dataset(tmp_path / "set"), tmp_path / "run", resume=True, device="cpu")

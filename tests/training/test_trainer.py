@@ -15,8 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.helpers.errors import raises
 from wtal.core.errors import CheckpointError, ConfigError, DataError
+from wtal.core.structures import Segment
 from wtal.data.batching import DeviceCachedDataset, TrainingDataset, held_out_ids
 from wtal.data.dataset import Dataset, load_dataset
+from wtal.data.snippet_labels import segment_targets
 from wtal.experiments.pipeline import train as train_on_folder
 from wtal.models import checkpoint
 from wtal.models.local_branch import build_model
@@ -229,6 +231,41 @@ def test_different_run_is_neither_resumed_nor_overwritten(tiny, tmp_path, settin
     with raises(CheckpointError, code="already-exists", path=tmp_path):
         fit(settings(), tiny, tmp_path, device="cpu")
     assert all(torch.equal(value, expected[name]) for name, value in weights(tmp_path).items())
+
+
+@pytest.mark.parametrize("method, supervision", [("local", "tags"), ("local", "segments"), ("supervised", "tags")])
+def test_run_is_not_resumed_with_other_labels(tiny, tmp_path, settings, method, supervision):
+    first, *others = tiny.subset("training")
+
+    def with_labels(*labels: str, start: float = 2.0) -> Dataset:
+        segments = tuple(Segment(label, start, 6.0) for label in labels)
+        return replace(tiny, videos=(replace(first, labels=labels, segments=segments), *others))
+
+    config = settings(method, train={"supervision": supervision, "steps": 2})
+    targets = segment_targets if method == "supervised" else lambda dataset: None
+    dataset = with_labels(tiny.classes[0])
+
+    def resume(dataset: Dataset) -> None:
+        fit(config, dataset, tmp_path, resume=True, device="cpu", targets=targets(dataset))
+
+    resume(dataset)
+    resume(dataset)
+    with raises(CheckpointError, code="different-run", path=tmp_path):
+        resume(with_labels(tiny.classes[1]))
+    if (method, supervision) == ("local", "tags"):
+        resume(with_labels(tiny.classes[0], start=3.0))
+    else:
+        with raises(CheckpointError, code="different-run", path=tmp_path):
+            resume(with_labels(tiny.classes[0], start=3.0))
+
+
+def test_run_without_recorded_labels_is_resumed(tiny, tmp_path, settings):
+    config = settings("local", train={"steps": 2})
+    path = fit(config, tiny, tmp_path, device="cpu") / "config.json"
+    content = json.loads(path.read_text())
+    del content["labels"], content["label_fingerprint"]
+    path.write_text(json.dumps(content))
+    fit(config, tiny, tmp_path, resume=True, device="cpu")
 
 
 def test_training_does_not_use_segments(tiny, tmp_path, settings):

@@ -171,7 +171,7 @@ class TrainingDataset:
         return Crop(video, min(max(start, 0), max(0, length - snippets)), min(length, snippets))
 
     def _can_miss_labels(self, snippets: int) -> bool:
-        """Whether a random crop can lack labels: of a video without any, or of one with more than `snippets` snippets."""
+        """Whether a random crop can lack labels: of a video without any, or of one longer than `snippets`."""
         return len(self._labelled) < len(self) or any(self.length(video) > snippets for video in self._labelled)
 
     def _shuffled(self, position: int, count: int, stream: int) -> int:

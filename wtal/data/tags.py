@@ -222,9 +222,9 @@ def _label_problem(label: str, item: str, location: Location) -> Problem | None:
 def _split_point(text: str) -> tuple[str, list[Segment], str]:
     """The label and the point of a text such as `swim@1:05`, or why it cannot be read; without a time only the text."""
     if match := POINT.fullmatch(text):
-        label, time = match["label"].strip(), _to_seconds(*match.groups()[1:])
+        label, seconds = match["label"].strip(), _to_seconds(*match.groups()[1:])
         if label:
-            return label, [Segment(label, time, time)], ""
+            return label, [Segment(label, seconds, seconds)], ""
     label, _, time = (part.strip() for part in text.rpartition("@"))
     if label and FAULTY_TIME.fullmatch(time):
         return label, [], f"`{abbreviate(time)}` is not a time"

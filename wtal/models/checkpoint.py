@@ -61,6 +61,7 @@ class ModelMetadata:
     held_out: tuple[str, ...] = ()  # ids of training videos that were left out
     provenance: Provenance | None = None  # how the features were extracted, None if unknown
     label_counts: Mapping[str, int] = field(default_factory=dict)  # training videos with each kind of label
+    label_fingerprint: str = ""  # SHA-256 of these labels, to resume with the same ones; empty in older files
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for config.json."""
@@ -75,6 +76,7 @@ class ModelMetadata:
             "held_out": self.held_out,
             "provenance": None if self.provenance is None else to_json(self.provenance),
             "labels": dict(self.label_counts),
+            "label_fingerprint": self.label_fingerprint,
             "config": self.config.model_dump(),
         }
 
@@ -95,6 +97,7 @@ class _MetaFile(BaseModel):
     held_out: list[str] = []
     provenance: dict[str, Any] | None = None
     labels: dict[str, int] = {}
+    label_fingerprint: str = ""
 
 
 def save_checkpoint(folder: Path, meta: ModelMetadata, model: nn.Module, training: dict[str, Tensor]) -> None:
@@ -176,6 +179,7 @@ def read_meta(run_dir: Path) -> ModelMetadata:
         tuple(file.held_out),
         _provenance(file.provenance, path),
         file.labels,
+        file.label_fingerprint,
     )
 
 

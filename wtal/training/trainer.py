@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,7 @@ def fit(
         tuple(sorted(held_out)),
         dataset.provenance,
         count_labels(dataset, config.supervision, held_out),
+        fingerprint_labels(data, targets if is_supervised else None),
     )
     start = state.restore(run_dir, meta) if resume else require_empty_run_dir(run_dir)
     require_same_start(run_dir, start, torch_device)
@@ -188,6 +190,17 @@ def limited_threads(config: Config, dataset: Dataset, device: torch.device) -> I
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def fingerprint_labels(data: TrainingDataset, targets: Mapping[str, Tensor] | None = None) -> str:
+    """SHA-256 in hexadecimal of the tags and snippet labels of all training videos, and of targets if there are any."""
+    digest = sha256()
+    for video in data.videos:
+        digest.update(f"{[video.id, *video.labels]!r}\n".encode(errors="surrogatepass"))
+        for table in (data.snippet_labels, targets or {}):
+            if video.id in table:
+                digest.update(table[video.id].numpy().tobytes())
+    return digest.hexdigest()
 
 
 def learning_rate(config: Config, step: int) -> float:
