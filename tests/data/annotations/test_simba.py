@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.annotations import FPS, segments
@@ -41,6 +41,7 @@ def frames_in_simba(path):
 
 @settings(max_examples=60, deadline=None)
 @given(written=st.lists(segments(), max_size=8))
+@example(written=[Segment("a\nb", 1.0, 2.0), Segment("a\r\nb", 1.5, 3.0)])  # stored with the same label
 def test_simba_labels_the_frames_of_all_segments(written):
     written = [
         segment._replace(start=segment.start % 100, end=segment.start % 100 + segment.end % 7) for segment in written

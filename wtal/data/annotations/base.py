@@ -209,10 +209,12 @@ def assign_lanes(intervals: Iterable[tuple[Hashable, int, int]]) -> Iterator[int
         yield lane
 
 
-def merge_overlaps(segments: Iterable[Segment], fps: float) -> list[tuple[str, int, int]]:
-    """Label, first and last frame as in `to_frames`; segments of a label that share a frame become one."""
+def merge_overlaps(
+    segments: Iterable[Segment], fps: float, normalize_label: Callable[[str], str]
+) -> list[tuple[str, int, int]]:
+    """Label as stored, first and last frame as in `to_frames`; segments of a label that share a frame become one."""
     merged: dict[str, list[tuple[str, int, int]]] = {}
-    for label, first, last in sorted((segment.label, *to_frames(segment, fps)) for segment in segments):
+    for label, first, last in sorted((normalize_label(s.label), *to_frames(s, fps)) for s in segments):
         runs = merged.setdefault(label, [])
         if runs and first <= runs[-1][2]:
             runs[-1] = (label, runs[-1][1], max(last, runs[-1][2]))

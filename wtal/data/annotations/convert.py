@@ -217,7 +217,9 @@ def conversion_warnings(
             counts[f"shorter segments are extended to 1/{ticks_per_second:.9g} s"] = zero_length
 
     if format.merges_overlaps and fps:
-        merged = sum(len(merge_overlaps(annotation.segments, fps)) for annotation in annotations)
+        merged = sum(
+            len(merge_overlaps(annotation.segments, fps, format.normalize_label)) for annotation in annotations
+        )
         counts["overlapping segments of a label are merged"] = len(segments) - merged
 
     changed = sum(format.normalize_label(label) != label for label in labels)

@@ -110,7 +110,7 @@ def _cells(annotation: Annotation, fps: float) -> list[dict[str, str]]:
         "Media file name": _media_name(annotation),
     }
     rows: list[tuple[int, dict[str, str]]] = []
-    for label, first, last in merge_overlaps(annotation.segments, fps):
+    for label, first, last in merge_overlaps(annotation.segments, fps, unix_newlines):
         for status, time, frame in (("START", (first - 1) / fps, first - 1), ("STOP", last / fps, last - 1)):
             cells = {"Behavior": label, "Behavior type": status, "Time": repr(time), "Image index": str(frame)}
             rows.append((frame, {**video, **cells}))
