@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from tests.helpers.errors import raises
 from wtal.core.errors import DataError
 from wtal.core.io import LOCK_NAME
+from wtal.core.structures import Segment
 from wtal.data.create import CreatedDataset, create_dataset
-from wtal.data.layouts.activitynet import read_activitynet
+from wtal.data.layouts.activitynet import read_activitynet, write_activitynet
 from wtal.data.video_files import read_listing
 
 
@@ -162,6 +164,47 @@ def test_repeated_call_keeps_features_and_their_description(make):
     init(root)
     assert json.loads(info.read_text()) == {"classes": ["jump", "run"], "snippet_seconds": 0.64}
     assert (root / "out/features/a.npy").read_text() == "features" and set(files(root)) == {"a", "b"}
+
+
+def test_repeated_call_keeps_labels_that_were_added(make):
+    names = "abcdef"
+    root = make({f"set/{name}.mp4": "" for name in names} | {"tags.csv": table(*(f"{name},run" for name in names))})
+    init(root)
+    rows = {
+        "a": ([Segment("jump", 1.0, 2.0)], False),
+        "b": ([Segment("jump", 1.0, 2.0)], True),
+        "c": ([], True),
+        "d": ([Segment("run", 3.0, 3.0)], False),
+        "e": ([Segment("run", 3.0, 4.0)], False),
+    }
+    videos = [
+        replace(video, segments=tuple(segments), complete=complete, labels=tuple({s.label for s in segments}))
+        for video in read_activitynet(root / "out/annotations.json")
+        for segments, complete in [rows.get(video.id, ([], False))]
+    ]
+    write_activitynet(root / "out/annotations.json", videos)
+    header = "video,labels,subset"
+    make(
+        {
+            "tags.csv": table(
+                "a,run,", "b,run,", "c,run,", "d,run@5;walk,", "e,run[1 to 2],testing", "f,,", header=header
+            )
+        }
+    )
+    created = init(root)
+    assert created.classes == ("jump", "run", "walk")
+    assert {v.id: (v.labels, list(v.segments), v.complete) for v in created.videos} == {
+        "a": (("jump", "run"), rows["a"][0], False),
+        "b": (("jump",), rows["b"][0], True),
+        "c": ((), [], True),
+        "d": (("run", "walk"), [Segment("run", 5.0, 5.0)], False),
+        "e": (("run",), [Segment("run", 1.0, 2.0)], False),
+        "f": ((), [], False),
+    }
+    assert set(read_activitynet(root / "out/annotations.json")) == set(created.videos)
+    remarks = [remark for remark in created.remarks if "annotations.json" in remark]
+    assert [remark.split(": ")[-1] for remark in remarks] == ["a, b, c", "d"]
+    assert init(root).videos == created.videos
 
 
 @pytest.mark.parametrize("name", ["annotations.json", "dataset.json", "tags.csv"])

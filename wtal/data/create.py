@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ from wtal.core.errors import DataError
 from wtal.core.io import directory_lock, read_json, realpath, to_data_error, write_json
 from wtal.core.structures import Video
 from wtal.core.text import format_list
-from wtal.data.layouts.activitynet import write_activitynet
+from wtal.data.layouts.activitynet import parse_activitynet, write_activitynet
 from wtal.data.problems import Problem, abbreviate
 from wtal.data.tags import Row, parse_rows, rows_to_videos
 from wtal.data.video_files import LISTING_NAME, VideoFolder, VideoListing, video_ids
 
+ANNOTATIONS_NAME = "annotations.json"
 MAX_EXAMPLES = 3  # in a remark
 
 
@@ -41,7 +42,8 @@ class CreatedDataset:
 def create_dataset(folder: Path, videos: Path, tags: Sequence[Path]) -> CreatedDataset:
     """Make a data set folder of the video files that tables of tags name.
 
-    Writes annotations.json, videos.json and dataset.json, all or none. Features that were extracted earlier stay.
+    Writes annotations.json, videos.json and dataset.json, all or none. Features that were extracted earlier stay, and
+    segments and points that were added to a training video of which the tables have no times.
 
     Args:
         folder: The data set folder, new or made by an earlier call.
@@ -60,14 +62,47 @@ def create_dataset(folder: Path, videos: Path, tags: Sequence[Path]) -> CreatedD
     problems += video_problems
     if not kept:
         raise _no_videos_error(tags[0], problems, remarks)
-    remarks += _remarks(kept, video_folder, rows_by_file)
-    classes = tuple(sorted({label for video in kept for label in video.labels}))
-    if not classes:
+    if not any(video.labels for video in kept):
         raise DataError("no video has a label", path=tags[0], hint="add labels to the lines", code="no-labels")
     kept_ids = {video.id for video in kept}
     files = {ids[file]: file for file in rows_by_file if ids[file] in kept_ids}
-    _write(folder, kept, VideoListing(video_folder.path, files), classes)
+    with directory_lock(folder):
+        kept, label_remarks = _keep_added_labels(folder, kept)
+        classes = tuple(sorted({label for video in kept for label in video.labels}))
+        _write(folder, kept, VideoListing(video_folder.path, files), classes)
+    remarks += [*_remarks(kept, video_folder, rows_by_file), *label_remarks]
     return CreatedDataset(folder, tuple(kept), classes, tuple(problems), tuple(remarks))
+
+
+def _keep_added_labels(folder: Path, videos: Sequence[Video]) -> tuple[list[Video], list[str]]:
+    """The videos with the times that `wtal label` added to an earlier data set, unless the tables have some; remarks.
+
+    A table cannot say that times were deleted, so labels that took a person hours would otherwise be lost.
+    """
+    earlier: dict[str, Video] = {}
+    if (folder / ANNOTATIONS_NAME).is_file():
+        with suppress(DataError):
+            earlier = {video.id: video for video in parse_activitynet(folder / ANNOTATIONS_NAME)[0]}
+    result, kept, replaced = [], [], []
+    for video in videos:
+        before = earlier.get(video.id, video)
+        if (before.segments or before.complete) and before.subset == video.subset == "training":
+            if not (video.segments or video.complete):
+                kept.append(video.id)
+                tags = () if before.complete else video.labels
+                labels = sorted({*tags, *(segment.label for segment in before.segments)})
+                video = replace(video, labels=tuple(labels), segments=before.segments, complete=before.complete)
+            elif (set(before.segments), before.complete) != (set(video.segments), video.complete):
+                replaced.append(video.id)
+        result.append(video)
+    name = folder / ANNOTATIONS_NAME
+    remarks = {
+        f"keep their times in {name}, because the tables have none; delete that file to drop them": kept,
+        f"have the times of the tables now, in place of other ones in {name}": replaced,
+    }
+    return result, [
+        f"{len(ids)} training videos {why}: {format_list(ids, MAX_EXAMPLES)}" for why, ids in remarks.items() if ids
+    ]
 
 
 def _require_replaceable(folder: Path, tags: Sequence[Path]) -> None:
@@ -183,21 +218,20 @@ def _remarks(videos: Sequence[Video], folder: VideoFolder, named_files: Collecti
 
 
 def _write(folder: Path, videos: Sequence[Video], listing: VideoListing, classes: Sequence[str]) -> None:
-    """Write the three files to temporary paths first, then move them into place."""
+    """Write the three files to temporary paths first, then move them into place. The folder is locked."""
+    parts = {name: folder / f".{name}.new" for name in (LISTING_NAME, "dataset.json", ANNOTATIONS_NAME)}
     try:
-        with directory_lock(folder):
-            parts = {name: folder / f".{name}.new" for name in (LISTING_NAME, "dataset.json", "annotations.json")}
-            try:
-                write_json(parts[LISTING_NAME], listing.to_json())
-                write_json(parts["dataset.json"], {**_existing_info(folder), "classes": list(classes)})
-                write_activitynet(parts["annotations.json"], videos, folder.name)
-                for name, part in parts.items():
-                    part.replace(folder / name)
-            finally:
-                for part in parts.values():
-                    part.unlink(missing_ok=True)
+        write_json(parts[LISTING_NAME], listing.to_json())
+        write_json(parts["dataset.json"], {**_existing_info(folder), "classes": list(classes)})
+        write_activitynet(parts[ANNOTATIONS_NAME], videos, folder.name)
+        for name, part in parts.items():
+            part.replace(folder / name)
     except OSError as error:
         raise to_data_error(error, folder, "choose another folder") from error
+    finally:
+        with suppress(OSError):
+            for part in parts.values():
+                part.unlink(missing_ok=True)
 
 
 def _existing_info(folder: Path) -> dict[str, Any]:
