@@ -177,6 +177,13 @@ def test_activitynet_ids_match_with_and_without_prefix(truth_id, proposals_id):
     assert has_note(result, "v_")
 
 
+@pytest.mark.parametrize("complete", [True, False])
+def test_partial_timelines_of_training_videos_are_noted(complete):
+    truth = [replace(video("abc", *runs("aa")), subset="training", complete=complete)]
+    result = score(perfect(truth), truth, tious=[0.5], subset="training")
+    assert result.map == (1.0,) and len(result.notes) == (not complete)
+
+
 def test_existing_ids_are_not_renamed():
     truth = [video("abc", *runs("aa")), video("v_abc", *runs("....aa"))]
     result = score(perfect(truth), truth, tious=[0.5])

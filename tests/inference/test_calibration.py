@@ -2,6 +2,8 @@
 
 import json
 import random
+from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from wtal.core.errors import CheckpointError, ConfigError, DataError
 from wtal.core.io import read_json, write_json
 from wtal.core.structures import Segment, Video
 from wtal.data.dataset import load_dataset, write_dataset_info
+from wtal.data.layouts.activitynet import write_activitynet
 from wtal.inference.calibration import (
     CALIBRATION_NAME,
     LABELS,
@@ -22,6 +25,7 @@ from wtal.inference.calibration import (
     CalibrationScores,
     OperatingPoint,
     calibrate,
+    calibrate_run,
     load_segment_filter,
     pooled,
     read_calibration,
@@ -328,6 +332,28 @@ def test_training_labels_are_used_without_validation(run, tiny, tmp_path):
     assert code == 0 and "note: the model was trained on these videos" in output
     calibration = read_calibration(run)
     assert (calibration.source, calibration.subset, calibration.num_videos) == (LABELS, "training", 8)
+
+
+def test_training_videos_need_complete_timelines_to_count_as_annotated(run, tiny, tmp_path):
+    rows = {
+        "training_0000": ((Segment("throw", 1.0, 4.0),), False),
+        "training_0002": ((Segment("jump", 3.0, 3.0),), True),
+        "training_0003": ((Segment("jump", 3.0, 5.0),), True),
+    }
+    (tmp_path / "features").symlink_to(tiny.path / "features")
+
+    def calibrated(ids: Iterable[str]) -> Calibration:
+        videos = []
+        for video in tiny.subset("training"):
+            segments, complete = rows[video.id] if video.id in ids else ((), False)
+            videos.append(replace(video, segments=segments, complete=complete))
+        write_dataset_info(tmp_path, [], tiny.clock, tiny.classes, tiny.modalities)
+        write_activitynet(tmp_path / "annotations.json", videos)
+        return calibrate_run(run, tmp_path)
+
+    assert (calibrated(["training_0000", "training_0002"]).source) == LABELS
+    calibration = calibrated(rows)
+    assert (calibration.source, calibration.num_videos) == (SEGMENTS, 1)
 
 
 def test_calibration_of_another_checkpoint_and_damaged_file_are_rejected(run, tiny):

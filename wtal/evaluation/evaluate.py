@@ -276,6 +276,11 @@ def _notes(inputs: ScoringInputs, ground_truth: Sequence[Video], options: Evalua
         notes += subset_notes(inputs.subset, {_subset(video) for video in ground_truth})
     if inputs.num_renamed:
         notes.append(f"{inputs.num_renamed:,} video ids have a leading v_ in one of the files; matched without it")
+    scored = [video for video in ground_truth if _subset(video) == inputs.subset]
+    if inputs.subset == "training" and (partial := sum(bool(v.segments) and not v.complete for v in scored)):
+        notes.append(
+            f"{partial:,} training videos are not marked as complete; what is not annotated counts as not happening"
+        )
     proposed = set(inputs.proposals.label.tolist())
     classes_without_proposals = [label for index, label in enumerate(inputs.classes) if index not in proposed]
     return notes + comparison_notes(

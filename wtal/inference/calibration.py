@@ -295,8 +295,8 @@ def calibrate(
 ) -> Calibration:
     """Collect the scores of each class, compared with segments if there are any, else with labels.
 
-    Only videos with a segment for each of their labels count as annotated with segments. Classes whose annotated
-    segments overlap may overlap in a timeline too.
+    Only videos with a segment for each of their labels count as annotated with segments, and of the training videos
+    only those with a complete timeline. Classes whose annotated segments overlap may overlap in a timeline too.
 
     Args:
         proposals: The proposals of each video.
@@ -309,7 +309,7 @@ def calibrate(
     Raises:
         DataError: No video has a label (code `no-labels`).
     """
-    annotated = [video for video in videos if set(video.labels) == {segment.label for segment in video.segments}]
+    annotated = [video for video in videos if _has_whole_timeline(video)]
     if any(video.segments for video in annotated):
         constraints = replace(constraints, co_occurring=co_occurring_classes(annotated))
         source, videos, collect = SEGMENTS, annotated, _compare_with_segments
@@ -320,6 +320,13 @@ def calibrate(
     timelines = [remove_overlaps(proposals.get(video.id, ()), constraints) for video in videos]
     scores = collect(timelines, videos, classes)
     return Calibration(model, source, subset, len(videos), constraints, scores)
+
+
+def _has_whole_timeline(video: Video) -> bool:
+    """Whether the segments of a video are all that happens in it."""
+    if video.subset == "training" and not (video.complete and not any(segment.is_point for segment in video.segments)):
+        return False
+    return set(video.labels) == {segment.label for segment in video.segments}
 
 
 def read_calibration(run: Path) -> Calibration | None:
