@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,9 @@ from wtal import cli
 from wtal.core import distributed
 from wtal.core.config import Config, parse_config
 from wtal.core.distributed import Rows
+from wtal.core.structures import Segment
+from wtal.data.add_labels import add_labels
+from wtal.data.annotations.base import Annotation
 from wtal.data.batching import TrainingDataset
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.models import checkpoint
@@ -35,6 +39,7 @@ CASES = {
     "local": {"method": "local", "model": {"local": "attention"}},
     "uneven": {"train": {"batch_size": 5}},
     "more processes than rows": {"method": "local", "train": {"batch_size": 1}},
+    "labels": {"train": {"supervision": "all", "batch_size": 5}},
 }
 COUNTS = pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow)])
 ANY_CASE = pytest.mark.parametrize("case", CASES)
@@ -73,7 +78,21 @@ def train_cases(rank: int, count: int, folder: Path, data: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+def labelled(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """A copy with a point, a segment and a complete timeline; its tags are the same."""
+    root = Path(shutil.copytree(tiny.path, tmp_path_factory.mktemp("labelled") / "set"))
+    videos = [video for video in tiny.subset("training") if len(video.labels) == 1][:3]
+    spans = ((3.0, 3.0), (4.0, 9.0), (2.0, 5.0))
+    annotations = [
+        Annotation(video.id, (Segment(video.labels[0], *span),), complete=video is videos[2])
+        for video, span in zip(videos, spans, strict=True)
+    ]
+    add_labels(root, annotations)
+    return load_dataset(root)
+
+
+@pytest.fixture(scope="module")
+def trained(labelled: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
     """`trained(3)`: the folder in which three processes have trained all cases."""
     folders: dict[int, Path] = {}
 
@@ -82,9 +101,9 @@ def trained(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable
             folder = folders[count] = tmp_path_factory.mktemp(f"by-{count}")
             if count == 1:
                 for case in CASES:
-                    stages.train(config_of(case), tiny, folder / case, device="cpu")
+                    stages.train(config_of(case), labelled, folder / case, device="cpu")
             else:
-                codes = run_all([(train_cases, rank, count, folder, tiny.path) for rank in range(count)])
+                codes = run_all([(train_cases, rank, count, folder, labelled.path) for rank in range(count)])
                 assert codes == [0] * count
         return folders[count]
 
