@@ -10,6 +10,7 @@ from rich.console import Console
 
 from tests.helpers.errors import raises
 from wtal.core.errors import DataError
+from wtal.data.dataset import write_dataset_info
 from wtal.data.problems import Problem, raise_first
 from wtal.data.validation import ValidationReport, validate_dataset
 from wtal.reporting.validation_tables import render_validation
@@ -174,3 +175,16 @@ def test_first_fatal_problem_is_raised_with_count_of_others():
     with raises(DataError, code="invalid-value", path="a.json", location="line 3") as caught:
         raise_first([remark, problem, problem, remark, problem])
     assert "2 more" in str(caught.value) and caught.value.message == "is bad"
+
+
+def test_times_after_the_features_of_a_video_of_unknown_duration_are_reported(tiny, tmp_path):
+    (tmp_path / "features").symlink_to(tiny.path / "features")
+    write_dataset_info(tmp_path, [], tiny.clock, tiny.classes, tiny.modalities)
+    (tmp_path / "annotations.json").unlink()
+    rows = "training_0000,throw@3;throw@400\ntraining_0002,jump[2 to 400]\ntraining_0003,jump[400 to 500]\n"
+    (tmp_path / "tags.csv").write_text(f"video,labels\n{rows}")
+    problems = [p for p in validate_dataset(tmp_path).problems if p.code == "invalid-segment"]
+    assert [(problem.location, problem.fatal) for problem in problems] == [
+        ("training_0000", False),
+        ("training_0003", False),
+    ]

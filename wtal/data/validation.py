@@ -1,5 +1,6 @@
 """Validation of a data set folder: everything that is wrong with it, and a summary of what it contains."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -216,6 +217,9 @@ def _check_segment(dataset: Dataset, video: Video, segment: Segment) -> Iterator
     if segment.is_point and video.subset != "training":
         message = f"{name} is empty, no prediction can match it"
         yield Problem(message, dataset.path, video.id, "correct the end", code, fatal=False)
+    if video.duration is None and segment.start > (end := dataset.with_duration(video).duration or math.inf):
+        message = f"{name} is after the last snippet, which ends at {end:g} s"
+        yield Problem(message, dataset.path, video.id, "correct the times", code, fatal=False)
     if video.duration is not None and segment.end > video.duration + dataset.clock.stride:
         # Public ground truth has such segments (26 in THUMOS14) and is scored with them.
         is_published = dataset.about.get("beyond_duration") is True
