@@ -10,14 +10,16 @@ def summary(uncertainty: float) -> VideoSummary:
     return VideoSummary("a.mp4", "", 1.0, (), uncertainty)
 
 
+SUMMARIES = {"a": summary(0.1), "new": None, "b": summary(0.9), "c": summary(0.0)}
+
+
 def test_uncertain_videos_come_first_and_those_without_prediction_last():
-    assert review_order({"a": summary(0.1), "new": None, "b": summary(0.9), "c": summary(0.0)}) == [
-        "b",
-        "a",
-        "c",
-        "new",
-    ]
-    assert review_order({}) == []
+    assert review_order(SUMMARIES, {}) == ["b", "a", "c", "new"]
+    assert review_order({}, {}) == []
+
+
+def test_suggested_videos_come_before_all_others():
+    assert review_order(SUMMARIES, {"new": 0, "c": 1, "reviewed": 2}) == ["new", "c", "b", "a"]
 
 
 def test_reviewed_videos_leave_the_order(server):

@@ -34,6 +34,7 @@ from wtal.web.predictions import (
     read_summary,
 )
 from wtal.web.review import review_order
+from wtal.web.suggestions import Suggestions
 from wtal.web.training_set import TrainingData, open_training_data
 from wtal.web.uploads import MAX_UPLOAD_BYTES, remove_partial_uploads
 from wtal.web.videos import VideoFile, VideoLibrary
@@ -62,6 +63,7 @@ class AnnotationService:
         corrections: The corrected timelines.
         jobs: The videos to process.
         improver: Trains models from the corrections.
+        suggestions: The videos whose labels help most.
         max_upload_bytes: The largest upload that is accepted.
     """
 
@@ -71,6 +73,7 @@ class AnnotationService:
     corrections: Corrections
     jobs: JobQueue
     improver: Improver
+    suggestions: Suggestions
     max_upload_bytes: int = MAX_UPLOAD_BYTES
 
     @property
@@ -134,7 +137,7 @@ class AnnotationService:
         queue_positions = {key: number for number, key in enumerate(queued, start=1)}
         summaries = {key: self._summary(file) for key, file in files.items()}
         reviewed = self._reviewed()
-        order = review_order({key: summary for key, summary in summaries.items() if key not in reviewed})
+        order = self._review_order({key: summary for key, summary in summaries.items() if key not in reviewed}, files)
         positions = QueuePositions(queue_positions, {key: number for number, key in enumerate(order, start=1)})
         return [self._describe(file, jobs.get(key), summaries[key], positions) for key, file in files.items()]
 
@@ -152,6 +155,7 @@ class AnnotationService:
             "packed": pack_prediction(prediction, self.thresholds) if prediction else None,
             "thresholds": self.thresholds.for_video(prediction) if prediction else {},
             "corrections": record.to_json() if record else None,
+            "moments": [moment.model_dump() for moment in self.suggestions.moments(self.library.fingerprint(file))],
             "replaced": record is not None and self._was_replaced(file, record),
         }
 
@@ -255,6 +259,12 @@ class AnnotationService:
         fingerprint = self.library.fingerprint(file)
         return "" not in (fingerprint, record.fingerprint) and fingerprint != record.fingerprint
 
+    def _review_order(self, summaries: Mapping[str, VideoSummary | None], files: Mapping[str, VideoFile]) -> list[str]:
+        if not (suggested := self.suggestions.ranks()):
+            return review_order(summaries, {})
+        fingerprints = {key: self.library.fingerprint(files[key]) for key in summaries}
+        return review_order(summaries, {key: suggested[f] for key, f in fingerprints.items() if f in suggested})
+
     def _reviewed(self) -> set[str]:
         return {key for key, record in self.corrections.records().items() if record.reviewed}
 
@@ -328,12 +338,15 @@ def open_service(
             service.activate(id)
 
         improver = Improver(store, models, training_data, library, corrections.records, start_improvement, activate)
-        service = AnnotationService(models, library, store, corrections, jobs, improver)
+        suggestions = Suggestions(store, models.original, training_data)
+        service = AnnotationService(models, library, store, corrections, jobs, improver, suggestions)
         jobs.start()
         improver.resume()
+        suggestions.start()
         try:
             yield service
         finally:
+            suggestions.close()
             improver.close()
             jobs.close()
 

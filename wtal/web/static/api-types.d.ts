@@ -66,6 +66,8 @@ export interface VideoDetails {
   /** The default threshold by class; null if the class is never shown. */
   thresholds: Record<string, number | null>;
   corrections: Corrections | null;
+  /** The times to look at, in order. */
+  moments: { time: number; label: string }[];
   /** Whether the corrections were made for another file with this name. */
   replaced: boolean;
 }

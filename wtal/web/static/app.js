@@ -13,6 +13,7 @@ import { toApiSegments } from "./edits.js";
 import { setUpExport } from "./export.js";
 import { createImprove } from "./improve.js";
 import { createJobStatus } from "./job-status.js";
+import { createMoments } from "./moments.js";
 import { createPlayback } from "./playback.js";
 import { createReviewQueue } from "./review-queue.js";
 import { createRouter } from "./router.js";
@@ -41,6 +42,8 @@ function startApp(config) {
   let requestedKey = null;
   /** The list entry of the open video when it was loaded or last compared. @type {VideoInfo | null} */
   let openInfo = null;
+  /** The video whose first moment is to be shown. @type {string | null} */
+  let momentKey = null;
   /** Whether the length of the open video is known, from the browser or from the model. */
   let hasDuration = false;
   /** The revision that was made for another file with this name, null if there is none. @type {number | null} */
@@ -55,6 +58,11 @@ function startApp(config) {
   config.keys = CLASS_KEYS;
   fileInput.accept = config.video_suffixes.join(",");
 
+  /** Go to the first moment of a video that was opened for review, once its length is known. */
+  function openMoment() {
+    if (momentKey === openKey) moments.openNext();
+    momentKey = null;
+  }
   function togglePlayback() {
     if (player.paused)
       player.play().catch(() => {}); // the error event is handled below
@@ -94,6 +102,7 @@ function startApp(config) {
           p: () => openNeighbor(-1),
           v: () => review.openNext(),
           "?": () => shortcutsDialog.showModal(),
+          g: () => moments.openNext(),
           ...playback.shortcuts,
           ...shortcuts,
         },
@@ -105,9 +114,14 @@ function startApp(config) {
     getVideoList: () => videoList,
     getOpenKey: () => openKey,
     isReviewed: (key) => sessions.get(key)?.isReviewed,
-    onOpen: (key) => navigateTo(key, true),
+    onOpen: async (key) => {
+      await navigateTo(key, true);
+      momentKey = openKey === key && moments.count ? key : null;
+      if (hasDuration) openMoment();
+    },
     showStatus,
   });
+  const moments = createMoments({ getTime, seek: timeline.seek, showStatus });
   const videoList = createVideoList({
     list: getElement("videos", HTMLElement),
     search: getElement("search", HTMLInputElement),
@@ -228,6 +242,7 @@ function startApp(config) {
     const decoded = packed ? withLabels(decodeTimeline(packed), labels) : emptyTimeline();
     const video = { ...decoded, name, end: Math.max(length, lastEnd) };
     playback.setFrameRate(details.fps);
+    moments.show(details.moments);
     editor.open(video, session, details.thresholds, seconds);
     replacedRevision = details.replaced ? session.revision : null;
     editorBox.hidden = !video.end;
@@ -286,6 +301,7 @@ function startApp(config) {
     editorBox.hidden = false;
     timeline.fit();
     timeline.resize();
+    openMoment();
   });
   player.addEventListener("error", () => {
     if (player.hidden || !player.getAttribute("src")) return;
