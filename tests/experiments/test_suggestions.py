@@ -92,6 +92,7 @@ def test_nothing_is_suggested_if_all_is_labelled(run, copy):
     content = json.loads((copy.path / "annotations.json").read_text())
     for entry in content["database"].values():
         entry["timeline"] = "complete"
+        entry["annotations"] = [{"segment": [2.0, 5.0], **annotation} for annotation in entry["annotations"]]
     (copy.path / "annotations.json").write_text(json.dumps(content))
     with raises(DataError, code="nothing-to-suggest", path=copy.path):
         suggest(run, load_dataset(copy.path), 100)
