@@ -17,6 +17,10 @@ from torch import Tensor
 from wtal.core.errors import CheckpointError
 from wtal.core.io import write_tensors
 
+MAX_LOG_WEIGHT = 20.0
+BISECTIONS = 60
+EPSILON = 1e-9
+
 
 @dataclass(frozen=True)
 class Whitening:
@@ -78,6 +82,7 @@ class GlobalMemory:
         num_classes: Number of classes C, without background.
         neighbours: Reading compares with this many nearest entries of each class.
         temperature: Of the cosines when the memory is read.
+        background_weight: Factor of the background in a reading, from `find_background_weight`.
     """
 
     entries: Tensor
@@ -88,6 +93,7 @@ class GlobalMemory:
     num_classes: int
     neighbours: int
     temperature: float
+    background_weight: float = 1.0
 
     def of_class(self, index: int) -> tuple[Tensor, Tensor]:
         """The entries of a class, n x F, and their videos, n."""
@@ -129,7 +135,8 @@ class GlobalMemory:
     ) -> Tensor:
         """The class probabilities of snippets according to the memory: softmax of the similarities.
 
-        A class without entries keeps its posterior probability; the other classes share the rest.
+        A class without entries keeps its posterior probability; the other classes share the rest. Then the background
+        is multiplied by its weight, and the probabilities are normalised.
 
         Args:
             features: Unit vectors, T x F.
@@ -150,7 +157,7 @@ class GlobalMemory:
         kept = posterior * (allowed & ~is_known)
         if not is_known.any():
             return kept
-        return kept + reading.softmax(1) * (1 - kept.sum(1, keepdim=True))
+        return weight_background(kept + reading.softmax(1) * (1 - kept.sum(1, keepdim=True)), self.background_weight)
 
     def with_shuffled_classes(self, generator: torch.Generator) -> "GlobalMemory":
         """A control: the classes of all entries are permuted."""
@@ -164,7 +171,8 @@ class GlobalMemory:
 
     def save(self, path: Path) -> None:
         """Write a safetensors file. Raises DataError if the disk is full."""
-        settings = torch.tensor([self.num_classes, self.neighbours, self.temperature], dtype=torch.float64)
+        numbers = [self.num_classes, self.neighbours, self.temperature, self.background_weight]
+        settings = torch.tensor(numbers, dtype=torch.float64)
         tensors = {
             "entries": self.entries,
             "classes": self.classes,
@@ -185,7 +193,7 @@ class GlobalMemory:
         """
         try:
             tensors = load_file(path)
-            num_classes, neighbours, temperature = tensors.pop("settings").tolist()
+            num_classes, neighbours, temperature, background_weight = tensors.pop("settings").tolist()
             whitening = Whitening(tensors.pop("mean"), tensors.pop("projection"))
             return cls(
                 **tensors,
@@ -193,11 +201,43 @@ class GlobalMemory:
                 num_classes=int(num_classes),
                 neighbours=int(neighbours),
                 temperature=temperature,
+                background_weight=background_weight,
             )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 "the memory is missing or incomplete", path=path, hint="train again", code="unreadable-weights"
             ) from error
+
+
+def weight_background(probabilities: Tensor, weight: float) -> Tensor:
+    """Class probabilities after the background was multiplied by a weight and the sum restored to 1. ... x (C + 1)."""
+    if weight == 1:
+        return probabilities
+    weights = torch.ones(probabilities.shape[-1])
+    weights[-1] = weight
+    weighted = probabilities * weights
+    return weighted / weighted.sum(-1, keepdim=True)
+
+
+def find_background_weight(background: Tensor, share: float) -> float:
+    """The weight of the background with which its mean probability is a given share.
+
+    Cosines of similar size give the background and the classes of a video about half of the probability each, whatever
+    their share of the recording. Where actions are rare, students of such a teacher find segments that are too long.
+
+    Args:
+        background: Probabilities of the background, N.
+        share: Their mean after weighting, from 0 to 1.
+
+    Returns:
+        The weight, between exp(-20) and exp(20).
+    """
+    low, high = -MAX_LOG_WEIGHT, MAX_LOG_WEIGHT
+    odds = torch.logit(background.double(), EPSILON)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float((odds + middle).sigmoid().mean()) < share else (low, middle)
+    return math.exp((low + high) / 2)
 
 
 class MemoryWriter:

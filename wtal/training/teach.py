@@ -7,7 +7,7 @@ The files are those of `wtal.models.teacher`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,13 @@ from wtal.core.io import atomic_write_dir, write_json, write_tensors
 from wtal.data.batching import TrainingDataset
 from wtal.models.global_branch import enhance, feature_parts, mean_posterior
 from wtal.models.local_branch import run_in_windows
-from wtal.models.memory import MemoryWriter, Whitening, WhiteningEstimator
+from wtal.models.memory import (
+    MemoryWriter,
+    Whitening,
+    WhiteningEstimator,
+    find_background_weight,
+    weight_background,
+)
 from wtal.models.teacher import INFO_NAME, MEMORY_NAME, TARGETS_NAME, read_info
 from wtal.training.tag_scores import tag_precision, video_scores
 
@@ -56,8 +62,8 @@ def write_teacher(
 ) -> None:
     """Write the memory and the teacher's class probabilities of all training videos.
 
-    Three passes over the videos: how reliable each model is, what is written to the memory, what is read from it. Only
-    one video at a time is held in memory.
+    Three passes over the videos: how reliable each model is, what is written to the memory, what is read from it. The
+    background of all readings is weighted so that its mean probability is that of the models.
 
     Args:
         config: Settings of the run.
@@ -90,14 +96,23 @@ def write_teacher(
     elif spec.memory == "random":
         memory = memory.with_random_entries(generator)
 
-    targets = {}
-    share = config.teacher.memory_share if spec.teacher == "memory" else 0.0
+    posteriors, readings = [], []  # of the allowed classes
     for video in range(len(data)):
         output = VideoOutput.of(models, data.features(video), device)
         posterior, _ = _with_labels(mean_posterior(output.cas, reliability, allowed[video]), data, video)
         selection = {"only": video} if spec.memory == "own" else {"exclude": video}
         reading = memory.read(whitening(output.parts), posterior, allowed[video], **selection)
-        targets[data.videos[video].id], _ = _with_labels(enhance(posterior, reading, share), data, video)
+        posteriors.append(posterior[:, allowed[video]])
+        readings.append(reading[:, allowed[video]])
+    background = [torch.cat([rows[:, -1] for rows in group]) for group in (readings, posteriors)]
+    memory = replace(memory, background_weight=find_background_weight(background[0], float(background[1].mean())))
+
+    targets = {}
+    share = config.teacher.memory_share if spec.teacher == "memory" else 0.0
+    for video, (posterior, reading) in enumerate(zip(posteriors, readings, strict=True)):
+        target = torch.zeros(len(posterior), allowed.shape[1])
+        target[:, allowed[video]] = enhance(posterior, weight_background(reading, memory.background_weight), share)
+        targets[data.videos[video].id], _ = _with_labels(target, data, video)
 
     def write_all(part: Path) -> None:
         write_tensors(targets, part / TARGETS_NAME)
