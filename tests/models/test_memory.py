@@ -12,7 +12,14 @@ from torch import Tensor
 
 from tests.helpers.errors import raises
 from wtal.core.errors import CheckpointError
-from wtal.models.memory import GlobalMemory, MemoryWriter, Whitening, WhiteningEstimator
+from wtal.models.memory import (
+    GlobalMemory,
+    MemoryWriter,
+    Whitening,
+    WhiteningEstimator,
+    find_background_weight,
+    weight_background,
+)
 
 CLASSES, PARTS, WIDTH = 3, 2, 8
 BACKGROUND = CLASSES
@@ -310,3 +317,25 @@ def test_cosine_of_two_snippets_is_the_mean_cosine_of_their_parts():
 @pytest.mark.parametrize("parts", [torch.ones(5, PARTS, WIDTH), torch.ones(1, PARTS, WIDTH)], ids=["equal", "one"])
 def test_snippets_that_do_not_vary_give_finite_vectors(parts, shrinkage):
     assert estimate(parts, shrinkage=shrinkage)(parts).isfinite().all()
+
+
+# The background of a reading.
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9])
+def test_weight_of_the_background_gives_it_a_share(share):
+    probabilities = torch.randn(200, CLASSES + 1, generator=torch.Generator().manual_seed(0)).softmax(1)
+    weight = find_background_weight(probabilities[:, -1], share)
+    weighted = weight_background(probabilities, weight)
+    assert float(weighted[:, -1].mean()) == pytest.approx(share, abs=1e-4)
+    torch.testing.assert_close(weighted.sum(1), torch.ones(200))
+    classes = probabilities[:, :-1]
+    torch.testing.assert_close(F.normalize(weighted[:, :-1], p=1, dim=1), F.normalize(classes, p=1, dim=1))
+
+
+@pytest.mark.parametrize("background, share", [([1.0, 1.0], 1.0), ([0.0, 0.0], 0.0), ([1.0, 0.0], 0.9), ([0.5], 1.0)])
+def test_share_that_cannot_be_reached_gives_a_finite_weight(background, share):
+    weight = find_background_weight(torch.tensor(background), share)
+    assert 0 < weight < 1e9
+    weighted = weight_background(torch.tensor([[1 - value, value] for value in background]), weight)
+    assert weighted.isfinite().all()

@@ -66,6 +66,18 @@ def test_no_video_is_taught_by_its_own_entries(tiny, settings, tmp_path, models)
         torch.testing.assert_close(teacher.targets[data.videos[video].id], expected)
 
 
+@pytest.mark.parametrize("method", ["dfe", "shuffled-memory"])
+def test_teacher_sees_as_much_background_as_the_models(tiny, settings, tmp_path, models, method):
+    data = TrainingDataset(tiny, 0)
+    shares = []
+    for share in (0.0, 0.5, 1.0):
+        config = settings(method, memory={"min_probability": 0.1}, teacher={"memory_share": share})
+        write_teacher(config, data, models, tmp_path / str(share), CPU)
+        targets = torch.cat(list(read_teacher(tmp_path / str(share)).targets.values()))
+        shares.append(float(targets[:, -1].mean()))
+    assert shares == pytest.approx([shares[0]] * 3, abs=1e-4)
+
+
 def test_labelled_snippets_override_the_teacher_and_are_in_the_memory(tiny, settings, tmp_path, models):
     video = next(v for v in tiny.subset("training") if v.labels)
     column = tiny.classes.index(video.labels[0])
