@@ -30,12 +30,14 @@ from wtal.reporting.figures.colors import OKABE_ITO, darken
 from wtal.reporting.tables import TableData, format_mean_std, to_markdown
 
 COUNTS = ("2", "5", "10", "20", "50", "all")
-SUGGESTED_COUNTS = ("5", "12", "20", "50")
+SUGGESTED_COUNTS = ("5", "12", "20")
 DEFAULT_LABELS = (
     "tags",
-    *(f"{kind}:{count}" for kind in ("points", "segments") for count in COUNTS),
-    *(f"{kind}:{count}:suggested" for kind in ("points", "segments") for count in SUGGESTED_COUNTS),
+    *(f"points:{count}" for count in COUNTS),
     "points:20:wrong",
+    *(f"points:{count}:suggested" for count in SUGGESTED_COUNTS),
+    *(f"segments:{count}" for count in COUNTS),
+    "segments:12:suggested",
 )
 WRONG_SHARE = 0.05  # of the labels, with `wrong`
 MAX_SUGGESTIONS = 50
