@@ -220,12 +220,12 @@ def _draw(datasets: Sequence[str], method: str, labels: Sequence[LabelChoice], s
             if key in scores:
                 axes.axhline(scores[key].mean, color="0.5", linewidth=0.8, linestyle=":")
                 axes.annotate(name, (1, scores[key].mean), xycoords=("axes fraction", "data"), ha="right", va="bottom")
-        ticks = sorted({c.videos or num_training for c in labels if c.kind != "tags"})
+        ticks = sorted({c.videos or num_training for c in labels if c.kind != "tags" and not c.suggested})
         axes.set_xscale("log")
         axes.set_xticks(ticks, map(str, ticks))
         axes.minorticks_off()
         axes.set(title=data, xlabel="training videos with labels", ylabel="average mAP (%)")
-        axes.legend(frameon=False, loc="lower right")
+    figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(FIGURE, dpi=150)
     pyplot.close(figure)
 
