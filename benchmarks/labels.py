@@ -225,7 +225,7 @@ def _draw(datasets: Sequence[str], method: str, labels: Sequence[LabelChoice], s
         axes.set_xticks(ticks, map(str, ticks))
         axes.minorticks_off()
         axes.set(title=data, xlabel="training videos with labels", ylabel="average mAP (%)")
-    figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(FIGURE, dpi=150)
     pyplot.close(figure)
 
