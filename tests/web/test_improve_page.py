@@ -9,6 +9,7 @@ import pytest
 from tests.helpers.page import Site, Visitor, expect, press, save, update_list
 from tests.helpers.server import run_server, wait_until
 
+TRAINING_TIMEOUT = 180_000  # milliseconds
 LEFT = {"label": "left", "start": 1.0, "end": 2.0, "score": None}
 
 
@@ -53,7 +54,7 @@ def test_improve_progress_scores_and_going_back(site: Site, visitor: Visitor):
     press(page, "ArrowRight", "a")  # the page is usable meanwhile
     save(page)
 
-    expect(page.locator("#status")).to_contain_text("The model was improved")
+    expect(page.locator("#status")).to_contain_text("The model was improved", timeout=TRAINING_TIMEOUT)
     expect(page.locator("#run")).to_have_text("Model: improved 1")
     open_dialog(page)
     rows = page.locator("#models tr")
