@@ -23,8 +23,8 @@ from wtal.web.improvement_worker import (
     ImprovementProgress,
     ImprovementWorkerProtocol,
 )
-from wtal.web.jobs import POLL_INTERVAL, exit_message
 from wtal.web.models import RUN_DIR, LabelCounts, ModelList, ModelRecord
+from wtal.web.processes import POLL_INTERVAL, exit_message
 from wtal.web.training_set import CorrectedVideo, TrainingData, TrainingSet
 from wtal.web.videos import VideoLibrary
 

@@ -1,19 +1,12 @@
-"""The process that improves a model: extracts missing features, trains, and measures the old and the new model.
+"""The process that improves a model: extracts missing features, trains, and measures the old and the new model."""
 
-It has a low priority and one thread, so that the page stays usable.
-"""
-
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol
 
-import torch
 from pydantic import BaseModel
 
 from wtal.core.config import Config
@@ -36,9 +29,9 @@ from wtal.training.stages import total_steps
 from wtal.video.backbones.registry import BackboneOptions
 from wtal.video.extract_video import extract_video
 from wtal.web.models import Scores
+from wtal.web.processes import WorkerProcess, init_background_process
 from wtal.web.training_set import MEASURED, link_features
 
-NICENESS = 10
 EXTRACTION_SHARE, TRAINING_SHARE = 0.2, 0.7  # of the progress; the rest is for measuring
 F1_OPTIONS = AgreementOptions(min_tiou=0.5, tolerance=0.0)
 
@@ -103,55 +96,25 @@ class ImprovementWorkerProtocol(Protocol):
     def stop(self) -> int | None: ...
 
 
-class ImprovementWorker:
+class ImprovementWorker(WorkerProcess[ImprovementProgress]):
     """The process that does a job, seen from the server."""
 
     def __init__(self, job: ImprovementJob, options: BackboneOptions) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, child_pipe = context.Pipe()
-        self._process = context.Process(target=_run, args=(child_pipe, job, options), daemon=True)
-        self._process.start()
-        child_pipe.close()
-
-    def poll(self, timeout: float) -> ImprovementProgress | None:
-        """The next message, None if there is none within `timeout` seconds."""
-        return self._pipe.recv() if self._pipe.poll(timeout) else None
-
-    def stop(self) -> int | None:
-        """Kill the process. Returns its exit code if it had ended by itself."""
-        self._process.join(0.2)
-        code = self._process.exitcode
-        self._process.kill()
-        self._process.join()
-        self._pipe.close()
-        return code
+        super().__init__(_run, job, options)
 
 
 def _run(pipe: Connection, job: ImprovementJob, options: BackboneOptions) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server stops the process
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    with suppress(AttributeError, OSError):  # Windows has no niceness
-        os.nice(NICENESS)
-    torch.set_num_threads(1)
-    threading.Thread(target=_end_with_server, daemon=True).start()
+    init_background_process()
+
+    def report(stage: str, share: float) -> None:
+        pipe.send(ImprovementProgress(stage=stage, share=share))
+
     with suppress(ConnectionError):  # the server is gone
         try:
-            pipe.send(improve(job, options, lambda stage, share: pipe.send(_progress(stage, share))))
-        except ConnectionError:
-            raise
-        except Exception as error:  # one sentence for the page, whatever fails
-            pipe.send(ImprovementProgress(error=_error_message(error, job)))
-
-
-def _end_with_server() -> None:
-    """End this process when the server is killed, so that the next server can continue in the same folder."""
-    if server := multiprocessing.parent_process():
-        server.join()
-        os._exit(1)
-
-
-def _progress(stage: str, share: float) -> ImprovementProgress:
-    return ImprovementProgress(stage=stage, share=share)
+            result = improve(job, options, report)
+        except Exception as error:  # decoders, file systems and training raise many types
+            result = ImprovementProgress(error=_error_message(error, job))
+        pipe.send(result)
 
 
 def _error_message(error: Exception, job: ImprovementJob) -> str:

@@ -1,6 +1,5 @@
 """The queue of videos to process: kept on disk, so that it continues after a restart."""
 
-import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,10 +12,10 @@ from pydantic import BaseModel, BeforeValidator, TypeAdapter, ValidationError
 
 from wtal.core.errors import DataError, first_validation_error
 from wtal.core.io import read_json, write_json
+from wtal.web.processes import POLL_INTERVAL, exit_message
 from wtal.web.worker import Task, WorkerProgress, WorkerProtocol
 
 State = Literal["queued", "running", "failed", "cancelled"]
-POLL_INTERVAL = 0.2  # seconds between checks whether a job was cancelled
 
 
 @dataclass(frozen=True)
@@ -165,14 +164,6 @@ class JobQueue:
         """The same, but an error does not stop the queue: it is written with the next change."""
         with suppress(DataError):
             self._update(*items)
-
-
-def exit_message(code: int | None) -> str:
-    """Why a worker process ended, by its exit code."""
-    if code and code < 0:
-        name = signal.Signals(-code).name
-        return f"the worker process was killed ({name}), usually because memory ran out; try again"
-    return f"the worker process ended with exit code {code}; see the output of the server, then try again"
 
 
 def _resume_state(value: object) -> object:

@@ -10,12 +10,12 @@ def review_order(summaries: Mapping[str, VideoSummary | None], ranks: Mapping[st
 
     Args:
         summaries: Key to the summary of the prediction, None without a prediction.
-        ranks: Key to the place among the suggested videos. These are first, then the other videos by uncertainty, then
+        ranks: Key to the rank among the suggested videos. These are first, then the other videos by uncertainty, then
             those without a prediction.
     """
 
-    def place(key: str) -> tuple[float, float]:
+    def sort_key(key: str) -> tuple[float, float]:
         summary = summaries[key]
         return ranks.get(key, len(ranks)), -summary.uncertainty if summary else 1.0
 
-    return sorted(summaries, key=place)
+    return sorted(summaries, key=sort_key)

@@ -5,13 +5,10 @@ its models of stage one; without these there are none.
 """
 
 import multiprocessing
-import os
-import signal
 import threading
 from contextlib import suppress
 from pathlib import Path
 
-import torch
 from pydantic import BaseModel, ValidationError
 
 from wtal.core.errors import WtalError
@@ -21,6 +18,7 @@ from wtal.data.dataset import load_dataset
 from wtal.experiments.suggestions import suggest
 from wtal.models.teacher import STAGE_ONE
 from wtal.web.models import ServedModel
+from wtal.web.processes import init_background_process
 from wtal.web.training_set import TrainingData
 
 FILE_NAME = "suggestions.json"
@@ -77,11 +75,11 @@ class Suggestions:
         return self._videos.get(self._id(fingerprint), [])
 
     def ranks(self) -> dict[str, int]:
-        """Fingerprint of the video file to its place in the order, from 0."""
+        """Fingerprint of the video file to its rank, from 0."""
         if isinstance(self._data, WtalError) or not self._videos:
             return {}
-        places = {id: place for place, id in enumerate(self._videos)}
-        return {fingerprint: places[id] for fingerprint, id in self._data.ids.items() if id in places}
+        ranks = {id: rank for rank, id in enumerate(self._videos)}
+        return {fingerprint: ranks[id] for fingerprint, id in self._data.ids.items() if id in ranks}
 
     def _id(self, fingerprint: str) -> str:
         return "" if isinstance(self._data, WtalError) else self._data.ids.get(fingerprint, "")
@@ -101,10 +99,7 @@ class Suggestions:
 
 def _compute(run: Path, method: str, data: Path, out: Path, model: str) -> None:
     """Write the file of suggestions. Without it, the order of review is that of the uncertainty."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server stops the process
-    with suppress(AttributeError, OSError):  # Windows has no niceness
-        os.nice(10)
-    torch.set_num_threads(1)
+    init_background_process()
     with suppress(WtalError):
         load_method(method)
         videos = {

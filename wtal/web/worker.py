@@ -1,6 +1,5 @@
-"""The process that predicts videos: the server stays responsive, and survives a crash of a decoder."""
+"""The process that predicts videos."""
 
-import multiprocessing
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,8 +14,7 @@ from wtal.inference.localizer import Localizer
 from wtal.video.backbones.registry import BackboneOptions
 from wtal.video.reader import read_duration_and_rate
 from wtal.web.predictions import StoredPrediction, write_prediction
-
-EXIT_TIMEOUT = 0.2  # seconds in which a worker that is crashing may finish
+from wtal.web.processes import WorkerProcess
 
 
 @dataclass(frozen=True)
@@ -47,32 +45,15 @@ class WorkerProtocol(Protocol):
     def stop(self) -> int | None: ...
 
 
-class Worker:
+class Worker(WorkerProcess[WorkerProgress]):
     """A worker process, seen from the server. `method` is that of the model, whose import the server allows."""
 
     def __init__(self, run: Path, options: BackboneOptions, method: str) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, child_pipe = context.Pipe()
-        self._process = context.Process(target=_run_worker, args=(child_pipe, run, options, method), daemon=True)
-        self._process.start()
-        child_pipe.close()
+        super().__init__(_run_worker, run, options, method)
 
     def start(self, task: Task) -> None:
         """Start a task; the worker must be idle."""
         self._pipe.send(task)
-
-    def poll(self, timeout: float) -> WorkerProgress | None:
-        """The next progress message, None if there is none within `timeout` seconds."""
-        return self._pipe.recv() if self._pipe.poll(timeout) else None
-
-    def stop(self) -> int | None:
-        """Kill the process. Returns its exit code if it had ended by itself."""
-        self._process.join(EXIT_TIMEOUT)
-        code = self._process.exitcode
-        self._process.kill()
-        self._process.join()
-        self._pipe.close()
-        return code
 
 
 def _run_worker(pipe: Connection, run: Path, options: BackboneOptions, method: str) -> None:

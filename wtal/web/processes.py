@@ -1,0 +1,67 @@
+"""Processes that compute for the server: it stays responsive, and survives their crashes."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Generic, TypeVar, cast
+
+import torch
+
+from wtal.core.concurrency import init_worker_process
+
+POLL_INTERVAL = 0.2  # seconds between checks whether a process should go on
+EXIT_TIMEOUT = 0.2  # seconds in which a process that is crashing may finish
+NICENESS = 10
+
+Message = TypeVar("Message")
+
+
+class WorkerProcess(Generic[Message]):
+    """A process that sends messages, seen from the server.
+
+    Args:
+        target: The function that the process runs. It receives a `Connection` to the server, and the arguments.
+        arguments: For `target`.
+    """
+
+    def __init__(self, target: Callable[..., object], *arguments: object) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, child_pipe = context.Pipe()
+        self._process = context.Process(target=target, args=(child_pipe, *arguments), daemon=True)
+        self._process.start()
+        child_pipe.close()
+
+    def poll(self, timeout: float) -> Message | None:
+        """The next message, None if there is none within `timeout` seconds.
+
+        Raises:
+            EOFError, OSError: The process is gone.
+        """
+        return cast(Message, self._pipe.recv()) if self._pipe.poll(timeout) else None
+
+    def stop(self) -> int | None:
+        """Kill the process. Returns its exit code if it had ended by itself."""
+        self._process.join(EXIT_TIMEOUT)
+        code = self._process.exitcode
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+        return code
+
+
+def init_background_process() -> None:
+    """Set up a process that must not slow down the page: like any worker, with a low priority and one thread."""
+    init_worker_process()
+    with suppress(AttributeError, OSError):  # Windows has no niceness
+        os.nice(NICENESS)
+    torch.set_num_threads(1)
+
+
+def exit_message(code: int | None) -> str:
+    """Why a worker process ended, by its exit code."""
+    if code and code < 0:
+        name = signal.Signals(-code).name
+        return f"the worker process was killed ({name}), usually because memory ran out; try again"
+    return f"the worker process ended with exit code {code}; see the output of the server, then try again"
