@@ -50,7 +50,7 @@ class StubWorker:
 
 
 @dataclass
-class Bench:
+class StubImprover:
     """An `Improver` with stubs, for the films of `own_videos` and their data set."""
 
     own_videos: Path
@@ -75,7 +75,7 @@ class Bench:
             VideoLibrary(self.films),
             lambda: self.records,
             self.start_worker,
-            self.models.activate,
+            lambda id: self.models.activate(id),
         )
         self.improver.resume()
 
@@ -97,81 +97,81 @@ class Bench:
 
 
 @pytest.fixture
-def bench(own_videos, films, tmp_path) -> Bench:
-    bench = Bench(own_videos, films, tmp_path / "store")
-    bench.correct("film 0.mp4")
-    yield bench
-    bench.improver.close()
+def stub(own_videos, films, tmp_path) -> StubImprover:
+    stub = StubImprover(own_videos, films, tmp_path / "store")
+    stub.correct("film 0.mp4")
+    yield stub
+    stub.improver.close()
 
 
-def test_new_model_is_listed_and_active_until_another_is_chosen(bench):
-    bench.correct("film 2.mp4", complete=True)
-    bench.correct("day 1/film 1.mp4", complete=True)
-    bench.messages = [ImprovementProgress(stage="Training", share=0.5), DONE]
-    assert [model["id"] for model in bench.improver.describe()["models"]] == [ORIGINAL]
-    bench.improver.start()
-    bench.improver.start()  # is running already
-    bench.permits.release()
-    wait_until(lambda: bench.improver.describe()["share"] == 0.5)
-    state = bench.improver.describe()
-    assert (state["state"], state["stage"]) == ("running", "Training") and len(bench.jobs) == 1
-    bench.permits.release()
-    improved, original = bench.wait_for("idle")["models"]
+def test_new_model_is_listed_and_active_until_another_is_chosen(stub):
+    stub.correct("film 2.mp4", complete=True)
+    stub.correct("day 1/film 1.mp4", complete=True)
+    stub.messages = [ImprovementProgress(stage="Training", share=0.5), DONE]
+    assert [model["id"] for model in stub.improver.describe()["models"]] == [ORIGINAL]
+    stub.improver.start()
+    stub.improver.start()  # is running already
+    stub.permits.release()
+    wait_until(lambda: stub.improver.describe()["share"] == 0.5)
+    state = stub.improver.describe()
+    assert (state["state"], state["stage"]) == ("running", "Training") and len(stub.jobs) == 1
+    stub.permits.release()
+    improved, original = stub.wait_for("idle")["models"]
     assert improved["active"] and not original["active"]
     assert (improved["before"], improved["after"]) == (DONE.before.model_dump(), DONE.after.model_dump())
     assert improved["labels"] == {"videos": 2, "points": 0, "segments": 2, "complete": 1}
     assert len(improved["measured_on"]) == 1
-    bench.reopen()
-    assert bench.models.active.id == improved["id"] and bench.improver.describe()["models"][0] == improved
-    bench.models.activate(ORIGINAL)
-    bench.reopen()
-    assert bench.models.active.id == ORIGINAL
+    stub.reopen()
+    assert stub.models.active.id == improved["id"] and stub.improver.describe()["models"][0] == improved
+    stub.models.activate(ORIGINAL)
+    stub.reopen()
+    assert stub.models.active.id == ORIGINAL
     with raises(DataError, code="unknown-name"):
-        bench.models.activate("0007")
+        stub.models.activate("0007")
 
 
-def test_improvement_continues_after_a_restart(bench):
-    bench.improver.start()
-    wait_until(lambda: bench.jobs)
-    bench.improver.close()
-    assert bench.improver.describe()["state"] == "running"
-    bench.records.clear()  # the labels are those of the start
-    bench.permits.release()
-    bench.reopen()
-    state = bench.wait_for("idle")
-    assert len(bench.jobs) == 2 and bench.jobs[0] == bench.jobs[1]
+def test_improvement_continues_after_a_restart(stub):
+    stub.improver.start()
+    wait_until(lambda: stub.jobs)
+    stub.improver.close()
+    assert stub.improver.describe()["state"] == "running"
+    stub.records.clear()  # the labels are those of the start
+    stub.permits.release()
+    stub.reopen()
+    state = stub.wait_for("idle")
+    assert len(stub.jobs) == 2 and stub.jobs[0] == stub.jobs[1]
     assert state["models"][0]["labels"]["videos"] == 1
 
 
-def test_held_out_videos_are_remembered(bench):
-    bench.correct("film 0.mp4", complete=True)
-    bench.correct("film 2.mp4", complete=True)
-    bench.permits.release(9)
-    (held_out,) = bench.improver.describe()["measured_on"]
-    bench.improver.start()
-    bench.wait_for("idle")
+def test_held_out_videos_are_remembered(stub):
+    stub.correct("film 0.mp4", complete=True)
+    stub.correct("film 2.mp4", complete=True)
+    stub.permits.release(9)
+    (held_out,) = stub.improver.describe()["measured_on"]
+    stub.improver.start()
+    stub.wait_for("idle")
     for name in ("film 0.mp4", "film 2.mp4"):
-        bench.correct(name, complete=name == held_out)
-    bench.reopen()
-    assert bench.improver.describe()["measured_on"] == [held_out]
-    bench.correct(held_out)
-    bench.reopen()
-    state = bench.improver.describe()
+        stub.correct(name, complete=name == held_out)
+    stub.reopen()
+    assert stub.improver.describe()["measured_on"] == [held_out]
+    stub.correct(held_out)
+    stub.reopen()
+    state = stub.improver.describe()
     assert state["measured_on"] == [] and state["labels"]["videos"] == 1, "it is still not trained on"
 
 
-def test_cancelled_improvement_leaves_nothing(bench):
-    bench.improver.cancel()  # nothing is running
-    bench.improver.start()
-    (job,) = bench.jobs
+def test_cancelled_improvement_leaves_nothing(stub):
+    stub.improver.cancel()  # nothing is running
+    stub.improver.start()
+    (job,) = stub.jobs
     assert job.data.is_dir()
-    bench.improver.cancel()
-    state = bench.improver.describe()
+    stub.improver.cancel()
+    state = stub.improver.describe()
     assert state["state"] == "cancelled" and len(state["models"]) == 1
     assert not job.data.parent.exists()
-    bench.permits.release()
-    bench.improver.start()
-    assert len(bench.wait_for("idle")["models"]) == 2
+    stub.permits.release()
+    stub.improver.start()
+    assert len(stub.wait_for("idle")["models"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -179,55 +179,79 @@ def test_cancelled_improvement_leaves_nothing(bench):
     [(ImprovementProgress(error="the disk is full"), "the disk is full"), (None, "SIGKILL")],
     ids=["error", "crash"],
 )
-def test_failure_is_one_sentence_and_leaves_nothing(bench, message, expected):
-    bench.messages = [message]
-    bench.permits.release()
-    bench.improver.start()
-    state = bench.wait_for("failed")
+def test_failure_is_one_sentence_and_leaves_nothing(stub, message, expected):
+    stub.messages = [message]
+    stub.permits.release()
+    stub.improver.start()
+    state = stub.wait_for("failed")
     assert expected in state["error"] and len(state["error"].splitlines()) == 1
-    assert not bench.jobs[0].data.parent.exists() and len(state["models"]) == 1
-    bench.reopen()
-    assert bench.improver.describe()["error"] == state["error"]
+    assert not stub.jobs[0].data.parent.exists() and len(state["models"]) == 1
+    stub.reopen()
+    assert stub.improver.describe()["error"] == state["error"]
 
 
-def test_full_disk_at_the_start_is_an_error(bench, monkeypatch):
+def test_new_model_that_cannot_be_activated_is_listed(stub, monkeypatch):
+    def fail(id: str) -> None:
+        raise DataError("the disk is full")
+
+    monkeypatch.setattr(stub.models, "activate", fail)
+    stub.permits.release()
+    stub.improver.start()
+    improved, original = stub.wait_for("failed")["models"]
+    assert original["active"] and not improved["active"]
+    monkeypatch.undo()
+    stub.models.activate(improved["id"])
+    assert stub.models.active.id == improved["id"]
+
+
+def test_skipped_videos_are_not_measured_on(stub):
+    stub.correct("film 0.mp4", complete=True)
+    stub.correct("film 2.mp4", complete=True)
+    (held_out,) = stub.improver.describe()["measured_on"]
+    stub.messages = [DONE.model_copy(update={"skipped": {held_out: "damaged"}})]
+    stub.permits.release()
+    stub.improver.start()
+    assert stub.wait_for("idle")["models"][0]["measured_on"] == []
+
+
+def test_full_disk_at_the_start_is_an_error(stub, monkeypatch):
     def fail(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("wtal.web.improvement.write_json", fail)
     with raises(DataError):
-        bench.improver.start()
-    assert bench.improver.describe()["state"] == "idle" and not list((bench.store / "models").iterdir())
+        stub.improver.start()
+    assert stub.improver.describe()["state"] == "idle" and not list((stub.store / "models").iterdir())
 
 
-def test_unavailable_improvement_says_why(bench):
-    bench.records.clear()
-    assert "nothing to learn" in bench.improver.describe()["unavailable"]
+def test_unavailable_improvement_says_why(stub):
+    stub.records.clear()
+    assert "nothing to learn" in stub.improver.describe()["unavailable"]
     with raises(DataError, code="no-labels"):
-        bench.improver.start()
-    bench.reopen(DataError("not known", hint="use --data", code="no-data"))
-    assert bench.improver.describe()["unavailable"] == "not known; use --data"
+        stub.improver.start()
+    stub.reopen(DataError("not known", hint="use --data", code="no-data"))
+    assert stub.improver.describe()["unavailable"] == "not known; use --data"
     with raises(DataError, code="no-data"):
-        bench.improver.start()
+        stub.improver.start()
 
 
-def test_improvement_of_another_model_is_not_continued(bench):
-    bench.improver.start()
-    bench.improver.close()
-    path = bench.store / "improvement.json"
+def test_improvement_of_another_model_is_not_continued(stub):
+    stub.improver.start()
+    stub.improver.close()
+    path = stub.store / "improvement.json"
     write_json(path, read_json(path) | {"base": "another"})
-    bench.reopen()
-    assert bench.improver.describe()["state"] == "failed" and len(bench.jobs) == 1
+    stub.reopen()
+    assert stub.improver.describe()["state"] == "failed" and len(stub.jobs) == 1
 
 
 @pytest.mark.parametrize("name", ["improvement.json", "held-out.json", "models/0001/model.json"])
-def test_damaged_files_are_reported(bench, name):
-    path = bench.store / name
+def test_damaged_files_are_reported(stub, name):
+    path = stub.store / name
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, ["damaged"])
     with raises(DataError, code="invalid-value", path=path):
-        bench.reopen()
-        bench.improver.start()
+        stub.reopen()
+        stub.improver.start()
 
 
 # ---- with the process

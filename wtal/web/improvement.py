@@ -23,7 +23,7 @@ from wtal.web.improvement_worker import (
     ImprovementProgress,
     ImprovementWorkerProtocol,
 )
-from wtal.web.models import RUN_DIR, LabelCounts, ModelList, ModelRecord
+from wtal.web.models import RUN_DIR, LabelCounts, ModelList, ModelRecord, model_title
 from wtal.web.processes import POLL_INTERVAL, exit_message
 from wtal.web.training_set import CorrectedVideo, TrainingData, TrainingSet
 from wtal.web.videos import VideoLibrary
@@ -122,7 +122,7 @@ class Improver:
             folder = self._models.folder(id)
             try:
                 self._prepare(folder, training_set, id)
-            except BaseException as error:
+            except (OSError, WtalError) as error:
                 shutil.rmtree(folder, ignore_errors=True)
                 if isinstance(error, OSError):
                     raise to_data_error(error, folder) from error
@@ -160,7 +160,7 @@ class Improver:
 
     def _describe_models(self) -> list[dict[str, Any]]:
         active, original = self._models.active.id, self._models.original
-        improved = [record.model_dump() | {"title": f"improved {int(record.id)}"} for record in self._models.records]
+        improved = [record.model_dump() | {"title": model_title(record.id)} for record in self._models.records]
         models = [*improved, {"id": original.id, "title": original.title}]
         return [model | {"active": model["id"] == active} for model in models]
 
@@ -220,7 +220,6 @@ class Improver:
     def _run(self) -> None:
         assert self._state.job is not None
         worker = self._start_worker(self._state.job)
-        code: int | None = None
         message: ImprovementProgress | None = None
         try:
             while not (self._is_closed.is_set() or self._is_cancelled.is_set()):
@@ -230,8 +229,7 @@ class Improver:
                 if message:
                     self._progress = message
         except (EOFError, OSError):
-            code, message = worker.stop(), None
-            self._end("failed", exit_message(code))
+            self._end("failed", exit_message(worker.stop()))
             return
         worker.stop()
         if message and message.done:
@@ -252,7 +250,7 @@ class Improver:
             before_id=state.before_id,
             before=result.before,
             after=result.after,
-            measured_on=state.measured_on if result.after else [],
+            measured_on=[name for name in state.measured_on if name not in result.skipped] if result.after else [],
             skipped=result.skipped,
         )
         try:
@@ -265,10 +263,11 @@ class Improver:
             self._set(Improvement())
 
     def _end(self, state: State, error: str = "") -> None:
-        """Delete what an improvement has written, and store how it ended."""
+        """Store how an improvement ended, and delete what it has written, unless its model is listed."""
         with self._lock:
-            if self._state.id:
-                shutil.rmtree(self._models.folder(self._state.id), ignore_errors=True)
+            id = self._state.id
+            if id and all(record.id != id for record in self._models.records):
+                shutil.rmtree(self._models.folder(id), ignore_errors=True)
             try:
                 self._set(Improvement(state=state, error=error))
             except DataError:  # such as a full disk; kept in memory

@@ -90,7 +90,17 @@ class ServedModel:
     @property
     def title(self) -> str:
         """The name that the page shows."""
-        return "/".join(realpath(self.run).parts[-2:]) if self.id == ORIGINAL else f"improved {int(self.id)}"
+        return displayable("/".join(realpath(self.run).parts[-2:])) if self.id == ORIGINAL else model_title(self.id)
+
+
+def displayable(name: str) -> str:
+    """A file name as valid Unicode."""
+    return name.encode(errors="replace").decode()
+
+
+def model_title(id: str) -> str:
+    """The name that the page shows of an improved model."""
+    return f"improved {int(id)}"
 
 
 class ModelList:

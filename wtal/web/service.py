@@ -22,7 +22,7 @@ from wtal.web.corrections import CorrectionRecord, Corrections, check_segments
 from wtal.web.improvement import Improver
 from wtal.web.improvement_worker import ImprovementJob, ImprovementWorker
 from wtal.web.jobs import JobQueue, QueueItem
-from wtal.web.models import ModelList
+from wtal.web.models import ModelList, displayable
 from wtal.web.predictions import (
     PREDICTIONS_DIR,
     DisplayThresholds,
@@ -89,7 +89,7 @@ class AnnotationService:
     def config(self) -> dict[str, Any]:
         """What the page needs to know once."""
         return {
-            "folder": _displayable(self.library.folder.name),
+            "folder": displayable(self.library.folder.name),
             **self.model_config(),
             "formats": [
                 {"name": format.name, "title": format.title, "suffix": format.extension, "hint": format.usage_hint}
@@ -109,7 +109,7 @@ class AnnotationService:
         """What the page needs to know of the active model."""
         model = self.models.active
         return {
-            "run": _displayable(model.title),
+            "run": model.title,
             "model": model.fingerprint,
             "classes": model.meta.classes,
             "thresholds": model.thresholds.description,
@@ -368,11 +368,6 @@ def _status(job: QueueItem | None, record: CorrectionRecord | None, is_predicted
     if record:
         return "reviewed" if record.reviewed else "edited"
     return "predicted" if is_predicted else "new"
-
-
-def _displayable(name: str) -> str:
-    """A file name as valid Unicode."""
-    return name.encode(errors="replace").decode()
 
 
 def _prepare_store(store: Path, uploads: Path) -> None:
