@@ -155,8 +155,9 @@ def _add_corrections(app: FastAPI, service: AnnotationService) -> None:
     async def save(key: str, request: Request) -> Response:
         body = await _parse_body(request, SaveRequest)
         segments = [segment.to_segment() for segment in body.segments]
-        marks = body.complete, body.reviewed
-        record = await run_in_threadpool(service.save, key, segments, body.revision, body.version, *marks)
+        record = await run_in_threadpool(
+            service.save, key, segments, body.revision, body.version, complete=body.complete, reviewed=body.reviewed
+        )
         return _json({"revision": record.revision, "saved": record.saved})
 
     @app.delete("/api/videos/{key}/corrections")

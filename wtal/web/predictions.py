@@ -222,5 +222,4 @@ def _cached_summary(path: Path, mtime_ns: int, thresholds: DisplayThresholds) ->
     if prediction is None:
         return None
     labels = tuple(dict.fromkeys(segment.label for segment in thresholds.select(prediction)))
-    source = prediction.video, prediction.fingerprint
-    return VideoSummary(*source, prediction.duration, labels, uncertainty(prediction))
+    return VideoSummary(prediction.video, prediction.fingerprint, prediction.duration, labels, uncertainty(prediction))

@@ -45,14 +45,6 @@ DEFAULT_FPS = 25.0  # for formats that count frames, if the frame rate of a vide
 
 
 @dataclass(frozen=True)
-class QueuePositions:
-    """Key to position, from 1: in the queue of detection, and in the order of review."""
-
-    jobs: Mapping[str, int]
-    review: Mapping[str, int]
-
-
-@dataclass(frozen=True)
 class AnnotationService:
     """A folder of videos, the model that processes them, and the corrections; `open_service` creates it.
 
@@ -138,8 +130,15 @@ class AnnotationService:
         summaries = {key: self._summary(file) for key, file in files.items()}
         reviewed = self._reviewed()
         order = self._review_order({key: summary for key, summary in summaries.items() if key not in reviewed}, files)
-        positions = QueuePositions(queue_positions, {key: number for number, key in enumerate(order, start=1)})
-        return [self._describe(file, jobs.get(key), summaries[key], positions) for key, file in files.items()]
+        review_positions = {key: number for number, key in enumerate(order, start=1)}
+        return [
+            {
+                **self._describe(file, jobs.get(key), summaries[key]),
+                "queue_position": queue_positions.get(key, 0),
+                "review_position": review_positions.get(key, 0),
+            }
+            for key, file in files.items()
+        ]
 
     def video(self, key: str) -> dict[str, Any]:
         """Everything about one video. Raises DataError if there is none."""
@@ -272,9 +271,7 @@ class AnnotationService:
         path = prediction_path(self.store, file, self.model)
         return read_summary(path, file, self.library.fingerprint, self.thresholds)
 
-    def _describe(
-        self, file: VideoFile, job: QueueItem | None, prediction: VideoSummary | None, positions: QueuePositions
-    ) -> dict[str, Any]:
+    def _describe(self, file: VideoFile, job: QueueItem | None, prediction: VideoSummary | None) -> dict[str, Any]:
         summary = None if job else prediction
         record = self.corrections.get(file.key)
         labels: Iterable[str] = summary.labels if summary else ()
@@ -287,8 +284,6 @@ class AnnotationService:
             "state": job.state if job else "done" if summary else "new",
             "position": job.position if job else 0.0,
             "duration": summary.duration if summary else job.duration if job else None,
-            "queue_position": positions.jobs.get(file.key, 0),
-            "review_position": positions.review.get(file.key, 0),
             "reason": job.reason if job else "",
             "status": _status(job, record, summary is not None),
             "edited": record is not None,
