@@ -25,7 +25,7 @@ from wtal.web.corrections import CorrectionRecord
 from wtal.web.models import LabelCounts
 from wtal.web.videos import VideoFile, VideoLibrary
 
-HELD_OUT_SHARE = 4  # one of so many complete timelines is not trained on
+HOLD_OUT_EVERY = 4  # complete timelines: one of so many is not trained on
 MEASURED = "testing"  # the subset of the videos that models are measured on
 HINT_DATA = "start the server with `--data DATA`, the data set folder that the model was trained on"
 
@@ -39,29 +39,27 @@ class CorrectedVideo:
         file: The video file.
         fingerprint: Identifies its content.
         record: The corrections.
-        known: The video in the data set, None if it is not there.
+        source: The video in the data set, None if it is not there.
     """
 
     id: str
     file: VideoFile
     fingerprint: str
     record: CorrectionRecord
-    known: Video | None
+    source: Video | None
 
     @property
-    def is_fixed(self) -> bool:
-        """Whether the data set says that it is not for training."""
-        return self.known is not None and self.known.subset != "training"
+    def is_trainable(self) -> bool:
+        """Whether it may be trained on: it is new, or in the training subset."""
+        return self.source is None or self.source.subset == "training"
 
     def to_video(self, subset: str) -> Video:
         """The video with the corrections as labels. Unknown tags are those of the corrected timeline."""
         segments = tuple(Segment(s.label, s.start, s.end) for s in self.record.labels)
         labels = {segment.label for segment in segments}
         if not self.record.complete:
-            labels |= set(self.known.labels) if self.known else {segment.label for segment in self.record.segments}
-            if self.known and not segments:
-                segments = self.known.segments
-        duration = self.known.duration if self.known else None
+            labels |= set(self.source.labels) if self.source else {segment.label for segment in self.record.segments}
+        duration = self.source.duration if self.source else None
         return Video(self.id, subset, tuple(sorted(labels)), duration, segments, self.record.complete)
 
 
@@ -114,18 +112,18 @@ class TrainingData:
         return ids
 
     def corrected(self, records: Mapping[str, CorrectionRecord], library: VideoLibrary) -> list[CorrectedVideo]:
-        """The corrected videos whose files are there and were not replaced. Without labels they are left out."""
+        """The corrected videos that have labels, and whose files are there and were not replaced."""
         files = library.files()
-        known = {video.id: video for video in self.dataset.videos}
-        names = video_ids([file.name for file in files.values()], reserved=known)
+        sources = {video.id: video for video in self.dataset.videos}
+        new_ids = video_ids([file.name for file in files.values()], reserved=sources)
         videos: dict[str, CorrectedVideo] = {}
         for key, record in sorted(records.items()):
             fingerprint = library.fingerprint(files[key]) if key in files else ""
             if not fingerprint or record.fingerprint not in ("", fingerprint):
                 continue
             if record.labels or record.complete:
-                id = self.ids.get(fingerprint, names[files[key].name])
-                videos.setdefault(id, CorrectedVideo(id, files[key], fingerprint, record, known.get(id)))
+                id = self.ids.get(fingerprint, new_ids[files[key].name])
+                videos.setdefault(id, CorrectedVideo(id, files[key], fingerprint, record, sources.get(id)))
         return list(videos.values())
 
     def build(self, corrected: Sequence[CorrectedVideo], decided: Mapping[str, bool]) -> TrainingSet:
@@ -135,11 +133,11 @@ class TrainingData:
             corrected: The corrected videos.
             decided: Earlier decisions on which videos are held out, by fingerprint.
         """
-        open_videos = [video for video in corrected if not video.is_fixed]
-        decisions = decide_held_out([v.fingerprint for v in open_videos if v.record.complete], decided)
-        decisions = {v.fingerprint: decided.get(v.fingerprint, False) for v in open_videos} | decisions
-        held_out = [video for video in corrected if video.is_fixed or decisions[video.fingerprint]]
-        used = [video for video in open_videos if not decisions[video.fingerprint]]
+        trainable = [video for video in corrected if video.is_trainable]
+        decisions = decide_held_out([v.fingerprint for v in trainable if v.record.complete], decided)
+        decisions = {v.fingerprint: decided.get(v.fingerprint, False) for v in trainable} | decisions
+        held_out = [video for video in corrected if not video.is_trainable or decisions[video.fingerprint]]
+        used = [video for video in trainable if not decisions[video.fingerprint]]
         measured = [video for video in held_out if video.record.complete]
         never_trained = {video.id for video in held_out} | {self.ids.get(f, "") for f, held in decided.items() if held}
         replaced = {video.id: video.to_video("training") for video in used}
@@ -174,7 +172,7 @@ def decide_held_out(complete: Iterable[str], decided: Mapping[str, bool]) -> dic
     """
     complete = list(complete)
     decisions = {fingerprint: decided[fingerprint] for fingerprint in complete if fingerprint in decided}
-    target = max(len(complete) // HELD_OUT_SHARE, int(len(complete) > 1))
+    target = max(len(complete) // HOLD_OUT_EVERY, int(len(complete) > 1))
     for fingerprint in sorted(set(complete) - decisions.keys(), key=lambda text: sha256(text.encode()).digest()):
         decisions[fingerprint] = sum(decisions.values()) < target
     return decisions
