@@ -4,6 +4,7 @@
  * @import { VideoList } from "./video-list"
  */
 import { getElement, setText } from "./dom.js";
+import { readStored, store } from "./storage.js";
 
 const STORAGE_KEY = "order of videos";
 
@@ -26,11 +27,7 @@ export function createReviewQueue({ getVideoList, getOpenKey, isReviewed, onOpen
   const order = getElement("order", HTMLSelectElement);
   const progress = getElement("review-progress", HTMLProgressElement);
   const nextButton = getElement("next-to-review", HTMLButtonElement);
-  try {
-    order.value = localStorage.getItem(STORAGE_KEY) === "review" ? "review" : "name";
-  } catch {
-    // the browser does not allow storage
-  }
+  order.value = readStored(STORAGE_KEY) === "review" ? "review" : "name";
 
   /** @param {VideoInfo[]} videos */
   function sort(videos) {
@@ -60,11 +57,7 @@ export function createReviewQueue({ getVideoList, getOpenKey, isReviewed, onOpen
   }
 
   order.addEventListener("change", () => {
-    try {
-      localStorage.setItem(STORAGE_KEY, order.value);
-    } catch {
-      // the browser does not allow storage
-    }
+    store(STORAGE_KEY, order.value);
     getVideoList().draw();
   });
   nextButton.addEventListener("click", openNext);

@@ -4,6 +4,7 @@
  * @import { Segment } from "./types"
  */
 import { getElement } from "./dom.js";
+import { readStored, store } from "./storage.js";
 
 /**
  * @param {object} options
@@ -25,21 +26,9 @@ export function createThreshold({ getModel, labelOf, onChange }) {
 
   const storageKey = () => `threshold of ${key}, model ${getModel()}`;
   function load() {
-    try {
-      const stored = localStorage.getItem(storageKey());
-      const number = stored === null ? NaN : Number(stored);
-      return candidates.length && Number.isFinite(number) ? number : null;
-    } catch {
-      return null; // the browser does not allow storage
-    }
-  }
-  function store() {
-    try {
-      if (value === null) localStorage.removeItem(storageKey());
-      else localStorage.setItem(storageKey(), String(value));
-    } catch {
-      // the browser does not allow storage
-    }
+    const stored = readStored(storageKey());
+    const number = stored === null ? NaN : Number(stored);
+    return candidates.length && Number.isFinite(number) ? number : null;
   }
 
   /**
@@ -78,7 +67,7 @@ export function createThreshold({ getModel, labelOf, onChange }) {
   /** @param {number | null} threshold */
   function set(threshold) {
     value = threshold;
-    store();
+    store(storageKey(), value === null ? null : String(value));
     show();
     onChange();
   }
