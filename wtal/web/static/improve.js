@@ -54,6 +54,8 @@ export function createImprove({ saveAll, onModelChange, showStatus }) {
   const body = getElement("models", HTMLElement);
   let timer = 0;
   let wasRunning = false;
+  /** The result of the last improvement that this page has seen. */
+  let result = "";
   /** What the table of models shows. */
   let shownModels = "";
 
@@ -61,6 +63,7 @@ export function createImprove({ saveAll, onModelChange, showStatus }) {
   function show(improvement) {
     const { state, stage, share, error, unavailable, labels, measured_on: measured, models } = improvement;
     const isRunning = state === "running";
+    if (wasRunning && state === "idle") announce(models[0]);
     setText(opener, isRunning ? `Improving: ${Math.round(100 * share)} %` : "Improve model");
     setText(getElement("improvement-labels", HTMLElement), `Labels so far: ${describeLabels(labels)}.`);
     const names = measured.join(", ");
@@ -74,8 +77,7 @@ export function createImprove({ saveAll, onModelChange, showStatus }) {
     else if (state === "failed") setText(message, `The model could not be improved: ${error}.`);
     else if (state === "cancelled") setText(message, "Cancelled.");
     else if (unavailable) setText(message, `Not available: ${unavailable}.`);
-    else if (!wasRunning) setText(message, "");
-    if (wasRunning && !isRunning && state === "idle") announce(models[0]);
+    else setText(message, models[0].active ? result : "");
     wasRunning = isRunning;
     showModels(models);
   }
@@ -88,7 +90,7 @@ export function createImprove({ saveAll, onModelChange, showStatus }) {
     const skipped = Object.entries(model.skipped || {}).map(([name, reason]) => ` ${name} was not used: ${reason}.`);
     const isWorse = model.before && model.after && model.after.map < model.before.map;
     const advice = isWorse ? " That is lower than before: choose Use below to go back." : "";
-    setText(message, `The new model is in use. ${gain}.${advice}${skipped.join("")}`);
+    result = `The new model is in use. ${gain}.${advice}${skipped.join("")}`;
     showStatus(`The model was improved. ${gain}.`);
     onModelChange();
   }
