@@ -4,15 +4,7 @@ import re
 
 import pytest
 
-from tests.helpers.page import (
-    drag,
-    expect,
-    expect_rows,
-    position,
-    press,
-    save,
-    wait_until_saved,
-)
+from tests.helpers.page import drag, expect, expect_rows, position, press, save, wait_until_saved
 from wtal.core.structures import Segment
 from wtal.web.videos import video_key
 

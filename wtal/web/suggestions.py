@@ -1,7 +1,7 @@
 """The videos whose labels help most, and the moments to look at in them, as `wtal suggest` ranks them.
 
-They are computed once for a model, in a process of a low priority, and stored. They need the data set of the model and
-its models of stage one; without these there are none.
+They are computed once for a model, in a process with a low priority, and stored. They need the data set of the model
+and its models of stage one; without these there are none.
 """
 
 import multiprocessing
