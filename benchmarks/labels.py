@@ -2,8 +2,9 @@
 
     python -m benchmarks.labels RUNS [OPTIONS]
 
-Scores the testing subset, prints average mAP (%) over tIoU 0.1:0.7 against the number of training videos with labels,
-and draws docs/labels.png. Finished runs in RUNS are reused. The time of a point is drawn uniformly inside its segment.
+Scores the testing subset and prints average mAP (%) over tIoU 0.1:0.7 against the number of training videos with
+labels. `--figure docs/labels.png` draws it. Finished runs in RUNS are reused. The time of a point is drawn uniformly
+inside its segment.
 """
 
 import argparse
@@ -16,10 +17,11 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from benchmarks.measure import ROOT, SHARED
-from wtal.core.config import Config
+from benchmarks.linked_datasets import write_linked_dataset
+from benchmarks.measure import SHARED
+from wtal.core.config import Config, with_overrides
 from wtal.core.hardware import available_cores
-from wtal.core.io import read_json, write_json
+from wtal.core.io import read_json
 from wtal.data.dataset import load_dataset
 from wtal.data.snippet_labels import TRAINING_SEGMENTS_NAME
 from wtal.experiments.compare import run_config
@@ -42,7 +44,6 @@ DEFAULT_LABELS = (
 WRONG_SHARE = 0.05  # of the labels, with `wrong`
 MAX_SUGGESTIONS = 50
 LINES = (("points", False), ("points", True), ("segments", False), ("segments", True))  # kind, suggested
-FIGURE = ROOT / "docs" / "labels.png"
 
 Key = tuple[str, str, "LabelChoice"]  # data set, method, labels in training
 
@@ -87,34 +88,40 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--subset", default="testing", help="subset to score (default: testing)")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings that differ from the defaults"
+    )
+    parser.add_argument("--figure", type=Path, help="file of the figure (default: no figure)")
     parser.add_argument("--workers", type=int, default=available_cores(), help="parallel runs (default: one per core)")
     return parser.parse_args()
 
 
 def main(options: argparse.Namespace) -> None:
-    """Run what is missing, then print a table for each data set and draw the figure."""
+    """Run what is missing, then print a table for each data set."""
+    config = with_overrides(Config(), tuple(options.set))
     seeds, runs, subset = range(options.seeds), options.runs, options.subset
     labels = [LabelChoice.parse(text) for text in options.labels]
     tags = LabelChoice.parse("tags")
     if any(choice.suggested for choice in labels):  # suggestions come from models that were trained on tags
-        specs = [_run_spec(runs, (data, "dfe", tags), subset, seed) for data in options.data for seed in seeds]
+        specs = [_run_spec(runs, (data, "dfe", tags), config, subset, seed) for data in options.data for seed in seeds]
         run_specs(specs, options.workers, _print_progress)
     keys: list[Key] = [
         (data, method, choice) for data in options.data for method in options.methods for choice in labels
     ]
     keys += [(data, "supervised", tags) for data in options.data]
-    groups = {key: [_run_spec(runs, key, subset, seed) for seed in seeds] for key in keys}
+    groups = {key: [_run_spec(runs, key, config, subset, seed) for seed in seeds] for key in keys}
     run_specs([spec for group in groups.values() for spec in group], options.workers, _print_progress)
     scores = {key: score_of(key[0], key[1], results_of(group)) for key, group in groups.items()}
     for data in options.data:
         print("\n".join(_table(data, labels, options.methods, scores)), end="\n\n")
-    _draw(options.data, options.methods[0], labels, scores)
+    if options.figure:
+        _draw(options.figure, options.data, options.methods[0], labels, scores)
 
 
 def write_labelled_dataset(source: Path, folder: Path, choice: LabelChoice, ids: Sequence[str], seed: int) -> None:
-    """Write a data set folder in which these training videos have labels beyond tags; the features are linked."""
-    content = read_json(source / "annotations.json")
-    database, truth = content["database"], read_json(source / TRAINING_SEGMENTS_NAME)
+    """Write a data set folder in which these training videos have labels beyond tags."""
+    database = read_json(source / "annotations.json")["database"]
+    truth = read_json(source / TRAINING_SEGMENTS_NAME)
     classes = read_json(source / "dataset.json")["classes"]
     rng = np.random.default_rng(seed)
     for id in ids:
@@ -124,10 +131,7 @@ def write_labelled_dataset(source: Path, folder: Path, choice: LabelChoice, ids:
         database[id] |= {"annotations": [*tags, *rows]}
         if choice.kind == "segments":
             database[id]["timeline"] = "complete"
-    folder.mkdir(parents=True)
-    (folder / "features").symlink_to(source / "features")
-    (folder / "dataset.json").write_bytes((source / "dataset.json").read_bytes())
-    write_json(folder / "annotations.json", content)
+    write_linked_dataset(source, folder, database)
 
 
 def _draw_label(
@@ -140,7 +144,7 @@ def _draw_label(
     return {"label": label, "segment": [time, time] if choice.kind == "points" else [start, end]}
 
 
-def _run_spec(runs: Path, key: Key, subset: str, seed: int) -> RunSpec:
+def _run_spec(runs: Path, key: Key, config: Config, subset: str, seed: int) -> RunSpec:
     data, method, choice = key
     if method == "supervised":
         folder, name = SHARED / data, f"{data}-true"
@@ -150,7 +154,7 @@ def _run_spec(runs: Path, key: Key, subset: str, seed: int) -> RunSpec:
         if not folder.exists():
             ids = [] if choice.kind == "tags" else _order(runs, data, choice, seed)[: choice.videos]
             write_labelled_dataset(SHARED / data, folder, choice, ids, seed)
-    config = run_config(Config(), method, seed)
+    config = run_config(config, method, seed)
     config = config.model_copy(update={"train": config.train.model_copy(update={"supervision": choice.kind})})
     return RunSpec(folder, name, method, config, comparison_options(subset), runs / "runs")
 
@@ -166,7 +170,7 @@ def _order(runs: Path, data: str, choice: LabelChoice, seed: int) -> list[str]:
 
 @cache
 def _suggested_order(runs: Path, data: str, seed: int) -> list[str]:
-    spec = _run_spec(runs, (data, "dfe", LabelChoice.parse("tags")), "testing", seed)
+    spec = _run_spec(runs, (data, "dfe", LabelChoice.parse("tags")), Config(), "testing", seed)
     return [suggestion.video_id for suggestion in suggest(spec.run_dir, load_dataset(spec.data), MAX_SUGGESTIONS)]
 
 
@@ -186,7 +190,9 @@ def _table(data: str, labels: Sequence[LabelChoice], methods: Sequence[str], sco
     return to_markdown(TableData(columns, tuple(rows)))
 
 
-def _draw(datasets: Sequence[str], method: str, labels: Sequence[LabelChoice], scores: Mapping[Key, Score]) -> None:
+def _draw(
+    path: Path, datasets: Sequence[str], method: str, labels: Sequence[LabelChoice], scores: Mapping[Key, Score]
+) -> None:
     """An axes for each data set: mean and standard deviation against the number of labelled videos."""
     matplotlib.use("Agg")
     from matplotlib import pyplot
@@ -226,7 +232,7 @@ def _draw(datasets: Sequence[str], method: str, labels: Sequence[LabelChoice], s
         axes.minorticks_off()
         axes.set(title=data, xlabel="training videos with labels", ylabel="average mAP (%)")
     figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-    figure.savefig(FIGURE, dpi=150)
+    figure.savefig(path, dpi=150)
     pyplot.close(figure)
 
 

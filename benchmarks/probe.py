@@ -4,11 +4,13 @@
 
 RUN are run folders of `dfe`, such as those of `wtal compare`. For the validation videos, whose tags are given to all
 rows alike, the snippets are ranked by the class scores of the models of stage one, by the memory, by the memory with
-shuffled classes, by the teacher, and by the final model. Average precision, mean over classes, background left out.
+shuffled classes, by the teacher, and by the final model. Average precision, mean over classes, background left out;
+and the mean probability of the foreground, which in truth is the share of the snippets that have a class.
 """
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,30 +26,42 @@ from wtal.models.checkpoint import load_model, read_meta
 from wtal.models.global_branch import enhance, mean_posterior
 from wtal.models.local_branch import run_in_windows
 from wtal.models.teacher import STAGE_ONE, TEACHER, load_stage_one, read_teacher
+from wtal.reporting.tables import format_mean_std
 from wtal.training.tag_scores import tag_precision
 from wtal.training.teach import VideoOutput
 
-ROWS = ("class scores of stage one", "memory", "memory, classes shuffled", "teacher", "final model")
+ROWS = (
+    "class scores of stage one",
+    "memory",
+    "memory, background not weighted",
+    "memory, classes shuffled",
+    "teacher",
+    "final model",
+    "truth",
+)
 
 
 def main(data: str, runs: Sequence[str]) -> None:
     """Print the table."""
     dataset = load_dataset(data)
-    results = np.array([_probe(dataset, Path(run)) for run in runs])  # runs x rows
-    spread = results.std(0, ddof=1) if len(runs) > 1 else np.zeros(len(ROWS))
-    rows = [(name, f"{m:.1f} ± {s:.1f}") for name, m, s in zip(ROWS, results.mean(0), spread, strict=True)]
-    print("\n".join(markdown_table((f"{dataset.path.name}, {len(runs)} runs", "average precision (%)"), rows)))
+    results = np.array([_probe(dataset, Path(run)) for run in runs])  # runs x rows x columns
+    rows = [
+        (name, *map(format_mean_std, columns)) for name, columns in zip(ROWS, results.transpose(1, 2, 0), strict=True)
+    ]
+    header = (f"{dataset.path.name}, {len(runs)} runs", "average precision (%)", "foreground (%)")
+    print("\n".join(markdown_table(header, rows)))
 
 
 @torch.inference_mode()
-def _probe(dataset: Dataset, run: Path) -> list[float]:
-    """The average precision of each row."""
+def _probe(dataset: Dataset, run: Path) -> list[tuple[float, float]]:
+    """Average precision and mean probability of the foreground, in percent, of each row."""
     meta, teacher = read_meta(run), read_teacher(run / TEACHER)
     models, final = load_stage_one(run / STAGE_ONE, meta.config), load_model(run)[0]
     shuffled = teacher.memory.with_shuffled_classes(torch.Generator().manual_seed(0))
+    unweighted = replace(teacher.memory, background_weight=1.0)
     videos = dataset.subset("validation")
     allowed = F.pad(multi_hot(videos, dataset.classes), (0, 1), value=1.0) > 0
-    truth, scores = [], []
+    scores = []
     for video, classes in zip(videos, allowed, strict=True):
         features = dataset.features(video.id)
         output = VideoOutput.of(models, features)
@@ -60,15 +74,16 @@ def _probe(dataset: Dataset, run: Path) -> list[float]:
                 [
                     posterior,
                     reading,
+                    unweighted.read(vectors, posterior, classes),
                     shuffled.read(vectors, posterior, classes),
                     enhance(posterior, reading, meta.config.teacher.memory_share),
                     logits.masked_fill(~classes, -torch.inf).softmax(-1),
+                    snippet_targets(dataset, video.id, video.segments),
                 ]
             )
         )
-        truth.append(snippet_targets(dataset, video.id, video.segments))
-    labels = torch.cat(truth)[:, :-1]
-    return [100 * _mean_precision(part, labels) for part in torch.cat(scores, 1)[..., :-1]]
+    parts = torch.cat(scores, 1)[..., :-1]  # rows x N x C
+    return [(100 * _mean_precision(part, parts[-1]), 100 * float(part.sum(-1).mean())) for part in parts]
 
 
 def _mean_precision(scores: Tensor, labels: Tensor) -> float:

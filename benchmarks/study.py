@@ -12,10 +12,11 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
+from benchmarks.linked_datasets import write_linked_dataset
 from benchmarks.measure import ROOT, SHARED
 from wtal.core.config import Config
 from wtal.core.hardware import available_cores
-from wtal.core.io import read_json, write_json
+from wtal.core.io import read_json
 from wtal.experiments.compare import run_config
 from wtal.experiments.runner import RunSpec, comparison_options, results_of, run_specs
 from wtal.experiments.statistics import Score, paired_difference, score_of
@@ -47,16 +48,11 @@ def main(runs: Path, workers: int) -> None:
 
 
 def write_subset(data: Path, size: int, folder: Path, seed: int) -> None:
-    """Write a data set folder with a random choice of the training videos; the features are linked."""
-    content = read_json(data / "annotations.json")
-    database = content["database"]
+    """Write a data set folder with a random choice of the training videos."""
+    database = read_json(data / "annotations.json")["database"]
     training = sorted(id for id, video in database.items() if video["subset"] == "training")
     kept = set(np.random.default_rng(seed).permutation(training)[:size].tolist())
-    content["database"] = {id: v for id, v in database.items() if v["subset"] != "training" or id in kept}
-    folder.mkdir(parents=True)
-    (folder / "features").symlink_to(data / "features")
-    (folder / "dataset.json").write_bytes((data / "dataset.json").read_bytes())
-    write_json(folder / "annotations.json", content)
+    write_linked_dataset(data, folder, {id: v for id, v in database.items() if v["subset"] != "training" or id in kept})
 
 
 def _run_spec(runs: Path, size: int, method: str, seed: int) -> RunSpec:
