@@ -81,7 +81,7 @@ def count_labels(dataset: Dataset, supervision: str, held_out: frozenset[str] = 
 
 
 def describe_labels(counts: Mapping[str, int]) -> str:
-    """The counts of `count_labels` as text, such as `249 videos with tags, 20 of them with points`."""
+    """The counts of `count_labels` as text, such as `249 videos with tags, 20 with points`."""
     if "tags" not in counts:
         return "not recorded"
     kinds = {"points": "with points", "partial": "with some segments", "complete": "with a complete timeline"}

@@ -140,7 +140,7 @@ def card_text(card: Card) -> str:
     """Markdown with YAML metadata for the Hugging Face hub. Names from outside cannot break the format."""
     meta = card.meta
     supervision = meta.config.supervision
-    kind = "fully" if _is_supervised(meta) else "weakly" if supervision == "tags" else "partly"
+    kind = "fully" if _is_supervised(meta) else "weakly" if supervision in ("tags", "points") else "semi"
     tags = [TASK, f"{kind}-supervised"]
     learned_from = LEARNED_FROM["supervised" if _is_supervised(meta) else supervision]
     metadata = ModelCardData(library_name="wtal", tags=tags, classes=list(meta.classes))
