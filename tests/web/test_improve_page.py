@@ -51,8 +51,12 @@ def test_improve_progress_scores_and_going_back(site: Site, visitor: Visitor):
     expect(page.locator("#improvement-progress")).to_be_visible()
     expect(page.locator("#show-improve")).to_contain_text(re.compile(r"Improving: \d+ %"))
     page.click("#close-improve")
-    press(page, "ArrowRight", "a")  # the page is usable meanwhile
-    save(page)
+    other.bring_to_front()
+    press(other, "1")  # the page is usable meanwhile
+    expect(other.locator("#status")).to_contain_text("Added")
+    save(other)
+    assert site.saved("film 0.mp4")
+    page.bring_to_front()
 
     expect(page.locator("#status")).to_contain_text("The model was improved", timeout=TRAINING_TIMEOUT)
     expect(page.locator("#run")).to_have_text("Model: improved 1")
