@@ -61,13 +61,14 @@ class Suggestion:
     moments: tuple[Moment, ...]
 
 
-def suggest(run: Path, dataset: Dataset, count: int) -> list[Suggestion]:
+def suggest(run: Path, dataset: Dataset, count: int, *, stage_one: Path | None = None) -> list[Suggestion]:
     """Choose the training videos with the highest expected gain from labels.
 
     Args:
-        run: Run folder of a method with two stages, with its models of stage one and its teacher.
+        run: Run folder of a method with two stages, with its teacher.
         dataset: The data set, with the labels that it has so far.
         count: Number of videos.
+        stage_one: Folder of the models of stage one that the run was trained with; None: in the run folder.
 
     Returns:
         At most `count` suggestions, the highest gain first. Videos with segments, points or a complete timeline are not
@@ -77,7 +78,8 @@ def suggest(run: Path, dataset: Dataset, count: int) -> list[Suggestion]:
         CheckpointError: The run has no models of stage one, or does not fit the data set.
         DataError: Every training video is labelled (code `nothing-to-suggest`).
     """
-    require_teacher(run)
+    stage_one = stage_one or run / STAGE_ONE
+    require_teacher(run, stage_one)
     Localizer(run).require_compatible(dataset)
     videos = dataset.subset("training")
     candidates = [video for video in videos if not (video.segments or video.complete) and video.labels]
@@ -88,7 +90,7 @@ def suggest(run: Path, dataset: Dataset, count: int) -> list[Suggestion]:
             hint="add videos, or train with --supervision all",
             code="nothing-to-suggest",
         )
-    instances = _expected_instances(run, dataset, [video.id for video in candidates])
+    instances = _expected_instances(run, stage_one, dataset, [video.id for video in candidates])
     gains = {id: _gain(rows, len(dataset.classes)) for id, rows in instances.items()}
     counts = np.zeros(len(dataset.classes))
     for video in videos:
@@ -136,10 +138,12 @@ class _Instance:
 
 
 @torch.inference_mode()
-def _expected_instances(run: Path, dataset: Dataset, ids: Sequence[str]) -> dict[str, list[_Instance]]:
+def _expected_instances(
+    run: Path, stage_one: Path, dataset: Dataset, ids: Sequence[str]
+) -> dict[str, list[_Instance]]:
     """The instances that the teacher expects in each of these videos."""
     meta = read_meta(run)
-    models, teacher = load_stage_one(run / STAGE_ONE, meta.config), read_teacher(run / TEACHER)
+    models, teacher = load_stage_one(stage_one, meta.config), read_teacher(run / TEACHER)
     by_id = {video.id: video for video in dataset.videos}
     labels = multi_hot([by_id[id] for id in ids], dataset.classes)
     memory, memory_index = teacher.memory, {id: index for index, id in enumerate(teacher.videos)}

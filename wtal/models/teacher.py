@@ -94,9 +94,14 @@ def stage_one_dirs(stage_one: Path, config: Config) -> list[Path]:
     return [stage_one / f"model-{number + 1}" for number in range(config.teacher.models)]
 
 
-def require_teacher(run_dir: Path) -> None:
-    """Raise CheckpointError unless the run has models of stage one and a teacher (code `no-global-branch`)."""
-    if not (run_dir / STAGE_ONE).is_dir() or not (run_dir / TEACHER).is_dir():
+def require_teacher(run_dir: Path, stage_one: Path | None = None) -> None:
+    """Raise CheckpointError unless a run has models of stage one and a teacher (code `no-global-branch`).
+
+    Args:
+        run_dir: The run folder.
+        stage_one: The folder of the models of stage one; None: in the run folder.
+    """
+    if not (stage_one or run_dir / STAGE_ONE).is_dir() or not (run_dir / TEACHER).is_dir():
         raise CheckpointError(
             f"no models of stage one and no memory (method {read_meta(run_dir).config.method})",
             path=run_dir,

@@ -23,12 +23,12 @@ from wtal.web.improvement_worker import (
     ImprovementProgress,
     ImprovementWorkerProtocol,
 )
-from wtal.web.models import RUN_DIR, LabelCounts, ModelList, ModelRecord, model_title
+from wtal.web.models import DATA_DIR, RUN_DIR, LabelCounts, ModelList, ModelRecord, model_title
 from wtal.web.processes import POLL_INTERVAL, exit_message
 from wtal.web.training_set import CorrectedVideo, TrainingData, TrainingSet
 from wtal.web.videos import VideoLibrary
 
-STATE_NAME, HELD_OUT_NAME, FEATURES_DIR, DATA_DIR = "improvement.json", "held-out.json", "features", "data"
+STATE_NAME, HELD_OUT_NAME, FEATURES_DIR = "improvement.json", "held-out.json", "features"
 
 State = Literal["idle", "running", "failed", "cancelled"]
 

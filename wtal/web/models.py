@@ -12,7 +12,7 @@ from wtal.core.io import read_json, realpath, write_json
 from wtal.models import checkpoint
 from wtal.web.predictions import DisplayThresholds, load_display_thresholds
 
-MODELS_DIR, ACTIVE_NAME, RECORD_NAME, RUN_DIR = "models", "active.json", "model.json", "run"
+MODELS_DIR, ACTIVE_NAME, RECORD_NAME, DATA_DIR, RUN_DIR = "models", "active.json", "model.json", "data", "run"
 ORIGINAL = "original"  # id of the model that the server was started with
 
 

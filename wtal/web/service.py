@@ -116,6 +116,7 @@ class AnnotationService:
         files, reviewed = self.library.files(), self._reviewed()
         predicted = [key for key, file in files.items() if self._summary(file)]
         self.models.activate(id)
+        self.suggestions.start()
         self.jobs.restart_worker()
         keys = [key for key in predicted if not self._summary(files[key])]
         self.jobs.add(*sorted(keys, key=lambda key: key in reviewed))
@@ -333,7 +334,7 @@ def open_service(
             service.activate(id)
 
         improver = Improver(store, models, training_data, library, corrections.records, start_improvement, activate)
-        suggestions = Suggestions(store, models.original, training_data)
+        suggestions = Suggestions(store, models, training_data)
         service = AnnotationService(models, library, store, corrections, jobs, improver, suggestions)
         jobs.start()
         improver.resume()
