@@ -9,7 +9,6 @@ from wtal.data.dataset import load_dataset
 from wtal.experiments.suggestions import Suggestion, suggest
 from wtal.web.videos import video_key
 
-
 NAMES = {"film 0": "film 0.mp4", "film 1": "day 1/film 1.mp4", "film 2": "film 2.mp4", "film 3": "film 3.mp4"}
 
 

@@ -138,9 +138,7 @@ class _Instance:
 
 
 @torch.inference_mode()
-def _expected_instances(
-    run: Path, stage_one: Path, dataset: Dataset, ids: Sequence[str]
-) -> dict[str, list[_Instance]]:
+def _expected_instances(run: Path, stage_one: Path, dataset: Dataset, ids: Sequence[str]) -> dict[str, list[_Instance]]:
     """The instances that the teacher expects in each of these videos."""
     meta = read_meta(run)
     models, teacher = load_stage_one(stage_one, meta.config), read_teacher(run / TEACHER)
