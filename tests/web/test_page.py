@@ -62,6 +62,31 @@ def test_threshold_filters_segments_and_is_remembered(site, visitor):
     assert site.saved("threshold.mp4") is None
 
 
+def test_left_end_of_the_threshold_shows_every_segment_and_ticks_mark_the_defaults(site, visitor):
+    name = site.add(
+        "left end.mp4", (Segment("left", 1, 2, 0.9), Segment("right", 3, 4, 0.196), Segment("left", 5, 6, 0.2))
+    )
+    key = video_key(name)
+    details = site.server.get(f"/api/videos/{key}") | {"thresholds": {"left": 0.55, "right": None}}
+    page = visitor.open()
+    page.route(f"**/api/videos/{key}", lambda route: route.fulfill(json=details))
+    page.goto(f"{site.server.url}/#video={name}")
+    expect_rows(page, 1)
+    slider = page.locator("#threshold")
+    expect(slider).to_have_attribute("title", "Default: left 0.55, right never shown")
+    box, tick = slider.bounding_box(), page.locator("#threshold-ticks span").bounding_box()
+    assert tick["x"] + tick["width"] / 2 == pytest.approx(box["x"] + box["width"] / 2, abs=2), "0.55 of 0.19 to 0.9"
+    slider.press("End")
+    expect_rows(page, 1)
+    slider.press("Home")
+    expect_rows(page, 3)
+    expect(page.locator("#threshold-value")).to_have_text("0.19")
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect_rows(page, 1)
+    page.mouse.click(box["x"] + 1, box["y"] + box["height"] / 2)
+    expect_rows(page, 3)
+
+
 def test_caption_describes_segments_and_suggests_the_next_step(site, visitor):
     def expect_caption(page, text: str) -> None:
         expect(page.locator("#caption")).to_contain_text(text)

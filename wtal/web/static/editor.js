@@ -129,6 +129,7 @@ export function createEditor({ config, getTime, createTimeline }) {
     showStatus: timeline.showStatus,
   });
   const threshold = createThreshold({
+    classes,
     getModel: () => config.model,
     labelOf: classField.labelOf,
     onChange: () => {

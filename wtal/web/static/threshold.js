@@ -3,19 +3,30 @@
  * browser remembers it for each video.
  * @import { Segment } from "./types"
  */
-import { getElement } from "./dom.js";
+import { createElement, getElement } from "./dom.js";
 import { readStored, store } from "./storage.js";
 
 /**
+ * Round down to two digits, so that the left end of the slider is not above the weakest score.
+ * @param {number} score
+ */
+const roundDown = (score) => Math.floor(score * 100) / 100;
+
+/** @param {number} threshold */
+const describe = (threshold) => (Number.isFinite(threshold) ? threshold.toFixed(2) : "never shown");
+
+/**
  * @param {object} options
+ * @param {string[]} options.classes
  * @param {() => string} options.getModel The fingerprint of the model.
  * @param {(name: string) => number} options.labelOf The index of a class.
  * @param {() => void} options.onChange
  */
-export function createThreshold({ getModel, labelOf, onChange }) {
+export function createThreshold({ classes, getModel, labelOf, onChange }) {
   const slider = getElement("threshold", HTMLInputElement);
   const output = getElement("threshold-value", HTMLOutputElement);
   const reset = getElement("reset-threshold", HTMLButtonElement);
+  const ticks = getElement("threshold-ticks", HTMLElement);
   let key = "";
   /** All candidates of the video. @type {Segment[]} */
   let candidates = [];
@@ -52,16 +63,38 @@ export function createThreshold({ getModel, labelOf, onChange }) {
     const scores = candidates.map((segment) => segment.score || 0);
     getElement("threshold-box", HTMLElement).hidden = !scores.length;
     if (!scores.length) return;
+    const minimum = roundDown(scores.reduce((a, b) => Math.min(a, b)));
     const maximum = scores.reduce((a, b) => Math.max(a, b));
-    slider.min = String(scores.reduce((a, b) => Math.min(a, b)));
+    slider.min = String(minimum);
     slider.max = String(maximum);
-    const labels = new Set(candidates.map((segment) => segment.label));
-    const finite = defaults.filter((score, label) => Number.isFinite(score) && labels.has(label));
-    slider.value = String(value === null ? Math.min(...finite, maximum) : value);
+    const labels = [...new Set(candidates.map((segment) => segment.label))].filter((label) => label in defaults);
+    slider.value = String(value === null ? Math.min(...labels.map((label) => defaults[label]), maximum) : value);
+    markDefaults(minimum, maximum, labels);
     output.textContent = value === null ? "Default" : value.toFixed(2);
     output.title = value === null ? reset.title : "";
     slider.setAttribute("aria-valuetext", output.textContent);
     reset.hidden = value === null;
+  }
+
+  /**
+   * A tick for each default threshold; classes that are never shown have none.
+   * @param {number} minimum
+   * @param {number} maximum
+   * @param {number[]} labels
+   */
+  function markDefaults(minimum, maximum, labels) {
+    const finite = [...new Set(labels.map((label) => defaults[label]))].filter(Number.isFinite);
+    ticks.replaceChildren(
+      ...finite.map((score) => {
+        const tick = createElement("span");
+        const share = maximum > minimum ? (score - minimum) / (maximum - minimum) : 0;
+        tick.style.setProperty("--share", String(Math.min(Math.max(0, share), 1)));
+        return tick;
+      }),
+    );
+    const isSame = labels.every((label) => defaults[label] === finite[0]);
+    const byClass = labels.map((label) => `${classes[label]} ${describe(defaults[label])}`);
+    slider.title = `Default: ${isSame ? describe(finite[0]) : byClass.join(", ")}`;
   }
 
   /** @param {number | null} threshold */
