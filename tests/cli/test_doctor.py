@@ -17,6 +17,7 @@ from wtal.cli.doctor import REQUIRED, Finding, diagnose, is_healthy, render_find
 from wtal.core import hardware
 from wtal.core.errors import short_message
 from wtal.video.backbones import i3d_weights
+from wtal.video.backbones.cache import cached_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
 GROUPS = ["installed", "devices", "backbones", "extras", "environment"]
@@ -223,13 +224,13 @@ def test_i3d_weights_are_missing_damaged_or_ok(tmp_path, monkeypatch):
     monkeypatch.setenv("WTAL_CACHE", str(tmp_path))
     missing = run_check(doctor._i3d)
     assert missing.state == "missing" and str(tmp_path) in missing.detail and "wtal weights" in missing.hint
-    i3d_weights.cached_weights().write_bytes(b"half of it")
+    cached_weights().write_bytes(b"half of it")
     damaged = run_check(doctor._i3d)
     assert damaged.state == "broken"
-    assert str(i3d_weights.cached_weights()) in damaged.detail
+    assert str(cached_weights()) in damaged.detail
     assert damaged.hint not in ("", "do something"), "the hint of the error itself"
     monkeypatch.setattr(i3d_weights, "load_weights", lambda path: ({}, "sha256:0123456789abcdef"))
-    detail = f"weights 0123456789ab in {i3d_weights.cached_weights()}"
+    detail = f"weights 0123456789ab in {cached_weights()}"
     assert run_check(doctor._i3d) == Finding("installed", "av", "ok", detail)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.errors import raises
 from wtal.core.errors import DataError
-from wtal.core.io import LOCK_NAME
+from wtal.core.io import LOCK_NAME, write_json
 from wtal.core.structures import Segment
 from wtal.data.create import CreatedDataset, create_dataset
 from wtal.data.layouts.activitynet import read_activitynet, write_activitynet
@@ -221,11 +221,13 @@ def test_all_files_are_written_or_none(make, monkeypatch):
     original = {path.name: path.read_text() for path in (root / "out").iterdir()}
     (root / "tags.csv").write_text(table("b,jump"))
 
-    def fail(*_: object) -> None:
-        raise DataError("the disk is full", code="disk-full")
+    def fail(path: Path, value: object) -> None:
+        if "annotations" in path.name:
+            raise DataError("the disk is full", code="disk-full")
+        write_json(path, value)
 
     with monkeypatch.context() as patch:
-        patch.setattr("wtal.data.create.write_activitynet", fail)
+        patch.setattr("wtal.data.create.write_json", fail)
         with raises(DataError, code="disk-full"):
             init(root)
     assert {path.name: path.read_text() for path in (root / "out").iterdir()} == original

@@ -197,12 +197,13 @@ def _render(path: Path) -> None:
 
 def _i3d() -> str:
     from wtal.video.backbones import i3d_weights
+    from wtal.video.backbones.cache import cached_weights
 
-    if not i3d_weights.cached_weights().is_file():
+    if not cached_weights().is_file():
         hint = "run `wtal weights` once (47 MB), or name a file with --weights"
-        raise CheckFailedError("missing", f"no weights in {i3d_weights.cached_weights().parent}", hint)
+        raise CheckFailedError("missing", f"no weights in {cached_weights().parent}", hint)
     _, digest = i3d_weights.load_weights(None)
-    return f"weights {digest.removeprefix('sha256:')[:12]} in {i3d_weights.cached_weights()}"
+    return f"weights {digest.removeprefix('sha256:')[:12]} in {cached_weights()}"
 
 
 def _transformers() -> str:
@@ -250,9 +251,9 @@ def _ray() -> str:
 
 
 def _cache() -> str:
-    from wtal.video.backbones import i3d_weights
+    from wtal.video.backbones.cache import cached_weights
 
-    folder = i3d_weights.cached_weights().parent
+    folder = cached_weights().parent
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"wtal")

@@ -1,7 +1,7 @@
 """Make a data set folder from video files and tables of tags. `wtal extract` then adds the features."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from wtal.core.errors import DataError
 from wtal.core.io import directory_lock, read_json, realpath, to_data_error, write_json
 from wtal.core.structures import Video
 from wtal.core.text import format_list
-from wtal.data.layouts.activitynet import parse_activitynet, write_activitynet
+from wtal.data.layouts.activitynet import activitynet_json, parse_activitynet
 from wtal.data.problems import Problem, abbreviate
 from wtal.data.tags import Row, parse_rows, rows_to_videos
 from wtal.data.video_files import LISTING_NAME, VideoFolder, VideoListing, video_ids
@@ -39,6 +39,68 @@ class CreatedDataset:
     remarks: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class DatasetPlan:
+    """What `create_dataset` would write.
+
+    Attributes:
+        folder: The data set folder.
+        videos: Its videos.
+        listing: Which file each video is.
+        problems: As in `CreatedDataset`.
+        remarks: As in `CreatedDataset`.
+    """
+
+    folder: Path
+    videos: tuple[Video, ...]
+    listing: VideoListing
+    problems: tuple[Problem, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, sorted."""
+        return tuple(sorted({label for video in self.videos for label in video.labels}))
+
+    def with_added_labels(self) -> "DatasetPlan":
+        """The plan with the times that `wtal label` added to the data set in the folder."""
+        videos, remarks = _keep_added_labels(self.folder, self.videos)
+        return replace(self, videos=tuple(videos), remarks=(*self.remarks, *remarks))
+
+    def is_written(self) -> bool:
+        """Whether the data set folder is what the plan would make of it."""
+        with suppress(DataError):
+            return all(read_json(self.folder / name) == content for name, content in self._contents().items())
+        return False
+
+    def write(self) -> None:
+        """Write the three files to temporary paths first, then move them into place. The caller has locked the folder.
+
+        Raises:
+            DataError: They cannot be written.
+        """
+        parts = {name: self.folder / f".{name}.new" for name in self._contents()}
+        try:
+            for name, content in self._contents().items():
+                write_json(parts[name], content)
+            for name, part in parts.items():
+                part.replace(self.folder / name)
+        except OSError as error:
+            raise to_data_error(error, self.folder, "choose another folder") from error
+        finally:
+            with suppress(OSError):
+                for part in parts.values():
+                    part.unlink(missing_ok=True)
+
+    def _contents(self) -> dict[str, Any]:
+        """The content of each file."""
+        return {
+            LISTING_NAME: self.listing.to_json(),
+            "dataset.json": {**_existing_info(self.folder), "classes": list(self.classes)},
+            ANNOTATIONS_NAME: activitynet_json(self.videos, self.folder.name),
+        }
+
+
 def create_dataset(folder: Path, videos: Path, tags: Sequence[Path]) -> CreatedDataset:
     """Make a data set folder of the video files that tables of tags name.
 
@@ -53,25 +115,65 @@ def create_dataset(folder: Path, videos: Path, tags: Sequence[Path]) -> CreatedD
     Raises:
         DataError: A table cannot be read, no video remains, or `folder` is a data set that was not made here.
     """
+    plan = plan_dataset(folder, VideoFolder(videos), tags)
+    with directory_lock(folder):
+        plan = plan.with_added_labels()
+        plan.write()
+    return CreatedDataset(folder, plan.videos, plan.classes, plan.problems, plan.remarks)
+
+
+def plan_dataset(folder: Path, videos: VideoFolder, tags: Sequence[Path], *, list_all: bool = False) -> DatasetPlan:
+    """Read the tables and decide what `create_dataset` writes.
+
+    Args:
+        folder: The data set folder.
+        videos: The folder of the video files.
+        tags: As in `create_dataset`.
+        list_all: List the video files that no row names too, so that their features are extracted.
+
+    Raises:
+        DataError: As `create_dataset`.
+    """
     _require_replaceable(folder, tags)
-    video_folder = VideoFolder(videos)
-    rows, problems = _read_tables(tags)
-    rows_by_file, remarks = _match_rows(rows, video_folder, problems)
-    ids = video_ids(dict.fromkeys([*video_folder.videos, *rows_by_file]))
-    kept, video_problems = rows_to_videos({ids[file]: file_rows for file, file_rows in rows_by_file.items()})
+    rows = match_tables(tags, videos)
+    problems, remarks = list(rows.problems), list(rows.remarks)
+    ids = video_ids(dict.fromkeys([*videos.videos, *rows.by_file]))
+    kept, video_problems = rows_to_videos({ids[file]: file_rows for file, file_rows in rows.by_file.items()})
     problems += video_problems
     if not kept:
         raise _no_videos_error(tags[0], problems, remarks)
     if not any(video.labels for video in kept):
         raise DataError("no video has a label", path=tags[0], hint="add labels to the lines", code="no-labels")
     kept_ids = {video.id for video in kept}
-    files = {ids[file]: file for file in rows_by_file if ids[file] in kept_ids}
-    with directory_lock(folder):
-        kept, label_remarks = _keep_added_labels(folder, kept)
-        classes = tuple(sorted({label for video in kept for label in video.labels}))
-        _write(folder, kept, VideoListing(video_folder.path, files), classes)
-    remarks += [*_remarks(kept, video_folder, rows_by_file), *label_remarks]
-    return CreatedDataset(folder, tuple(kept), classes, tuple(problems), tuple(remarks))
+    files = {ids[file]: file for file in rows.by_file if ids[file] in kept_ids}
+    if list_all:
+        files |= {ids[file]: file for file in videos.videos if (videos.path / file).is_file()}
+    remarks += _remarks(kept, videos, videos.videos if list_all else rows.by_file)
+    return DatasetPlan(folder, tuple(kept), VideoListing(videos.path, files), tuple(problems), tuple(remarks))
+
+
+@dataclass(frozen=True)
+class MatchedRows:
+    """Rows of tables by the video file that they name, problems in the tables, and remarks on missing files."""
+
+    by_file: Mapping[str, Sequence[Row]]
+    problems: tuple[Problem, ...]
+    remarks: tuple[str, ...]
+
+
+def match_tables(tags: Iterable[Path], videos: VideoFolder) -> MatchedRows:
+    """Read tables of tags and find the files of their rows.
+
+    Args:
+        tags: Tables; a folder stands for all *.csv files below it.
+        videos: The folder of the video files.
+
+    Raises:
+        DataError: A table cannot be read.
+    """
+    rows, problems = _read_tables(tags)
+    rows_by_file, remarks = _match_rows(rows, videos, problems)
+    return MatchedRows(rows_by_file, tuple(problems), tuple(remarks))
 
 
 def _keep_added_labels(folder: Path, videos: Sequence[Video]) -> tuple[list[Video], list[str]]:
@@ -215,23 +317,6 @@ def _remarks(videos: Sequence[Video], folder: VideoFolder, named_files: Collecti
             f"{format_list(rare, MAX_EXAMPLES)}"
         )
     return remarks
-
-
-def _write(folder: Path, videos: Sequence[Video], listing: VideoListing, classes: Sequence[str]) -> None:
-    """Write the three files to temporary paths first, then move them into place. The folder is locked."""
-    parts = {name: folder / f".{name}.new" for name in (LISTING_NAME, "dataset.json", ANNOTATIONS_NAME)}
-    try:
-        write_json(parts[LISTING_NAME], listing.to_json())
-        write_json(parts["dataset.json"], {**_existing_info(folder), "classes": list(classes)})
-        write_activitynet(parts[ANNOTATIONS_NAME], videos, folder.name)
-        for name, part in parts.items():
-            part.replace(folder / name)
-    except OSError as error:
-        raise to_data_error(error, folder, "choose another folder") from error
-    finally:
-        with suppress(OSError):
-            for part in parts.values():
-                part.unlink(missing_ok=True)
 
 
 def _existing_info(folder: Path) -> dict[str, Any]:

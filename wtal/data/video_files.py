@@ -17,6 +17,7 @@ from wtal.core.io import os_error_message, read_json, require_folder
 from wtal.data.features import is_file_name
 
 LISTING_NAME = "videos.json"
+PROJECT_NAME = "wtal-project.json"  # marks the folder of a project, in which no videos are looked for
 VIDEO_SUFFIXES = frozenset(
     ".3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm .wmv".split()
 )
@@ -198,7 +199,7 @@ def _is_unicode(name: str) -> bool:
 
 
 class VideoFolder:
-    """The files in a folder of videos and its subfolders, without hidden ones. It is scanned once.
+    """The files in a folder of videos and its subfolders, without hidden ones and projects. It is scanned once.
 
     Attributes:
         path: The folder.
@@ -294,6 +295,8 @@ class VideoFolder:
             return
         identity = (status.st_dev, status.st_ino)
         if identity in ancestors:
+            return
+        if relative and any(name == PROJECT_NAME for name, _ in entries):
             return
         self._folders.add(relative)
         for name, is_folder in sorted(entries):

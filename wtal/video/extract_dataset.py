@@ -10,7 +10,7 @@ from wtal.core.io import directory_lock, read_json, write_json
 from wtal.data.dataset import FAILED_NAME, read_failed
 from wtal.data.features import features_path, open_features
 from wtal.data.provenance import Provenance, parse_provenance, read_origin, to_json
-from wtal.data.video_files import read_listing
+from wtal.data.video_files import VideoListing, read_listing
 from wtal.video.backbones.base import BackboneOptions
 from wtal.video.backbones.registry import open_backbone
 from wtal.video.local_executor import ActiveVideos, ExtractionOutcome, ExtractionTask, run_locally
@@ -40,11 +40,12 @@ class ExtractionSummary:
 
 @dataclass(frozen=True)
 class ExtractionProgress:
-    """Number of videos done, number of all videos, and id and reached second of those in progress."""
+    """Number of videos done, number of all videos, id and reached second of those in progress, ids of those done."""
 
     done: int
     total: int
     active: ActiveVideos
+    finished: tuple[str, ...] = ()
 
 
 def extract_dataset(
@@ -95,20 +96,38 @@ def extract_dataset(
             )
         task_ids = {task.id for task in tasks}
         failed = {id: message for id, message in read_failed(folder).items() if id in task_ids}
-        done = 0
+        finished: list[str] = []
 
         def report(active: ActiveVideos) -> None:
-            on_progress(ExtractionProgress(done, len(tasks), active))
+            on_progress(ExtractionProgress(len(finished), len(tasks), active, tuple(finished)))
 
         try:
             for outcome in EXECUTORS[engine](tasks, options, workers, report):
-                done += 1
+                finished.append(outcome.id)
                 failed.pop(outcome.id, None)
                 if outcome.error:
                     failed[outcome.id] = str(outcome.error)
         finally:
             write_json(folder / FAILED_NAME, failed)
     return ExtractionSummary(len(listing.files) - len(failed), len(tasks) - len(failed), failed)
+
+
+def missing_features(folder: Path, listing: VideoListing) -> list[str]:
+    """The ids of videos without features of the current file by the backbone that dataset.json records.
+
+    The backbone is not opened: `extract_dataset` checks whether it is the recorded one.
+
+    Raises:
+        DataError: dataset.json cannot be read.
+    """
+    path = folder / "dataset.json"
+    description = read_json(path) if path.is_file() else {}
+    recorded = description.get("provenance") if isinstance(description, dict) else None
+    if recorded is None:
+        return list(listing.files)
+    provenance = parse_provenance(recorded, str(path))
+    tasks = [ExtractionTask(id, listing.path(id), features_path(folder, id)) for id in listing.files]
+    return [task.id for task in tasks if not _is_up_to_date(task, provenance)]
 
 
 def _is_up_to_date(task: ExtractionTask, provenance: Provenance) -> bool:

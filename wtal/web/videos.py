@@ -15,7 +15,7 @@ from wtal.core.errors import DataError
 from wtal.core.fingerprint import sampled_fingerprint
 from wtal.core.io import require_folder
 from wtal.core.text import CONTROL_CHARACTERS
-from wtal.data.video_files import VIDEO_SUFFIXES
+from wtal.data.video_files import PROJECT_NAME, VIDEO_SUFFIXES
 
 KEY_PATTERN = re.compile(r"[0-9a-f]{20}")
 UPLOADS_DIR = "uploads"
@@ -48,7 +48,7 @@ class VideoFile:
 
 
 class VideoLibrary:
-    """All video files in a folder and its subfolders, without hidden files and links that lead out of the folder.
+    """All video files in a folder and its subfolders, without hidden files, projects and links that lead out.
 
     Attributes:
         folder: The resolved path of the folder.
@@ -115,6 +115,8 @@ class VideoLibrary:
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError:  # not readable
+            return
+        if folder != self.folder and any(entry.name == PROJECT_NAME for entry in entries):
             return
         for entry in entries:
             if entry.name.startswith(".") or CONTROL_CHARACTERS.search(entry.name):

@@ -15,6 +15,7 @@ from tests.helpers.errors import raises
 from wtal.core.errors import DataError
 from wtal.video.backbones import i3d_network
 from wtal.video.backbones.base import BackboneOptions, choose_precision
+from wtal.video.backbones.cache import cached_weights
 from wtal.video.backbones.i3d import I3D, PIXEL_SCALE
 from wtal.video.backbones.i3d_network import (
     PairedStem,
@@ -28,7 +29,7 @@ from wtal.video.backbones.i3d_network import (
     same_padding,
     weight_shapes,
 )
-from wtal.video.backbones.i3d_weights import cached_weights, load_weights
+from wtal.video.backbones.i3d_weights import load_weights
 from wtal.video.backbones.optical_flow import optical_flow
 from wtal.video.backbones.registry import open_backbone
 from wtal.video.sampling import Snippet

@@ -78,7 +78,12 @@ def write_activitynet(path: Path, videos: Iterable[Video], version: str = "wtal"
     Raises:
         DataError: The file cannot be written.
     """
-    write_json(path, {"version": version, "database": {video.id: _video_to_json(video) for video in videos}})
+    write_json(path, activitynet_json(videos, version))
+
+
+def activitynet_json(videos: Iterable[Video], version: str = "wtal") -> dict[str, Any]:
+    """The values that `write_activitynet` writes."""
+    return {"version": version, "database": {video.id: _video_to_json(video) for video in videos}}
 
 
 def use_validation_for_training(videos: Iterable[Video]) -> list[Video]:

@@ -15,13 +15,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from platformdirs import user_cache_dir
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from wtal.core.errors import DataError
 from wtal.core.io import atomic_write, write_tensors
+from wtal.video.backbones.cache import cached_weights
 from wtal.video.backbones.i3d_checkpoint import read_checkpoint
 from wtal.video.backbones.i3d_network import FEATURES, LOGITS, STEM, weight_shapes
 
@@ -49,11 +49,6 @@ def prepare_metadata_for_build_wheel(folder, settings=None):
     return info.name
 __legacy__ = sys.modules[__name__]
 """
-
-
-def cached_weights() -> Path:
-    """The path of the downloaded weights, in the user's cache folder or the folder in the variable WTAL_CACHE."""
-    return Path(os.environ.get("WTAL_CACHE") or user_cache_dir("wtal")) / "i3d-rgb-kinetics-400.safetensors"
 
 
 def download_weights() -> Path:

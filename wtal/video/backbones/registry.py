@@ -10,6 +10,7 @@ from pkgutil import resolve_name
 from wtal.core.errors import ConfigError
 from wtal.core.hardware import require_device
 from wtal.video.backbones.base import PRECISIONS, Backbone, BackboneOptions
+from wtal.video.backbones.cache import cached_weights
 
 TRANSFORMERS = "wtal.video.backbones.transformers:TransformersBackbone"
 
@@ -38,6 +39,11 @@ def find_backbone(name: str) -> type[Backbone]:
             code="unknown-name",
         )
     return resolve_name(backbone) if isinstance(backbone, str) else backbone
+
+
+def recommended_backbone() -> str:
+    """`i3d` if its weights have been downloaded, else `tiny`, which needs none."""
+    return "i3d" if cached_weights().is_file() else "tiny"
 
 
 def open_backbone(backbone: str | Backbone | BackboneOptions) -> Backbone:

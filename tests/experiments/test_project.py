@@ -1,0 +1,260 @@
+"""A project: what it knows of its videos, which steps are up to date, and that work goes on where it stopped."""
+
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.errors import raises
+from tests.helpers.processes import interrupt, wait_until
+from tests.helpers.video import film
+from wtal.core.errors import DataError
+from wtal.core.io import directory_lock
+from wtal.core.structures import Segment
+from wtal.data.dataset import load_dataset
+from wtal.data.layouts.activitynet import read_proposals
+from wtal.data.tag_table import TagEntry, write_tag_table
+from wtal.data.video_files import PROJECT_NAME
+from wtal.experiments.project import Project
+from wtal.experiments.project_steps import STEPS, ProjectStatus, find_steps
+from wtal.inference.calibration import read_calibration
+
+FAST = ("method=local", "train.steps=4", "train.save_every=2", "train.batch_size=2", "model.width=16")
+TAGS = {"set/a.mp4": ["run"], "set/b.mp4": ["jump"], "c.mp4": ["run"], "d.mp4": []}
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory) -> Path:
+    """Four short videos, a text with the suffix of a video, and one that nobody tags; read only."""
+    root = tmp_path_factory.mktemp("films")
+    (root / "set").mkdir()
+    for seed, name in enumerate([*TAGS, "untagged.mp4"]):
+        film(root / name, seed, seconds=2)
+    (root / "broken.mp4").write_text("no video")
+    return root
+
+
+@pytest.fixture
+def videos(films, tmp_path) -> Path:
+    return Path(shutil.copytree(films, tmp_path / "videos"))
+
+
+@pytest.fixture(autouse=True)
+def no_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("WTAL_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def project(videos) -> Project:
+    project = Project.open(videos)
+    project.configure(overrides=FAST)
+    return project
+
+
+def states(project: Project) -> dict[str, str]:
+    return {step.name: step.state for step in project.steps()}
+
+
+def test_videos_have_the_ids_of_the_data_set(project, videos):
+    assert [(video.id, video.file, video.labels) for video in project.videos()] == [
+        ("broken", "broken.mp4", None),
+        ("c", "c.mp4", None),
+        ("d", "d.mp4", None),
+        ("set__a", "set/a.mp4", None),
+        ("set__b", "set/b.mp4", None),
+        ("untagged", "untagged.mp4", None),
+    ]
+    project.set_tags(TAGS)
+    tagged = {video.file: list(video.labels) for video in project.videos() if video.is_tagged}
+    assert tagged == TAGS
+    film(project.folder / "never.mp4", 9, seconds=1)
+    film(videos / "later.mp4", 9, seconds=1)
+    assert len(project.videos()) == 7, "the folder of the project is not scanned"
+
+
+def test_summary_says_what_is_needed(project):
+    summary = project.tag_summary()
+    assert (summary.videos, summary.tagged, summary.counts, summary.can_train) == (6, 0, {}, False)
+    project.set_classes(["jump", "dive", "run"])
+    project.set_tags(TAGS)
+    summary = project.tag_summary()
+    assert summary.counts == {"dive": 0, "jump": 1, "run": 2} and summary.can_train
+    assert str(summary) == "4 of 6 videos tagged; 'dive' has 0, 'jump' has 1, 'run' has 2, aim for 5"
+    project.set_tags({file: ["run"] for file in TAGS})
+    assert "without 'run'" in str(project.tag_summary())
+    assert project.classes() == ["dive", "jump", "run"]
+
+
+def test_tags_are_set_and_removed_and_times_are_kept(project):
+    write_tag_table(project.tags_file, {"c.mp4": TagEntry(("jump", "run"), (Segment("run", 0.5, 1),))})
+    project.set_tags({"c.mp4": ["run", "swim"], "d.mp4": ["run"]})
+    assert project.tag_table().entries["c.mp4"] == TagEntry(("run", "swim"), (Segment("run", 0.5, 1),))
+    project.set_tags({"d.mp4": None})
+    assert project.tag_table().entries.keys() == {"c.mp4"}
+    with raises(DataError, code="video-not-found", path="gone.mp4"):
+        project.set_tags({"gone.mp4": ["run"]})
+    with raises(DataError, code="invalid-label"):
+        project.set_tags({"c.mp4": ["a;b"]})
+
+
+def test_tables_are_copied_once_and_again_when_they_change(project, tmp_path):
+    table = tmp_path / "tags.csv"
+    table.write_text("video,labels\nset/a,run[0 to 1]\nb,jump\nnowhere,run\n")
+    added = project.add_tags([table])
+    assert added.entries.keys() == {"set/a.mp4", "set/b.mp4"} and len(added.remarks) == 1
+    project.set_tags({"set/b.mp4": ["swim"], "c.mp4": ["run"]})
+    project.add_tags([table])
+    assert project.tag_table().entries["set/b.mp4"].labels == ("swim",), "what was changed on the page stays"
+    table.write_text("video,labels\nb,dive\n")
+    project.add_tags([table])
+    entries = project.tag_table().entries
+    assert {file: entry.labels for file, entry in entries.items()} == {
+        "set/a.mp4": ("run",),
+        "set/b.mp4": ("dive",),
+        "c.mp4": ("run",),
+    }
+    table.write_text("video,labels\nnowhere,dive\n")
+    with raises(DataError, code="no-videos", path=table):
+        project.add_tags([table])
+
+
+def test_folders_that_cannot_be_projects(videos, tmp_path):
+    with raises(DataError, code="file-not-found"):
+        Project.open(tmp_path / "nowhere")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/notes.txt").touch()
+    with raises(DataError, code="already-exists", path=tmp_path / "full"):
+        Project.open(videos, tmp_path / "full")
+    with raises(DataError, code="not-a-directory"):
+        Project.open(videos, videos / "c.mp4")
+    project = Project.open(videos)
+    with raises(DataError, code="is-project"):
+        Project.open(project.folder)
+    with raises(DataError, code="other-videos", path=project.folder):
+        Project.open(tmp_path, project.folder)
+    (project.folder / PROJECT_NAME).write_text('{"format": 2, "videos": ".."}')
+    with raises(DataError, code="invalid-value", path=project.folder / PROJECT_NAME):
+        Project.open(videos)
+
+
+def test_unwritable_folder_names_the_option(videos, monkeypatch):
+    def fail(path: Path, _: object) -> None:
+        raise DataError("permission denied", path=path, code="permission-denied")
+
+    monkeypatch.setattr("wtal.experiments.project.write_json", fail)
+    with raises(DataError, code="permission-denied", path=videos / "wtal") as caught:
+        Project.open(videos)
+    assert "--project" in caught.value.hint
+
+
+def test_steps_run_once_and_again_only_for_what_changed(project, videos):
+    assert states(project) == dict.fromkeys(STEPS, "blocked") | {"videos": "done", "features": "needed"}
+    project.run()
+    assert states(project)["features"] == "done", "features need no tags"
+    assert project.model() is None and not project.timeline_file.exists()
+
+    project.set_tags(TAGS)
+    expected = dict.fromkeys(STEPS, "needed") | dict.fromkeys(["videos", "tags", "features"], "done")
+    assert states(project) == expected
+    seen = []
+    project.run(lambda progress: seen.append(progress.step))
+    assert states(project) == dict.fromkeys(STEPS, "done")
+    assert "features" not in seen and list(dict.fromkeys(seen)) == ["data set", "model", "calibration", "predictions"]
+    model = project.model()
+    assert model == project.runs / "tiny-1" and read_calibration(model) is not None
+    assert [video.id for video in load_dataset(project.data).videos] == ["c", "d", "set__a", "set__b"]
+    predicted = {"c", "d", "set__a", "set__b", "untagged"}
+    assert read_proposals(project.timeline_file).keys() == read_proposals(project.proposals_file).keys() == predicted
+    assert project.status().state == "done"
+
+    again = []
+    project.run(lambda progress: again.append(progress.step))
+    assert set(again) == {"data set"}, "only the tags are read"
+
+    film(videos / "later.mp4", 9, seconds=1)
+    assert states(project)["features"] == "needed"
+    project.run()
+    assert read_proposals(project.timeline_file).keys() == predicted | {"later"}
+    assert project.model() == model, "a video without tags does not change the model"
+
+    project.set_tags({"later.mp4": ["jump"]})
+    assert states(project)["model"] == "needed"
+    project.run()
+    assert project.model() == project.runs / "tiny-2"
+    project.set_tags({"later.mp4": None})
+    assert states(project)["model"] == "done", "the first model fits these tags"
+
+
+def test_times_in_the_table_are_trained_on(project):
+    project.set_tags(TAGS)
+    entries = dict(project.tag_table().entries)
+    entries["c.mp4"] = TagEntry(("run",), (Segment("run", 0, 1),))
+    write_tag_table(project.tags_file, entries)
+    project.run()
+    from wtal.models.checkpoint import read_meta
+
+    assert read_meta(project.model()).config.train.supervision == "all"
+
+
+def test_without_videos_nothing_can_be_done(tmp_path):
+    (tmp_path / "empty").mkdir()
+    project = Project.open(tmp_path / "empty")
+    assert set(states(project).values()) == {"blocked"}
+    with raises(DataError, code="no-videos"):
+        project.run()
+    assert project.status().state == "failed" and project.status().error
+
+
+def test_damaged_table_is_an_error_and_loses_nothing(project):
+    project.tags_file.write_text("video,labels\nc.mp4,run\nd.mp4")
+    assert states(project)["data set"] == "needed", "a bad line is skipped as by `wtal init`"
+    project.tags_file.write_text("nonsense")
+    assert states(project)["tags"] == "blocked"
+    with raises(DataError, code="invalid-header"):
+        project.run()
+    assert project.status().state == "failed"
+
+
+def test_only_one_process_runs_the_steps(project):
+    with directory_lock(project.folder), raises(DataError, code="locked"):
+        project.run()
+
+
+def test_status_of_a_process_that_is_gone_is_stopped(project):
+    assert project.status() == ProjectStatus()
+    running = ProjectStatus(state="running", step="model", done=1, total=4)
+    (project.folder / "status.json").write_text(running.model_dump_json())
+    assert project.status().state == "stopped"
+    with directory_lock(project.folder):
+        assert project.status() == running
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGKILL])
+def test_stopped_worker_continues_where_it_stopped(project, videos, stop_signal):
+    import subprocess
+
+    project.set_tags(TAGS)
+    project.configure(overrides=["train.steps=100000", *FAST[:1], *FAST[2:]])
+    command = [sys.executable, "-m", "wtal.experiments.project_worker", str(videos), str(project.folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_until(lambda: project.status().step == "model" and project.status().done > 4)
+    assert project.status().state == "running"
+    output = interrupt(process, stop_signal)
+    assert output == "" and project.status().state == "stopped"
+    step = {step.name: step for step in find_steps(project)}
+    assert step["features"].state == "done" and step["model"].state == "needed"
+    assert list((project.runs / "tiny-1").glob("checkpoint-*"))
+    resumed = []
+    with pytest.raises(KeyboardInterrupt):
+        project.run(lambda progress: _stop_in_training(progress, resumed))
+    assert resumed[-1] > 2 and project.status().state == "stopped"
+    assert [path.name for path in project.runs.iterdir()] == ["tiny-1"], "the same run is continued"
+
+
+def _stop_in_training(progress, steps: list[int]) -> None:
+    if progress.step == "model" and progress.done:
+        steps.append(progress.done)
+        raise KeyboardInterrupt

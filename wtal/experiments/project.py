@@ -1,0 +1,412 @@
+"""A project: a folder of videos, their tags, and what is made of them, kept in one folder beside the videos.
+
+wtal-project.json    the settings
+tags.csv             the tags of the videos
+data/BACKBONE/       the data set folder, one for each backbone
+runs/BACKBONE-N/     the models; a new one for other tags or settings
+timeline.json        the segments of all videos that are shown
+proposals.json       all proposals
+status.json          what is being done
+page/                the store of the web page
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from wtal.core.errors import DataError, first_validation_error
+from wtal.core.fingerprint import content_fingerprint
+from wtal.core.io import read_json, realpath, require_folder, write_json
+from wtal.core.text import format_list
+from wtal.data.problems import abbreviate
+from wtal.data.tag_table import TagEntry, TagTable, read_tag_table, require_label, write_tag_table
+from wtal.data.video_files import PROJECT_NAME, VideoFolder, video_ids
+from wtal.video.backbones.registry import recommended_backbone
+
+if TYPE_CHECKING:
+    from wtal.experiments.project_steps import ProjectStatus, Step
+
+DEFAULT_FOLDER = "wtal"  # in the folder of videos
+TAGS_NAME = "tags.csv"
+GOAL = 5  # tagged videos of each class
+HINT_OTHER_FOLDER = "name another folder for the project with --project DIR"
+
+OnProgress = Callable[["ProjectProgress"], object]
+
+
+@dataclass(frozen=True)
+class ProjectProgress:
+    """What `Project.run` is doing: the name of the step, how much of how much is done, and a sentence."""
+
+    step: str
+    done: int
+    total: int
+    sentence: str
+
+
+@dataclass(frozen=True)
+class ProjectVideo:
+    """A video of a project.
+
+    Attributes:
+        id: The id, as in the data set.
+        file: The path relative to the folder of videos, with `/` between folders.
+        path: The file.
+        labels: Its tags; empty if nothing happens in it, None if it is not tagged.
+        has_times: Whether its table has segments or points.
+    """
+
+    id: str
+    file: str
+    path: Path
+    labels: tuple[str, ...] | None
+    has_times: bool = False
+
+    @property
+    def is_tagged(self) -> bool:
+        """Whether a person has said what happens in it."""
+        return self.labels is not None
+
+
+@dataclass(frozen=True)
+class TagSummary:
+    """How many videos are tagged, and what is still needed.
+
+    Attributes:
+        videos: Number of videos.
+        tagged: Number of tagged videos.
+        counts: Number of tagged videos of each class, by class name; 0 for a class without videos.
+        needed: What should still be tagged, one sentence part each; empty if there are enough tags.
+    """
+
+    videos: int
+    tagged: int
+    counts: Mapping[str, int]
+    needed: tuple[str, ...]
+
+    @property
+    def can_train(self) -> bool:
+        """Whether a model can be trained: some video has a class."""
+        return any(self.counts.values())
+
+    def __str__(self) -> str:
+        return "; ".join([f"{self.tagged} of {self.videos} videos tagged", *self.needed])
+
+
+class _ProjectFile(BaseModel):
+    """The content of wtal-project.json.
+
+    Attributes:
+        format: The version of the file.
+        videos: The folder of videos, relative to the project if it contains the project.
+        backbone: The backbone that was asked for; empty for the recommended one.
+        classes: Classes that were added on the page, also those without a video.
+        overrides: Settings of training, such as `train.steps=100`.
+        tables: Fingerprint of the tables of tags that were added last.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    format: Literal[1] = 1
+    videos: str
+    backbone: str = ""
+    classes: list[str] = []
+    overrides: list[str] = []
+    tables: str = ""
+
+
+class Project:
+    """A project on disk. All reading is done when a method is called, so several processes can use one folder.
+
+    Create it with `Project.open`.
+
+    Attributes:
+        folder: The folder of the project.
+        videos_folder: The folder of the videos.
+    """
+
+    def __init__(self, folder: Path, videos_folder: Path) -> None:
+        self.folder, self.videos_folder = folder, videos_folder
+
+    @classmethod
+    def open(cls, videos: Path, folder: Path | None = None) -> "Project":
+        """Make a project for a folder of videos, or open it.
+
+        Args:
+            videos: The folder of videos.
+            folder: The folder of the project; None for the subfolder `wtal` of `videos`.
+
+        Raises:
+            DataError: There is no such folder of videos, the folder of the project cannot be written, holds something
+                else, or is the project of other videos.
+        """
+        require_folder(videos, "pass the folder of your videos")
+        if (videos / PROJECT_NAME).is_file():
+            hint = "pass the folder of the videos, and the project with --project"
+            raise DataError("is a project, not a folder of videos", path=videos, hint=hint, code="is-project")
+        project = cls((folder or videos / DEFAULT_FOLDER).absolute(), videos.absolute())
+        path = project.folder / PROJECT_NAME
+        if path.exists():
+            settings = project._read_settings()
+            recorded = project.folder / settings.videos
+            if realpath(recorded) != realpath(videos) and recorded.is_dir():
+                hint = HINT_OTHER_FOLDER
+                raise DataError(
+                    f"is the project of the videos in {realpath(recorded)}",
+                    path=project.folder,
+                    hint=hint,
+                    code="other-videos",
+                )
+        else:
+            settings = _ProjectFile(videos="")
+            if project.folder.exists() and not _is_empty(project.folder):
+                raise DataError(
+                    "the folder is not empty and not a project",
+                    path=project.folder,
+                    hint=HINT_OTHER_FOLDER,
+                    code="already-exists",
+                )
+        update = {"videos": _relative_path(project.videos_folder, project.folder)}
+        try:
+            project._write_settings(settings.model_copy(update=update))
+        except DataError as error:
+            raise DataError(
+                f"the project cannot be written ({error.message})",
+                path=project.folder,
+                hint=HINT_OTHER_FOLDER,
+                code=error.code,
+            ) from error
+        return project
+
+    # --- Settings ---
+
+    @property
+    def backbone(self) -> str:
+        """The backbone that was asked for, else `i3d` if its weights are there, else `tiny`."""
+        return self._read_settings().backbone or recommended_backbone()
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """Settings of training that differ from the defaults, such as `train.steps=100`."""
+        return tuple(self._read_settings().overrides)
+
+    def configure(self, *, backbone: str | None = None, overrides: Sequence[str] | None = None) -> None:
+        """Store settings; None keeps one. Raises DataError if they cannot be written."""
+        settings = self._read_settings()
+        update: dict[str, object] = {} if backbone is None else {"backbone": backbone}
+        if overrides is not None:
+            update["overrides"] = list(overrides)
+        self._write_settings(settings.model_copy(update=update))
+
+    # --- Paths ---
+
+    @property
+    def tags_file(self) -> Path:
+        """The table of tags, which need not exist."""
+        return self.folder / TAGS_NAME
+
+    @property
+    def data(self) -> Path:
+        """The data set folder of the present backbone, as `wtal init` and `wtal extract` write it."""
+        return self.folder / "data" / _slug(self.backbone)
+
+    @property
+    def runs(self) -> Path:
+        """The folder of the models."""
+        return self.folder / "runs"
+
+    @property
+    def page(self) -> Path:
+        """The store of the web page."""
+        return self.folder / "page"
+
+    @property
+    def timeline_file(self) -> Path:
+        """The shown segments of all videos."""
+        return self.folder / "timeline.json"
+
+    @property
+    def proposals_file(self) -> Path:
+        """All proposals of all videos."""
+        return self.folder / "proposals.json"
+
+    # --- Videos and tags ---
+
+    def scan(self) -> VideoFolder:
+        """The folder of videos as it is now. Raises DataError if there is none."""
+        return VideoFolder(self.videos_folder)
+
+    def videos(self) -> list[ProjectVideo]:
+        """The videos that are there now, by file name, with the ids of `wtal init`.
+
+        Raises:
+            DataError: The folder of videos or the table of tags cannot be read.
+        """
+        folder = self.scan()
+        entries = self.tag_table(folder).entries
+        ids = video_ids(dict.fromkeys([*folder.videos, *entries]))
+        return [
+            ProjectVideo(
+                ids[file],
+                file,
+                folder.path / file,
+                None if entry is None else entry.labels,
+                bool(entry and entry.segments),
+            )
+            for file in sorted(ids)
+            if (folder.path / file).is_file()
+            for entry in (entries.get(file),)
+        ]
+
+    def tag_table(self, folder: VideoFolder | None = None) -> TagTable:
+        """The tags by video file, and what is wrong with the table. Raises DataError if it cannot be read."""
+        return read_tag_table([self.tags_file], folder or self.scan()) if self.tags_file.exists() else TagTable({})
+
+    def classes(self) -> list[str]:
+        """The classes in the table of tags and those that were added, sorted."""
+        labels = {label for entry in self.tag_table().entries.values() for label in entry.labels}
+        return sorted(labels | set(self._read_settings().classes))
+
+    def set_classes(self, names: Iterable[str]) -> None:
+        """Store the classes that can be chosen on the page. Raises DataError for a name that cannot be a label."""
+        names = sorted(set(names))
+        for name in names:
+            require_label(name)
+        self._write_settings(self._read_settings().model_copy(update={"classes": names}))
+
+    def set_tags(self, tags: Mapping[str, Iterable[str] | None]) -> None:
+        """Set the tags of videos. Times of labels that a video keeps are kept.
+
+        Args:
+            tags: File (path relative to the folder of videos) to its labels: empty if nothing happens in the video,
+                None for a video that is not tagged.
+
+        Raises:
+            DataError: There is no such video, a label cannot be written, or the table cannot be read or written.
+        """
+        folder = self.scan()
+        entries, known = dict(self.tag_table(folder).entries), set(folder.videos)
+        for file, labels in tags.items():
+            if file not in known | entries.keys():
+                raise DataError("there is no such video", path=file, hint="reload the page", code="video-not-found")
+            if labels is None:
+                entries.pop(file, None)
+            else:
+                entries[file] = entries.get(file, TagEntry()).with_labels(labels)
+        write_tag_table(self.tags_file, entries)
+
+    def add_tags(self, tables: Sequence[Path]) -> TagTable:
+        """Copy the tags of tables into the project, unless they were copied before and have not changed since.
+
+        The tags of the videos that the tables name are replaced; other videos keep theirs.
+
+        Returns:
+            The entries that were copied, problems and remarks.
+
+        Raises:
+            DataError: A table cannot be read, or names no video of this project.
+        """
+        folder, settings = self.scan(), self._read_settings()
+        table = read_tag_table(tables, folder)
+        if not table.entries:
+            if table.problems:
+                raise table.problems[0].to_error()
+            hint = f"name files in {folder.path} in the column `video`"
+            raise DataError("the table names no video in the folder", path=tables[0], hint=hint, code="no-videos")
+        files = sorted({path for table in tables for path in ([table] if table.is_file() else table.rglob("*.csv"))})
+        fingerprint = content_fingerprint(*files)
+        if fingerprint != settings.tables or not self.tags_file.is_file():
+            write_tag_table(self.tags_file, {**self.tag_table(folder).entries, **table.entries})
+            self._write_settings(settings.model_copy(update={"tables": fingerprint}))
+        return table
+
+    def tag_summary(self) -> TagSummary:
+        """How many videos are tagged, and what is still needed."""
+        videos = self.videos()
+        counts = Counter(label for video in videos for label in video.labels or ())
+        counts.update(dict.fromkeys(self.classes(), 0))
+        tagged = sum(video.is_tagged for video in videos)
+        return TagSummary(len(videos), tagged, dict(sorted(counts.items())), tuple(_needed(counts, tagged)))
+
+    # --- Steps ---
+
+    def steps(self) -> "list[Step]":
+        """The steps from videos to predictions in order, and which of them are up to date."""
+        from wtal.experiments.project_steps import find_steps
+
+        return find_steps(self)
+
+    def run(self, on_progress: OnProgress = lambda _: None, *, device: str = "auto") -> None:
+        """Do the steps that are needed, in order. It can be stopped at any time, and called again to continue.
+
+        Its progress is written to status.json. Without tags, it stops after the features.
+
+        Raises:
+            WtalError: A step failed, or another process works on this project (code `locked`).
+        """
+        from wtal.experiments.project_steps import run_steps
+
+        run_steps(self, on_progress, device)
+
+    def status(self) -> "ProjectStatus":
+        """What `run` is doing, in this process or another one, or how it ended. Raises DataError."""
+        from wtal.experiments.project_steps import read_status
+
+        return read_status(self.folder)
+
+    def model(self) -> Path | None:
+        """The run folder of the newest complete model of the present backbone, or None."""
+        from wtal.experiments.project_steps import newest_model
+
+        return newest_model(self)
+
+    def _read_settings(self) -> _ProjectFile:
+        path = self.folder / PROJECT_NAME
+        try:
+            return _ProjectFile.model_validate(read_json(path))
+        except ValidationError as error:
+            raise DataError(
+                f"not the file of a project ({first_validation_error(error)})",
+                path=path,
+                hint="update wtal, or name another folder with --project DIR",
+                code="invalid-value",
+            ) from error
+
+    def _write_settings(self, settings: _ProjectFile) -> None:
+        path = self.folder / PROJECT_NAME
+        if not path.is_file() or read_json(path) != settings.model_dump():
+            write_json(path, settings.model_dump())
+
+
+def _needed(counts: Mapping[str, int], tagged: int) -> list[str]:
+    """What should still be tagged."""
+    rare = sorted((label for label in counts if counts[label] < GOAL), key=lambda label: counts[label])
+    needed = [f"{abbreviate(repr(label))} has {counts[label]}" for label in rare]
+    parts = [f"{format_list(needed, 3)}, aim for {GOAL}"] if needed else []
+    if not counts:
+        parts.append("no class yet")
+    if everywhere := [label for label in sorted(counts) if tagged and counts[label] == tagged]:
+        parts.append(f"tag videos without {format_list([abbreviate(repr(label)) for label in everywhere], 3)} too")
+    return parts
+
+
+def _slug(backbone: str) -> str:
+    """A folder name for a backbone, which may be the path of a transformers model."""
+    return re.sub(r"[^\w.-]", "_", Path(backbone).name) or "backbone"
+
+
+def _is_empty(folder: Path) -> bool:
+    require_folder(folder, HINT_OTHER_FOLDER)
+    with os.scandir(folder) as entries:
+        return not any(entries)
+
+
+def _relative_path(videos: Path, folder: Path) -> str:
+    """The path of the videos for wtal-project.json: relative if they contain the project, so that both can be moved."""
+    return os.path.relpath(videos, folder) if folder.is_relative_to(videos) else str(videos)

@@ -1,0 +1,468 @@
+"""The steps of a project: which are up to date, how each is done, and the file that shows the progress."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+import filelock
+from pydantic import BaseModel, ValidationError
+
+from wtal.core.config import Config, read_config
+from wtal.core.errors import DataError, WtalError, first_validation_error
+from wtal.core.hardware import available_cores
+from wtal.core.io import LOCK_NAME, directory_lock, read_json, write_json
+from wtal.core.structures import Video
+from wtal.data.create import ANNOTATIONS_NAME, DatasetPlan, plan_dataset
+from wtal.data.dataset import load_dataset, read_failed
+from wtal.data.features import features_path
+from wtal.data.layouts.activitynet import write_proposals
+from wtal.data.provenance import read_origin
+from wtal.data.video_files import LISTING_NAME, VideoFolder, VideoListing, video_ids
+from wtal.experiments.pipeline import train
+from wtal.experiments.project import OnProgress, Project, ProjectProgress
+from wtal.experiments.remaining_time import RemainingTime
+from wtal.inference.calibration import CALIBRATION_NAME, F1, calibrate_run, load_segment_filter, read_calibration
+from wtal.inference.localizer import Localizer
+from wtal.models import checkpoint
+from wtal.training.stages import total_steps
+from wtal.video.backbones.base import BackboneOptions
+from wtal.video.extract_dataset import ExtractionProgress, extract_dataset, missing_features
+
+STEPS = ("videos", "tags", "data set", "features", "model", "calibration", "predictions")
+STATUS_NAME, STATE_NAME, INPUTS_NAME = "status.json", "state.json", "inputs.json"
+STATUS_INTERVAL = 0.5  # seconds between two writes of status.json
+LOCK_ATTEMPTS = 3  # a reader of the status holds the lock for a moment
+
+State = Literal["done", "needed", "blocked"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step from videos to predictions.
+
+    Attributes:
+        name: A name in `STEPS`.
+        state: `done`, `needed`, or `blocked` until a person has done something.
+        sentence: What is there, or what is missing.
+    """
+
+    name: str
+    state: State
+    sentence: str
+
+
+class ProjectStatus(BaseModel):
+    """The content of status.json.
+
+    Attributes:
+        state: `idle` before the first run, `running`, `done`, `failed`, or `stopped` by a person or with its process.
+        step: The name of the present or last step.
+        done: How much of the step is done.
+        total: Of how much; 0 if that is not known.
+        sentence: What is being done.
+        error: Why it failed.
+        updated: When the file was written, in UTC.
+    """
+
+    state: Literal["idle", "running", "done", "failed", "stopped"] = "idle"
+    step: str = ""
+    done: int = 0
+    total: int = 0
+    sentence: str = ""
+    error: str = ""
+    updated: str = ""
+
+
+def find_steps(project: Project) -> list[Step]:
+    """See `Project.steps`."""
+    return list(_Inspection(project).steps())
+
+
+def run_steps(project: Project, on_progress: OnProgress, device: str) -> None:
+    """See `Project.run`."""
+    with _run_lock(project.folder):
+        status = _StatusWriter(project.folder, on_progress)
+        try:
+            _run(project, status, device)
+        except KeyboardInterrupt:
+            status.finish("stopped")
+            raise
+        except WtalError as error:
+            status.finish("failed", str(error))
+            raise
+        except OSError as error:
+            status.finish("failed", (error.strerror or str(error)).lower())
+            raise
+        status.finish("done")
+
+
+def read_status(folder: Path) -> ProjectStatus:
+    """See `Project.status`. A status of a process that is gone is `stopped`."""
+    path = folder / STATUS_NAME
+    if not path.is_file():
+        return ProjectStatus()
+    try:
+        status = ProjectStatus.model_validate(read_json(path))
+    except ValidationError as error:
+        hint = "delete the file"
+        raise DataError(first_validation_error(error), path=path, hint=hint, code="invalid-value") from error
+    if status.state == "running" and not _is_locked(folder):
+        status = ProjectStatus.model_validate(read_json(path))  # it may have ended meanwhile
+        return status.model_copy(update={"state": "stopped"}) if status.state == "running" else status
+    return status
+
+
+def newest_model(project: Project) -> Path | None:
+    """See `Project.model`."""
+    complete = [run for run in _runs(project) if _is_complete(run)]
+    return complete[-1] if complete else None
+
+
+# --- What is up to date -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Inspection:
+    """A project as it is now."""
+
+    project: Project
+
+    @cached_property
+    def folder(self) -> VideoFolder:
+        return self.project.scan()
+
+    @cached_property
+    def plan(self) -> DatasetPlan | DataError:
+        """What the data set should be, or why there can be none."""
+        try:
+            return plan_dataset(self.project.data, self.folder, [self.project.tags_file], list_all=True)
+        except DataError as error:
+            return error
+
+    @cached_property
+    def listing(self) -> VideoListing:
+        """The videos to extract."""
+        if isinstance(self.plan, DatasetPlan):
+            return self.plan.listing
+        ids = video_ids(self.folder.videos)
+        files = {ids[file]: file for file in self.folder.videos if (self.folder.path / file).is_file()}
+        return VideoListing(self.folder.path, files)
+
+    @cached_property
+    def failed(self) -> Mapping[str, str]:
+        """The videos that cannot be read, and why."""
+        return {id: reason for id, reason in read_failed(self.project.data).items() if id in self.listing.files}
+
+    @cached_property
+    def missing(self) -> list[str]:
+        """The videos without features, except those that cannot be read."""
+        return [id for id in missing_features(self.project.data, self.listing) if id not in self.failed]
+
+    @cached_property
+    def usable(self) -> list[Video]:
+        """The tagged videos that have features."""
+        videos = self.plan.videos if isinstance(self.plan, DatasetPlan) else ()
+        return [video for video in videos if features_path(self.project.data, video.id).is_file()]
+
+    @cached_property
+    def inputs(self) -> str:
+        """The fingerprint of everything that a model depends on: settings, tags and features."""
+        training = [video for video in self.usable if video.subset == "training"]
+        content = [
+            training_config(self.project, training).model_dump_json(),
+            *(f"{video!r} {self._feature_fingerprint(video.id)}" for video in training),
+        ]
+        return _digest(content)
+
+    @cached_property
+    def model(self) -> Path | None:
+        """The complete model of these inputs."""
+        return next((run for run in _runs(self.project) if _inputs_of(run) == self.inputs and _is_complete(run)), None)
+
+    def predictions(self, model: Path) -> str:
+        """The fingerprint of everything that the predictions depend on."""
+        calibration = model / CALIBRATION_NAME
+        content = [
+            checkpoint.weights_fingerprint(model),
+            calibration.read_text(encoding="utf-8") if calibration.is_file() else "",
+            *(f"{id} {self._feature_fingerprint(id)}" for id in self.listing.files),
+        ]
+        return _digest(content)
+
+    def steps(self) -> Iterator[Step]:
+        videos, failed = len(self.listing.files), len(self.failed)
+        if not videos:
+            yield Step("videos", "blocked", f"no video in {self.folder.path}; copy videos there")
+        else:
+            yield Step("videos", "done", f"{videos} videos")
+        if isinstance(self.plan, DataError):
+            reason = str(self.plan) if self.project.tags_file.exists() else "tag videos on the page, or pass --tags"
+            yield Step("tags", "blocked", reason)
+            yield Step("data set", "blocked", "needs tags")
+        else:
+            yield Step("tags", "done", str(self.project.tag_summary()))
+            yield Step("data set", *self._data_set(self.plan))
+        if not videos:
+            yield Step("features", "blocked", "needs videos")
+        else:
+            text = f"{videos - failed - len(self.missing)} of {videos} videos have features ({self.project.backbone})"
+            state: State = "needed" if self.missing else "done"
+            yield Step("features", state, f"{text}; {failed} cannot be read" if failed else text)
+        yield from self._model_steps()
+
+    def _data_set(self, plan: DatasetPlan) -> tuple[State, str]:
+        if plan.is_written():
+            return "done", f"{len(plan.videos)} videos with {len(plan.classes)} classes"
+        return "needed", "the tags or videos have changed" if (plan.folder / ANNOTATIONS_NAME).exists() else "new"
+
+    def _model_steps(self) -> Iterator[Step]:
+        if isinstance(self.plan, DataError) or not (self.usable or self.missing):
+            for name in STEPS[4:]:
+                yield Step(name, "blocked", "needs tags" if isinstance(self.plan, DataError) else "needs features")
+            return
+        tagged = {video.id for video in self.plan.videos if video.subset == "training"}
+        model = None if tagged & {*self.missing} else self.model
+        if model is None:
+            yield Step("model", "needed", "no model of these tags and features yet")
+            yield Step("calibration", "needed", "after training")
+            yield Step("predictions", "needed", "after training")
+            return
+        yield Step("model", "done", f"trained: {model.relative_to(self.project.folder)}")
+        is_calibrated = (model / CALIBRATION_NAME).is_file()
+        yield Step("calibration", "done" if is_calibrated else "needed", _describe_calibration(model))
+        if not is_calibrated or self.missing or read_state(self.project).get("predictions") != self.predictions(model):
+            yield Step("predictions", "needed", "not of the present model and videos")
+        else:
+            yield Step("predictions", "done", f"timelines of {videos_text(len(self.listing.files) - len(self.failed))}")
+
+    def _feature_fingerprint(self, id: str) -> str:
+        """Identifies the features of a video; "" without features."""
+        with suppress(DataError):
+            origin = read_origin(features_path(self.project.data, id))
+            return f"{origin.provenance} {origin.fingerprint}" if origin else ""
+        return ""
+
+
+def videos_text(count: int) -> str:
+    """`1 video`, `2 videos`."""
+    return f"{count:,} video{'' if count == 1 else 's'}"
+
+
+def training_config(project: Project, videos: list[Video]) -> Config:
+    """The settings of training: all times are used if the table has some, else the tags alone."""
+    has_times = any(video.segments or video.complete for video in videos)
+    supervision = ("train.supervision=all",) if has_times else ()
+    return read_config(None, (*supervision, *project.overrides))
+
+
+def _digest(content: list[str]) -> str:
+    return sha256("\n".join(content).encode(errors="surrogatepass")).hexdigest()
+
+
+def _runs(project: Project) -> list[Path]:
+    """The run folders of the present backbone in the order in which they were made."""
+    prefix = f"{project.data.name}-"
+    runs = [path for path in project.runs.glob(f"{prefix}*") if path.name.removeprefix(prefix).isdecimal()]
+    return sorted(runs, key=lambda path: int(path.name.removeprefix(prefix)))
+
+
+def _inputs_of(run: Path) -> str:
+    with suppress(DataError):
+        content = read_json(run / INPUTS_NAME)
+        return str(content.get("inputs")) if isinstance(content, dict) else ""
+    return ""
+
+
+def _is_complete(run: Path) -> bool:
+    with suppress(WtalError):
+        meta = checkpoint.read_meta(run)
+        return meta.step >= meta.config.train.steps
+    return False
+
+
+def _describe_calibration(run: Path) -> str:
+    with suppress(WtalError):
+        if calibration := read_calibration(run):
+            return calibration.operating_point(F1).describe()
+    return "not calibrated"
+
+
+def read_state(project: Project) -> dict[str, Any]:
+    """state.json: what the files in the project were made of."""
+    with suppress(DataError):
+        content = read_json(project.folder / STATE_NAME)
+        return content if isinstance(content, dict) else {}
+    return {}
+
+
+# --- Work -------------------------------------------------------------------------------------------------------------
+
+
+def _run(project: Project, status: "_StatusWriter", device: str) -> None:
+    """Do what is needed, in order; each step sees what the one before it wrote."""
+    now = _Inspection(project)
+    if not now.listing.files:
+        raise DataError("contains no video", path=now.folder.path, hint="copy videos there", code="no-videos")
+    status.report("data set", 0, 0, "reading the tags")
+    if (
+        isinstance(now.plan, DataError)
+        and project.tags_file.exists()
+        and now.plan.code not in ("no-labels", "no-videos")
+    ):
+        raise now.plan
+    _write_dataset(project, now)
+    _extract(project, now, status, device)
+    if isinstance(now.plan, DataError):
+        return
+    model = _train(project, _Inspection(project), status, device)
+    if not (model / CALIBRATION_NAME).is_file():
+        status.report("calibration", 0, 0, "choosing the thresholds")
+        calibrate_if_possible(model, project.data)
+    _predict(project, _Inspection(project), model, status)
+
+
+def _write_dataset(project: Project, now: _Inspection) -> None:
+    project.data.mkdir(parents=True, exist_ok=True)
+    with directory_lock(project.data):
+        if isinstance(now.plan, DatasetPlan):
+            if not now.plan.is_written():
+                now.plan.write()
+        else:  # the features can be extracted before there are tags
+            write_json(project.data / LISTING_NAME, now.listing.to_json())
+
+
+def _extract(project: Project, now: _Inspection, status: "_StatusWriter", device: str) -> None:
+    if not now.missing:
+        return
+    remaining = RemainingTime({id: now.listing.path(id) for id in [*now.missing, *now.failed]})
+
+    def report(state: ExtractionProgress) -> None:
+        text = remaining.describe(state.finished, state.active, time.monotonic())
+        sentence = f"extracting features with {project.backbone}{text and f', {text}'}"
+        status.report("features", state.done, state.total, sentence)
+
+    status.report("features", 0, len(now.missing), f"extracting features with {project.backbone}")
+    extract_dataset(project.data, BackboneOptions(project.backbone, device=device), on_progress=report)
+
+
+def _train(project: Project, now: _Inspection, status: "_StatusWriter", device: str) -> Path:
+    if now.model is not None:
+        return now.model
+    dataset = load_dataset(project.data)
+    training = list(dataset.subset("training"))
+    config = training_config(project, [video for video in now.usable if video.subset == "training"])
+    run = next((run for run in _runs(project) if _inputs_of(run) == now.inputs), None) or _new_run(project, now.inputs)
+    steps = total_steps(config)
+    sentence = f"training on {videos_text(len(training))}"
+    status.report("model", 0, steps, sentence)
+    train(
+        project.data,
+        run,
+        config,
+        resume=True,
+        device=device,
+        workers=available_cores(),
+        on_progress=lambda step, losses: status.report("model", step, steps, sentence),
+    )
+    return run
+
+
+def _new_run(project: Project, inputs: str) -> Path:
+    """The folder of a new model, with the fingerprint of what it is trained on."""
+    last = _runs(project)[-1:]
+    number = 1 + (int(last[0].name.rpartition("-")[2]) if last else 0)
+    run = project.runs / f"{project.data.name}-{number}"
+    write_json(run / INPUTS_NAME, {"inputs": inputs})
+    return run
+
+
+def calibrate_if_possible(run: Path, data: Path) -> bool:
+    """Calibrate a model on the segments or tags of its data set. Returns False if there is nothing to calibrate on."""
+    try:
+        calibrate_run(run, data)
+    except DataError as error:
+        if error.code == "no-labels":
+            return False
+        raise
+    return True
+
+
+def _predict(project: Project, now: _Inspection, model: Path, status: "_StatusWriter") -> None:
+    fingerprint = now.predictions(model)
+    if read_state(project).get("predictions") == fingerprint and project.timeline_file.is_file():
+        return
+    dataset, localizer = load_dataset(project.data), Localizer(model)
+    select, _ = load_segment_filter(model, F1)
+    known = {video.id: video for video in dataset.videos}
+    ids = [id for id in now.listing.files if features_path(project.data, id).is_file()]
+    videos = [known.get(id) or Video(id, "", ()) for id in ids]
+    proposals, shown = {}, {}
+    for number, (video, result) in enumerate(localizer.localize_videos(dataset, videos)):
+        status.report("predictions", number, len(videos), "predicting segments")
+        proposals[video.id] = result.segments
+        shown[video.id] = select(result.segments)
+    write_proposals(project.proposals_file, proposals)
+    write_proposals(project.timeline_file, shown)
+    write_json(project.folder / STATE_NAME, {"predictions": fingerprint})
+
+
+class _StatusWriter:
+    """Passes progress on, and writes it to status.json."""
+
+    def __init__(self, folder: Path, on_progress: OnProgress) -> None:
+        self._path, self._on_progress = folder / STATUS_NAME, on_progress
+        self._status, self._written = ProjectStatus(state="running"), float("-inf")
+
+    def report(self, step: str, done: int, total: int, sentence: str) -> None:
+        """Report the state of a step."""
+        is_new = step != self._status.step
+        self._status = ProjectStatus(state="running", step=step, done=done, total=total, sentence=sentence)
+        now = time.monotonic()
+        if is_new or now - self._written >= STATUS_INTERVAL:
+            self._write()
+            self._written = now
+        self._on_progress(ProjectProgress(step, done, total, sentence))
+
+    def finish(self, state: Literal["done", "failed", "stopped"], error: str = "") -> None:
+        """Report the end."""
+        self._status = self._status.model_copy(update={"state": state, "error": error})
+        with suppress(DataError):  # such as a full disk, which is the error that is raised
+            self._write()
+
+    def _write(self) -> None:
+        updated = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(self._path, self._status.model_copy(update={"updated": updated}).model_dump())
+
+
+# --- Locking ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _run_lock(folder: Path) -> Iterator[None]:
+    """Keep other processes from running the steps. Raises DataError (code `locked`)."""
+    hint = "wait for it, or stop it"
+    for attempt in range(LOCK_ATTEMPTS):
+        if attempt + 1 == LOCK_ATTEMPTS or not _is_locked(folder):
+            break
+        time.sleep(0.1)
+    with directory_lock(folder, hint):
+        yield
+
+
+def _is_locked(folder: Path) -> bool:
+    """Whether a process runs the steps."""
+    lock = filelock.FileLock(folder / LOCK_NAME, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        return True
+    except (NotImplementedError, OSError):  # the file system has no locks
+        return False
+    lock.release()
+    return False

@@ -1,0 +1,34 @@
+"""The background process of a project: `python -m wtal.experiments.project_worker VIDEOS PROJECT`.
+
+It does what `Project.run` does, with a low priority, so that the page stays responsive. Its progress and its end are in
+status.json; it prints nothing. SIGINT or SIGTERM stop it, and it continues when it is started again.
+"""
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from wtal.core.errors import WtalError
+from wtal.experiments.project import Project
+
+NICENESS = 10
+
+
+def main(videos: Path, folder: Path) -> int:
+    """Run the steps of a project. Returns the exit code: 0, 2 after an error, 130 if it was stopped."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(AttributeError, OSError):  # Windows has no niceness
+        os.nice(NICENESS)
+    try:
+        Project.open(videos, folder).run()
+    except KeyboardInterrupt:
+        return 130
+    except (WtalError, OSError):  # in status.json
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
