@@ -20,11 +20,11 @@ TIMES = st.integers(0, 10_000_000).map(lambda ms: ms / 1000)
 @st.composite
 def entries(draw) -> TagEntry:
     labels = draw(st.lists(st.sampled_from(LABELS), unique=True, max_size=4))
-    segments = []
-    for label in labels:
-        for start in draw(st.lists(TIMES, max_size=2, unique=True)):
-            segments.append(Segment(label, start, start + draw(st.sampled_from([0.0, 0.25, 1 / 3]))))
-    segments = [s._replace(start=round(s.start, 9), end=round(s.end, 9)) for s in segments]
+    segments = [
+        Segment(label, round(start, 9), round(start + draw(st.sampled_from([0.0, 0.25, 1 / 3])), 9))
+        for label in labels
+        for start in draw(st.lists(TIMES, max_size=2, unique=True))
+    ]
     timed = {segment.label for segment in segments}
     complete = timed == set(labels) and draw(st.booleans())
     return TagEntry(tuple(sorted(labels)), tuple(segments), draw(st.sampled_from(["", "training"])), complete)
