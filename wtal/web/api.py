@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from wtal.core.errors import DataError, WtalError, first_validation_error
 from wtal.core.io import os_error_message
 from wtal.web.auth import AuthMiddleware
+from wtal.web.budgets import BudgetReport, measure_budget
 from wtal.web.corrections import ConflictError, SegmentModel
 from wtal.web.service import AnnotationService
 from wtal.web.uploads import check_name, save_upload
@@ -52,6 +53,13 @@ class SaveRequest(BaseModel):
     reviewed: bool = False
 
 
+class BudgetRequest(BaseModel):
+    """The video to measure, None for all; the thresholds of the videos that do not use the default."""
+
+    key: str | None = None
+    thresholds: dict[str, float] = {}
+
+
 class ActivateRequest(BaseModel):
     """The model to use."""
 
@@ -74,6 +82,7 @@ def create_app(service: AnnotationService, token: str | None = None, hosts: tupl
     _add_videos(app, service)
     _add_jobs(app, service)
     _add_corrections(app, service)
+    _add_budgets(app, service)
     _add_improvement(app, service)
     _add_uploads(app, service)
     for error_type in (WtalError, HTTPException, RequestValidationError, ClientDisconnect, OSError, Exception):
@@ -174,6 +183,20 @@ def _add_corrections(app: FastAPI, service: AnnotationService) -> None:
     def conflict(request: Request, error: ConflictError) -> Response:
         current = error.current.to_json() if error.current else None
         return _json({"error": str(error), "code": "conflict", "corrections": current}, 409)
+
+
+def _add_budgets(app: FastAPI, service: AnnotationService) -> None:
+    async def measure(request: Request) -> BudgetReport:
+        body = await _parse_body(request, BudgetRequest)
+        return await run_in_threadpool(measure_budget, service, body.key, body.thresholds)
+
+    @app.post("/api/budget")
+    async def budget(request: Request) -> Response:
+        return _json((await measure(request)).to_json())
+
+    @app.post("/api/budget.csv")
+    async def table(request: Request) -> Response:
+        return _json({"content": (await measure(request)).to_csv()})
 
 
 def _add_improvement(app: FastAPI, service: AnnotationService) -> None:

@@ -94,6 +94,41 @@ export interface Corrections extends CorrectedTimeline {
   saved: string;
 }
 
+/** Shares and scores from 0 to 1; null if there is nothing to measure. */
+export interface AgreementScores {
+  kappa: number | null;
+  events: number;
+  reference_events: number;
+  matched: number;
+  precision: number | null;
+  recall: number | null;
+  f1: number | null;
+}
+
+/** POST /api/budget */
+export interface Budget {
+  /** Number of videos with a timeline. */
+  videos: number;
+  duration: number | null;
+  classes: {
+    label: string;
+    bouts: number;
+    points: number;
+    total: number;
+    mean: number | null;
+    median: number | null;
+    share: number | null;
+  }[];
+  /** Of the model output with the corrected timelines; null if no video has both. */
+  agreement: {
+    overall: AgreementScores;
+    classes: ({ label: string } & AgreementScores)[];
+    videos: ({ name: string; mark: "complete" | "reviewed" | "edited" } & AgreementScores)[];
+    notes: string[];
+  } | null;
+  remarks: string[];
+}
+
 /** Scores from 0 to 1: mean average precision over tIoU 0.1:0.7, and F1 at tIoU 0.5. */
 export interface Scores {
   map: number;

@@ -5,6 +5,7 @@
  * @import { Session } from "./session"
  */
 import { ApiError, onConnectionChange, request } from "./api.js";
+import { createBudget } from "./budget.js";
 import { CLASS_KEYS } from "./class-keys.js";
 import { decodeTimeline, emptyTimeline, withLabels } from "./decode.js";
 import { connectDialog, getElement, setText } from "./dom.js";
@@ -18,6 +19,7 @@ import { createPlayback } from "./playback.js";
 import { createReviewQueue } from "./review-queue.js";
 import { createRouter } from "./router.js";
 import { createSession } from "./session.js";
+import { readThreshold, toApiThreshold } from "./threshold.js";
 import { createTimeline } from "./timeline.js";
 import { createUploads } from "./uploads.js";
 import { createVideoList } from "./video-list.js";
@@ -100,6 +102,7 @@ function startApp(config) {
           " ": togglePlayback,
           n: () => openNeighbor(1),
           p: () => openNeighbor(-1),
+          b: () => budget.open(),
           v: () => review.openNext(),
           "?": () => shortcutsDialog.showModal(),
           g: () => moments.openNext(),
@@ -162,6 +165,18 @@ function startApp(config) {
   /** @param {string} name */
   const findByName = (name) => videoList.videos.find((video) => video.name === name);
   const openSession = () => (openKey === null ? undefined : sessions.get(openKey));
+
+  const getOpenVideo = () => (openKey === null ? null : { key: openKey, name: timeline.video.name });
+  /** The thresholds that the user set, by key of the video. */
+  function getThresholds() {
+    /** @type {Record<string, number>} */
+    const thresholds = {};
+    for (const { key } of videoList.videos) {
+      const threshold = readThreshold(key, config.model);
+      if (threshold !== null) thresholds[key] = toApiThreshold(threshold);
+    }
+    return thresholds;
+  }
 
   /** @param {string} key */
   const requestVideo = (key) => /** @type {Promise<VideoDetails>} */ (request("GET", `/api/videos/${key}`));
@@ -413,7 +428,7 @@ function startApp(config) {
 
   addEventListener("keydown", (event) => {
     const target = /** @type {Element} */ (event.target);
-    if (shortcutsDialog.open || improve.isOpen) return;
+    if (document.querySelector("dialog[open]")) return;
     if (event.ctrlKey || event.metaKey) return handleControlKey(event);
     if (viewer.hidden || editorBox.hidden) return;
     // Keys that the focused element uses itself.
@@ -428,7 +443,8 @@ function startApp(config) {
     event.preventDefault();
     canvas.focus();
   });
-  const improve = createImprove({ saveAll, onModelChange: () => videoList.update(), showStatus });
+  createImprove({ saveAll, onModelChange: () => videoList.update(), showStatus });
+  const budget = createBudget({ saveAll, getOpenVideo, getThresholds });
   connectDialog(shortcutsDialog, getElement("show-shortcuts", HTMLElement), getElement("close-shortcuts", HTMLElement));
 
   // ---- files

@@ -5,16 +5,16 @@
  */
 import { ApiError, request } from "./api.js";
 import { createElement, getElement } from "./dom.js";
+import { toApiThreshold } from "./threshold.js";
 
 const REVOKE_DELAY = 60000; // ms until the memory of a download is freed
 
 /**
  * @param {string} name
- * @param {string} base64
+ * @param {BlobPart[]} content
  */
-function download(name, base64) {
-  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-  const link = createElement("a", { href: URL.createObjectURL(new Blob([bytes])), download: name });
+export function downloadFile(name, content) {
+  const link = createElement("a", { href: URL.createObjectURL(new Blob(content)), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), REVOKE_DELAY);
 }
@@ -49,8 +49,7 @@ export function setUpExport({ formats, getSession, getThreshold, hasPrediction }
     if (!session.segments && !hasPrediction()) {
       return showMessage(["No segments to export. Run detection, or add a segment."]);
     }
-    // The scores of the server have more digits: a score that is rounded up on the page must not be left out.
-    const query = !session.segments && threshold !== null ? `?threshold=${threshold - 1e-7 * Math.abs(threshold)}` : "";
+    const query = !session.segments && threshold !== null ? `?threshold=${toApiThreshold(threshold)}` : "";
     const format = formats.find(({ name }) => name === select.value);
     button.disabled = true;
     try {
@@ -59,7 +58,7 @@ export function setUpExport({ formats, getSession, getThreshold, hasPrediction }
         "GET",
         `/api/videos/${session.key}/export/${select.value}${query}`,
       );
-      download(file, content);
+      downloadFile(file, [Uint8Array.from(atob(content), (character) => character.charCodeAt(0))]);
       const message = `Exported ${file}${session.isDirty() ? " without the unsaved changes" : ""}.`;
       const title = remarks.length ? "This format does not store everything:" : "";
       showMessage([message, format?.hint || "", title].filter(Boolean), remarks);

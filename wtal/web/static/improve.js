@@ -162,10 +162,4 @@ export function createImprove({ saveAll, onModelChange, showStatus }) {
   });
   connectDialog(dialog, opener, getElement("close-improve", HTMLElement));
   update();
-
-  return {
-    get isOpen() {
-      return dialog.open;
-    },
-  };
 }

@@ -12,6 +12,29 @@ import { readStored, store } from "./storage.js";
  */
 const roundDown = (score) => Math.floor(score * 100) / 100;
 
+/**
+ * The same threshold for the server, whose scores have more digits: a score that is rounded up on the page must not be
+ * left out.
+ * @param {number} threshold
+ */
+export const toApiThreshold = (threshold) => threshold - 1e-7 * Math.abs(threshold);
+
+/**
+ * @param {string} key of the video
+ * @param {string} model The fingerprint of the model.
+ */
+const storageKey = (key, model) => `threshold of ${key}, model ${model}`;
+
+/**
+ * The threshold that the user set for a video, null for the defaults.
+ * @param {string} key
+ * @param {string} model
+ */
+export function readThreshold(key, model) {
+  const stored = readStored(storageKey(key, model));
+  return stored !== null && Number.isFinite(Number(stored)) ? Number(stored) : null;
+}
+
 /** @param {number} threshold */
 const describe = (threshold) => (Number.isFinite(threshold) ? threshold.toFixed(2) : "never shown");
 
@@ -35,13 +58,6 @@ export function createThreshold({ classes, getModel, labelOf, onChange }) {
   /** What the user set, null for the defaults. @type {number | null} */
   let value = null;
 
-  const storageKey = () => `threshold of ${key}, model ${getModel()}`;
-  function load() {
-    const stored = readStored(storageKey());
-    const number = stored === null ? NaN : Number(stored);
-    return candidates.length && Number.isFinite(number) ? number : null;
-  }
-
   /**
    * @param {string} videoKey
    * @param {Segment[]} segments
@@ -55,7 +71,7 @@ export function createThreshold({ classes, getModel, labelOf, onChange }) {
       // Scores of the page are rounded to 32 bits, so thresholds must be as well.
       defaults[labelOf(name)] = score === null ? Infinity : Math.fround(score);
     }
-    value = load();
+    value = candidates.length ? readThreshold(key, getModel()) : null;
     show();
   }
 
@@ -100,7 +116,7 @@ export function createThreshold({ classes, getModel, labelOf, onChange }) {
   /** @param {number | null} threshold */
   function set(threshold) {
     value = threshold;
-    store(storageKey(), value === null ? null : String(value));
+    store(storageKey(key, getModel()), value === null ? null : String(value));
     show();
     onChange();
   }
