@@ -116,6 +116,38 @@ def test_evaluate_rejects_invalid_arguments_and_writes_nothing(folder, arguments
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == files
 
 
+@pytest.mark.parametrize("command", ["evaluate", "analyse"])
+def test_no_video_in_common_is_an_error_that_shows_both_kinds_of_ids(folder, command):
+    write_proposals(folder / "other.json", {"holiday__v": read_proposals(folder / "good/p.json")["v"]})
+    code, output = call(command, "other.json", "truth.json", columns=500)
+    assert code == 2 and "holiday__v" in output and "v, w" in output and "--data" in output
+    assert not (folder / "results.json").exists() and not (folder / "analysis.json").exists()
+
+
+def test_no_video_in_common_is_an_error_for_each_of_several_files(folder):
+    write_proposals(folder / "other.json", {"x": []})
+    code, output = call("evaluate", "good/p.json", "other.json", "truth.json", columns=500)
+    assert code == 2 and output.startswith("error: other.json: ")
+
+
+def test_videos_of_another_subset_only_are_an_error_that_names_it(folder):
+    write_activitynet(folder / "t.json", [video("v", *runs("aa"), subset="validation"), video("w", *runs("aa"))])
+    code, output = call("evaluate", "half/p.json", "t.json", "--subset", "testing", columns=500)
+    assert code == 2 and "--subset" in output and "validation" in output
+
+
+def test_videos_that_are_not_in_the_ground_truth_are_named(folder):
+    good = read_proposals(folder / "good/p.json")
+    write_proposals(folder / "more.json", good | {"holiday__v": good["v"]})
+    code, output = call("evaluate", "more.json", "truth.json", columns=500)
+    assert code == 0 and "holiday__v" in output
+
+
+def test_no_predicted_video_scores_zero(folder):
+    write_proposals(folder / "empty.json", {})
+    assert call("evaluate", "empty.json", "truth.json")[0] == 0
+
+
 def test_evaluate_requires_ground_truth(folder):
     code, output = call("evaluate", "good/p.json")
     assert code == 2 and "TRUTH" in output

@@ -150,6 +150,7 @@ def analyse(
     from wtal.data.ground_truth import find_ambiguous, read_timed_ground_truth
     from wtal.data.layouts.activitynet import read_proposals
     from wtal.evaluation.error_analysis import analyse as analyse_proposals
+    from wtal.evaluation.evaluate import require_common_videos
     from wtal.evaluation.protocols import EvaluationOptions
     from wtal.reporting.error_tables import render_analysis
     from wtal.reporting.figures.error_analysis import draw_analysis
@@ -161,7 +162,9 @@ def analyse(
     require_output_file(json_path, (proposals, truth), _is_analysis, hint)
     require_output_file(figure_path, (proposals, truth), lambda _: json_path.exists(), hint)
     options = EvaluationOptions(protocol, subset=subset, ambiguous=find_ambiguous(truth))
-    analysis = analyse_proposals(read_proposals(proposals), read_timed_ground_truth(truth), options, tiou)
+    predicted, ground_truth = read_proposals(proposals), read_timed_ground_truth(truth)
+    require_common_videos(predicted, ground_truth, options, proposals)
+    analysis = analyse_proposals(predicted, ground_truth, options, tiou)
     write_json(json_path, analysis.to_json())
     draw_analysis(figure_path, analysis)
     render_analysis(analysis, console)

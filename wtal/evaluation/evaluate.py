@@ -7,11 +7,13 @@ average precision.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from wtal.core.errors import DataError
 from wtal.core.structures import SUBSETS, Proposals, Segment, Video
+from wtal.core.text import format_list
 from wtal.evaluation.average_precision import Bools, average_precision
 from wtal.evaluation.matching import Intervals, MatchedProposals, match_proposals, sort_by_score
 from wtal.evaluation.protocols import DEFAULT_OPTIONS, PROTOCOLS, AmbiguousIntervals, EvaluationOptions, Protocol
@@ -21,6 +23,7 @@ from wtal.evaluation.results import EvaluationCounts, EvaluationResult, comparis
 NOT_SCORED, OTHER_SUBSET = -1, -2
 
 MAX_MAGNITUDE = 1e100  # of a time or a score; sums and products of such numbers are finite
+MAX_EXAMPLES = 3  # ids in an error message
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ def prepare_scoring(
     scored = sort_by_score(rows[~(other_subset | other_label | ambiguous)])
     scored = replace(scored, start=protocol.proposal_times(scored.start), end=protocol.proposal_times(scored.end))
     excluded_videos = [video for video in subset_videos if video_index[video.id] == NOT_SCORED]
+    unknown_videos = tuple(id for id in by_id if id not in video_index)
     counts = EvaluationCounts(
         videos=len(videos),
         instances=len(segments),
@@ -143,6 +147,7 @@ def prepare_scoring(
         instances_left_out=sum(len(video.segments) for video in excluded_videos),
         instances_of_no_length=int((segments.end <= segments.start).sum()),
         videos_without_proposals=sum(not by_id.get(video.id) for video in videos),
+        unknown_videos=unknown_videos,
         proposals_elsewhere=int((scored.video == NOT_SCORED).sum()),
         proposals_of_no_length=int((scored.end <= scored.start).sum()),
         proposals_of_other_subsets=int(other_subset.sum()),
@@ -151,6 +156,41 @@ def prepare_scoring(
         labels_without_truth=_labels_without_ground_truth(by_id, video_index, classes),
     )
     return ScoringInputs(subset, videos, classes, segments, scored, counts, num_renamed)
+
+
+def require_common_videos(
+    proposals: Proposals,
+    ground_truth: Sequence[Video],
+    options: EvaluationOptions = DEFAULT_OPTIONS,
+    path: Path | None = None,
+) -> None:
+    """Check that a score would not be 0 only because the videos have other ids than in the ground truth.
+
+    Args:
+        proposals: Segments by video id.
+        ground_truth: Annotated videos.
+        options: Protocol and subset.
+        path: The file of the proposals, for the error.
+
+    Raises:
+        DataError: If there are predicted videos and none of them is in the scored subset (code `no-common-videos`), or
+            the subset has no annotated segments.
+    """
+    subset = _choose_subset(ground_truth, options.rules, options.subset)
+    scored = [video.id for video in _split_videos(ground_truth, options.rules, subset)[0]]
+    by_id, _ = _match_ids(proposals, ground_truth)
+    if not by_id or not by_id.keys().isdisjoint(scored):
+        return
+    predicted_ids, scored_ids = (format_list(list(ids), MAX_EXAMPLES) for ids in (proposals, scored))
+    other_subsets = sorted({_subset(video) for video in ground_truth if video.id in by_id})
+    raise DataError(
+        f"no video in common: {predicted_ids} here; {scored_ids} in the ground truth ({quote_subset(subset)})",
+        path=path,
+        hint=f"choose the subset of these videos with --subset: {' or '.join(map(quote_subset, other_subsets))}"
+        if other_subsets
+        else "predict with `--data DATA`, then the videos have the ids of the data set",
+        code="no-common-videos",
+    )
 
 
 def fitting_protocols(ground_truth: Sequence[Video], subset: str | None = None) -> list[str]:

@@ -22,6 +22,7 @@ class EvaluationCounts:
     instances_left_out: int = 0  # in those videos
     instances_of_no_length: int = 0  # scored, but nothing can match them
     videos_without_proposals: int = 0
+    unknown_videos: tuple[str, ...] = ()  # predicted, but not in the ground truth
     proposals_elsewhere: int = 0  # in excluded or unknown videos; scored as false positives
     proposals_of_no_length: int = 0  # scored as false positives
     proposals_of_other_subsets: int = 0  # not scored
@@ -158,6 +159,11 @@ def comparison_notes(
         notes.append(
             f"{counts.proposals_elsewhere:,} proposals are in videos that are excluded or not in the ground truth; "
             "they count as false positives, as in the public evaluators"
+        )
+    if counts.unknown_videos:
+        notes.append(
+            f"{len(counts.unknown_videos):,} predicted videos are not in the ground truth: "
+            f"{format_list(counts.unknown_videos)}"
         )
     if counts.proposals_of_other_subsets:
         notes.append(f"{counts.proposals_of_other_subsets:,} proposals in videos of other subsets are not scored")

@@ -24,7 +24,7 @@ from wtal.data.snippet_labels import snippet_labels, training_segments
 from wtal.data.validation import require_valid_features
 from wtal.evaluation.bootstrap import EvaluationComparison, compare_evaluations
 from wtal.evaluation.evaluate import evaluate as evaluate_proposals
-from wtal.evaluation.evaluate import fitting_protocols
+from wtal.evaluation.evaluate import fitting_protocols, require_common_videos
 from wtal.evaluation.protocols import DEFAULT_OPTIONS, PROTOCOLS, EvaluationOptions
 from wtal.evaluation.results import EvaluationResult
 from wtal.experiments.model_card import CARD_NAME, write_card
@@ -192,7 +192,8 @@ def evaluate(
         mAP as fractions, with what was counted and notes on how far it can be compared.
 
     Raises:
-        DataError: If a file cannot be read or written, or the ground truth has no segments in the subset.
+        DataError: If a file cannot be read or written, the ground truth has no segments in the subset, or none of the
+            predicted videos is in it.
 
     Example:
         >>> result = wtal.evaluate("proposals.json", "mydata", wtal.EvaluationOptions("thumos14-212"))
@@ -206,7 +207,9 @@ def evaluate(
     for path in files:
         proposals = read_proposals(path)
     assert isinstance(proposals, dict)
-    result = evaluate_proposals(proposals, *_read_ground_truth(ground_truth, options))
+    videos, options = _read_ground_truth(ground_truth, options)
+    require_common_videos(proposals, videos, options, *files)
+    result = evaluate_proposals(proposals, videos, options)
     if out is not None:
         write_json(out, result.to_json())
     return result
@@ -236,6 +239,8 @@ def evaluate_files(
     proposals = {name: read_proposals(path) for name, path in zip(short_names(files), files, strict=True)}
     videos, options = _read_ground_truth(ground_truth, options)
     protocols = fitting_protocols(videos, options.subset) if all_protocols else [options.protocol]
+    for path, file_proposals in zip(files, proposals.values(), strict=True):
+        require_common_videos(file_proposals, videos, options, path)
     comparison = compare_evaluations(proposals, videos, options, protocols)
     if all_protocols:
         comparison = replace(comparison, not_fitting=tuple(name for name in PROTOCOLS if name not in protocols))
