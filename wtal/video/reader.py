@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 import av
+import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from wtal.core.errors import DataError
 from wtal.video.backbones.base import Sampling
@@ -60,6 +62,31 @@ def read_duration_and_rate(path: Path) -> tuple[float | None, float | None]:
     with _open_video(path) as (container, stream):
         duration = container.duration / av.time_base if container.duration else None
         return duration, float(stream.average_rate) if stream.average_rate else None
+
+
+def read_frame(path: Path, position: float, side: int) -> NDArray[np.uint8]:
+    """Read one frame, upright and with square pixels, without decoding the frames before it.
+
+    Args:
+        path: The video file.
+        position: Where the frame is, as a share of the duration, from 0 to 1. The last key frame before it is read. A
+            file without a duration in its header is read from its start.
+        side: The length of the shorter side after scaling, in pixels.
+
+    Returns:
+        RGB, H x W x 3.
+
+    Raises:
+        DataError: As `read_snippets`; only this part of the file is read.
+    """
+    with _open_video(path) as (container, stream):
+        if position and container.duration:
+            container.seek((container.start_time or 0) + round(position * container.duration))
+        sampling = Sampling(fps=1.0, stride=1, window=1, side=side, crop=None)
+        to_rgb = FrameTransform(sampling, float(stream.sample_aspect_ratio or 1))
+        for frame in FrameReader(container, stream).frames():
+            return to_rgb(frame.frame)
+        raise DataError("no frame can be decoded", hint=HINT_REDOWNLOAD, code="damaged-video")
 
 
 @contextmanager

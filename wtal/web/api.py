@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -22,6 +22,7 @@ from wtal.core.io import os_error_message
 from wtal.web.auth import AuthMiddleware
 from wtal.web.budgets import BudgetReport, measure_budget
 from wtal.web.corrections import ConflictError, SegmentModel
+from wtal.web.library_api import add_library
 from wtal.web.service import AnnotationService
 from wtal.web.uploads import check_name, save_upload
 from wtal.web.videos import UPLOADS_DIR, video_key
@@ -79,6 +80,7 @@ def create_app(service: AnnotationService, token: str | None = None, hosts: tupl
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     _add_pages(app)
+    add_library(app, service.library, service.thumbnails)
     _add_videos(app, service)
     _add_jobs(app, service)
     _add_corrections(app, service)
@@ -135,10 +137,6 @@ def _add_videos(app: FastAPI, service: AnnotationService) -> None:
     @app.get("/api/videos/{key}")
     def video(key: str) -> Response:
         return _json(service.video(key))
-
-    @app.get("/api/videos/{key}/file")
-    def file(key: str) -> Response:
-        return FileResponse(service.library.path(service.library.find(key)))
 
     @app.get("/api/videos/{key}/export/{format}")
     def export(key: str, format: str, threshold: float | None = None) -> Response:

@@ -3,11 +3,10 @@
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Generic, TypeVar, cast
-
-import torch
 
 from wtal.core.concurrency import init_worker_process
 
@@ -56,7 +55,8 @@ def init_background_process() -> None:
     init_worker_process()
     with suppress(AttributeError, OSError):  # Windows has no niceness
         os.nice(NICENESS)
-    torch.set_num_threads(1)
+    if "torch" in sys.modules:  # a process that only decodes videos does not load it
+        sys.modules["torch"].set_num_threads(1)
 
 
 def exit_message(code: int | None) -> str:

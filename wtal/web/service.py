@@ -35,6 +35,7 @@ from wtal.web.predictions import (
 )
 from wtal.web.review import review_order
 from wtal.web.suggestions import Suggestions
+from wtal.web.thumbnails import THUMBNAILS_DIR, Thumbnails
 from wtal.web.training_set import TrainingData, open_training_data
 from wtal.web.uploads import MAX_UPLOAD_BYTES, remove_partial_uploads
 from wtal.web.videos import VideoFile, VideoLibrary
@@ -56,6 +57,7 @@ class AnnotationService:
         jobs: The videos to process.
         improver: Trains models from the corrections.
         suggestions: The videos whose labels help most.
+        thumbnails: A small image of each video.
         max_upload_bytes: The largest upload that is accepted.
     """
 
@@ -66,6 +68,7 @@ class AnnotationService:
     jobs: JobQueue
     improver: Improver
     suggestions: Suggestions
+    thumbnails: Thumbnails
     max_upload_bytes: int = MAX_UPLOAD_BYTES
 
     @property
@@ -335,13 +338,15 @@ def open_service(
 
         improver = Improver(store, models, training_data, library, corrections.records, start_improvement, activate)
         suggestions = Suggestions(store, models, training_data)
-        service = AnnotationService(models, library, store, corrections, jobs, improver, suggestions)
+        thumbnails = Thumbnails(store / THUMBNAILS_DIR, library)
+        service = AnnotationService(models, library, store, corrections, jobs, improver, suggestions, thumbnails)
         jobs.start()
         improver.resume()
         suggestions.start()
         try:
             yield service
         finally:
+            thumbnails.close()
             suggestions.close()
             improver.close()
             jobs.close()

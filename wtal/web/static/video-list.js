@@ -5,6 +5,7 @@
 import { ApiError, requestIfChanged } from "./api.js";
 import { createElement, setAttribute, setText } from "./dom.js";
 import { formatCount, formatTime } from "./format.js";
+import { createThumbnail } from "./thumbnails.js";
 
 // ms between requests
 const BUSY_INTERVAL = 1000; // while videos are processed
@@ -63,9 +64,10 @@ export function createVideoList({ list, search, count, sort, onOpen, onUpdate })
   function createRow(key) {
     const names = ["id", "time", "labels", "status"];
     const [name, time, state, status] = names.map((className) => createElement("span", { className }));
-    const button = createElement("button", {}, name, time, state, status);
+    const thumbnail = createThumbnail();
+    const button = createElement("button", {}, thumbnail.element, name, time, state, status);
     button.addEventListener("click", () => onOpen(key));
-    return { item: createElement("li", {}, button), button, name, time, state, status, text: "" };
+    return { item: createElement("li", {}, button), button, thumbnail, name, time, state, status, text: "" };
   }
 
   function draw() {
@@ -80,6 +82,7 @@ export function createVideoList({ list, search, count, sort, onOpen, onUpdate })
       const row = rows.get(video.key) || createRow(video.key);
       rows.set(video.key, row);
       const state = describeState(video);
+      row.thumbnail.show(video);
       setText(row.name, video.name);
       setText(row.time, video.duration ? formatTime(video.duration, 1) : "");
       setText(row.state, state);
