@@ -1,41 +1,35 @@
 """The HTTP interface: the page, its files, and a JSON API."""
 
-import asyncio
 import os
 from base64 import b64encode
 from functools import partial
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from pydantic import BaseModel, ValidationError
+from fastapi.responses import PlainTextResponse, Response
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from wtal.core.errors import DataError, WtalError, first_validation_error
+from wtal.core.errors import WtalError
 from wtal.core.io import os_error_message
 from wtal.web.auth import AuthMiddleware
 from wtal.web.budgets import BudgetReport, measure_budget
 from wtal.web.corrections import ConflictError, SegmentModel
 from wtal.web.library_api import add_library
+from wtal.web.messages import NO_STORE, json_response, parse_body
 from wtal.web.service import AnnotationService
-from wtal.web.uploads import check_name, save_upload
-from wtal.web.videos import UPLOADS_DIR, video_key
 
-MAX_BODY_BYTES = 8 << 20  # of JSON requests
-MAX_PARALLEL_UPLOADS = 4
 MEDIA_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 STATUS_CODES = {"upload-too-large": 413, "disk-full": 503, "video-not-found": 404, "video-replaced": 404}
 HTTP_MESSAGES = {
     "Not Found": "there is no page at this address; open the address that the server printed",
     "Method Not Allowed": "the page and the server have different versions; reload the page",
 }
-NO_STORE = {"cache-control": "no-store"}
 
 
 class JobsRequest(BaseModel):
@@ -67,9 +61,6 @@ class ActivateRequest(BaseModel):
     id: str
 
 
-RequestModel = TypeVar("RequestModel", bound=BaseModel)
-
-
 def create_app(service: AnnotationService, token: str | None = None, hosts: tuple[str, ...] = ()) -> AuthMiddleware:
     """The ASGI application.
 
@@ -80,13 +71,12 @@ def create_app(service: AnnotationService, token: str | None = None, hosts: tupl
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     _add_pages(app)
-    add_library(app, service.library, service.thumbnails)
+    add_library(app, service.library, service.thumbnails, service.max_upload_bytes, service.run_detection)
     _add_videos(app, service)
     _add_jobs(app, service)
     _add_corrections(app, service)
     _add_budgets(app, service)
     _add_improvement(app, service)
-    _add_uploads(app, service)
     for error_type in (WtalError, HTTPException, RequestValidationError, ClientDisconnect, OSError, Exception):
         app.add_exception_handler(error_type, partial(_error_response, service.store))
     return AuthMiddleware(app, token, hosts)
@@ -122,12 +112,12 @@ def _static_files() -> dict[str, bytes]:
 def _add_videos(app: FastAPI, service: AnnotationService) -> None:
     @app.get("/api/config")
     def config() -> Response:
-        return _json(service.config())
+        return json_response(service.config())
 
     @app.get("/api/videos")
     def videos(request: Request) -> Response:
         listing = {"videos": service.videos(), "moved": service.library.moved, **service.model_config()}
-        response = _json(listing)
+        response = json_response(listing)
         etag = f'"{sha256(response.body).hexdigest()[:32]}"'
         if request.headers.get("if-none-match") == etag:
             return Response(status_code=304, headers={"etag": etag})
@@ -136,41 +126,41 @@ def _add_videos(app: FastAPI, service: AnnotationService) -> None:
 
     @app.get("/api/videos/{key}")
     def video(key: str) -> Response:
-        return _json(service.video(key))
+        return json_response(service.video(key))
 
     @app.get("/api/videos/{key}/export/{format}")
     def export(key: str, format: str, threshold: float | None = None) -> Response:
         name, remarks, content = service.export(key, format, threshold)
-        return _json({"file": name, "remarks": remarks, "content": b64encode(content).decode("ascii")})
+        return json_response({"file": name, "remarks": remarks, "content": b64encode(content).decode("ascii")})
 
 
 def _add_jobs(app: FastAPI, service: AnnotationService) -> None:
     @app.post("/api/jobs")
     async def run_detection(request: Request) -> Response:
-        body = await _parse_body(request, JobsRequest)
+        body = await parse_body(request, JobsRequest)
         await run_in_threadpool(service.run_detection, body.keys)
-        return _json({}, 202)
+        return json_response({}, 202)
 
     @app.delete("/api/jobs/{key}")
     def cancel(key: str) -> Response:
         service.cancel(key)
-        return _json({})
+        return json_response({})
 
 
 def _add_corrections(app: FastAPI, service: AnnotationService) -> None:
     @app.put("/api/videos/{key}/corrections")
     async def save(key: str, request: Request) -> Response:
-        body = await _parse_body(request, SaveRequest)
+        body = await parse_body(request, SaveRequest)
         segments = [segment.to_segment() for segment in body.segments]
         record = await run_in_threadpool(
             service.save, key, segments, body.revision, body.version, complete=body.complete, reviewed=body.reviewed
         )
-        return _json({"revision": record.revision, "saved": record.saved})
+        return json_response({"revision": record.revision, "saved": record.saved})
 
     @app.delete("/api/videos/{key}/corrections")
     def discard(key: str, revision: int) -> Response:
         service.discard(key, revision)
-        return _json({})
+        return json_response({})
 
     @app.get("/api/tags.csv")
     def tags() -> Response:
@@ -180,7 +170,7 @@ def _add_corrections(app: FastAPI, service: AnnotationService) -> None:
     @app.exception_handler(ConflictError)
     def conflict(request: Request, error: ConflictError) -> Response:
         current = error.current.to_json() if error.current else None
-        return _json({"error": str(error), "code": "conflict", "corrections": current}, 409)
+        return json_response({"error": str(error), "code": "conflict", "corrections": current}, 409)
 
 
 def _add_budgets(app: FastAPI, service: AnnotationService) -> None:
@@ -200,80 +190,30 @@ def _add_budgets(app: FastAPI, service: AnnotationService) -> None:
 def _add_improvement(app: FastAPI, service: AnnotationService) -> None:
     @app.get("/api/improvement")
     def describe() -> Response:
-        return _json(service.improver.describe())
+        return json_response(service.improver.describe())
 
     @app.post("/api/improvement")
     def start() -> Response:
         service.improver.start()
-        return _json({}, 202)
+        return json_response({}, 202)
 
     @app.delete("/api/improvement")
     def cancel() -> Response:
         service.improver.cancel()
-        return _json({})
+        return json_response({})
 
     @app.put("/api/model")
     async def activate(request: Request) -> Response:
-        body = await _parse_body(request, ActivateRequest)
+        body = await parse_body(request, ActivateRequest)
         await run_in_threadpool(service.activate, body.id)
-        return _json({})
-
-
-def _add_uploads(app: FastAPI, service: AnnotationService) -> None:
-    slots = asyncio.Semaphore(MAX_PARALLEL_UPLOADS)
-
-    @app.put("/api/uploads/{name}")
-    async def upload(name: str, request: Request) -> Response:
-        check_name(name)
-        _make_folder(service.library.uploads)
-        if slots.locked():
-            raise HTTPException(503, f"{MAX_PARALLEL_UPLOADS} uploads are running; try again when one is finished")
-        length = request.headers.get("content-length")
-        async with slots:
-            path = await save_upload(
-                request.stream(),
-                name,
-                service.library.uploads,
-                service.max_upload_bytes,
-                None if length is None else int(length),
-            )
-        key = video_key(f"{UPLOADS_DIR}/{path.name}")
-        service.library.refresh()
-        await run_in_threadpool(service.run_detection, [key])
-        return _json({"key": key, "name": path.name}, 201)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(exist_ok=True)
-        if folder.is_symlink():
-            raise OSError("leads out of the folder of videos")
-    except OSError as error:
-        raise HTTPException(
-            403, "the server cannot write to the folder of videos; copy the video into the folder instead"
-        ) from error
-
-
-async def _parse_body(request: Request, model: type[RequestModel]) -> RequestModel:
-    """The JSON body. Raises HTTPException if it is too large, DataError if it is invalid."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise HTTPException(413, f"the request is larger than {MAX_BODY_BYTES:,} bytes; send less at once")
-    try:
-        return model.model_validate_json(bytes(body), strict=True)
-    except ValidationError as error:
-        raise DataError(
-            f"the request is invalid ({first_validation_error(error)})", hint="reload the page", code="invalid-request"
-        ) from error
+        return json_response({})
 
 
 async def _error_response(store: Path, request: Request, error: Exception) -> Response:
     """An error as JSON, without the path of the store. Closes the connection, as the client may still be sending."""
     code = error.code if isinstance(error, WtalError) else "http-error"
     message = _error_message(error).replace(f"{store}{os.sep}", "")
-    response = _json({"error": message, "code": code}, _status_code(error))
+    response = json_response({"error": message, "code": code}, _status_code(error))
     response.headers["connection"] = "close"
     return response
 
@@ -298,7 +238,3 @@ def _status_code(error: Exception) -> int:
     if isinstance(error.__cause__, OSError):
         return 503  # a problem of the disk; the client tries again
     return 400 if isinstance(error, WtalError | RequestValidationError) else 500
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    return JSONResponse(value, status, NO_STORE)

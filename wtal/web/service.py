@@ -326,9 +326,10 @@ def open_service(
         def start_worker() -> Worker:
             return Worker(models.active.run, options, meta.config.method)
 
-        jobs = JobQueue(store / "jobs.json", partial(_create_task, library, store, models), start_worker)
-        corrections = Corrections(store / CORRECTIONS_DIR, store / "tags.csv")
         training_data = _open_training_data(data, library.folder, models)
+        create_task = partial(_create_task, library, store, models, training_data)
+        jobs = JobQueue(store / "jobs.json", create_task, start_worker)
+        corrections = Corrections(store / CORRECTIONS_DIR, store / "tags.csv")
 
         def start_improvement(job: ImprovementJob) -> ImprovementWorker:
             return ImprovementWorker(job, options)
@@ -382,15 +383,15 @@ def _prepare_store(store: Path, uploads: Path) -> None:
         raise to_data_error(error, Path(error.filename or store), "move it away, or give another --store") from error
 
 
-def _create_task(library: VideoLibrary, store: Path, models: ModelList, key: str) -> Task:
+def _create_task(
+    library: VideoLibrary, store: Path, models: ModelList, data: TrainingData | WtalError, key: str
+) -> Task:
     """The task of a video for the active model. Raises DataError if it is gone."""
     file = library.find(key)
-    return Task(
-        library.path(file),
-        prediction_path(store, file, models.active.fingerprint),
-        file.name,
-        library.fingerprint(file),
-    )
+    fingerprint = library.fingerprint(file)
+    features = None if isinstance(data, WtalError) else data.features(fingerprint)
+    out = prediction_path(store, file, models.active.fingerprint)
+    return Task(library.path(file), out, file.name, fingerprint, features)
 
 
 def _to_bytes(format: AnnotationFormat, annotation: Annotation, fps: float | None) -> bytes:

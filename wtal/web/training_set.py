@@ -102,14 +102,21 @@ class TrainingData:
 
     @cached_property
     def ids(self) -> dict[str, str]:
-        """Fingerprint of the video file to id, of the videos whose features record it."""
+        """Fingerprint of the video file to id, of the videos whose features record it, also those without tags."""
         ids: dict[str, str] = {}
-        for video in self.dataset.videos:
+        names = dict.fromkeys(video.id for video in self.dataset.videos)
+        with suppress(DataError):  # not made by `wtal init`
+            names |= dict.fromkeys(read_listing(self.dataset.path).files)
+        for id in names:
             with suppress(DataError):
-                origin = read_origin(self.dataset.features_path(video.id))
+                origin = read_origin(self.dataset.features_path(id))
                 if origin and origin.fingerprint:
-                    ids.setdefault(origin.fingerprint, video.id)
+                    ids.setdefault(origin.fingerprint, id)
         return ids
+
+    def features(self, fingerprint: str) -> Path | None:
+        """The features of the video file with a fingerprint, None if the data set has none."""
+        return self.dataset.features_path(self.ids[fingerprint]) if fingerprint in self.ids else None
 
     def corrected(self, records: Mapping[str, CorrectionRecord], library: VideoLibrary) -> list[CorrectedVideo]:
         """The corrected videos that have labels, and whose files are there and were not replaced."""

@@ -9,8 +9,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol
 
-from wtal.core.errors import WtalError, short_message
-from wtal.inference.localizer import Localizer
+from wtal.core.errors import DataError, WtalError, short_message
+from wtal.data.features import open_features
+from wtal.data.provenance import read_origin
+from wtal.inference.localizer import Localization, Localizer
 from wtal.video.backbones.registry import BackboneOptions
 from wtal.video.reader import read_duration_and_rate
 from wtal.web.predictions import StoredPrediction, write_prediction
@@ -19,12 +21,21 @@ from wtal.web.processes import WorkerProcess
 
 @dataclass(frozen=True)
 class Task:
-    """A video to process: its path, its name and fingerprint, and where to write the prediction."""
+    """A video to process.
+
+    Attributes:
+        path: The video file.
+        out: Where to write the prediction.
+        name: The name of the video.
+        fingerprint: Identifies its content.
+        features: Features of a video with this content, None if there are none.
+    """
 
     path: Path
     out: Path
     name: str
     fingerprint: str
+    features: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +104,20 @@ def _predict(localizer: Localizer, task: Task, on_progress: Callable[[WorkerProg
     """Write the prediction for a video. Raises DataError if the video cannot be decoded."""
     duration, fps = read_duration_and_rate(task.path)
     on_progress(WorkerProgress(0.0, duration))
-    result = localizer.localize(task.path, on_progress=lambda position: on_progress(WorkerProgress(position, duration)))
+    result = _from_features(localizer, task) or localizer.localize(
+        task.path, on_progress=lambda position: on_progress(WorkerProgress(position, duration))
+    )
     curves = result.times, result.scores.attention, result.scores.evidence
     prediction = StoredPrediction(task.name, task.fingerprint, fps, localizer.classes, tuple(result.segments), *curves)
     write_prediction(task.out, prediction)
+
+
+def _from_features(localizer: Localizer, task: Task) -> Localization | None:
+    """The result from stored features; None if there are none of this content and of the model's backbone."""
+    with suppress(DataError):  # such as a file that was deleted meanwhile
+        origin = read_origin(task.features) if task.features else None
+        if origin and (origin.provenance, origin.fingerprint) == (localizer.meta.provenance, task.fingerprint):
+            assert task.features is not None
+            features = open_features(task.features, sum(localizer.meta.modalities))
+            return localizer.localize(features, origin.clock)
+    return None

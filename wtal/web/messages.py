@@ -1,0 +1,35 @@
+"""JSON in requests and responses."""
+
+from typing import Any, TypeVar
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+
+from wtal.core.errors import DataError, first_validation_error
+
+MAX_BODY_BYTES = 8 << 20
+NO_STORE = {"cache-control": "no-store"}
+
+RequestModel = TypeVar("RequestModel", bound=BaseModel)
+
+
+async def parse_body(request: Request, model: type[RequestModel]) -> RequestModel:
+    """The JSON body. Raises HTTPException if it is too large, DataError if it is invalid."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise HTTPException(413, f"the request is larger than {MAX_BODY_BYTES:,} bytes; send less at once")
+    try:
+        return model.model_validate_json(bytes(body), strict=True)
+    except ValidationError as error:
+        raise DataError(
+            f"the request is invalid ({first_validation_error(error)})", hint="reload the page", code="invalid-request"
+        ) from error
+
+
+def json_response(value: Any, status: int = 200) -> Response:
+    """A value as JSON, which is not cached."""
+    return JSONResponse(value, status, NO_STORE)
