@@ -84,7 +84,7 @@ def test_summary_says_what_is_needed(project):
     assert str(summary) == "4 of 6 videos tagged; 'dive' has 0, 'jump' has 1, 'run' has 2, aim for 5"
     project.set_tags({file: ["run"] for file in TAGS})
     assert "without 'run'" in str(project.tag_summary())
-    assert project.classes() == ["dive", "jump", "run"]
+    assert project.classes() == ["jump", "dive", "run"], "in the order in which they were added"
 
 
 def test_tags_are_set_and_removed_and_times_are_kept(project):
@@ -97,6 +97,40 @@ def test_tags_are_set_and_removed_and_times_are_kept(project):
         project.set_tags({"gone.mp4": ["run"]})
     with raises(DataError, code="invalid-label"):
         project.set_tags({"c.mp4": ["a;b"]})
+
+
+def test_tags_of_missing_videos_are_kept_and_unreadable_lines_are_not_overwritten(project, videos):
+    project.set_tags(TAGS)
+    (videos / "c.mp4").rename(videos / "elsewhere")
+    project.set_tags({"d.mp4": ["swim"]})
+    (videos / "elsewhere").rename(videos / "c.mp4")
+    assert {file: list(entry.labels) for file, entry in project.tag_table().entries.items()} == TAGS | {
+        "d.mp4": ["swim"]
+    }
+    text = project.tags_file.read_text() + "untagged.mp4,run,nonsense,\n"
+    project.tags_file.write_text(text)
+    with raises(DataError, path=project.tags_file):
+        project.set_tags({"d.mp4": ["run"]})
+    assert project.tags_file.read_text() == text
+    project.tags_file.write_text("video,labels\n")
+    project.set_tags({"d.mp4": ["run"]})
+    assert project.tag_table().entries.keys() == {"d.mp4"}
+
+
+def test_class_is_renamed_merged_and_removed(project):
+    write_tag_table(project.tags_file, {"c.mp4": TagEntry(("jump", "run"), (Segment("run", 0.5, 1),))})
+    project.set_classes(["walk", "run", "typo"])
+    project.rename_class("run", "sprint")
+    assert project.classes() == ["walk", "sprint", "typo", "jump"]
+    assert project.tag_table().entries["c.mp4"] == TagEntry(("jump", "sprint"), (Segment("sprint", 0.5, 1),))
+    project.rename_class("sprint", "jump")
+    assert project.tag_table().entries["c.mp4"] == TagEntry(("jump",), (Segment("jump", 0.5, 1),))
+    project.rename_class("typo", "")
+    assert project.classes() == ["walk", "jump"]
+    with raises(DataError, code="class-in-use"):
+        project.rename_class("jump", "")
+    with raises(DataError, code="invalid-label"):
+        project.rename_class("jump", "a;b")
 
 
 def test_tables_are_copied_once_and_again_when_they_change(project, tmp_path):

@@ -154,9 +154,10 @@ def plan_dataset(folder: Path, videos: VideoFolder, tags: Sequence[Path], *, lis
 
 @dataclass(frozen=True)
 class MatchedRows:
-    """Rows of tables by the video file that they name, problems in the tables, and remarks on missing files."""
+    """Rows of tables by the video file that they name, those without a file, problems in the tables, and remarks."""
 
     by_file: Mapping[str, Sequence[Row]]
+    missing: Sequence[Row]
     problems: tuple[Problem, ...]
     remarks: tuple[str, ...]
 
@@ -172,8 +173,8 @@ def match_tables(tags: Iterable[Path], videos: VideoFolder) -> MatchedRows:
         DataError: A table cannot be read.
     """
     rows, problems = _read_tables(tags)
-    rows_by_file, remarks = _match_rows(rows, videos, problems)
-    return MatchedRows(rows_by_file, tuple(problems), tuple(remarks))
+    rows_by_file, missing, remarks = _match_rows(rows, videos, problems)
+    return MatchedRows(rows_by_file, tuple(missing), tuple(problems), tuple(remarks))
 
 
 def _keep_added_labels(folder: Path, videos: Sequence[Video]) -> tuple[list[Video], list[str]]:
@@ -259,8 +260,8 @@ def _tables_below(folder: Path) -> list[Path]:
 
 def _match_rows(
     rows: Sequence[Row], folder: VideoFolder, problems: list[Problem]
-) -> tuple[dict[str, list[Row]], list[str]]:
-    """File -> its rows, and remarks. Rows whose name is invalid or ambiguous are added to the problems."""
+) -> tuple[dict[str, list[Row]], list[Row], list[str]]:
+    """File -> its rows, the rows without a file, and remarks. Rows whose name is invalid or ambiguous are added to the problems."""
     rows_by_file: dict[str, list[Row]] = {}
     missing: list[Row] = []
     for row in rows:
@@ -277,10 +278,10 @@ def _match_rows(
         else:
             missing.append(row)
     if not missing:
-        return rows_by_file, []
+        return rows_by_file, [], []
     examples = format_list([f"{abbreviate(row.name)} ({row.table}, line {row.line})" for row in missing], MAX_EXAMPLES)
     remark = f"{len(missing)} of {len(rows)} rows are skipped, their videos are not in {folder.path}: {examples}"
-    return rows_by_file, [remark]
+    return rows_by_file, missing, [remark]
 
 
 def _no_videos_error(table: Path, problems: Sequence[Problem], remarks: Sequence[str]) -> DataError:

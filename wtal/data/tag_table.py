@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wtal.core.errors import DataError
@@ -41,12 +41,26 @@ class TagEntry:
         segments = tuple(segment for segment in self.segments if segment.label in names)
         return replace(self, labels=names, segments=segments, complete=self.complete and names == self.labels)
 
+    def with_renamed(self, old: str, new: str) -> "TagEntry":
+        """The entry with another name of a label."""
+        names = {new if label == old else label for label in self.labels}
+        segments = (s._replace(label=new) if s.label == old else s for s in self.segments)
+        return replace(self, labels=tuple(sorted(names)), segments=tuple(dict.fromkeys(segments)))
+
 
 @dataclass(frozen=True)
 class TagTable:
-    """Entries by video file (path relative to the folder of videos), problems and remarks from reading them."""
+    """What tables of tags say.
+
+    Attributes:
+        entries: Entries by video file (path relative to the folder of videos).
+        missing: Entries by name, of videos that are not in the folder now.
+        problems: What is wrong with the tables.
+        remarks: What the user should know.
+    """
 
     entries: Mapping[str, TagEntry]
+    missing: Mapping[str, TagEntry] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     remarks: tuple[str, ...] = ()
 
@@ -59,7 +73,11 @@ def read_tag_table(tables: Sequence[Path], videos: VideoFolder) -> TagTable:
     """
     rows = match_tables(tables, videos)
     entries = {file: _to_entry(file_rows) for file, file_rows in rows.by_file.items()}
-    return TagTable(entries, rows.problems, rows.remarks)
+    by_name: dict[str, list[Row]] = {}
+    for row in rows.missing:
+        by_name.setdefault(row.name, []).append(row)
+    missing = {name: _to_entry(named_rows) for name, named_rows in by_name.items()}
+    return TagTable(entries, missing, rows.problems, rows.remarks)
 
 
 def write_tag_table(path: Path, entries: Mapping[str, TagEntry]) -> None:

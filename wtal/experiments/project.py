@@ -24,7 +24,7 @@ from wtal.core.errors import DataError, first_validation_error
 from wtal.core.fingerprint import content_fingerprint
 from wtal.core.io import read_json, realpath, require_folder, write_json
 from wtal.core.text import format_list
-from wtal.data.problems import abbreviate
+from wtal.data.problems import abbreviate, raise_first
 from wtal.data.tag_table import TagEntry, TagTable, read_tag_table, require_label, write_tag_table
 from wtal.data.video_files import PROJECT_NAME, VideoFolder, video_ids
 from wtal.video.backbones.registry import recommended_backbone
@@ -94,6 +94,20 @@ class TagSummary:
     def can_train(self) -> bool:
         """Whether a model can be trained: some video has a class."""
         return any(self.counts.values())
+
+    @classmethod
+    def of(cls, tags: Iterable[Sequence[str] | None], classes: Iterable[str]) -> "TagSummary":
+        """The summary of videos.
+
+        Args:
+            tags: The labels of each video, None for a video that is not tagged.
+            classes: All classes.
+        """
+        tags = list(tags)
+        counts = Counter(label for labels in tags for label in labels or ())
+        counts.update(dict.fromkeys(classes, 0))
+        tagged = sum(labels is not None for labels in tags)
+        return cls(len(tags), tagged, dict(sorted(counts.items())), tuple(_needed(counts, tagged)))
 
     def __str__(self) -> str:
         return "; ".join([f"{self.tagged} of {self.videos} videos tagged", *self.needed])
@@ -212,6 +226,11 @@ class Project:
         return self.folder / TAGS_NAME
 
     @property
+    def settings_file(self) -> Path:
+        """The settings, with the classes that were added."""
+        return self.folder / PROJECT_NAME
+
+    @property
     def data(self) -> Path:
         """The data set folder of the present backbone, as `wtal init` and `wtal extract` write it."""
         return self.folder / "data" / _slug(self.backbone)
@@ -269,13 +288,13 @@ class Project:
         return read_tag_table([self.tags_file], folder or self.scan()) if self.tags_file.exists() else TagTable({})
 
     def classes(self) -> list[str]:
-        """The classes in the table of tags and those that were added, sorted."""
+        """The classes that were added, in their order, then the other ones in the table of tags, sorted."""
         labels = {label for entry in self.tag_table().entries.values() for label in entry.labels}
-        return sorted(labels | set(self._read_settings().classes))
+        return list(dict.fromkeys([*self._read_settings().classes, *sorted(labels)]))
 
     def set_classes(self, names: Iterable[str]) -> None:
-        """Store the classes that can be chosen on the page. Raises DataError for a name that cannot be a label."""
-        names = sorted(set(names))
+        """Store the classes that can be chosen on the page, in their order. Raises DataError if one cannot be a label."""
+        names = list(dict.fromkeys(names))
         for name in names:
             require_label(name)
         self._write_settings(self._read_settings().model_copy(update={"classes": names}))
@@ -291,7 +310,8 @@ class Project:
             DataError: There is no such video, a label cannot be written, or the table cannot be read or written.
         """
         folder = self.scan()
-        entries, known = dict(self.tag_table(folder).entries), set(folder.videos)
+        table = self._writable_table(folder)
+        entries, known = dict(table.entries), set(folder.videos)
         for file, labels in tags.items():
             if file not in known | entries.keys():
                 raise DataError("there is no such video", path=file, hint="reload the page", code="video-not-found")
@@ -299,7 +319,43 @@ class Project:
                 entries.pop(file, None)
             else:
                 entries[file] = entries.get(file, TagEntry()).with_labels(labels)
-        write_tag_table(self.tags_file, entries)
+        write_tag_table(self.tags_file, {**table.missing, **entries})
+
+    def rename_class(self, old: str, new: str) -> None:
+        """Give a class another name, in all videos; with the name of another class, the two become one.
+
+        Args:
+            old: The present name.
+            new: The new name; empty to remove a class that no video has.
+
+        Raises:
+            DataError: The new name cannot be a label, a video has the class that would be removed, or the table cannot
+                be read or written.
+        """
+        if new:
+            require_label(new)
+        classes, table = self.classes(), self._writable_table(self.scan())
+        entries = {**table.missing, **table.entries}
+        with_class = {file: entry for file, entry in entries.items() if old in entry.labels}
+        if with_class and not new:
+            raise DataError(
+                f"{len(with_class)} videos have {abbreviate(repr(old))}",
+                hint="remove it from the videos first",
+                code="class-in-use",
+            )
+        # First the longer list, so that no class is missing if this is interrupted.
+        names = [new if name == old else name for name in classes]
+        self.set_classes([name for name in (*names, old) if name])
+        if with_class:
+            renamed = {file: entry.with_renamed(old, new) for file, entry in with_class.items()}
+            write_tag_table(self.tags_file, entries | renamed)
+        self.set_classes([name for name in names if name])
+
+    def _writable_table(self, folder: VideoFolder) -> TagTable:
+        """The table of tags. Raises DataError for one with lines that cannot be read, which writing it would delete."""
+        table = self.tag_table(folder)
+        raise_first(problem for problem in table.problems if problem.code not in ("no-videos", "duplicate"))
+        return table
 
     def add_tags(self, tables: Sequence[Path]) -> TagTable:
         """Copy the tags of tables into the project, unless they were copied before and have not changed since.
@@ -322,17 +378,14 @@ class Project:
         files = sorted({path for table in tables for path in ([table] if table.is_file() else table.rglob("*.csv"))})
         fingerprint = content_fingerprint(*files)
         if fingerprint != settings.tables or not self.tags_file.is_file():
-            write_tag_table(self.tags_file, {**self.tag_table(folder).entries, **table.entries})
+            own = self._writable_table(folder)
+            write_tag_table(self.tags_file, {**own.missing, **own.entries, **table.entries})
             self._write_settings(settings.model_copy(update={"tables": fingerprint}))
         return table
 
     def tag_summary(self) -> TagSummary:
         """How many videos are tagged, and what is still needed."""
-        videos = self.videos()
-        counts = Counter(label for video in videos for label in video.labels or ())
-        counts.update(dict.fromkeys(self.classes(), 0))
-        tagged = sum(video.is_tagged for video in videos)
-        return TagSummary(len(videos), tagged, dict(sorted(counts.items())), tuple(_needed(counts, tagged)))
+        return TagSummary.of([video.labels for video in self.videos()], self.classes())
 
     # --- Steps ---
 

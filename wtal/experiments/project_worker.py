@@ -1,12 +1,14 @@
 """The background process of a project: `python -m wtal.experiments.project_worker VIDEOS PROJECT`.
 
 It does what `Project.run` does, with a low priority, so that the page stays responsive. Its progress and its end are in
-status.json; it prints nothing. SIGINT or SIGTERM stop it, and it continues when it is started again.
+status.json; it prints nothing. SIGINT or SIGTERM stop it, and it continues when it is started again. With a third
+argument, `stop-with-input`, the end of its standard input stops it too, so that it does not outlive its parent.
 """
 
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,11 +16,14 @@ from wtal.core.errors import WtalError
 from wtal.experiments.project import Project
 
 NICENESS = 10
+STOP_WITH_INPUT = "stop-with-input"
 
 
-def main(videos: Path, folder: Path) -> int:
+def main(videos: Path, folder: Path, *options: str) -> int:
     """Run the steps of a project. Returns the exit code: 0, 2 after an error, 130 if it was stopped."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if STOP_WITH_INPUT in options:
+        threading.Thread(target=_stop_with_input, daemon=True).start()
     with suppress(AttributeError, OSError):  # Windows has no niceness
         os.nice(NICENESS)
     try:
@@ -30,5 +35,11 @@ def main(videos: Path, folder: Path) -> int:
     return 0
 
 
+def _stop_with_input() -> None:
+    with suppress(OSError, ValueError):
+        sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]))
