@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import av
 import pytest
@@ -28,7 +29,7 @@ class StubWorker:
     """Writes files instead of thumbnails; `crash.mp4` ends the process."""
 
     running = 0
-    started: list[str] = []
+    started: ClassVar[list[str]] = []
     stopped = 0
 
     def start(self, video: Path, out: Path) -> None:

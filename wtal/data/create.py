@@ -261,7 +261,7 @@ def _tables_below(folder: Path) -> list[Path]:
 def _match_rows(
     rows: Sequence[Row], folder: VideoFolder, problems: list[Problem]
 ) -> tuple[dict[str, list[Row]], list[Row], list[str]]:
-    """File -> its rows, the rows without a file, and remarks. Rows whose name is invalid or ambiguous are added to the problems."""
+    """File -> its rows, rows without a file, and remarks. Rows with an invalid or ambiguous name become problems."""
     rows_by_file: dict[str, list[Row]] = {}
     missing: list[Row] = []
     for row in rows:

@@ -293,7 +293,7 @@ class Project:
         return list(dict.fromkeys([*self._read_settings().classes, *sorted(labels)]))
 
     def set_classes(self, names: Iterable[str]) -> None:
-        """Store the classes that can be chosen on the page, in their order. Raises DataError if one cannot be a label."""
+        """Store the classes that can be chosen on the page, in order. Raises DataError if one cannot be a label."""
         names = list(dict.fromkeys(names))
         for name in names:
             require_label(name)

@@ -175,16 +175,16 @@ def _add_corrections(app: FastAPI, service: AnnotationService) -> None:
 
 def _add_budgets(app: FastAPI, service: AnnotationService) -> None:
     async def measure(request: Request) -> BudgetReport:
-        body = await _parse_body(request, BudgetRequest)
+        body = await parse_body(request, BudgetRequest)
         return await run_in_threadpool(measure_budget, service, body.key, body.thresholds)
 
     @app.post("/api/budget")
     async def budget(request: Request) -> Response:
-        return _json((await measure(request)).to_json())
+        return json_response((await measure(request)).to_json())
 
     @app.post("/api/budget.csv")
     async def table(request: Request) -> Response:
-        return _json({"content": (await measure(request)).to_csv()})
+        return json_response({"content": (await measure(request)).to_csv()})
 
 
 def _add_improvement(app: FastAPI, service: AnnotationService) -> None:
