@@ -4,9 +4,10 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,37 @@ def test_invalid_features_are_refused_before_the_first_step(data, tmp_path, feat
         np.save(data / FEATURES, features, allow_pickle=True)
     refused("train", data, "--out", tmp_path / "run", *SETTINGS, code=code, path=data / FEATURES)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def limited_time() -> Iterator[None]:
+    """Raise an error in a test that waits for ever."""
+    previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, previous)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["convert", "{pipe}.eaf", "{out}.csv"],
+        ["convert", "{pipe}.csv", "{out}.srt"],
+        ["benchmark", "hapt", "--raw", "{pipe}.zip", "--out", "{out}"],
+        ["train", "{data}", "--config", "{pipe}.toml", "--out", "{out}"],
+        ["evaluate", "{pipe}.json", "{data}"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
+)
+@pytest.mark.usefixtures("limited_time")
+def test_named_pipe_is_refused(trained, arguments, tmp_path):
+    suffix = next(Path(argument).suffix for argument in arguments if "{pipe}" in argument)
+    os.mkfifo(tmp_path / f"pipe{suffix}")
+    paths = {"pipe": tmp_path / "pipe", "out": tmp_path / "out", "data": trained / "data", "run": trained / "run"}
+    code, output = run_command(*(argument.format(**paths) for argument in arguments))
+    assert code in (1, 2) and "regular file" in output, output
+    assert not (tmp_path / "out").is_file()
 
 
 def test_all_invalid_features_are_counted(data, tmp_path):

@@ -19,7 +19,10 @@ from wtal.core.io import (
     atomic_write,
     atomic_write_dir,
     directory_lock,
+    open_input,
+    read_bytes,
     read_json,
+    read_tensors,
     read_text,
     require_file,
     require_not_input,
@@ -201,7 +204,7 @@ def test_byte_order_mark_is_ignored(tmp_path):
     assert read_json(tmp_path / "a.json") == [1]
 
 
-@pytest.mark.parametrize("read", [read_text, read_json, require_file])
+@pytest.mark.parametrize("read", [read_text, read_json, read_tensors, open_input, require_file])
 def test_only_regular_files_are_read(tmp_path, read):
     with raises(DataError, code="file-not-found", path=tmp_path / "gone"):
         read(tmp_path / "gone")
@@ -210,6 +213,31 @@ def test_only_regular_files_are_read(tmp_path, read):
     os.mkfifo(tmp_path / "pipe")
     with raises(DataError, code="not-a-file", path=tmp_path / "pipe"):
         read(tmp_path / "pipe")
+
+
+def test_path_that_becomes_a_pipe_is_not_waited_for(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr("wtal.core.io.require_file", lambda path, hint: None)  # as if it was a file when it was checked
+    with raises(DataError, code="not-a-file", path=tmp_path / "pipe"):
+        open_input(tmp_path / "pipe")
+
+
+def test_size_of_input_is_bounded(tmp_path, monkeypatch):
+    (tmp_path / "a.json").write_text("[[1, 2], {}]")
+    assert read_json(tmp_path / "a.json") == [[1, 2], {}] and read_bytes(tmp_path / "a.json", 12)
+    with raises(DataError, code="file-too-large", path=tmp_path / "a.json"):
+        read_bytes(tmp_path / "a.json", 11)
+    monkeypatch.setattr("wtal.core.io.MAX_JSON_CONTAINERS", 2)
+    with raises(DataError, code="file-too-large", path=tmp_path / "a.json"):
+        read_json(tmp_path / "a.json")
+    monkeypatch.setattr("wtal.core.io.MAX_TEXT_BYTES", 11)
+    with raises(DataError, code="file-too-large", path=tmp_path / "a.json"):
+        read_text(tmp_path / "a.json")
+
+
+def test_line_breaks_of_every_system_are_read_alike(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"a\r\nb\rc\nd")
+    assert read_text(tmp_path / "a.txt") == "a\nb\nc\nd"
 
 
 def test_output_must_not_be_an_input(tmp_path):

@@ -65,6 +65,12 @@ def test_failing_part_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def npy_header(descr, shape):
+    """The header of an .npy file; the shape is written as it is."""
+    header = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}}}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+
+
 @pytest.mark.parametrize(
     "array, code",
     [
@@ -93,6 +99,11 @@ def test_other_arrays_are_rejected(tmp_path, array, code):
         (b"\x80\x04K\x01.", "invalid-npy"),
         (b"\x93NUMPY", "invalid-npy"),
         (b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fort", "invalid-npy"),
+        (npy_header("<f4", "(True, 2)"), "invalid-npy"),
+        (npy_header("<f4", "(-1, 2)"), "invalid-npy"),
+        (npy_header("<f4", "(10 ** 30, 2)"), "invalid-npy"),
+        (npy_header("<f4", f"({10**30}, 2)"), "truncated-file"),
+        (npy_header("|V0", "(300000000, 2)"), "invalid-dtype"),
     ],
 )
 def test_other_files_are_rejected(tmp_path, content, code):

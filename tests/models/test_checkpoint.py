@@ -91,7 +91,7 @@ def test_truncated_or_missing_weights_are_rejected(settings, tmp_path, size):
         checkpoint.load_model(folder)
     path.unlink()
     with raises(CheckpointError, code="unreadable-weights", path=path):
-        checkpoint.read_tensors(path)
+        checkpoint.read_weights(path)
 
 
 @pytest.mark.parametrize(

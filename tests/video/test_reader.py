@@ -603,12 +603,12 @@ def test_references_to_other_files_are_not_followed(tmp_path: Path, monkeypatch:
 
 
 def test_missing_permission_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Path, mode: str) -> None:  # simulated, as root may read anything
+    def refuse(path: Path, flags: int) -> None:  # simulated, as root may read anything
         raise PermissionError(13, "Permission denied")
 
     (tmp_path / "v.mp4").write_bytes(valid_file("mp4"))
-    monkeypatch.setattr(Path, "open", refuse)
-    assert "permission denied" in read_error(tmp_path / "v.mp4", "io-error")
+    monkeypatch.setattr(os, "open", refuse)
+    read_error(tmp_path / "v.mp4", "permission-denied")
 
 
 def test_failing_disk_is_not_reported_as_a_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -620,7 +620,7 @@ def test_failing_disk_is_not_reported_as_a_damaged_file(tmp_path: Path, monkeypa
 
     path = tmp_path / "v.mp4"
     path.write_bytes(valid_file("mp4"))
-    monkeypatch.setattr(Path, "open", lambda self, mode: FailingFile(valid_file("mp4")))
+    monkeypatch.setattr(reader, "open_input", lambda path, hint: FailingFile(valid_file("mp4")))
     assert "input/output error" in read_error(path, "io-error")
 
 

@@ -4,10 +4,11 @@ import errno
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from wtal.core.errors import DataError
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LOCK_NAME = ".lock"
+MAX_TEXT_BYTES = 256_000_000  # a million proposals as JSON take 100 MB
+MAX_JSON_CONTAINERS = 5_000_000  # objects and lists, which take 20 times as much memory as text
 HINT_OTHER_PATH = "choose another path"
 LOCKS_UNSUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 ERROR_CODES = {
@@ -211,16 +214,70 @@ def append_line(path: Path, line: str) -> None:
 # --- Reading ----------------------------------------------------------------------------------------------------------
 
 
+def open_input(path: Path, max_bytes: int | None = None, hint: str | None = None) -> BinaryIO:
+    """Open a file of a user for reading. All such files are opened here.
+
+    Named pipes, devices and sockets are refused without reading, which could wait forever.
+
+    Args:
+        path: The file.
+        max_bytes: The largest size that is accepted, None for any.
+        hint: How to fix a missing or unreadable file.
+
+    Raises:
+        DataError: The file is missing, cannot be opened, is not a regular file, or is too large.
+    """
+    try:
+        if path.exists():
+            require_file(path, hint)
+        # The path can become a pipe after this check. Without O_NONBLOCK, opening it would wait for a writer.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        file = os.fdopen(os.open(path, flags), "rb")
+    except OSError as error:
+        raise to_data_error(error, path, hint) from error
+    except ValueError as error:
+        raise DataError("contains a null character", path=repr(path), hint=hint, code="invalid-path") from error
+    status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode) and (max_bytes is None or status.st_size <= max_bytes):
+        return file
+    file.close()
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError("is not a regular file", path=path, hint=hint, code="not-a-file")
+    message = f"{status.st_size:,} bytes, more than the {max_bytes:,} that are read"
+    raise DataError(message, path=path, hint=hint or "use a smaller file", code="file-too-large")
+
+
+def read_bytes(path: Path, max_bytes: int, hint: str | None = None) -> bytes:
+    """The content of a file. Raises DataError as `open_input`, or if it cannot be read."""
+    with open_input(path, max_bytes, hint) as file:
+        try:
+            return file.read(max_bytes)  # the file may have grown
+        except OSError as error:
+            raise to_data_error(error, path, hint) from error
+
+
+def read_tensors(path: Path, max_bytes: int | None = None) -> "dict[str, Tensor]":
+    """Read a safetensors file. Raises DataError as `open_input`, or if it is not a complete safetensors file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    open_input(path, max_bytes).close()
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        message = f"not a safetensors file, or incomplete ({error})"
+        raise DataError(message, path=path, hint="copy it again", code="invalid-safetensors") from error
+
+
 def read_text(path: Path) -> str:
     """Read UTF-8 text, with or without a byte order mark.
 
     Raises:
-        DataError: The file is missing, cannot be read, is not a regular file, or is not UTF-8.
+        DataError: The file is missing, cannot be read, is not a regular file, is too large, or is not UTF-8.
     """
+    data = read_bytes(path, MAX_TEXT_BYTES)
     try:
-        if path.exists():
-            require_file(path)
-        return path.read_text(encoding="utf-8-sig")
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise DataError(
@@ -230,8 +287,6 @@ def read_text(path: Path) -> str:
             hint="save the file with the encoding UTF-8",
             code="invalid-encoding",
         ) from error
-    except OSError as error:
-        raise to_data_error(error, path) from error
 
 
 def read_json(path: Path, object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
@@ -244,8 +299,12 @@ def read_json(path: Path, object_pairs_hook: Callable[[list[tuple[str, Any]]], A
     Raises:
         DataError: As `read_text`, or the file is not valid JSON (with the line).
     """
+    text = read_text(path)
+    if text.count("{") + text.count("[") > MAX_JSON_CONTAINERS:
+        message = f"more than {MAX_JSON_CONTAINERS:,} objects and lists"
+        raise DataError(message, path=path, hint="split the file", code="file-too-large")
     try:
-        return json.loads(read_text(path), object_pairs_hook=object_pairs_hook, parse_int=_parse_int)
+        return json.loads(text, object_pairs_hook=object_pairs_hook, parse_int=_parse_int)
     except json.JSONDecodeError as error:
         raise DataError(
             f"not valid JSON ({error.msg})",

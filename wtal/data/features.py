@@ -1,6 +1,5 @@
 """Feature files: `features/<id>.npy` with T snippets x D numbers, memory-mapped and checked when opened."""
 
-import tokenize
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -10,13 +9,13 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from wtal.core.errors import DataError
-from wtal.core.io import atomic_write, to_data_error
+from wtal.core.io import atomic_write, open_input, to_data_error
+from wtal.data.arrays import map_array, read_array_header
 
 MAX_ID_BYTES = 220  # file systems allow 255 for a name, `.npy` and the suffix of a temporary file included
 NUMBERS_PER_PART = 1 << 22  # read at once when a whole file is checked: 16 MiB as float32
 MAX_LISTED_RUNS = 3
 HINT_EXTRACT = "extract it again"
-HINT_SAVE = "save the features with numpy.save"
 
 
 def features_path(folder: Path, video_id: str) -> Path:
@@ -49,42 +48,12 @@ def open_features(path: Path, width: int | None = None) -> NDArray[np.generic]:
         DataError: The file is missing, empty, truncated, not an .npy file, or not T x `width` numbers with T > 0.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            shape, is_fortran, dtype = _read_header(file, path, size)
-            offset = file.tell()
-        _check_array(path, shape, dtype, width)
-        if offset + shape[0] * shape[1] * dtype.itemsize > size:
-            raise DataError(
-                f"the file is truncated: {size} bytes cannot hold {_format_shape(shape)} {dtype} numbers",
-                path=path,
-                hint="copy or extract it again",
-                code="truncated-file",
-            )
-        return np.memmap(path, dtype, "r", offset, (shape[0], shape[1]), "F" if is_fortran else "C")
-    except FileNotFoundError as error:
-        raise DataError(
-            "no such feature file", path=path, hint="extract it, or correct the id", code="file-not-found"
-        ) from error
+        with open_input(path, hint=HINT_EXTRACT if path.exists() else "extract it, or correct the id") as file:
+            header = read_array_header(file, path)
+            _check_array(path, header.shape, header.dtype, width)
+            return map_array(file, path, header)
     except OSError as error:
         raise to_data_error(error, path, HINT_EXTRACT) from error
-
-
-def _read_header(file: BinaryIO, path: Path, size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether the order is Fortran's, and dtype."""
-    if size == 0:
-        raise DataError("the file is empty", path=path, hint="copy or extract it again", code="empty-file")
-    try:
-        version = npy.read_magic(file)
-        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, is_fortran, dtype = read_header(file)
-    except (ValueError, SyntaxError, TypeError, KeyError, tokenize.TokenError, RecursionError) as error:
-        raise DataError(
-            "not an .npy file, or its header is truncated", path=path, hint=HINT_SAVE, code="invalid-npy"
-        ) from error
-    if any(length < 0 for length in shape):
-        raise DataError("the header has a negative length", path=path, hint=HINT_SAVE, code="invalid-npy")
-    return shape, is_fortran, dtype
 
 
 def _check_array(path: Path, shape: tuple[int, ...], dtype: np.dtype, width: int | None) -> None:

@@ -12,8 +12,6 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from wtal import __version__
@@ -21,7 +19,7 @@ from wtal.core.clock import SnippetClock
 from wtal.core.config import Config, parse_config
 from wtal.core.errors import CheckpointError, ConfigError, DataError, first_validation_error
 from wtal.core.fingerprint import content_fingerprint
-from wtal.core.io import atomic_write_dir, os_error_message, read_json, write_json, write_tensors
+from wtal.core.io import atomic_write_dir, os_error_message, read_json, read_tensors, write_json, write_tensors
 from wtal.data.provenance import Provenance, parse_provenance, to_json
 from wtal.models.layers import UNLIMITED
 from wtal.models.local_branch import build_model
@@ -194,18 +192,18 @@ def load_model(run_dir: Path) -> tuple[nn.Module, ModelMetadata]:
         model = build_model(meta.config, meta.modalities, len(meta.classes))
     except ConfigError as error:  # a method of the user's own that is not registered
         raise CheckpointError(error.message, path=run_dir, hint=error.hint, code=error.code) from error
-    weights = read_tensors(require_checkpoint(run_dir) / "model.safetensors")
+    weights = read_weights(require_checkpoint(run_dir) / "model.safetensors")
     if "normalise.mean" in weights:  # formats 1 and 2 have no limit
         weights.setdefault("normalise.limit", torch.tensor(UNLIMITED))
     _load_weights(model, weights, run_dir)
     return model.eval(), meta
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
     """Read a safetensors file. Raises CheckpointError if it is missing or incomplete."""
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
+        return read_tensors(path)
+    except DataError as error:
         raise CheckpointError("missing or incomplete", path=path, hint=HINT, code="unreadable-weights") from error
 
 

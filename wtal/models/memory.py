@@ -10,12 +10,10 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from wtal.core.errors import CheckpointError
-from wtal.core.io import write_tensors
+from wtal.core.errors import CheckpointError, DataError
+from wtal.core.io import read_tensors, write_tensors
 
 MAX_LOG_WEIGHT = 20.0
 BISECTIONS = 60
@@ -192,7 +190,7 @@ class GlobalMemory:
             CheckpointError: It is missing or damaged (code `unreadable-weights`).
         """
         try:
-            tensors = load_file(path)
+            tensors = read_tensors(path)
             num_classes, neighbours, temperature, background_weight = tensors.pop("settings").tolist()
             whitening = Whitening(tensors.pop("mean"), tensors.pop("projection"))
             return cls(
@@ -203,7 +201,7 @@ class GlobalMemory:
                 temperature=temperature,
                 background_weight=background_weight,
             )
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (DataError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 "the memory is missing or incomplete", path=path, hint="train again", code="unreadable-weights"
             ) from error

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from wtal.core.config import Config
 from wtal.core.errors import CheckpointError, DataError
 from wtal.core.io import read_json
-from wtal.models.checkpoint import ModelMetadata, load_model, read_meta, read_tensors
+from wtal.models.checkpoint import ModelMetadata, load_model, read_meta, read_weights
 from wtal.models.global_branch import Ensemble, GlobalBranch
 from wtal.models.memory import GlobalMemory
 
@@ -48,7 +48,7 @@ def read_teacher(folder: Path) -> Teacher:
     """Read a teacher folder. Raises CheckpointError if it is damaged."""
     info = read_info(folder)
     return Teacher(
-        read_tensors(folder / TARGETS_NAME),
+        read_weights(folder / TARGETS_NAME),
         GlobalMemory.load(folder / MEMORY_NAME),
         torch.tensor(info["reliability"]),
         tuple(info["videos"]),

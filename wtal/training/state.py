@@ -62,7 +62,7 @@ class TrainingState:
                 code="different-run",
             )
         path = folder / "training.safetensors"
-        tensors = checkpoint.read_tensors(path)
+        tensors = checkpoint.read_weights(path)
         try:
             self.model.load_state_dict(_select(tensors, "model."))
             self.averaged.load_state_dict(_select(tensors, "averaged.module."))

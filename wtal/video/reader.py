@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from wtal.core.errors import DataError
+from wtal.core.io import open_input
 from wtal.video.backbones.base import Sampling
 from wtal.video.frames import HINT_REDOWNLOAD, FrameReader
 from wtal.video.sampling import Snippet, TimedFrame, cut_snippets
@@ -115,8 +116,6 @@ def _to_data_error(error: Exception, path: Path, header: bytes) -> DataError:
     if isinstance(error, DataError):
         return DataError(error.message, path=path, hint=error.hint, code=error.code)
     reason = (getattr(error, "strerror", None) or str(error) or "not enough memory").lower()
-    if isinstance(error, FileNotFoundError) and not isinstance(error, av.FFmpegError):
-        return DataError("file not found", path=path, hint="correct the path", code="file-not-found")
     if isinstance(error, OSError) and not isinstance(error, av.FFmpegError):
         hint = "check its permissions and the disk"
         return DataError(f"cannot be read ({reason})", path=path, hint=hint, code="io-error")
@@ -140,11 +139,8 @@ class _LocalFile:
         self._file: BinaryIO | None = None
 
     def open(self) -> None:
-        """Open the file. Raises DataError when it is not a regular file, is empty or text, OSError when it fails."""
-        if self.path.exists() and not self.path.is_file():
-            kind = "a folder" if self.path.is_dir() else "not a regular file"
-            raise DataError(f"is {kind}", hint=HINT_VIDEO, code="not-a-file")
-        self._file = self.path.open("rb")
+        """Open the file. Raises DataError when it is missing, not a regular file, empty or text."""
+        self._file = open_input(self.path, hint="correct the path")
         self.header = self.read(HEADER_BYTES)
         self.seek(0)
         if not self.header and not self.failure:

@@ -19,6 +19,7 @@ from wtal.core.errors import DataError
 from wtal.core.structures import Segment
 from wtal.data.annotations.base import Annotation
 from wtal.data.annotations.elan import FORMAT, read, write
+from wtal.data.annotations.xml import MAX_ELEMENTS
 
 segment_lists = st.lists(segments(), max_size=8).map(tuple)
 
@@ -202,6 +203,22 @@ def test_oversized_files_are_rejected(tmp_path):
     with path.open("wb") as file:
         file.truncate(100_000_001)
     with raises(DataError, code="file-too-large", path=path):
+        read(path)
+
+
+def test_number_of_elements_is_bounded(tmp_path):
+    path = tmp_path / "v.eaf"
+    path.write_text(f"<ANNOTATION_DOCUMENT>{'<a/>' * (MAX_ELEMENTS + 1)}</ANNOTATION_DOCUMENT>")
+    with raises(DataError, code="file-too-large", path=path):
+        read(path)
+
+
+@pytest.mark.parametrize("old, new", [(' xmlns:xsi="', ' xmlns:other="'), ("<TIER ", "<undeclared:TIER ")])
+def test_undeclared_prefixes_are_rejected(old, new, tmp_path):
+    path = tmp_path / "v.eaf"
+    write(path, [Annotation("v", (Segment("run", 1.0, 2.0),))])
+    path.write_text(path.read_text().replace(old, new, 1))
+    with raises(DataError, code="invalid-xml", path=path):
         read(path)
 
 

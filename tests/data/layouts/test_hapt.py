@@ -245,6 +245,19 @@ def test_zip_bomb_is_rejected_before_it_is_read(tmp_path, monkeypatch):
         convert(nested, tmp_path / "set")
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_member_that_is_larger_than_declared_is_rejected(tmp_path, compression):
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", compression) as file:
+        for name, text in replaced("labels.txt", bytes(50 << 20)).items():
+            file.writestr(name, text)
+    content = bytearray((tmp_path / "bomb.zip").read_bytes())
+    position = content.rfind(b"PK\1\2", 0, content.rfind(b"labels.txt")) + 24
+    content[position : position + 4] = (100).to_bytes(4, "little")
+    (tmp_path / "bomb.zip").write_bytes(content)
+    with raises(DataError, code="invalid-archive", path=tmp_path / "bomb.zip"):
+        convert(tmp_path / "bomb.zip", tmp_path / "set")
+
+
 def test_any_changed_byte_raises_data_error(tmp_path):
     files = {name: b"".join(text.splitlines(keepends=True)[:40]) for name, text in TWO_PERSONS.items()}
     content = zipped(files, tmp_path / "whole.zip").read_bytes()

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from tests.helpers.errors import raises
 from wtal.core.errors import DataError
+from wtal.data.layouts import safe_pickle_worker
 from wtal.video.backbones import i3d_network, i3d_weights
 from wtal.video.backbones.i3d_checkpoint import MAX_NODES
 from wtal.video.backbones.i3d_weights import download_weights, hash_tensors, load_weights
@@ -184,7 +185,13 @@ def cyclic_tree():
     return tree
 
 
+def renamed_array(count):
+    """The same array by many names."""
+    return dict.fromkeys(map(str, range(count)), np.zeros(10_000, np.float32))
+
+
 HEAD = b"\x80\x04"
+ENCODE = b"\x8c\x06_codecs\x8c\x06encode\x93"  # a function of the reader replaces this one
 HOSTILE = {
     "call of os.system": lambda mark: pickle.dumps({"params": Call(os.system, f"touch '{mark}'")}),
     "call of eval": lambda mark: pickle.dumps(Call(eval, f"open('{mark}', 'w')")),
@@ -205,6 +212,10 @@ HOSTILE = {
     "method of an accepted class": lambda mark: HEAD + b"\x8c\x05numpy\x8c\x14ndarray.__subclasses__\x93.",
     "empty": lambda mark: b"",
     "text": lambda mark: b"weights",
+    "attributes of a function": lambda mark: HEAD + ENCODE + b"N}\x8c\x0c__defaults__)s\x86b.",
+    "attributes of a class": lambda mark: HEAD + b"\x8c\x05numpy\x8c\x07ndarray\x93}\x8c\x01aK\x01sb.",
+    "one array by many names": lambda mark: pickle.dumps(renamed_array(1000)),
+    "long names": lambda mark: pickle.dumps({"x" * 1000: {"a": np.zeros(1)}}),
     "truncated pickle": lambda mark: pickle.dumps({"params": np.zeros(100)})[:-50],
 }
 
@@ -216,6 +227,20 @@ def test_hostile_and_damaged_pickles_are_rejected(tmp_path, kind):
         load_weights(tmp_path / "a.ckpt")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == [tmp_path / "a.ckpt"]
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".safetensors", ".tar.gz"])
+def test_named_pipe_is_refused(tmp_path, suffix):
+    os.mkfifo(tmp_path / f"a{suffix}")
+    with raises(DataError, code="not-a-file", path=tmp_path / f"a{suffix}"):
+        load_weights(tmp_path / f"a{suffix}")
+
+
+def test_state_of_a_function_is_not_changed(tmp_path):
+    (tmp_path / "a.ckpt").write_bytes(HOSTILE["attributes of a function"](None))
+    with raises(DataError, code="invalid-pickle"):
+        load_weights(tmp_path / "a.ckpt")
+    assert safe_pickle_worker.encode.__defaults__ is None  # pickle's own BUILD makes it ()
 
 
 def test_hostile_pickle_runs_code_in_pickle_loads(tmp_path):

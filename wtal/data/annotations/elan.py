@@ -43,7 +43,7 @@ def read(path: Path) -> AnnotationFile:
 
     try:
         return _read_document(path, Eaf(str(path.absolute()), suppress_version_warning=True))
-    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, OverflowError, SyntaxError, TypeError, ValueError) as error:
         message = f"not an ELAN document ({short_message(error)})"
         raise DataError(message, path=path, hint="save it in ELAN again", code="invalid-elan") from error
 

@@ -5,19 +5,20 @@ The archive is read as a folder, a zip file, or a zip file in a zip file. Nothin
 
 import io
 import re
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wtal.core.archives import ARCHIVE_ERRORS, open_zip, read_member
 from wtal.core.clock import SnippetClock
 from wtal.core.errors import DataError, short_message
+from wtal.core.io import open_input, read_bytes
 from wtal.core.structures import Segment, Video
 from wtal.data.features import features_path, write_features
 from wtal.data.layouts.base import Conversion, FeatureTiming, Layout, OnProgress
@@ -47,9 +48,8 @@ ABOUT = {
 RECORDING = re.compile(r"(acc|gyro)_(exp(\d{1,4})_user(\d{1,4}))\.txt")
 MAX_FILE_BYTES = 1 << 24  # hours of signal
 MAX_TOTAL_BYTES = 1 << 28  # twice the size of the archive
+MAX_ARCHIVE_BYTES = 1 << 30
 MAX_SENSOR_VALUE = 1e9
-# What zipfile raises for damaged files; a password is a RuntimeError.
-ZIP_ERRORS = (BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 
 Files = Mapping[str, Callable[[], bytes]]  # file name -> function that reads its content
 RecordingKey = tuple[int, int]  # experiment, person
@@ -216,7 +216,7 @@ def open_archive(archive: Path) -> Iterator[Files]:
     if archive.is_dir():
         yield _require_recordings(_files_of_folder(archive), archive)
         return
-    with _open_zip(archive, archive) as outer:
+    with open_input(archive, MAX_ARCHIVE_BYTES, "check the path") as source, _open_zip(source, archive) as outer:
         files = _files_of_zip(outer, archive)
         nested = [info for info in outer.infolist() if info.filename.lower().endswith(".zip")]
         if files or len(nested) != 1:
@@ -231,7 +231,7 @@ def _files_of_folder(folder: Path) -> Files:
     folders = (folder, *folder.glob("RawData"), *folder.glob("*/RawData"))
     paths = [path for raw in folders if raw.name == "RawData" for path in raw.glob("*.txt") if path.is_file()]
     _check_sizes({path.name: path.stat().st_size for path in paths}, folder)
-    return _by_name([(path.name, partial(_read_file, path)) for path in paths], folder)
+    return _by_name([(path.name, partial(read_bytes, path, MAX_FILE_BYTES)) for path in paths], folder)
 
 
 def _files_of_zip(file: ZipFile, archive: Path) -> Files:
@@ -268,13 +268,11 @@ def _check_sizes(sizes: Mapping[str, int], archive: Path) -> None:
         raise _error(archive, message, code="too-large")
 
 
-def _open_zip(file: Path | IO[bytes], archive: Path) -> ZipFile:
+def _open_zip(file: IO[bytes], archive: Path) -> ZipFile:
     try:
-        return ZipFile(file)
-    except FileNotFoundError as error:
-        raise DataError("file not found", path=archive, hint="check the path", code="file-not-found") from error
-    except ZIP_ERRORS as error:
-        raise _error(archive, "not a zip file, or incomplete") from error
+        return open_zip(file, MAX_ARCHIVE_BYTES)
+    except ARCHIVE_ERRORS as error:
+        raise _error(archive, f"not a zip file, or incomplete ({short_message(error)})") from error
 
 
 def _read_member(file: ZipFile, member: ZipInfo, max_bytes: int, archive: Path) -> bytes:
@@ -282,16 +280,9 @@ def _read_member(file: ZipFile, member: ZipInfo, max_bytes: int, archive: Path) 
     if member.file_size > max_bytes:
         raise _error(archive, f"too large, {member.file_size:,} bytes", name, "too-large")
     try:
-        return file.read(member)  # at most file_size
-    except ZIP_ERRORS as error:
+        return read_member(file, member, max_bytes)
+    except ARCHIVE_ERRORS as error:
         raise _error(archive, f"damaged or encrypted ({short_message(error)})", name) from error
-
-
-def _read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _error(path, short_message(error).lower()) from error
 
 
 def _error(archive: Path, message: str, location: str | None = None, code: str = "invalid-archive") -> DataError:

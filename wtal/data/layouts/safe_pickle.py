@@ -1,6 +1,7 @@
 """Reading NumPy arrays of Python objects from public bundles without unpickling anything in this process."""
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -8,10 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from wtal.core.errors import DataError
+from wtal.core.io import open_input, to_data_error
+from wtal.core.text import one_line
+from wtal.data.arrays import map_array, read_array_header
+from wtal.data.layouts.safe_pickle_worker import MAX_VALUES
+from wtal.data.problems import abbreviate
 
+HINT_COPY = "copy the whole bundle again"
 WORKER = Path(__file__).with_name("safe_pickle_worker.py")
 
 
@@ -34,17 +39,17 @@ def read_object_array(
         DataError: The file is missing, is not a complete .npy file, or holds anything else.
     """
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        hint = "copy the whole bundle again"
-        raise DataError("file not found", path=path, hint=hint, code="file-not-found") from error
-    except (ValueError, EOFError, OSError) as error:
-        if "Python objects" in str(error):
-            return _read_in_worker(path, array_dir, on_array)
-        raise _not_npy(path) from error
-    if not isinstance(array, np.ndarray):  # a .npz file
-        raise _not_npy(path)
-    return _decode(array.tolist())
+        with open_input(path, hint=HINT_COPY) as file:
+            header = read_array_header(file, path)
+            if header.dtype.hasobject:
+                return _read_in_worker(path, array_dir, on_array)
+            count = math.prod(header.shape)
+            if header.dtype.kind not in "biufSU" or max(count, count * header.dtype.itemsize // 64) > MAX_VALUES:
+                message = f"expected at most {MAX_VALUES:,} numbers or texts, not {header.dtype} in {header.shape}"
+                raise DataError(message, path=path, hint=HINT_COPY, code="invalid-array")
+            return _decode(map_array(file, path, header).tolist())
+    except OSError as error:
+        raise to_data_error(error, path, HINT_COPY) from error
 
 
 def _read_in_worker(path: Path, array_dir: Path | None, on_array: Callable[[int], object] | None) -> Any:
@@ -53,9 +58,10 @@ def _read_in_worker(path: Path, array_dir: Path | None, on_array: Callable[[int]
         command = [sys.executable, "-P", str(WORKER), str(path), str(values)]
         if array_dir is not None:
             command.append(str(array_dir))
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        # The worker ends when its standard input does, however this process ends.
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        assert process.stdin is not None and process.stdout is not None
         try:
-            assert process.stdout is not None
             with process.stdout as lines:
                 for line in lines:
                     if on_array:
@@ -64,16 +70,13 @@ def _read_in_worker(path: Path, array_dir: Path | None, on_array: Callable[[int]
         finally:
             process.kill()
             process.wait()
+            process.stdin.close()
         if exit_code != 0:
             stderr.seek(0)
-            reason = (stderr.read().strip().splitlines() or [f"exit code {exit_code}"])[-1]
-            message = f"not a safe array of arrays ({reason})"
+            reason = one_line((stderr.read().strip().splitlines() or [f"exit code {exit_code}"])[-1])
+            message = f"not a safe array of arrays ({abbreviate(reason, 200)})"
             raise DataError(message, path=path, hint="download the bundle again", code="unsafe-array")
         return json.loads(values.read_text(encoding="utf-8"))
-
-
-def _not_npy(path: Path) -> DataError:
-    return DataError("not a .npy file, or incomplete", path=path, hint="copy it again", code="invalid-array")
 
 
 def _decode(value: Any) -> Any:

