@@ -54,19 +54,41 @@ def weights() -> None:
     print_line(f"ready: {download_weights()}")
 
 
-@command("wtal init mydata --videos ~/Videos --tags tags.csv")
+@command(
+    "wtal init mydata --videos ~/Videos --tags tags.csv",
+    "wtal init mydata --videos ~/Videos --tags times.csv --split 0.2 --group person",
+)
 def init(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Data set folder to create")],
     videos: Annotated[Path, typer.Option(metavar="DIR", help="Folder that contains the video files")],
     tags: Annotated[
         list[Path],
-        typer.Option(metavar="FILE", help="Table with the columns video, labels and optionally subset; repeatable"),
+        typer.Option(
+            metavar="FILE", help="Table with the columns video, labels and optionally start, end, subset; repeatable"
+        ),
     ],
+    split: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of the videos with times to hold out for validation, in proportion to their classes",
+            show_default="the column subset, else none",
+        ),
+    ] = None,
+    group: Annotated[
+        str,
+        typer.Option(metavar="COLUMN", help="Hold out whole groups: all videos with the same value in this column"),
+    ] = "",
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the random choice of --split")] = 0,
 ) -> None:
     """Create a data set folder from videos and a table of tags."""
+    from wtal.core.errors import ConfigError
     from wtal.data.create import create_dataset
+    from wtal.data.split import SplitOptions
 
-    created = create_dataset(folder, videos, tags)
+    if group and split is None:
+        raise ConfigError("--group needs --split", hint="add --split 0.2", code="invalid-option")
+    created = create_dataset(folder, videos, tags, None if split is None else SplitOptions(split, group, seed))
     for problem in created.problems:
         print_line(f"{'warning' if problem.fatal else 'note'}: {problem}")
     for remark in created.remarks:
@@ -100,7 +122,7 @@ def extract(
     with extraction_progress(console) as progress:
         summary = extract_dataset(folder, options, videos=videos, workers=workers, engine=engine, on_progress=progress)
     print_line(f"{folder}: features of {summary.available} videos, {summary.extracted} of them new")
-    _print_failures(list(summary.failed.values()), f"{folder / FAILED_NAME} lists all of them")
+    print_failures(list(summary.failed.values()), f"{folder / FAILED_NAME} lists all of them")
     if summary.available:
         print_line(f"next: wtal train {folder} --out RUN")
     if summary.failed:
@@ -256,7 +278,8 @@ def serve(
     serve_page(run, videos, store or videos / "timelines", options, host, port, announce, data)
 
 
-def _print_failures(reasons: list[str], remainder: str) -> None:
+def print_failures(reasons: list[str], remainder: str) -> None:
+    """Print why videos cannot be used; of many the first ones and where the others are listed."""
     for reason in reasons[:MAX_FAILURES_SHOWN]:
         print_line(f"error: {reason}")
     if len(reasons) > MAX_FAILURES_SHOWN:

@@ -13,6 +13,7 @@ from wtal.core.structures import Video
 from wtal.core.text import format_list
 from wtal.data.layouts.activitynet import activitynet_json, parse_activitynet
 from wtal.data.problems import Problem, abbreviate
+from wtal.data.split import SplitOptions, split_rows
 from wtal.data.tags import Row, parse_rows, rows_to_videos
 from wtal.data.video_files import LISTING_NAME, VideoFolder, VideoListing, video_ids
 
@@ -101,7 +102,9 @@ class DatasetPlan:
         }
 
 
-def create_dataset(folder: Path, videos: Path, tags: Sequence[Path]) -> CreatedDataset:
+def create_dataset(
+    folder: Path, videos: Path, tags: Sequence[Path], split: SplitOptions | None = None
+) -> CreatedDataset:
     """Make a data set folder of the video files that tables of tags name.
 
     Writes annotations.json, videos.json and dataset.json, all or none. Features that were extracted earlier stay, and
@@ -111,18 +114,27 @@ def create_dataset(folder: Path, videos: Path, tags: Sequence[Path]) -> CreatedD
         folder: The data set folder, new or made by an earlier call.
         videos: The folder of the video files.
         tags: Tables; a folder stands for all *.csv files below it.
+        split: Which videos to hold out for validation; None for those of the column `subset`.
 
     Raises:
         DataError: A table cannot be read, no video remains, or `folder` is a data set that was not made here.
+        ConfigError: The videos cannot be split.
     """
-    plan = plan_dataset(folder, VideoFolder(videos), tags)
+    plan = plan_dataset(folder, VideoFolder(videos), tags, split=split)
     with directory_lock(folder):
         plan = plan.with_added_labels()
         plan.write()
     return CreatedDataset(folder, plan.videos, plan.classes, plan.problems, plan.remarks)
 
 
-def plan_dataset(folder: Path, videos: VideoFolder, tags: Sequence[Path], *, list_all: bool = False) -> DatasetPlan:
+def plan_dataset(
+    folder: Path,
+    videos: VideoFolder,
+    tags: Sequence[Path],
+    *,
+    list_all: bool = False,
+    split: SplitOptions | None = None,
+) -> DatasetPlan:
     """Read the tables and decide what `create_dataset` writes.
 
     Args:
@@ -131,14 +143,20 @@ def plan_dataset(folder: Path, videos: VideoFolder, tags: Sequence[Path], *, lis
         tags: As in `create_dataset`.
         list_all: List the video files that no row names too, so that their features are extracted.
 
+        split: As in `create_dataset`.
+
     Raises:
-        DataError: As `create_dataset`.
+        DataError, ConfigError: As `create_dataset`.
     """
     _require_replaceable(folder, tags)
-    rows = match_tables(tags, videos)
+    rows = match_tables(tags, videos, split.group if split else "")
     problems, remarks = list(rows.problems), list(rows.remarks)
     ids = video_ids(dict.fromkeys([*videos.videos, *rows.by_file]))
-    kept, video_problems = rows_to_videos({ids[file]: file_rows for file, file_rows in rows.by_file.items()})
+    rows_by_id = {ids[file]: file_rows for file, file_rows in rows.by_file.items()}
+    if split and rows_by_id:
+        rows_by_id, split_remark = split_rows(rows_by_id, split)
+        remarks.append(split_remark)
+    kept, video_problems = rows_to_videos(rows_by_id)
     problems += video_problems
     if not kept:
         raise _no_videos_error(tags[0], problems, remarks)
@@ -162,17 +180,18 @@ class MatchedRows:
     remarks: tuple[str, ...]
 
 
-def match_tables(tags: Iterable[Path], videos: VideoFolder) -> MatchedRows:
+def match_tables(tags: Iterable[Path], videos: VideoFolder, group: str = "") -> MatchedRows:
     """Read tables of tags and find the files of their rows.
 
     Args:
         tags: Tables; a folder stands for all *.csv files below it.
         videos: The folder of the video files.
+        group: As in `parse_rows`.
 
     Raises:
         DataError: A table cannot be read.
     """
-    rows, problems = _read_tables(tags)
+    rows, problems = _read_tables(tags, group)
     rows_by_file, missing, remarks = _match_rows(rows, videos, problems)
     return MatchedRows(rows_by_file, tuple(missing), tuple(problems), tuple(remarks))
 
@@ -226,7 +245,7 @@ def _require_replaceable(folder: Path, tags: Sequence[Path]) -> None:
         )
 
 
-def _read_tables(tags: Iterable[Path]) -> tuple[list[Row], list[Problem]]:
+def _read_tables(tags: Iterable[Path], group: str) -> tuple[list[Row], list[Problem]]:
     """All rows. An unreadable table is an error if it was named, a problem if it was found in a folder."""
     rows: list[Row] = []
     problems: list[Problem] = []
@@ -237,7 +256,7 @@ def _read_tables(tags: Iterable[Path]) -> tuple[list[Row], list[Problem]]:
                 continue
             seen.add(realpath(table))
             try:
-                table_rows, table_problems = parse_rows(table)
+                table_rows, table_problems = parse_rows(table, group)
             except DataError as error:
                 if table == path:
                     raise
@@ -301,10 +320,11 @@ def _remarks(videos: Sequence[Video], folder: VideoFolder, named_files: Collecti
             f"{format_list(unnamed, MAX_EXAMPLES)}"
         )
     training = [video for video in videos if video.subset == "training"]
-    if timed := [video.id for video in training if video.segments]:
+    timed = [video.id for video in training if video.segments]
+    if timed and len(training) == len(videos):
         remarks.append(
             f"{len(timed)} training videos have times, which `wtal train --supervision all` uses; "
-            f"add a column `subset` with training, validation or testing to choose the videos that are scored"
+            f"to score the model, hold some videos out with --split 0.2, or name them in a column `subset`"
         )
     if unlabeled := [video.id for video in videos if not video.labels]:
         remarks.append(

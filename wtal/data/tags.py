@@ -2,6 +2,7 @@
 
 A label may have segments, `swim[12.5 to 40; 1:05 to 1:20]`, or a point, `swim@12.5`. A column `timeline` says whether
 the segments of a video are `complete`, so that nothing else happens in it, or `partial`.
+The columns `start` and `end` give the label of a row a segment.
 """
 
 import csv
@@ -24,6 +25,9 @@ FALLBACK_VIDEO_COLUMNS = {"name", "id"}  # where there is no better one
 LABEL_COLUMNS = set("labels label tags tag classes class actions action".split())
 SUBSET_COLUMNS = {"subset", "split"}
 TIMELINE_COLUMNS = {"timeline"}
+# One segment a row; `(s)` is how BORIS names them. They are used where a table has both.
+START_COLUMNS = set("start start(s) startseconds starttime begin from".split())
+END_COLUMNS = set("end end(s) endseconds endtime stop stop(s) to".split())
 TIMELINES = {"complete": True, "partial": False, "": False}
 SEPARATORS = ",;\t"
 SPREADSHEET_SUFFIXES = {".xlsx", ".xls", ".ods", ".numbers"}
@@ -52,6 +56,7 @@ class Row:
         segments: The segments that are marked in brackets, and the points.
         has_faulty_times: Whether some times could not be read.
         complete: Whether the timeline is complete.
+        group: The cell of the column that groups videos, such as the person.
     """
 
     table: Path
@@ -62,6 +67,7 @@ class Row:
     segments: tuple[Segment, ...]
     has_faulty_times: bool = False
     complete: bool = False
+    group: str = ""
 
     @property
     def location(self) -> Location:
@@ -97,16 +103,20 @@ def parse_tags(path: Path) -> tuple[list[Video], list[Problem]]:
     return videos, problems + video_problems
 
 
-def parse_rows(path: Path) -> tuple[list[Row], list[Problem]]:
+def parse_rows(path: Path, group: str = "") -> tuple[list[Row], list[Problem]]:
     """The rows of a table, and the problems of rows that are skipped (fatal) or lack times.
 
+    Args:
+        path: The table.
+        group: Name of the column that groups videos; empty for none.
+
     Raises:
-        DataError: As `parse_tags`.
+        DataError: As `parse_tags`, or there is no such column.
     """
     rows: list[Row] = []
     problems: list[Problem] = []
     first_lines: dict[tuple[str, ...], int] = {}
-    for line, cells, columns in _read_lines(path):
+    for line, cells, columns in _read_lines(path, group):
         first_line = first_lines.setdefault(tuple(cells), line)
         if first_line != line:
             location = Location(path, f"line {line}")
@@ -290,12 +300,32 @@ def _parse_row(
     problems += label_problems
     if any(problem.fatal for problem in label_problems):
         return None
+    if not segments and not label_problems and labels and "start" in columns and "end" in columns:
+        times = cells[columns["start"]], cells[columns["end"]]
+        segments, label_problems = _parse_time_cells(labels, *times, location)
+        problems += label_problems
     subset = SUBSETS.get(subset.lower(), "")
     faulty, complete = bool(label_problems), TIMELINES[timeline]
-    return Row(path, line, name, subset, tuple(labels), tuple(segments), faulty, complete)
+    group = cells[columns["group"]] if "group" in columns else ""
+    return Row(path, line, name, subset, tuple(labels), tuple(segments), faulty, complete, group)
 
 
-def _read_lines(path: Path) -> Iterator[tuple[int, list[str], dict[str, int]]]:
+def _parse_time_cells(
+    labels: Sequence[str], start: str, end: str, location: Location
+) -> tuple[list[Segment], list[Problem]]:
+    """The segments of the columns `start` and `end`, points if both are equal; none if both cells are empty."""
+    if not start and not end:
+        return [], []
+    times = [_to_seconds(*match.groups()) for text in (start, end) if (match := re.fullmatch(TIME, text))]
+    if len(times) == 2 and times[0] <= times[1]:
+        return [Segment(label, *times) for label in labels], []
+    reason = "its end is before its start" if len(times) == 2 else f"`{abbreviate(f'{start}, {end}')}` is not two times"
+    message = f"`{abbreviate(labels[0])}` is used as a tag without times: {reason}"
+    hint = "write seconds or h:mm:ss in the columns of start and end"
+    return [], [location.problem(message, hint, "invalid-times", fatal=False)]
+
+
+def _read_lines(path: Path, group: str) -> Iterator[tuple[int, list[str], dict[str, int]]]:
     """(line number, stripped cells, columns) of each line below the header that is not blank."""
     if path.suffix.lower() in SPREADSHEET_SUFFIXES:
         raise DataError(
@@ -306,7 +336,7 @@ def _read_lines(path: Path) -> Iterator[tuple[int, list[str], dict[str, int]]]:
         text = "\n" + text.partition("\n")[2]
     if "\0" in text:
         raise DataError("contains zero bytes", path=path, hint="save the file as UTF-8", code="invalid-encoding")
-    separator, columns = _parse_header(text, path)
+    separator, columns = _parse_header(text, path, group)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     try:
         next(row for row in rows if row)  # the header
@@ -326,18 +356,24 @@ def _read_lines(path: Path) -> Iterator[tuple[int, list[str], dict[str, int]]]:
         ) from error
 
 
-def _parse_header(text: str, path: Path) -> tuple[str, dict[str, int]]:
+def _parse_header(text: str, path: Path, group: str) -> tuple[str, dict[str, int]]:
     """The separator of cells, and the index of each column."""
     for separator in SEPARATORS:
-        names = [re.sub(r"[\s_-]", "", cell).lower() for cell in _first_row(text, separator)]
+        names = [_column_name(cell) for cell in _first_row(text, separator)]
         accepted = {
             "video": VIDEO_COLUMNS if VIDEO_COLUMNS & set(names) else FALLBACK_VIDEO_COLUMNS,
             "labels": LABEL_COLUMNS,
             "subset": SUBSET_COLUMNS,
             "timeline": TIMELINE_COLUMNS,
+            "start": START_COLUMNS,
+            "end": END_COLUMNS,
+            "group": {_column_name(group)} if group else set(),
         }
         columns = {kind: [index for index, name in enumerate(names) if name in accepted[kind]] for kind in accepted}
         if columns["video"] and columns["labels"]:
+            if group and not columns["group"]:
+                hint = f"the columns are {format_list(names, 20)}"
+                raise DataError(f"no column {group!r}", path=path, location="line 1", hint=hint, code="unknown-name")
             return separator, {"width": len(names), **_single_columns(columns, names, path)}
     line = next(iter(text.splitlines()), "")
     raise DataError(
@@ -347,6 +383,11 @@ def _parse_header(text: str, path: Path) -> tuple[str, dict[str, int]]:
         hint="write `video,labels`; file, path, name or id, and tags, classes or actions are accepted too",
         code="invalid-header",
     )
+
+
+def _column_name(cell: str) -> str:
+    """A column name as the tables of accepted names have it."""
+    return re.sub(r"[\s_-]", "", cell).lower()
 
 
 def _first_row(text: str, separator: str) -> list[str]:
