@@ -28,8 +28,9 @@ from wtal.experiments.runner import (
     run_specs,
 )
 from wtal.experiments.statistics import Comparison, score_of
-from wtal.reporting.comparison_tables import render_comparison
+from wtal.reporting.comparison_tables import comparison_blocks
 from wtal.reporting.progress import runs_progress
+from wtal.reporting.tables import open_output
 
 DEFAULT = "defaults"
 ARMS: dict[str, tuple[str, ...]] = {  # name -> changes to `dfe` with the default settings
@@ -132,7 +133,8 @@ def main(
         comparison = ablate(
             data, tuple(arm or ()), seeds, subset, settings, out, workers or available_cores(), on_progress
         )
-    render_comparison(comparison, console)
+    with open_output(console) as output:
+        output.print(comparison_blocks(comparison))
     console.print(f"written to {out / 'ablation.json'}", soft_wrap=True, markup=False)
 
 

@@ -13,7 +13,7 @@ from benchmarks.measure import SHARED
 from wtal.core.structures import Proposals
 from wtal.data.dataset import load_dataset
 from wtal.evaluation.evaluate import evaluate
-from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions
+from wtal.evaluation.protocols import EvaluationOptions
 from wtal.inference.localizer import Localizer
 from wtal.inference.proposals import generate_proposals
 
@@ -40,7 +40,7 @@ def _scores(run: Path, data: Path) -> tuple[float, float]:
         clock = dataset.clock_of(video.id)
         original[video.id] = generate_proposals(scores, dataset.classes, clock, settings)
         smoothed[video.id] = generate_proposals(averaged, dataset.classes, clock, settings)
-    options = EvaluationOptions(tious=COMPARISON_TIOUS, subset="validation")
+    options = EvaluationOptions(subset="validation")
     return 100 * evaluate(original, videos, options).average(), 100 * evaluate(smoothed, videos, options).average()
 
 

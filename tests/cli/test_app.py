@@ -103,7 +103,7 @@ def test_localize_and_evaluate(folder, training_output):
 def test_widest_table_fits_a_terminal(folder, training_output):
     wtal("localize", folder / "run", folder / "data")
     lines = wtal("evaluate", folder / "run/proposals.json", folder / "data", "--classes").splitlines()
-    assert any("0.5:0.95" in line for line in lines)
+    assert any("0.1:0.7" in line for line in lines)
     assert not any("…" in line for line in lines)
 
 
@@ -199,7 +199,7 @@ def test_help_lists_all_commands_in_order_of_use():
 def test_help_lists_registered_names():
     for placeholder, command in (("{methods}", "train"), ("{protocols}", "evaluate"), ("{formats}", "convert")):
         words = "".join(wtal(command, "--help", columns=200).split())
-        assert all(name in words for name in HELP_LISTS[placeholder]()), placeholder
+        assert all(name.replace(" ", "") in words for name in HELP_LISTS[placeholder]()), placeholder
 
 
 def test_version():

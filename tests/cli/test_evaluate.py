@@ -9,14 +9,17 @@ from typer.testing import CliRunner
 
 from tests.helpers.evaluation import perfect, proposed, runs, score, video
 from wtal.cli import app
+from wtal.cli.app import console
 from wtal.data.layouts.activitynet import read_activitynet, read_proposals, write_activitynet, write_proposals
 from wtal.data.layouts.thumos import read_ambiguous
 from wtal.evaluation.bootstrap import compare_evaluations
 from wtal.evaluation.error_analysis import analyse
 from wtal.evaluation.evaluate import fitting_protocols
-from wtal.evaluation.protocols import PROTOCOLS, EvaluationOptions
+from wtal.evaluation.protocols import DEFAULT_PROTOCOL, PROTOCOLS, EvaluationOptions
 from wtal.evaluation.results import EvaluationResult, read_result
-from wtal.reporting.evaluation_tables import render_evaluations
+from wtal.experiments.runner import comparison_options
+from wtal.reporting.evaluation_tables import comparison_blocks
+from wtal.reporting.tables import open_output
 
 
 @pytest.fixture
@@ -47,7 +50,9 @@ def test_single_file_under_one_protocol(folder):
     assert read_result(folder / "good/results.json") == score(proposals, truth, "thumos14-212")
 
 
-@pytest.mark.parametrize("protocol, tiou_range", [("activitynet", "0.5:0.95"), ("thumos14-212", "0.1:0.7")])
+@pytest.mark.parametrize(
+    "protocol, tiou_range", [("general", "0.1:0.7"), ("activitynet", "0.5:0.95"), ("thumos14-212", "0.1:0.7")]
+)
 def test_output_names_tiou_range_of_average(folder, protocol, tiou_range):
     code, output = call("evaluate", "good/p.json", "truth.json", "--protocol", protocol)
     assert code == 0 and tiou_range in output
@@ -66,13 +71,52 @@ def test_several_files_are_compared(folder):
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_all_protocols_that_fit(folder, columns):
-    code, output = call(
-        "evaluate", "good/p.json", "truth.json", "--protocol", "all", "--out", "all.json", columns=columns
-    )
-    others = [name for name in PROTOCOLS if name != "activitynet"]
+def test_all_protocols_that_fit(folder, columns, monkeypatch):
+    monkeypatch.setattr(console, "width", columns)  # it reads COLUMNS once
+    code, output = call("evaluate", "good/p.json", "truth.json", "--protocol", "all", "--out", "all.json")
+    others = [name for name in PROTOCOLS if name not in ("general", "activitynet")]
     assert code == 0 and json.loads((folder / "all.json").read_text())["not_fitting"] == others
-    assert all(len(line) <= columns for line in output[: output.index("activitynet: 2 videos")].splitlines())
+    tables = output[: output.index("all protocols: ")]
+    assert max(map(len, tables.splitlines())) <= columns, tables
+
+
+def test_all_protocols_show_map_at_each_tiou(folder):
+    files = ["half/p.json", "good/p.json"]
+    for number in (1, 2):
+        arguments = ["evaluate", *files[:number], "truth.json", "--protocol", "all", "--format", "json"]
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0 and "written to half/evaluations.json" in result.stderr
+        tables = [table for table in json.loads(result.stdout) if table["title"].startswith("mAP")]
+        assert len(tables) == 2, "the protocols have different thresholds"
+        for table, protocol in zip(tables, ("general", "activitynet"), strict=True):
+            tious = [f"{tiou:g}" for tiou in PROTOCOLS[protocol].tious]
+            first = table["columns"].index(tious[0])
+            assert table["columns"][first : first + len(tious)] == tious
+            assert [row[0] for row in table["rows"]] == [protocol] * number
+            assert table["rows"][0][first : first + len(tious)] == [50.0] * len(tious)
+
+
+@pytest.mark.parametrize(
+    "name", ["analyse", "benchmark", "budget", "calibrate", "check", "compare", "evaluate", "suggest"]
+)
+def test_commands_with_tables_have_a_format(folder, name):
+    code, output = call(name, "--help")
+    assert code == 0 and "--format" in output
+
+
+@pytest.mark.parametrize("name", ["analyse", "evaluate"])
+def test_unknown_format_is_rejected_before_anything_is_written(folder, name):
+    code, output = call(name, "good/p.json", "truth.json", "--format", "xml")
+    assert code == 2 and "xml" in output and [path.name for path in (folder / "good").iterdir()] == ["p.json"]
+
+
+def test_same_default_protocol_in_all_commands(folder):
+    call("evaluate", "good/p.json", "truth.json")
+    call("analyse", "good/p.json", "truth.json")
+    assert read_result(folder / "good/results.json").protocol == DEFAULT_PROTOCOL
+    assert json.loads((folder / "good/analysis.json").read_text())["result"]["protocol"] == DEFAULT_PROTOCOL
+    options = comparison_options("testing")
+    assert (options.protocol, options.thresholds) == (DEFAULT_PROTOCOL, PROTOCOLS[DEFAULT_PROTOCOL].tious)
 
 
 def test_tables_of_several_protocols_fit_the_terminal(shared):
@@ -84,11 +128,12 @@ def test_tables_of_several_protocols_fit_the_terminal(shared):
     comparison = compare_evaluations(files, truth, EvaluationOptions(ambiguous=ambiguous), fitting_protocols(truth))
     for width in (80, 100, 120):
         console = Console(width=width, record=True, file=io.StringIO())
-        render_evaluations(comparison, console)
+        with open_output(console) as output:
+            output.print(comparison_blocks(comparison))
         text = console.export_text()
         tables = text[: text.index("all protocols: ")]
         assert max(map(len, tables.splitlines()[:-1])) <= width and "…" not in text
-        assert "thumos14-snippet" in text and "0.1:0.5  0.3:0.7  0.1:0.7" in text
+        assert "thumos14-snippet" in text and all(tious in text for tious in ("0.1:0.5", "0.3:0.7", "0.1:0.7"))
     assert text.count("does not use the list") == 1
 
 

@@ -13,7 +13,8 @@ from wtal.core.errors import DataError
 from wtal.data.dataset import write_dataset_info
 from wtal.data.problems import Problem, raise_first
 from wtal.data.validation import ValidationReport, validate_dataset
-from wtal.reporting.validation_tables import render_validation
+from wtal.reporting.tables import open_output
+from wtal.reporting.validation_tables import validation_blocks
 
 
 def entry(subset="training", duration=10.0, annotations=({"label": "run"},)):
@@ -50,7 +51,8 @@ def codes(report: ValidationReport) -> set[tuple[str, str | None, str, bool]]:
 
 def rendered(report: ValidationReport) -> str:
     out = io.StringIO()
-    render_validation(report, Console(file=out, width=200))
+    with open_output(Console(file=out, width=200)) as output:
+        output.print(validation_blocks(report))
     return out.getvalue()
 
 

@@ -20,8 +20,9 @@ from wtal.evaluation.error_analysis import KINDS, analyse
 from wtal.evaluation.evaluate import prepare_scoring
 from wtal.evaluation.protocols import EvaluationOptions
 from wtal.evaluation.sensitivity import SIZES
-from wtal.reporting.error_tables import render_analysis
+from wtal.reporting.error_tables import analysis_blocks
 from wtal.reporting.figures.error_analysis import draw_analysis
+from wtal.reporting.tables import open_output
 
 NO_KINDS = dict.fromkeys(KINDS, 0)
 
@@ -258,7 +259,8 @@ def test_analysis_of_few_proposals_is_rendered(tmp_path, proposals):
     analysis = analyse(proposals, [video("v", RUN)])
     for width in (30, 100):
         console = Console(file=io.StringIO(), width=width)
-        render_analysis(analysis, console)
+        with open_output(console) as output:
+            output.print(analysis_blocks(analysis))
         assert "missed" in console.file.getvalue()
     draw_analysis(tmp_path / "a.png", analysis)
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"

@@ -19,7 +19,7 @@ from wtal.core.errors import CheckpointError
 from wtal.core.methods import METHODS
 from wtal.data.dataset import Dataset
 from wtal.data.provenance import Provenance
-from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions
+from wtal.evaluation.protocols import THUMOS14_TIOUS, EvaluationOptions
 from wtal.evaluation.results import EvaluationCounts, EvaluationResult
 from wtal.experiments.model_card import Card, TrainingData, card_text, training_data, write_card
 from wtal.experiments.pipeline import evaluate, localize, train
@@ -31,7 +31,7 @@ DATA = TrainingData("hapt", 249, 6, {"feature": "statistics", "licence": "CC BY 
 RESULT = EvaluationResult(
     protocol="activitynet",
     subset="testing",
-    tious=COMPARISON_TIOUS,
+    tious=THUMOS14_TIOUS,
     map=(0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1),
     averages=((0.1, 0.5), (0.1, 0.7)),
     per_class={"jump": (0.4,) * 7},
@@ -215,9 +215,9 @@ def test_card_is_part_of_a_run_and_keeps_its_result(tiny: Dataset, tmp_path, set
     assert train(tiny.path, run, config, resume=True, device="cpu") == last  # is finished
     assert {path.name: path.read_bytes() for path in last.iterdir()} == files
     localize(run, tiny.path, proposals)
-    options = EvaluationOptions(tious=COMPARISON_TIOUS, subset="testing", checkpoint="last")
+    options = EvaluationOptions(subset="testing", checkpoint="last")
     text = write_card(run, tiny, [evaluate(proposals, tiny.path, options)]).read_text(encoding="utf-8")
-    assert "activitynet" in text and "Not evaluated" not in text
+    assert "protocol `general`" in text and "Not evaluated" not in text
     train(tiny.path, run, config, resume=True, device="cpu")
     assert (last / "README.md").read_text(encoding="utf-8") == text
     assert f"{len(tiny.subset('training'))} training videos" in text

@@ -9,7 +9,7 @@ import torch
 
 from wtal.core.structures import Segment, Video
 from wtal.data.batching import held_out_ids
-from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions
+from wtal.evaluation.protocols import EvaluationOptions
 from wtal.experiments.pipeline import evaluate, localize, train
 from wtal.experiments.validation import make_validator, segment_map, video_map
 from wtal.inference.localizer import Localizer
@@ -59,7 +59,7 @@ def test_last_score_equals_that_of_localize_and_evaluate(settings, tiny, tmp_pat
     run, proposals = tmp_path / "run", tmp_path / "proposals.json"
     train(tiny.path, run, settings(), device="cpu", validate=True)
     localize(run, tiny.path, proposals, "validation")
-    result = evaluate(proposals, tiny.path, EvaluationOptions(tious=COMPARISON_TIOUS, subset="validation"))
+    result = evaluate(proposals, tiny.path, EvaluationOptions(subset="validation"))
     logged = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     assert logged["validation_map"] == pytest.approx(result.average())
     assert logged["validation_map"] == segment_map(Localizer(run), tiny, tiny.subset("validation"))

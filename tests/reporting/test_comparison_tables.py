@@ -12,7 +12,8 @@ from wtal.evaluation.bootstrap import Interval
 from wtal.evaluation.evaluate import evaluate
 from wtal.experiments.external import ExternalScore
 from wtal.experiments.statistics import Comparison, Score
-from wtal.reporting.comparison_tables import render_comparison
+from wtal.reporting.comparison_tables import comparison_blocks
+from wtal.reporting.tables import open_output
 
 
 def score(data: str, method: str, *averages: float) -> Score:
@@ -22,7 +23,8 @@ def score(data: str, method: str, *averages: float) -> Score:
 def rendered(scores: list[Score], *external: ExternalScore) -> list[str]:
     console = Console(file=io.StringIO(), width=80)
     comparison = Comparison.from_scores(scores, "validation", len(scores[0].averages), Config(), external)
-    render_comparison(comparison, console)
+    with open_output(console) as output:
+        output.print(comparison_blocks(comparison))
     return console.file.getvalue().splitlines()
 
 

@@ -1,11 +1,24 @@
-"""Tables as data: rendered for a terminal of any width and as Markdown, with every cell escaped."""
+"""Tables as data: rendered for a terminal of any width and in other formats, with every cell escaped."""
 
+import csv
 import io
+import json
 
 import pytest
 from rich.console import Console
 
-from wtal.reporting.tables import TableData, format_mean_std, print_table, to_markdown
+from tests.helpers.errors import raises
+from wtal.core.errors import ConfigError
+from wtal.reporting.tables import (
+    TABLE_FORMATS,
+    TableData,
+    format_mean_std,
+    open_output,
+    print_table,
+    to_json,
+    to_latex,
+    to_markdown,
+)
 
 WIDE = TableData(
     ("file", *(f"protocol {number}" for number in range(9))),
@@ -39,6 +52,67 @@ def test_cells_are_neither_markup_nor_control_characters():
 def test_markdown_escapes_cells_and_marks_bold_rows():
     lines = to_markdown(TableData(("a", "b"), (("x|y\nz", "1"), ("*", "")), bold=(1,)))
     assert lines == ["| a | b |", "|---|---|", r"| x\|y z | 1 |", r"| **\*** |  |"]
+
+
+SCORES = TableData(
+    ("method", "avg\n0.1:0.7", "instances", "difference"),
+    (("=dfe_1 & [x]", "67.1 ± 2.0", "3,358", "+1.5"), ("[5 %]", "", "7", "-0.5")),
+    title="scores\nin %",
+    bold=(0,),
+    sections=(1,),
+)
+
+
+def test_latex_escapes_cells_and_uses_booktabs():
+    assert to_latex(SCORES) == [
+        "% scores in %",
+        r"\begin{tabular}{lrrr}",
+        r"\toprule",
+        r"method & avg 0.1:0.7 & instances & difference \\",
+        r"\midrule",
+        r"\textbf{=dfe\_1 \& [x]} & \textbf{67.1 $\pm$ 2.0} & \textbf{3,358} & \textbf{+1.5} \\",
+        r"\midrule",
+        r"{[}5 \%] &  & 7 & $-$0.5 \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+def test_csv_has_plain_numbers_and_no_formula():
+    rows = list(csv.reader(io.StringIO(TABLE_FORMATS["csv"]([SCORES]))))
+    assert rows[0] == ["method", "avg 0.1:0.7", "instances", "difference"]
+    assert rows[1:] == [["'=dfe_1 & [x]", "67.1 ± 2.0", "3358", "1.5"], ["[5 %]", "", "7", "-0.5"]]
+
+
+def test_json_has_numbers_and_names_remain_text():
+    numbered = TableData(("video", "bouts"), (("007", "1,007"), ("8", "0.5 s")))
+    assert to_json(numbered)["rows"] == [["007", 1007], ["8", "0.5 s"]]
+    tables = json.loads(TABLE_FORMATS["json"]([SCORES, numbered]))
+    assert [table["title"] for table in tables] == [SCORES.title, ""]
+    assert tables[0]["rows"][1] == ["[5 %]", None, 7, -0.5]
+
+
+@pytest.mark.parametrize("name", TABLE_FORMATS)
+def test_output_of_a_format_is_the_tables_alone(name, capsys):
+    with open_output(Console(), name) as output:
+        output.print(["a line", SCORES, WIDE, "written"])
+    captured = capsys.readouterr()
+    assert captured.out == TABLE_FORMATS[name]([SCORES, WIDE]) and captured.err == "a line\nwritten\n"
+    with open_output(Console(), name):
+        pass
+    assert capsys.readouterr().out == ("[]\n" if name == "json" else "")
+
+
+def test_output_after_an_error_has_no_tables(capsys):
+    with pytest.raises(KeyError), open_output(Console(), "csv") as output:
+        output.print([SCORES])
+        raise KeyError
+    assert capsys.readouterr().out == ""
+
+
+def test_unknown_format_is_rejected():
+    with raises(ConfigError, code="unknown-name"), open_output(Console(), "html"):
+        pass
 
 
 def test_mean_and_standard_deviation():

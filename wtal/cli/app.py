@@ -107,9 +107,9 @@ def _methods() -> Iterable[str]:
 
 
 def _protocols() -> Iterable[str]:
-    from wtal.evaluation.protocols import PROTOCOLS
+    from wtal.evaluation.protocols import DEFAULT_PROTOCOL, PROTOCOLS
 
-    return PROTOCOLS
+    return (f"{name} (default)" if name == DEFAULT_PROTOCOL else name for name in PROTOCOLS)
 
 
 def _benchmarks() -> Iterable[str]:
@@ -192,7 +192,18 @@ ExternalOption = Annotated[
         "--external", metavar="NAME=FILE", help="Proposals of another system, shown beside the methods; repeatable"
     ),
 ]
-ProtocolOption = Annotated[str, typer.Option("--protocol", metavar="NAME", help="{protocols}")]
+FormatOption = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="How to print tables: terminal, latex, markdown, csv or json. All but terminal print the tables alone to "
+        "the standard output, and all other lines to the standard error",
+    ),
+]
+ProtocolOption = Annotated[
+    str | None, typer.Option("--protocol", metavar="NAME", help="{protocols}", show_default=False)
+]
 SubsetOption = Annotated[
     str | None,
     typer.Option("--subset", metavar="NAME", help="Subset of TRUTH to score", show_default="the protocol's subset"),

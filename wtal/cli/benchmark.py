@@ -10,12 +10,12 @@ import typer
 from wtal.cli.app import (
     ConfigOption,
     DeviceOption,
+    FormatOption,
     MethodsOption,
     SeedsOption,
     SetOption,
     command,
     console,
-    print_line,
 )
 
 
@@ -58,6 +58,7 @@ def benchmark(
     window: Annotated[int | None, typer.Option(metavar="FRAMES", help="Frames covered by one snippet")] = None,
     fps: Annotated[float | None, typer.Option(metavar="RATE", help="Frames per second")] = None,
     inspect: Annotated[bool, typer.Option("--inspect", help="Convert and summarize the data, then stop")] = False,
+    format: FormatOption = "terminal",
 ) -> None:
     """Run a benchmark: check and convert the features, train each method and seed, score under each protocol.
 
@@ -72,26 +73,27 @@ def benchmark(
     from wtal.experiments.benchmarks.prepare import prepare
     from wtal.experiments.benchmarks.run import run_benchmark
     from wtal.experiments.compare import parse_methods
-    from wtal.reporting.benchmark_report import benchmark_markdown, render_outcome, render_survey
+    from wtal.reporting.benchmark_report import benchmark_markdown, outcome_blocks, survey_blocks
     from wtal.reporting.progress import count_progress, runs_progress
+    from wtal.reporting.tables import open_output
 
     definition, folder = find_benchmark(name), out or Path("runs") / name
     settings, names = read_config(config or definition.config_path, tuple(overrides or ())), parse_methods(methods)
     timing = None if (stride, window, fps) == (None, None, None) else FeatureTiming(stride, window, fps)
     machine = choose_device(device).type
-    with directory_lock(folder):
-        with count_progress("converting", console) as progress:
+    with directory_lock(folder), open_output(console, format) as output:
+        with count_progress("converting", output.messages) as progress:
             prepared = prepare(definition, features, folder, annotations, timing, progress)
         survey_result = survey(definition, prepared)
-        render_survey(survey_result, console)
+        output.print(survey_blocks(survey_result))
         if inspect:
             return
         parallel_runs = workers or (available_cores() if machine == "cpu" else 1)
-        with runs_progress(console) as progress:
+        with runs_progress(output.messages) as progress:
             outcome = run_benchmark(
                 definition, prepared, survey_result, names, seeds, settings, folder, parallel_runs, machine, progress
             )
-        render_outcome(outcome, console)
+        output.print(outcome_blocks(outcome))
         write_json(folder / "benchmark.json", outcome.to_json())
         write_text(folder / "report.md", benchmark_markdown(outcome, shlex.join(["wtal", *sys.argv[1:]])))
-    print_line(f"report: {folder / 'report.md'}")
+        output.print([f"report: {folder / 'report.md'}"])

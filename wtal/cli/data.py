@@ -6,7 +6,7 @@ from zipfile import is_zipfile
 
 import typer
 
-from wtal.cli.app import DataArgument, command, console, print_line
+from wtal.cli.app import DataArgument, FormatOption, command, console, print_line
 from wtal.core.errors import ConfigError, DataError
 
 SourceFormatOption = Annotated[
@@ -18,13 +18,14 @@ FrameRateOption = Annotated[
 
 
 @command("wtal check mydata")
-def check(data: DataArgument) -> None:
+def check(data: DataArgument, format: FormatOption = "terminal") -> None:
     """Summarize a data set folder and list every problem in it with its fix."""
     from wtal.data.dataset import is_dataset
     from wtal.data.layouts.registry import detect_layout
     from wtal.data.validation import validate_dataset
     from wtal.reporting.progress import count_progress
-    from wtal.reporting.validation_tables import render_validation
+    from wtal.reporting.tables import open_output
+    from wtal.reporting.validation_tables import validation_blocks
 
     if not is_dataset(data) and (layout := detect_layout(data)):
         raise DataError(
@@ -33,9 +34,10 @@ def check(data: DataArgument) -> None:
             hint=f"convert it with `wtal convert {data} FOLDER` and check FOLDER",
             code="not-converted",
         )
-    with count_progress("reading", console) as progress:
-        report = validate_dataset(data, progress)
-    render_validation(report, console)
+    with open_output(console, format) as output:
+        with count_progress("reading", output.messages) as progress:
+            report = validate_dataset(data, progress)
+        output.print(validation_blocks(report))
     if report.fatal:
         raise typer.Exit(2)
 
@@ -203,6 +205,7 @@ def budget(
         ),
     ] = "",
     fps: FrameRateOption = None,
+    format: FormatOption = "terminal",
 ) -> None:
     """Show how often and how long each class occurs, and with --against how well two annotations agree.
 
@@ -212,7 +215,8 @@ def budget(
     from wtal.data.annotations.sources import common_videos, read_durations, read_segments
     from wtal.evaluation.agreement import AgreementOptions, agreement_by_video, measure_agreement
     from wtal.evaluation.time_budget import time_budget
-    from wtal.reporting.budget_tables import budget_csv, budget_remarks, render_agreement, render_budget
+    from wtal.reporting.budget_tables import agreement_blocks, budget_blocks, budget_csv, budget_remarks
+    from wtal.reporting.tables import Block, open_output
 
     options = AgreementOptions(bin_width, tiou, tolerance)
     if out is not None:
@@ -228,24 +232,25 @@ def budget(
     budgets = [time_budget(side, durations, classes) for side in segments]
     names = _distinct_names([source.path for source in sources])
     by_name = dict(zip(names, budgets, strict=True))
+    blocks: list[Block]
     if against:
         agreement = measure_agreement(segments[0], segments[1], durations, options)
         by_video = agreement_by_video(segments[0], segments[1], durations, options)
-        render_agreement(by_name, agreement, by_video, console)
+        blocks = [*agreement_blocks(by_name, agreement, by_video)]
         text = budget_csv(budgets[0], budgets[1], agreement, by_video)
     else:
-        render_budget(budgets[0], names[0], console)
+        blocks = [*budget_blocks(budgets[0], names[0])]
         text = budget_csv(budgets[0])
     remarks += [remark for source in sources for remark in source.remarks]
     remarks += budget_remarks(by_name, "" if data else "name the data set with --data")
     for name, side in zip(names, segments, strict=True):
         if by_name[name].overlapping and any(s.score is not None for group in side.values() for s in group):
             remarks.append(f"{name} holds alternatives; `wtal predict` writes the shown segments to timeline.json")
-    for remark in remarks:
-        print_line(f"note: {remark}")
-    if out is not None:
-        write_text(out, text)
-        print_line(f"written to {out}")
+    with open_output(console, format) as output:
+        output.print([*blocks, *(f"note: {remark}" for remark in remarks)])
+        if out is not None:
+            write_text(out, text)
+            output.print([f"written to {out}"])
 
 
 def _distinct_names(paths: list[Path]) -> list[str]:

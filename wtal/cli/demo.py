@@ -13,12 +13,13 @@ from wtal.data.video_files import read_listing
 from wtal.experiments.compare import compare
 from wtal.inference.localizer import Localizer
 from wtal.inference.proposals import top_non_overlapping
-from wtal.reporting.comparison_tables import render_comparison
+from wtal.reporting.comparison_tables import comparison_blocks
 from wtal.reporting.figures.layout import TimelineData
 from wtal.reporting.figures.timeline import draw_timelines
 from wtal.reporting.html.collect import collect_report_data
 from wtal.reporting.html.render import write_report
 from wtal.reporting.progress import count_progress, extraction_progress, runs_progress
+from wtal.reporting.tables import open_output
 from wtal.video.backbones.registry import BackboneOptions
 from wtal.video.extract_dataset import extract_dataset
 
@@ -44,7 +45,8 @@ def run_demo(
     config = parse_config({"train": {"steps": steps}, "teacher": {"models": MODELS}})
     with runs_progress(console) as progress:
         comparison = compare(dataset.path, runs, METHODS, seeds, "testing", config, on_progress=progress)
-    render_comparison(comparison, console)
+    with open_output(console) as output:
+        output.print(comparison_blocks(comparison))
     run = runs / dataset.path.name / "dfe" / "seed-0"
     draw_timelines(figure_path, collect_timelines(run, dataset), dataset.classes)
     print_line(console, f"timelines of {VIDEOS_SHOWN} testing videos: {figure_path}")

@@ -9,6 +9,7 @@ from wtal.cli.app import (
     ConfigOption,
     DataArgument,
     ExternalOption,
+    FormatOption,
     MethodOption,
     MethodsOption,
     ProposalsArgument,
@@ -59,6 +60,7 @@ def localize(
 @command(
     "wtal evaluate runs/mine/proposals.json mydata",
     "wtal evaluate ours.json theirs.json truth.json --protocol thumos14-212",
+    "wtal evaluate proposals.json truth.json --protocol all --format latex > table.tex",
 )
 def evaluate(
     proposals: Annotated[
@@ -69,7 +71,9 @@ def evaluate(
         ),
     ],
     truth: TruthArgument,
-    protocol: Annotated[str, typer.Option(metavar="NAME", help="{protocols}; or all that fit TRUTH")] = "activitynet",
+    protocol: Annotated[
+        str | None, typer.Option(metavar="NAME", help="{protocols}; or all that fit TRUTH", show_default=False)
+    ] = None,
     tiou: Annotated[
         list[float] | None,
         typer.Option(help="tIoU threshold; repeatable", show_default="the protocol's thresholds"),
@@ -92,6 +96,7 @@ def evaluate(
             show_default="results.json beside PROPOSALS; evaluations.json for several files or protocols",
         ),
     ] = None,
+    format: FormatOption = "terminal",
 ) -> None:
     """Score proposals under a named protocol. Several files are scored side by side with confidence intervals."""
     from wtal.core.errors import ConfigError
@@ -100,40 +105,35 @@ def evaluate(
     from wtal.evaluation.protocols import DEFAULT_PROTOCOL, EvaluationOptions
     from wtal.experiments.pipeline import evaluate as evaluate_file
     from wtal.experiments.pipeline import evaluate_files
+    from wtal.reporting.evaluation_tables import comparison_blocks, evaluation_blocks
+    from wtal.reporting.tables import open_output
 
     all_protocols = protocol == "all"
     options = EvaluationOptions(
-        protocol=DEFAULT_PROTOCOL if all_protocols else protocol,
+        protocol=DEFAULT_PROTOCOL if all_protocols or protocol is None else protocol,
         tious=tiou,
         subset=subset,
         ambiguous=None if ambiguous is None else read_ambiguous(ambiguous),
     )
-    if len(proposals) == 1 and not all_protocols:
-        from wtal.reporting.evaluation_tables import render_evaluation
-
-        path = out or proposals[0].parent / "results.json"
+    is_single = len(proposals) == 1 and not all_protocols
+    if classes and not is_single:
+        raise ConfigError("--classes works for one file under one protocol", hint="leave it out", code="invalid-option")
+    path = out or proposals[0].parent / ("results.json" if is_single else "evaluations.json")
+    with open_output(console, format) as output:
         require_not_input(path, ambiguous)
-        result = evaluate_file(proposals[0], truth, options, out=path)
-        render_evaluation(result, console, classes)
-    else:
-        from wtal.reporting.evaluation_tables import render_evaluations
-
-        if classes:
-            raise ConfigError(
-                "--classes works for one file under one protocol", hint="leave it out", code="invalid-option"
-            )
-        path = out or proposals[0].parent / "evaluations.json"
-        require_not_input(path, ambiguous)
-        comparison = evaluate_files(proposals, truth, options, all_protocols=all_protocols, out=path)
-        render_evaluations(comparison, console)
-    print_line(f"written to {path}")
+        if is_single:
+            output.print(evaluation_blocks(evaluate_file(proposals[0], truth, options, out=path), classes))
+        else:
+            comparison = evaluate_files(proposals, truth, options, all_protocols=all_protocols, out=path)
+            output.print(comparison_blocks(comparison))
+        output.print([f"written to {path}"])
 
 
 @command("wtal analyse runs/mine/proposals.json mydata")
 def analyse(
     proposals: ProposalsArgument,
     truth: TruthArgument,
-    protocol: ProtocolOption = "activitynet",
+    protocol: ProtocolOption = None,
     tiou: Annotated[float, typer.Option(help="Minimum tIoU of a correct prediction")] = 0.5,
     subset: SubsetOption = None,
     out: Annotated[
@@ -144,6 +144,7 @@ def analyse(
             show_default="the folder of PROPOSALS",
         ),
     ] = None,
+    format: FormatOption = "terminal",
 ) -> None:
     """Analyse the errors of proposals: errors by kind, the mAP each kind costs, and which instances are missed."""
     from wtal.core.io import require_file, require_output_file, write_json
@@ -151,9 +152,10 @@ def analyse(
     from wtal.data.layouts.activitynet import read_proposals
     from wtal.evaluation.error_analysis import analyse as analyse_proposals
     from wtal.evaluation.evaluate import require_common_videos
-    from wtal.evaluation.protocols import EvaluationOptions
-    from wtal.reporting.error_tables import render_analysis
+    from wtal.evaluation.protocols import DEFAULT_PROTOCOL, EvaluationOptions
+    from wtal.reporting.error_tables import analysis_blocks
     from wtal.reporting.figures.error_analysis import draw_analysis
+    from wtal.reporting.tables import open_output
 
     folder = proposals.parent if out is None else out
     json_path, figure_path = folder / "analysis.json", folder / "analysis.png"
@@ -161,14 +163,14 @@ def analyse(
     hint = "name another folder with --out"
     require_output_file(json_path, (proposals, truth), _is_analysis, hint)
     require_output_file(figure_path, (proposals, truth), lambda _: json_path.exists(), hint)
-    options = EvaluationOptions(protocol, subset=subset, ambiguous=find_ambiguous(truth))
-    predicted, ground_truth = read_proposals(proposals), read_timed_ground_truth(truth)
-    require_common_videos(predicted, ground_truth, options, proposals)
-    analysis = analyse_proposals(predicted, ground_truth, options, tiou)
-    write_json(json_path, analysis.to_json())
-    draw_analysis(figure_path, analysis)
-    render_analysis(analysis, console)
-    print_line(f"written to {json_path} and {figure_path}")
+    options = EvaluationOptions(protocol or DEFAULT_PROTOCOL, subset=subset, ambiguous=find_ambiguous(truth))
+    with open_output(console, format) as output:
+        predicted, ground_truth = read_proposals(proposals), read_timed_ground_truth(truth)
+        require_common_videos(predicted, ground_truth, options, proposals)
+        analysis = analyse_proposals(predicted, ground_truth, options, tiou)
+        write_json(json_path, analysis.to_json())
+        draw_analysis(figure_path, analysis)
+        output.print([*analysis_blocks(analysis), f"written to {json_path} and {figure_path}"])
 
 
 @command(
@@ -189,23 +191,25 @@ def compare(
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Number of parallel runs", show_default="one per core")
     ] = None,
+    format: FormatOption = "terminal",
 ) -> None:
     """Train and score several methods and seeds. Finished runs are reused, interrupted runs continue."""
     from wtal.core.config import read_config
     from wtal.experiments.compare import compare as compare_methods
     from wtal.experiments.compare import parse_methods
     from wtal.experiments.external import parse_external
-    from wtal.reporting.comparison_tables import render_comparison
+    from wtal.reporting.comparison_tables import comparison_blocks
     from wtal.reporting.progress import runs_progress
+    from wtal.reporting.tables import open_output
 
     names, settings = parse_methods(methods), read_config(config, tuple(overrides or ()))
     files = parse_external(external or ())
-    with runs_progress(console) as progress:
-        comparison = compare_methods(
-            data, out, names, seeds, subset, settings, workers=workers, external=files, on_progress=progress
-        )
-    render_comparison(comparison, console)
-    print_line(f"written to {out / 'comparison.json'}")
+    with open_output(console, format) as output:
+        with runs_progress(output.messages) as progress:
+            comparison = compare_methods(
+                data, out, names, seeds, subset, settings, workers=workers, external=files, on_progress=progress
+            )
+        output.print([*comparison_blocks(comparison), f"written to {out / 'comparison.json'}"])
 
 
 def _is_analysis(path: Path) -> bool:

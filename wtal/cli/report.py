@@ -39,7 +39,7 @@ def report(
         Path | None, typer.Option(metavar="FILE", help="File to write", show_default="report.html in RUN")
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option(metavar="NAME", help="{protocols}", show_default="the run's own, else activitynet")
+        str | None, typer.Option(metavar="NAME", help="{protocols}", show_default="that of the results of RUN")
     ] = None,
     subset: Annotated[
         str | None,
@@ -79,7 +79,7 @@ def errors(
     proposals: ProposalsArgument,
     truth: TruthArgument,
     out: OutOption,
-    protocol: ProtocolOption = "activitynet",
+    protocol: ProtocolOption = None,
     tiou: Annotated[float, typer.Option(help="tIoU from which a prediction counts as correct")] = 0.5,
     subset: SubsetOption = None,
 ) -> None:
@@ -87,13 +87,13 @@ def errors(
     from wtal.data.ground_truth import find_ambiguous, read_timed_ground_truth
     from wtal.data.layouts.activitynet import read_proposals
     from wtal.evaluation.error_analysis import analyse
-    from wtal.evaluation.protocols import EvaluationOptions
+    from wtal.evaluation.protocols import DEFAULT_PROTOCOL, EvaluationOptions
     from wtal.evaluation.sensitivity import SIZES
     from wtal.reporting.error_tables import SIZE_LIMITS, analysis_caption
     from wtal.reporting.figures.paper import draw, errors_figure, require_output
 
     require_output(out, proposals, truth)
-    options = EvaluationOptions(protocol, subset=subset, ambiguous=find_ambiguous(truth))
+    options = EvaluationOptions(protocol or DEFAULT_PROTOCOL, subset=subset, ambiguous=find_ambiguous(truth))
     analysis = analyse(read_proposals(proposals), read_timed_ground_truth(truth), options, tiou)
     draw(out, partial(errors_figure, analysis))
     print_line(analysis_caption(analysis))
@@ -108,18 +108,18 @@ def precision(
     proposals: ProposalsArgument,
     truth: TruthArgument,
     out: OutOption,
-    protocol: ProtocolOption = "activitynet",
+    protocol: ProtocolOption = None,
     subset: SubsetOption = None,
 ) -> None:
     """Precision-recall curves, averaged over the classes, at each tIoU of the protocol."""
     from wtal.data.ground_truth import find_ambiguous, read_ground_truth
     from wtal.data.layouts.activitynet import read_proposals
     from wtal.evaluation.evaluate import evaluate_with_matches
-    from wtal.evaluation.protocols import EvaluationOptions
+    from wtal.evaluation.protocols import DEFAULT_PROTOCOL, EvaluationOptions
     from wtal.reporting.figures.paper import draw, precision_figure, require_output
 
     require_output(out, proposals, truth)
-    options = EvaluationOptions(protocol, subset=subset, ambiguous=find_ambiguous(truth))
+    options = EvaluationOptions(protocol or DEFAULT_PROTOCOL, subset=subset, ambiguous=find_ambiguous(truth))
     evaluation = evaluate_with_matches(read_proposals(proposals), read_ground_truth(truth), options)
     draw(out, partial(precision_figure, evaluation))
     result = evaluation.result

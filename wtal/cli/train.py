@@ -11,6 +11,7 @@ from wtal.cli.app import (
     ConfigOption,
     DataArgument,
     DeviceOption,
+    FormatOption,
     MethodOption,
     RunArgument,
     SetOption,
@@ -150,23 +151,23 @@ def calibrate(
         float | None, typer.Option(metavar="SECONDS", help="Hide longer segments", show_default="no limit")
     ] = None,
     method: MethodOption = None,
+    format: FormatOption = "terminal",
 ) -> None:
     """Choose the confidence threshold of each class for `wtal predict`, from segments or from tags alone."""
     from wtal.inference.calibration import CALIBRATION_NAME, calibrate_run, parse_target
     from wtal.inference.postprocessing import SegmentConstraints
     from wtal.reporting.evaluation_tables import calibration_table
-    from wtal.reporting.tables import print_table
+    from wtal.reporting.tables import open_output
 
     allow_method(method)
     parse_target(target)  # raises before the work starts
-    calibration = calibrate_run(run, data, subset, SegmentConstraints(per_minute, min_duration, max_duration))
-    print_table(calibration_table(calibration, target), console)
-    print_line(calibration.operating_point(target).describe())
-    if calibration.subset == "training":
-        print_line(
-            "note: the model was trained on these videos and scores them higher than new ones; keep a validation subset"
-        )
-    print_line(f"written to {run / CALIBRATION_NAME}")
+    with open_output(console, format) as output:
+        calibration = calibrate_run(run, data, subset, SegmentConstraints(per_minute, min_duration, max_duration))
+        output.print([calibration_table(calibration, target), calibration.operating_point(target).describe()])
+        if calibration.subset == "training":
+            note = "the model was trained on these videos and scores them higher than new ones"
+            output.print([f"note: {note}; keep a validation subset"])
+        output.print([f"written to {run / CALIBRATION_NAME}"])
 
 
 @command("wtal suggest runs/mine mydata", "wtal suggest runs/mine mydata --count 50")
@@ -174,6 +175,7 @@ def suggest(
     run: RunArgument,
     data: DataArgument,
     count: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="Number of videos")] = 12,
+    format: FormatOption = "terminal",
 ) -> None:
     """List the training videos whose labels would help most, and the moments to look at in them.
 
@@ -182,10 +184,12 @@ def suggest(
     from wtal.data.dataset import load_dataset
     from wtal.experiments.suggestions import suggest as suggest_videos
     from wtal.reporting.suggestion_tables import suggestion_table
-    from wtal.reporting.tables import print_table
+    from wtal.reporting.tables import open_output
 
-    print_table(suggestion_table(suggest_videos(run, load_dataset(data), count)), console)
-    print_line("next: mark points or segments there, add them with `wtal label`, and train with --supervision all")
+    with open_output(console, format) as output:
+        table = suggestion_table(suggest_videos(run, load_dataset(data), count))
+        next_step = "mark points or segments there, add them with `wtal label`, and train with --supervision all"
+        output.print([table, f"next: {next_step}"])
 
 
 @command("wtal export runs/mine --onnx model.onnx")

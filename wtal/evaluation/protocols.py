@@ -16,7 +16,6 @@ AmbiguousIntervals = Mapping[str, Sequence[tuple[float, float]]]  # video id -> 
 WTALC_SNIPPET_RATE = 25 / 16  # snippets per second of the W-TALC features: 16 frames at 25 fps for every video
 THUMOS14_TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 ACTIVITYNET_TIOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-COMPARISON_TIOUS = THUMOS14_TIOUS  # of comparisons between methods: most WTAL papers average over this range
 UNKNOWN_CHECKPOINT = "not said"
 
 
@@ -74,6 +73,7 @@ _THUMOS14_COUNTS = {"videos": 212, "instances": 3358}
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
+        Protocol("general", THUMOS14_TIOUS, _THUMOS14_AVERAGES, subsets=("testing", "validation", "")),
         Protocol("activitynet", ACTIVITYNET_TIOUS, ((0.5, 0.95),), subsets=("testing", "validation", "")),
         Protocol(
             "thumos14-210",
@@ -105,7 +105,7 @@ PROTOCOLS = {
         Protocol("multithumos", (*THUMOS14_TIOUS, 0.8, 0.9), ((0.1, 0.9),), expected_counts={"classes": 65}),
     )
 }
-DEFAULT_PROTOCOL = "activitynet"
+DEFAULT_PROTOCOL = "general"  # of all commands: any data set, and the tIoU range that most WTAL papers average over
 
 
 def find_protocol(name: str) -> Protocol:

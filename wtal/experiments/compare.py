@@ -45,7 +45,7 @@ def compare(
 ) -> Comparison:
     """Train and score several methods with several seeds, and compare them.
 
-    Average mAP is over tIoU 0.1:0.7 with the matching of the `activitynet` protocol. Finished runs in `out` are reused,
+    Scores are average mAP under the default protocol, `general`, over tIoU 0.1:0.7. Finished runs in `out` are reused,
     interrupted ones continue. Runs are trained on the CPU in parallel processes, each with one thread.
 
     Args:

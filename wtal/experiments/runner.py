@@ -14,7 +14,7 @@ from wtal.core.io import read_json, realpath, write_json
 from wtal.core.methods import DEFAULT_METHOD, find_method, load_method
 from wtal.data.dataset import dataset_fingerprint, load_dataset
 from wtal.data.validation import require_valid_features
-from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions
+from wtal.evaluation.protocols import DEFAULT_PROTOCOL, EvaluationOptions
 from wtal.evaluation.results import EvaluationResult, read_result
 from wtal.experiments.model_card import write_card
 from wtal.experiments.pipeline import evaluate, localize, train
@@ -76,8 +76,8 @@ class RunSpec:
 
     @property
     def results_path(self) -> Path:
-        """File of the results. The name contains the protocol unless it is `activitynet`."""
-        protocol = "" if self.options.protocol == "activitynet" else f"-{self.options.protocol}"
+        """File of the results. The name contains the protocol unless it is the default."""
+        protocol = "" if self.options.protocol == DEFAULT_PROTOCOL else f"-{self.options.protocol}"
         return self.run_dir / f"results-{self.method}-{self.subset}{protocol}.json"
 
     def __str__(self) -> str:
@@ -89,7 +89,7 @@ OnProgress = Callable[[RunSpec, int, int], object]  # called with a finished run
 
 def comparison_options(subset: str) -> EvaluationOptions:
     """How the runs of a comparison are scored."""
-    return EvaluationOptions(tious=COMPARISON_TIOUS, subset=subset, checkpoint="last")
+    return EvaluationOptions(subset=subset, checkpoint="last")
 
 
 def run_specs(specs: Sequence[RunSpec], workers: int, on_progress: OnProgress | None = None) -> None:

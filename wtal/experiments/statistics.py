@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from wtal.evaluation.protocols import COMPARISON_TIOUS
+from wtal.evaluation.protocols import DEFAULT_OPTIONS
 from wtal.evaluation.results import EvaluationResult
 from wtal.experiments.external import ExternalScore
 
@@ -97,7 +97,8 @@ class Comparison:
         means = overall(self.scores)
         return {
             "subset": self.subset,
-            "tious": COMPARISON_TIOUS,
+            "protocol": DEFAULT_OPTIONS.protocol,
+            "tious": DEFAULT_OPTIONS.thresholds,
             "checkpoint": "last",
             "seeds": self.seeds,
             "scores": [score.to_json() for score in self.scores],

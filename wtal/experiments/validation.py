@@ -11,7 +11,7 @@ from wtal.data.batching import multi_hot
 from wtal.data.dataset import Dataset
 from wtal.evaluation.average_precision import average_precision
 from wtal.evaluation.evaluate import evaluate
-from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions
+from wtal.evaluation.protocols import EvaluationOptions
 from wtal.inference.batch import localize_many
 from wtal.inference.localizer import Localizer
 from wtal.models.checkpoint import ModelMetadata
@@ -33,8 +33,8 @@ def make_validator(
 
 
 def segment_map(localizer: Localizer, dataset: Dataset, videos: Sequence[Video]) -> float:
-    """Average mAP of the segments over tIoU 0.1:0.7."""
-    options = EvaluationOptions(tious=COMPARISON_TIOUS, subset=videos[0].subset)
+    """Average mAP of the segments under the default protocol."""
+    options = EvaluationOptions(subset=videos[0].subset)
     return evaluate(localize_many(localizer, dataset, videos), videos, options).average()
 
 

@@ -1,53 +1,62 @@
 """The results of a benchmark run: tables for the terminal, and a report in Markdown."""
 
 from collections.abc import Iterator
-
-from rich.console import Console
+from dataclasses import replace
 
 from wtal import __version__
 from wtal.core.config import non_default_settings
 from wtal.core.methods import find_method, method_title, supervision_of
-from wtal.core.text import escape_markdown, print_line
+from wtal.core.text import escape_markdown
 from wtal.evaluation.bootstrap import DRAWS
 from wtal.experiments.benchmarks.inspect import Survey
 from wtal.experiments.benchmarks.run import BenchmarkOutcome
 from wtal.experiments.statistics import differences_of, score_of
 from wtal.reporting.comparison_tables import describe_seeds, supervision_note
 from wtal.reporting.evaluation_tables import class_table, map_table, merge_notes
-from wtal.reporting.tables import TableData, format_interval, format_mean_std, print_table, to_markdown
+from wtal.reporting.tables import Block, TableData, format_interval, format_mean_std, to_markdown
 
 PUBLISHED_RESULTS = "https://github.com/wtal-project/wtal/blob/main/docs/published.md"
-SYNTHETIC_WARNING = "SYNTHETIC FEATURES: the numbers below say nothing about the quality of a method."
+SYNTHETIC_TITLE = "SYNTHETIC FEATURES"
+SYNTHETIC_WARNING = f"{SYNTHETIC_TITLE}: the numbers below say nothing about the quality of a method."
 
 
-def render_survey(survey: Survey, console: Console) -> None:
-    """Print the contents of the data and the differences from the published data set."""
-    print_line(console, _describe_data(survey))
-    print_table(_survey_table(survey), console)
+def survey_blocks(survey: Survey) -> Iterator[Block]:
+    """The contents of the data and the differences from the published data set."""
+    yield _describe_data(survey)
+    yield _mark_synthetic(_survey_table(survey), survey)
     for note in [SYNTHETIC_WARNING] * survey.made_up + list(survey.notes):
-        print_line(console, f"note: {note}")
+        yield f"note: {note}"
 
 
-def render_outcome(outcome: BenchmarkOutcome, console: Console) -> None:
-    """Print the average mAP of each method under each protocol, the notes, and the differences."""
+def outcome_blocks(outcome: BenchmarkOutcome) -> Iterator[Block]:
+    """The average mAP of each method under each protocol, the notes, and the differences."""
     title = f"{outcome.benchmark.title}: average mAP (%), {describe_seeds(outcome.seeds)}, last checkpoint"
-    print_line(console, f"\n{title}")
-    print_table(_average_table(outcome), console)
-    for line in _notes(outcome):
-        print_line(console, line)
+    yield ""
+    yield _mark_synthetic(replace(_average_table(outcome), title=title), outcome.survey)
+    yield from _notes(outcome)
     if len(outcome.results) > 1:
-        print_line(
-            console, f"\ndifferences in average mAP ({outcome.benchmark.protocols[0]}), 95 % bootstrap intervals"
-        )
-        print_table(_difference_table(outcome), console)
+        title = f"differences in average mAP ({outcome.benchmark.protocols[0]}), 95 % bootstrap intervals"
+        yield ""
+        yield _mark_synthetic(replace(_difference_table(outcome), title=title), outcome.survey)
 
 
 def benchmark_markdown(outcome: BenchmarkOutcome, command: str) -> str:
     """The report in Markdown."""
-    return "\n".join([*_summary(outcome, command), *_data(outcome.survey), *_results(outcome), *_end(outcome)]) + "\n"
+    blocks = [*_summary(outcome, command), *_data(outcome.survey), *_results(outcome), *_end(outcome)]
+    lines: list[str] = []
+    for block in blocks:
+        lines += [block] if isinstance(block, str) else to_markdown(_mark_synthetic(block, outcome.survey))
+    return "\n".join(lines) + "\n"
 
 
-def _summary(outcome: BenchmarkOutcome, command: str) -> Iterator[str]:
+def _mark_synthetic(table: TableData, survey: Survey) -> TableData:
+    """The table; its title says so if the features are synthetic, because a table may be copied alone."""
+    if not survey.made_up:
+        return table
+    return replace(table, title=f"{SYNTHETIC_TITLE}; {table.title}" if table.title else SYNTHETIC_TITLE)
+
+
+def _summary(outcome: BenchmarkOutcome, command: str) -> Iterator[TableData | str]:
     yield from (f"# {outcome.benchmark.title}", "")
     if outcome.survey.made_up:
         yield from (f"**{SYNTHETIC_WARNING}**", "")
@@ -55,25 +64,20 @@ def _summary(outcome: BenchmarkOutcome, command: str) -> Iterator[str]:
         f"Created by wtal {__version__} with `{command}`. {_describe_supervision(outcome)} "
         f"Average mAP in percent, last checkpoint of each run, {describe_seeds(outcome.seeds)}."
     )
-    yield from ("", *to_markdown(_average_table(outcome)), "")
+    yield from ("", _average_table(outcome), "")
 
 
-def _data(survey: Survey) -> Iterator[str]:
+def _data(survey: Survey) -> Iterator[TableData | str]:
     yield from ("## Data", "", f"{_describe_data(survey)}. Evaluated on the {survey.scored} subset.")
-    yield from (
-        "",
-        *to_markdown(_survey_table(survey)),
-        "",
-        *(f"- {escape_markdown(note)}" for note in survey.notes),
-        "",
-    )
+    yield from ("", _survey_table(survey), "")
+    yield from (*(f"- {escape_markdown(note)}" for note in survey.notes), "")
 
 
-def _results(outcome: BenchmarkOutcome) -> Iterator[str]:
+def _results(outcome: BenchmarkOutcome) -> Iterator[TableData | str]:
     yield from ("## Results", "")
     for protocol in outcome.benchmark.protocols:
         results = {_title(outcome, method): by_protocol[protocol] for method, by_protocol in outcome.results.items()}
-        yield from (f"### {protocol}", "", *to_markdown(map_table(results, bold=_main_row(outcome))), "")
+        yield from (f"### {protocol}", "", map_table(results, bold=_main_row(outcome)), "")
     yield from (*(f"- {escape_markdown(line)}" for line in _notes(outcome)), "")
     protocol, method = outcome.benchmark.protocols[0], _main_method(outcome)
     if len(outcome.results) > 1:
@@ -82,9 +86,9 @@ def _results(outcome: BenchmarkOutcome) -> Iterator[str]:
             f"Average mAP under {protocol}, with 95 % bootstrap intervals: over the seeds, for the mean of the paired "
             f"differences; over resampled videos ({DRAWS:,} draws), for the first seed."
         )
-        yield from ("", *to_markdown(_difference_table(outcome)), "")
+        yield from ("", _difference_table(outcome), "")
     yield from ("## Classes", "", f"{method}, {protocol}.", "")
-    yield from (*to_markdown(class_table(outcome.results[method][protocol])), "")
+    yield from (class_table(outcome.results[method][protocol]), "")
 
 
 def _end(outcome: BenchmarkOutcome) -> Iterator[str]:

@@ -4,14 +4,11 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from rich.console import Console
-
-from wtal.core.text import format_percent, format_time, print_line
-from wtal.data.annotations.convert import FORMULA_START
+from wtal.core.text import format_percent, format_time
 from wtal.data.problems import format_ids
 from wtal.evaluation.agreement import Agreement, AgreementOptions, AgreementScores
 from wtal.evaluation.time_budget import ClassBudget, TimeBudget
-from wtal.reporting.tables import TableData, print_table
+from wtal.reporting.tables import Block, TableData, escape_formula
 
 MAX_VIDEOS = 12  # with rows of their own in a terminal
 ALL_CLASSES = "all classes"
@@ -27,40 +24,38 @@ AGREEMENT_FIELDS = (
 )
 
 
-# --- Terminal ---------------------------------------------------------------------------------------------------------
+# --- Tables and lines of a command ------------------------------------------------------------------------------------
 
 
-def render_budget(budget: TimeBudget, name: str, console: Console) -> None:
-    """Print the time budget of each class over all videos and, unless they are many, in each video."""
-    print_line(console, f"time budget of {name}: {_describe_videos(budget)}")
+def budget_blocks(budget: TimeBudget, name: str) -> Iterator[Block]:
+    """The time budget of each class over all videos and, unless they are many, in each video."""
+    yield f"time budget of {name}: {_describe_videos(budget)}"
     if not budget.classes:
-        print_line(console, "no segments")
+        yield "no segments"
         return
-    print_table(budget_table({"": budget}), console)
+    yield budget_table({"": budget})
     if 1 < len(budget.videos) <= MAX_VIDEOS:
-        print_table(video_budget_table({"": budget}), console)
+        yield video_budget_table({"": budget})
 
 
-def render_agreement(
-    budgets: Mapping[str, TimeBudget], agreement: Agreement, by_video: Mapping[str, Agreement], console: Console
-) -> None:
-    """Print two time budgets side by side and the agreement on each class and, unless they are many, in each video.
+def agreement_blocks(
+    budgets: Mapping[str, TimeBudget], agreement: Agreement, by_video: Mapping[str, Agreement]
+) -> Iterator[Block]:
+    """Two time budgets side by side and the agreement on each class and, unless they are many, in each video.
 
     Args:
         budgets: The two time budgets by the name of the annotation, the reference second.
         agreement: The agreement on all videos.
         by_video: The agreement on each video.
-        console: Where to print.
     """
     name, reference = budgets
-    print_line(console, f"time budgets of {name} and of the reference {reference}: {_describe_videos(budgets[name])}")
-    print_table(budget_table(dict(zip(("", "reference"), budgets.values(), strict=True))), console)
-    print_line(console, f"agreement of {name} with the reference {reference}")
-    print_table(agreement_table(agreement), console)
+    yield f"time budgets of {name} and of the reference {reference}: {_describe_videos(budgets[name])}"
+    yield budget_table(dict(zip(("", "reference"), budgets.values(), strict=True)))
+    yield f"agreement of {name} with the reference {reference}"
+    yield agreement_table(agreement)
     if 1 < len(by_video) <= MAX_VIDEOS:
-        print_table(video_agreement_table(by_video), console)
-    for line in agreement_notes(agreement.options):
-        print_line(console, line)
+        yield video_agreement_table(by_video)
+    yield from agreement_notes(agreement.options)
 
 
 def _describe_videos(budget: TimeBudget) -> str:
@@ -221,8 +216,8 @@ def budget_csv(
             if label or of_class:
                 writer.writerow(
                     [
-                        _escape_formula(id),
-                        _escape_formula(label),
+                        escape_formula(id),
+                        escape_formula(label),
                         *cells,
                         *(_score_cells(of_class) if agreement else ()),
                     ]
@@ -254,8 +249,3 @@ def _score_cells(scores: AgreementScores | None) -> list[object]:
 
 def _number(value: float | None) -> object:
     return "" if value is None else round(value, 6)
-
-
-def _escape_formula(name: str) -> str:
-    """The name with an apostrophe before it, if a spreadsheet would run it as a formula."""
-    return f"'{name}" if FORMULA_START.match(name) else name

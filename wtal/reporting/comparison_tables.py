@@ -1,45 +1,44 @@
-"""A comparison of methods as terminal tables: scores over the seeds and paired differences."""
+"""A comparison of methods as tables: scores over the seeds and paired differences."""
 
-from collections.abc import Iterable, Sequence
-
-from rich.console import Console
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from wtal.core.methods import method_title, supervision_of
-from wtal.core.text import format_percent, print_line
+from wtal.core.text import format_percent
 from wtal.evaluation.bootstrap import DRAWS
-from wtal.evaluation.protocols import COMPARISON_TIOUS
+from wtal.evaluation.protocols import DEFAULT_OPTIONS
 from wtal.evaluation.results import format_range
 from wtal.experiments.external import ExternalScore
 from wtal.experiments.statistics import Comparison, Difference, Score, differences_of, overall
-from wtal.reporting.tables import TableData, format_interval, format_mean_std, print_table
+from wtal.reporting.tables import Block, TableData, format_interval, format_mean_std
 
 
-def render_comparison(comparison: Comparison, console: Console) -> None:
-    """Print each method's score on each data set, the mean over the data sets, and the paired differences.
+def comparison_blocks(comparison: Comparison) -> Iterator[Block]:
+    """Each method's score on each data set, the mean over the data sets, and the paired differences.
 
     Other systems have a row of their own, and a table of the differences to them.
     """
     scores, differences, seeds = comparison.scores, comparison.differences, comparison.seeds
     means = overall(scores) if len({score.data for score in scores}) > 1 else []
-    tious = format_range(COMPARISON_TIOUS[0], COMPARISON_TIOUS[-1])
-    print_line(console, f"average mAP (%) over tIoU {tious}, {comparison.subset} subset, last checkpoint")
+    tious = format_range(DEFAULT_OPTIONS.thresholds[0], DEFAULT_OPTIONS.thresholds[-1])
     supervision = comparison.config.train.supervision
-    print_table(_score_table([*scores, *means], comparison.external, supervision), console)
-    print_line(console, f"activitynet protocol at tIoU {tious}; {describe_seeds(seeds)}")
+    title = f"average mAP (%) over tIoU {tious}, {comparison.subset} subset, last checkpoint"
+    yield replace(_score_table([*scores, *means], comparison.external, supervision), title=title)
+    yield f"protocol {DEFAULT_OPTIONS.protocol}; {describe_seeds(seeds)}"
     if note := supervision_note([score.method for score in scores], supervision):
-        print_line(console, note)
+        yield note
     if means:
-        print_line(console, "column mean: mean over the data sets, computed for each seed")
+        yield "column mean: mean over the data sets, computed for each seed"
         differences = [*differences, *differences_of(means)]
     if differences:
         interval = "no interval for a single seed" if seeds == 1 else "95 % bootstrap intervals over the seeds"
-        print_line(console, f"\npaired differences by seed; {interval}")
-        print_table(_difference_table(differences, supervision, intervals=seeds > 1), console)
+        yield ""
+        title = f"paired differences by seed; {interval}"
+        yield replace(_difference_table(differences, supervision, intervals=seeds > 1), title=title)
     if comparison.external:
-        print_line(console, "")
-        print_table(external_table(comparison.external), console)
-        for line in external_notes(comparison.external):
-            print_line(console, line)
+        yield ""
+        yield external_table(comparison.external)
+        yield from external_notes(comparison.external)
 
 
 def describe_seeds(seeds: int) -> str:

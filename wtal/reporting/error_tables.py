@@ -1,27 +1,23 @@
 """The error analysis of a proposals file as tables."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from rich.console import Console
-
-from wtal.core.text import format_percent, print_line
+from wtal.core.text import format_percent
 from wtal.evaluation.error_analysis import TOP_K_PER_INSTANCE, Analysis
 from wtal.evaluation.results import summary_lines
 from wtal.evaluation.sensitivity import SIZE_BOUNDS, SIZES, Group, Trait
-from wtal.reporting.tables import TableData, print_table
+from wtal.reporting.tables import Block, TableData
 
 SIZE_LIMITS = (*(f"≤ {bound}" for bound in SIZE_BOUNDS), f"> {SIZE_BOUNDS[-1]}")
 
 
-def render_analysis(analysis: Analysis, console: Console) -> None:
-    """Print predictions by kind of error, missed instances by trait, and the notes of the evaluation."""
-    print_line(console, analysis_caption(analysis))
-    print_table(kind_table(analysis), console)
-    print_line(console, missed_summary(analysis))
-    for table in trait_tables(analysis):
-        print_table(table, console)
-    for line in [*summary_lines(analysis.result), *analysis.notes]:
-        print_line(console, line)
+def analysis_blocks(analysis: Analysis) -> Iterator[Block]:
+    """Predictions by kind of error, missed instances by trait, and the notes of the evaluation."""
+    yield analysis_caption(analysis)
+    yield kind_table(analysis)
+    yield missed_summary(analysis)
+    yield from trait_tables(analysis)
+    yield from [*summary_lines(analysis.result), *analysis.notes]
 
 
 def analysis_caption(analysis: Analysis) -> str:

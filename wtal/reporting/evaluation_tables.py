@@ -1,28 +1,26 @@
 """Evaluation results as tables: mAP, average precision per class, several files and protocols."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from rich.console import Console
 
-from wtal.core.text import format_percent, print_line
-from wtal.evaluation.bootstrap import DRAWS, EvaluationComparison
+from wtal.core.text import format_percent
+from wtal.evaluation.bootstrap import DRAWS, EvaluatedFile, EvaluationComparison
 from wtal.evaluation.protocols import PROTOCOLS, Protocol
 from wtal.evaluation.results import EvaluationResult, format_range, summary_lines
 from wtal.inference.calibration import LABELS, Calibration
-from wtal.reporting.tables import TableData, format_interval, format_mean_std, print_table
+from wtal.reporting.tables import Block, TableData, format_interval, format_mean_std
 
 COUNTS = ("videos", "instances", "classes")
 
 
-def render_evaluation(result: EvaluationResult, console: Console, classes: bool = False) -> None:
-    """Print mAP at each tIoU, with `classes` the average precision of each class, and the notes."""
+def evaluation_blocks(result: EvaluationResult, classes: bool = False) -> Iterator[Block]:
+    """mAP at each tIoU, with `classes` the average precision of each class, and the notes."""
     title = f"mAP (%) by tIoU, {result.protocol}, checkpoint: {result.checkpoint}"
-    print_table(map_table({"mAP": [result]}, "tIoU", title), console)
+    yield map_table({"mAP": [result]}, "tIoU", title)
     if classes:
-        print_table(class_table([result]), console)
-    for line in summary_lines(result):
-        print_line(console, line)
+        yield class_table([result])
+    yield from summary_lines(result)
 
 
 def map_table(
@@ -42,9 +40,13 @@ def map_table(
         maps = 100 * np.array([result.map for result in seeds])  # seeds x tIoUs
         averages = [[100 * result.average(*bounds) for result in seeds] for bounds in first.averages]
         rows.append((name, *map(format_mean_std, [*maps.T.tolist(), *averages])))
-    averages_over = [f"avg\n{format_range(*bounds)}" for bounds in first.averages]
-    columns = (label, *(f"{tiou:g}" for tiou in first.tious), *averages_over)
-    return TableData(columns, tuple(rows), title, tuple(bold))
+    return TableData((label, *_map_headings(first)), tuple(rows), title, tuple(bold))
+
+
+def _map_headings(result: EvaluationResult) -> list[str]:
+    """The headings of mAP at each tIoU and of the averages."""
+    averages = [f"avg\n{format_range(*bounds)}" for bounds in result.averages]
+    return [*(f"{tiou:g}" for tiou in result.tious), *averages]
 
 
 def class_table(results: Sequence[EvaluationResult]) -> TableData:
@@ -64,34 +66,37 @@ def class_table(results: Sequence[EvaluationResult]) -> TableData:
     return TableData(columns, tuple(rows), f"average precision (%) per class by tIoU{seeds}")
 
 
-def render_evaluations(comparison: EvaluationComparison, console: Console) -> None:
-    """Print several files under several protocols: averages, differences, the protocols' rules and the notes."""
+def comparison_blocks(comparison: EvaluationComparison) -> Iterator[Block]:
+    """Several files under several protocols: mAP at each tIoU, differences, the protocols' rules and the notes."""
     protocols = list(dict.fromkeys(entry.result.protocol for entry in comparison.entries))
-    print_table(_averages_table(comparison), console)
+    yield from _map_tables(comparison)
     if comparison.differences:
-        print_table(_differences_table(comparison), console)
-    print_line(console, f"95 % intervals of the last range: paired bootstrap over videos, {DRAWS:,} draws")
-    print_table(protocol_table([PROTOCOLS[name] for name in protocols]), console)
-    for line in merge_notes([(entry.file, entry.result) for entry in comparison.entries]):
-        print_line(console, line)
+        yield _differences_table(comparison)
+    yield f"95 % intervals of the last range: paired bootstrap over videos, {DRAWS:,} draws"
+    yield protocol_table([PROTOCOLS[name] for name in protocols])
+    yield from merge_notes([(entry.file, entry.result) for entry in comparison.entries])
     if comparison.not_fitting:
-        names = ", ".join(comparison.not_fitting)
-        print_line(console, f"skipped, because they expect different ground truth: {names}")
+        yield f"skipped, because they expect different ground truth: {', '.join(comparison.not_fitting)}"
 
 
-def _averages_table(comparison: EvaluationComparison) -> TableData:
-    """A row for each protocol and file, a column for each tIoU range."""
-    entries = comparison.entries
-    ranges = list(dict.fromkeys(bounds for entry in entries for bounds in entry.result.averages))
-    rows = []
-    for entry in entries:
-        result = entry.result
-        averages = [format_percent(result.average(*b) if b in result.averages else None) for b in ranges]
-        interval = format_interval(entry.average.low, entry.average.high)
-        rows.append((result.protocol, entry.file, *averages, interval))
-    title = f"average mAP (%) by tIoU range, checkpoint: {entries[0].result.checkpoint}"
-    columns = ("protocol", "file", *(format_range(*bounds) for bounds in ranges), "95 % interval")
-    return TableData(columns, tuple(rows), title, sections=_section_starts(rows), align="llr", labels=2)
+def _map_tables(comparison: EvaluationComparison) -> Iterator[TableData]:
+    """A table for each set of tIoUs, with a row for each protocol and file: mAP at each tIoU, then the averages."""
+    labels = 2 if len({entry.file for entry in comparison.entries}) > 1 else 1  # a single file has no column
+    groups: dict[tuple[object, ...], list[EvaluatedFile]] = {}
+    for entry in comparison.entries:
+        groups.setdefault((entry.result.tious, entry.result.averages), []).append(entry)
+    for entries in groups.values():
+        first = entries[0].result
+        rows = []
+        for entry in entries:
+            values = [*entry.result.map, *(entry.result.average(*bounds) for bounds in first.averages)]
+            interval = format_interval(entry.average.low, entry.average.high)
+            names = (entry.result.protocol, entry.file)[:labels]
+            rows.append((*names, *map(format_percent, values), interval))
+        title = f"mAP (%) by tIoU, checkpoint: {first.checkpoint}"
+        columns = (*("protocol", "file")[:labels], *_map_headings(first), "95 % interval")
+        align = "l" * labels + "r"
+        yield TableData(columns, tuple(rows), title, sections=_section_starts(rows), align=align, labels=labels)
 
 
 def _differences_table(comparison: EvaluationComparison) -> TableData:

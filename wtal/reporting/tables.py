@@ -1,7 +1,12 @@
-"""Tables as data, rendered for a terminal or as Markdown. The HTML report renders the same `TableData`."""
+"""Tables as data, rendered for a terminal or as LaTeX, Markdown, CSV or JSON. The HTML report renders the same data."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -10,10 +15,26 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wtal.core.text import escape_markdown, format_percent, markdown_table, print_line, printable
+from wtal.core.errors import ConfigError
+from wtal.core.text import escape_markdown, format_percent, markdown_table, one_line, print_line, printable
+from wtal.data.annotations.convert import FORMULA_START
 
 COLUMN_GAP = 2  # characters between two columns in a terminal
 MIN_LABEL_WIDTH = 24  # a longer label column is folded before a table is split
+
+TERMINAL = "terminal"
+NUMBER = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?")
+LATEX_ESCAPES = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "≤": r"$\leq$",
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +64,62 @@ class TableData:
         return "left" if self.align[min(column, len(self.align) - 1)] == "l" else "right"
 
 
+Block = TableData | Text | str  # what a command shows: tables, and lines before and after them
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a command prints its tables and lines; see `open_output`.
+
+    Attributes:
+        console: The standard output.
+        messages: Where lines and progress go: the same console, or the standard error if only tables are asked for.
+        format: `terminal`, or one of `TABLE_FORMATS`.
+    """
+
+    console: Console
+    messages: Console
+    format: str
+    tables: list[TableData] = field(default_factory=list)  # that are not printed yet
+
+    def print(self, blocks: Iterable[Block]) -> None:
+        """Print lines; print tables, or keep them until the output is closed."""
+        for block in blocks:
+            if isinstance(block, str):
+                print_line(self.messages, block)
+            elif isinstance(block, Text):
+                self.messages.print(block, soft_wrap=True)
+            elif self.format == TERMINAL:
+                print_table(block, self.console)
+            else:
+                self.tables.append(block)
+
+
+@contextmanager
+def open_output(console: Console, format: str = TERMINAL) -> Iterator[Output]:
+    """Yield where to print tables and lines.
+
+    With the format `terminal`, everything is printed in its order. With another format, the standard output gets the
+    tables alone, when the block ends without an error; everything else goes to the standard error. So the standard
+    output can be written to a file.
+
+    Raises:
+        ConfigError: If the format is unknown.
+    """
+    if format not in (TERMINAL, *TABLE_FORMATS):
+        names = ", ".join((TERMINAL, *TABLE_FORMATS))
+        raise ConfigError(f"unknown table format {format!r}", hint=f"use one of {names}", code="unknown-name")
+    is_terminal = format == TERMINAL
+    output = Output(console, console if is_terminal else Console(stderr=True, highlight=False), format)
+    yield output
+    if not is_terminal:
+        console.file.write(TABLE_FORMATS[format](output.tables))
+        console.file.flush()
+
+
+# --- Formats ----------------------------------------------------------------------------------------------------------
+
+
 def print_table(data: TableData, console: Console) -> None:
     """Print a table. Columns that do not fit side by side follow in further tables with the same labels."""
     if data.title:
@@ -64,6 +141,58 @@ def to_markdown(data: TableData) -> list[str]:
     rows = [[_markdown_cell(cell, number in data.bold) for cell in row] for number, row in enumerate(data.rows)]
     title = [f"**{escape_markdown(data.title)}**", ""] if data.title else []
     return [*title, *markdown_table([escape_markdown(name) for name in data.columns], rows)]
+
+
+def to_latex(data: TableData) -> list[str]:
+    """The lines of a LaTeX table for the package booktabs; every cell is escaped, the title is a comment."""
+    align = "".join(data.justify(column)[0] for column in range(len(data.columns)))
+    lines = [f"% {one_line(data.title)}"] if data.title else []
+    lines += [rf"\begin{{tabular}}{{{align}}}", r"\toprule", _latex_row(data.columns), r"\midrule"]
+    for number, row in enumerate(data.rows):
+        if number in data.sections:
+            lines.append(r"\midrule")
+        lines.append(_latex_row(row, bold=number in data.bold))
+    return [*lines, r"\bottomrule", r"\end{tabular}"]
+
+
+def to_csv(data: TableData) -> list[str]:
+    """The lines of a CSV table. Numbers are plain; a name that a spreadsheet would run is preceded by an apostrophe."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([escape_formula(one_line(name)) for name in data.columns])
+    for row in data.rows:
+        labels = [escape_formula(one_line(cell)) for cell in row[: data.labels]]
+        writer.writerow([*labels, *(_plain_cell(cell) for cell in row[data.labels :])])
+    return text.getvalue().splitlines()
+
+
+def to_json(data: TableData) -> dict[str, object]:
+    """A table as a plain dict: title, columns and rows; cells that are numbers are numbers, empty ones None."""
+    rows = [[*row[: data.labels], *map(_json_cell, row[data.labels :])] for row in data.rows]
+    return {"title": data.title, "columns": list(map(one_line, data.columns)), "rows": rows}
+
+
+def escape_formula(name: str) -> str:
+    """The name with an apostrophe before it, if a spreadsheet would run it as a formula."""
+    return f"'{name}" if FORMULA_START.match(name) else name
+
+
+def _join(render: Callable[[TableData], list[str]]) -> Callable[[Sequence[TableData]], str]:
+    """A function that renders several tables, with an empty line between them."""
+    return lambda tables: "\n".join("".join(f"{line}\n" for line in render(table)) for table in tables)
+
+
+TABLE_FORMATS: dict[str, Callable[[Sequence[TableData]], str]] = {
+    "latex": _join(to_latex),
+    "markdown": _join(to_markdown),
+    "csv": _join(to_csv),
+    "json": lambda tables: (
+        "[" + ",\n ".join(json.dumps(to_json(table), ensure_ascii=False) for table in tables) + "]\n"
+    ),
+}
+
+
+# --- Cells ------------------------------------------------------------------------------------------------------------
 
 
 def format_mean_std(values: Sequence[float], decimals: int = 1) -> str:
@@ -93,6 +222,32 @@ def _column_groups(data: TableData, width: int) -> list[list[int]]:
         groups[-1].append(column)
         used += widths[column] + COLUMN_GAP
     return groups
+
+
+def _latex_row(cells: Sequence[str], bold: bool = False) -> str:
+    texts = [rf"\textbf{{{_latex_cell(cell)}}}" if bold and cell else _latex_cell(cell) for cell in cells]
+    if texts[0].startswith(("[", "*")):  # after a line break, LaTeX would read it as an option
+        texts[0] = f"{{{texts[0][0]}}}{texts[0][1:]}"
+    return rf"{' & '.join(texts)} \\"
+
+
+def _latex_cell(cell: str) -> str:
+    text = "".join(LATEX_ESCAPES.get(character, character) for character in one_line(cell))
+    return re.sub(r"(?<![\w.)])-(?=\d)", "$-$", text)
+
+
+def _plain_cell(cell: str) -> str:
+    """A cell as text for programs: a number without thousands separators, another text on one line."""
+    if NUMBER.fullmatch(cell):
+        return cell.replace(",", "").removeprefix("+")
+    return escape_formula(one_line(cell))
+
+
+def _json_cell(cell: str) -> str | float | None:
+    if not NUMBER.fullmatch(cell):
+        return cell or None
+    number = cell.replace(",", "")
+    return float(number) if "." in number else int(number)
 
 
 def _markdown_cell(cell: str, bold: bool) -> str:

@@ -1,23 +1,23 @@
-"""The validation report of a data set as terminal tables (`wtal check`)."""
+"""The validation report of a data set as tables (`wtal check`)."""
 
-from rich.console import Console
+from collections.abc import Iterator
+
 from rich.text import Text
 
-from wtal.core.text import print_line
+from wtal.core.text import printable
 from wtal.data.problems import Problem
 from wtal.data.validation import SubsetSummary, ValidationReport
-from wtal.reporting.tables import TableData, print_table
+from wtal.reporting.tables import Block, TableData
 
 
-def render_validation(report: ValidationReport, console: Console) -> None:
-    """Print what the data set contains, its problems, and whether it can be used."""
-    print_line(console, _headline(report))
+def validation_blocks(report: ValidationReport) -> Iterator[Block]:
+    """What the data set contains, its problems, and whether it can be used."""
+    yield _headline(report)
     if report.subsets:
-        print_table(_subset_table(report.subsets), console)
-        print_table(_class_table(report), console)
-    for problem in report.problems:
-        console.print(_problem_line(problem), soft_wrap=True)
-    print_line(console, _verdict(report), style="red" if report.fatal else "green")
+        yield _subset_table(report.subsets)
+        yield _class_table(report)
+    yield from map(_problem_line, report.problems)
+    yield Text(printable(_verdict(report)), style="red" if report.fatal else "green")
 
 
 def _headline(report: ValidationReport) -> str:

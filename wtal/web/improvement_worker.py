@@ -18,7 +18,7 @@ from wtal.data.features import features_path
 from wtal.data.layouts.activitynet import read_activitynet, write_activitynet
 from wtal.evaluation.agreement import AgreementOptions, measure_agreement
 from wtal.evaluation.evaluate import evaluate
-from wtal.evaluation.protocols import COMPARISON_TIOUS, EvaluationOptions
+from wtal.evaluation.protocols import EvaluationOptions
 from wtal.experiments.pipeline import train
 from wtal.inference.localizer import Localizer
 from wtal.inference.postprocessing import SegmentConstraints, remove_overlaps
@@ -183,7 +183,7 @@ def measure(run: Path, method: str, dataset: Dataset, videos: list[Video]) -> Sc
     # Features, not the data set: it may have classes that an old model does not know.
     inputs = ((id, dataset.features(id), dataset.clock_of(id)) for id in truth)
     proposals = {id: localizer.localize(features, clock).segments for id, features, clock in inputs}
-    options = EvaluationOptions(tious=COMPARISON_TIOUS, subset=MEASURED)
+    options = EvaluationOptions(subset=MEASURED)
     shown = {id: _shown(segments) for id, segments in proposals.items()}
     f1 = measure_agreement(shown, truth, options=F1_OPTIONS).overall.f1
     return Scores(map=evaluate(proposals, videos, options).average(), f1=f1 or 0.0)

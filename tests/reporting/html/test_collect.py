@@ -11,6 +11,7 @@ from tests.helpers.errors import raises
 from tests.helpers.report import Page
 from wtal import cli
 from wtal.core.errors import CheckpointError, ConfigError, DataError
+from wtal.evaluation.protocols import DEFAULT_PROTOCOL
 from wtal.reporting.html.collect import collect_report_data, find_runs, find_video_urls
 from wtal.reporting.html.render import score_tables
 
@@ -23,7 +24,7 @@ def test_comparison_is_reported_with_its_seeds(runs, tiny):
     for method, seeds in results.items():
         assert [100 * seed.average() for seed in seeds] == pytest.approx(scores[method]["averages"])
     assert [timeline.title for timeline in report.timelines] == [video.id for video in tiny.subset("testing")]
-    assert report.scores.evaluation.result.protocol == "activitynet"
+    assert report.scores.evaluation.result.protocol == DEFAULT_PROTOCOL
     assert not any(trait.unknown for trait in report.scores.analysis.traits), "durations follow from the features"
     assert [row[0] for row in score_tables(report.scores)[1].rows] == ["seed-0", "seed-1"]
     annotated = sum(len(video.segments) for video in tiny.subset("testing"))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from wtal.core.errors import ConfigError
 from wtal.data.layouts.base import FeatureTiming
-from wtal.evaluation.protocols import COMPARISON_TIOUS
 from wtal.experiments.benchmarks import configs
 
 
@@ -22,7 +21,6 @@ class Benchmark:
         scored: The subset that is scored.
         instances: Number of annotated segments in it; None if not known.
         protocols: Names of evaluation protocols; the first one is the main protocol.
-        tious: tIoU thresholds; None: those of the protocol.
         widths: Dimensions of each feature group, such as I3D's RGB and flow.
         timing: Times of features in the OpenTAD / ActionFormer layout, unless the user gives others.
         layout: Name in `LAYOUTS` of the layout of the features; empty to detect it.
@@ -36,7 +34,6 @@ class Benchmark:
     scored: str
     instances: int | None
     protocols: tuple[str, ...]
-    tious: tuple[float, ...] | None = None
     widths: tuple[int, ...] = (1024, 1024)
     timing: FeatureTiming = field(default_factory=FeatureTiming)
     layout: str = ""
@@ -101,8 +98,7 @@ BENCHMARKS = {
             videos={"training": 249, "validation": 43, "testing": 48},
             scored="testing",
             instances=202,
-            protocols=("activitynet",),
-            tious=COMPARISON_TIOUS,
+            protocols=("general",),
             widths=(78,),
             layout="hapt",
         ),

@@ -88,7 +88,7 @@ def run_benchmark(
     """
     require_same_data(out / "runs", prepared.data)
     ambiguous = None if prepared.ambiguous is None else read_ambiguous(prepared.ambiguous)
-    options = EvaluationOptions(benchmark.protocols[0], benchmark.tious, survey.scored, ambiguous, "last")
+    options = EvaluationOptions(benchmark.protocols[0], subset=survey.scored, ambiguous=ambiguous, checkpoint="last")
     specs = {
         method: [
             RunSpec(

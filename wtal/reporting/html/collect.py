@@ -141,7 +141,7 @@ def collect_report_data(
         out: The page to be written; video URLs are relative to it.
         data: The data set folder; by default the one recorded in the comparison.
         videos: Folder of the video files.
-        protocol: By default that of the runs' results, else `activitynet`.
+        protocol: By default that of the runs' results, else the default.
         subset: By default that of the runs' results, else testing.
         external: Proposals files of other systems by name, scored like the runs.
 
