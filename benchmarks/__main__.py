@@ -19,6 +19,7 @@ MEASUREMENTS = {  # a module with `measure() -> list[str]`, the lines of its sec
     "videos": "Extraction of many videos",
     "full_size": "THUMOS14 and ActivityNet at full size",
     "pages": "HTML report",
+    "palette": "Colors of the classes",
     "gpu": "GPU",
 }
 TOOLS = {

@@ -16,7 +16,7 @@ from wtal.data.annotations.convert import conversion_warnings, write_annotations
 from wtal.data.annotations.registry import FORMATS, find_format
 from wtal.data.video_files import VIDEO_SUFFIXES, video_ids
 from wtal.inference.localizer import Localizer
-from wtal.reporting.figures.colors import PALETTE, darken, lighten
+from wtal.reporting.figures.colors import theme_colors
 from wtal.video.backbones.registry import BackboneOptions
 from wtal.web.corrections import CorrectionRecord, Corrections, check_segments
 from wtal.web.improvement import Improver
@@ -93,11 +93,7 @@ class AnnotationService:
             "score_range": [0, 1],  # of the opacity of proposals
             "max_upload_bytes": self.max_upload_bytes,
             "video_suffixes": sorted(VIDEO_SUFFIXES),
-            "colors": {
-                "fill": PALETTE,
-                "light": [darken(color) for color in PALETTE],
-                "dark": [lighten(color) for color in PALETTE],
-            },
+            "colors": theme_colors(),
         }
 
     def model_config(self) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """Class colors are stable, distinguishable and readable."""
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.palette import ciede2000, smallest_difference, to_lab
 from wtal.reporting.figures.colors import (
     DARK_BACKGROUND,
+    DARK_PALETTE,
     GREY,
     PALETTE,
     class_colors,
@@ -19,28 +19,56 @@ from wtal.reporting.figures.colors import (
     text_color_on,
 )
 
+DIFFERENCES = {"normal": 17, "protanopia": 10, "deuteranopia": 10, "tritanopia": 10}  # CIEDE2000
+
 
 def test_class_keeps_its_color():
-    ten = [str(i) for i in range(10)]
-    assert class_colors(ten) == class_colors(ten, ["3"]) and len(set(class_colors(ten).values())) == 10
+    twelve = [str(i) for i in range(12)]
+    assert class_colors(twelve) == class_colors(twelve, ["3"]) and len(set(class_colors(twelve).values())) == 12
     many = [str(i) for i in range(100)]
-    assert [color for color in class_colors(many).values() if color != GREY] == list(PALETTE[:10])
-    chosen = class_colors(many, ["3", "24", "50"])  # 3 and 24 share a palette entry
-    assert chosen["3"] == PALETTE[3] and len({chosen[label] for label in ("3", "24", "50")}) == 3
-    assert all(color == GREY for label, color in chosen.items() if label not in ("3", "24", "50"))
+    assert [color for color in class_colors(many).values() if color != GREY] == list(PALETTE)
+    chosen = class_colors(many, ["3", "15", "50"])  # 3 and 15 share a palette entry
+    assert chosen["3"] == PALETTE[3] and len({chosen[label] for label in ("3", "15", "50")}) == 3
+    assert all(color == GREY for label, color in chosen.items() if label not in ("3", "15", "50"))
 
 
-def test_first_ten_colors_are_distinguishable_with_deuteranopia():
-    """Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB; distances in CIELAB."""
-    deuteranopia = np.array(
-        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]]
+@pytest.mark.parametrize("palette", [PALETTE, DARK_PALETTE], ids=["light", "dark"])
+@pytest.mark.parametrize(("vision", "difference"), DIFFERENCES.items())
+def test_twelve_colors_are_told_apart(palette, vision, difference):
+    assert len(palette) == 12 and smallest_difference(palette, vision)[0] >= difference
+
+
+def test_class_has_a_similar_color_in_both_themes():
+    light, dark = to_lab(PALETTE), to_lab(DARK_PALETTE)
+    hues = [np.degrees(np.arctan2(lab[:, 2], lab[:, 1])) for lab in (light, dark)]
+    assert (np.abs((hues[0] - hues[1] + 180) % 360 - 180) < 25).all() and (ciede2000(light, dark) < 25).all()
+
+
+@pytest.mark.parametrize("color", DARK_PALETTE)
+def test_fill_stands_out_from_the_dark_background(color):
+    assert contrast(color, DARK_BACKGROUND) >= 3
+
+
+def test_ciede2000_of_the_published_pairs():
+    """From table 1 of Sharma, Wu and Dalal, The CIEDE2000 color-difference formula (2005)."""
+    pairs = np.array(
+        [
+            [(50, 2.6772, -79.7751), (50, 0, -82.7485)],
+            [(50, 2.5, 0), (73, 25, -18)],
+            [(60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387)],
+            [(22.7233, 20.0904, -46.6940), (23.0331, 14.9730, -42.5619)],
+            [(2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514)],
+        ]
     )
-    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-    rgb = np.array([[int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)] for color in PALETTE[:10]])
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    x, y, z = (np.cbrt(np.clip(linear @ deuteranopia.T, 1e-3, 1) @ to_xyz.T) / np.cbrt([0.9505, 1, 1.089])).T
-    lab = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
-    assert min(float(np.linalg.norm(a - b)) for a, b in itertools.combinations(lab, 2)) > 10
+    expected = [2.0425, 27.1492, 1.2644, 2.0373, 0.9082]
+    assert ciede2000(pairs[:, 0], pairs[:, 1]) == pytest.approx(expected, abs=1e-4)
+    assert ciede2000(pairs[:, 1], pairs[:, 0]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_color_blind_people_do_not_see_some_differences():
+    red, green = "#E3342F", "#7A8B00"
+    assert smallest_difference([red, green])[0] > 40 > 20 > smallest_difference([red, green], "protanopia")[0]
+    assert to_lab(["#808080"], "deuteranopia") == pytest.approx(to_lab(["#808080"]), abs=0.1), "greys stay grey"
 
 
 def contrast(color: str, background: str) -> float:
@@ -60,6 +88,6 @@ def test_text_in_a_color_is_readable_in_both_themes(color):
     assert contrast(darken(color), "#FFFFFF") >= 4.5 and contrast(lighten(color), DARK_BACKGROUND) >= 4.5
 
 
-@pytest.mark.parametrize("color", PALETTE)
+@pytest.mark.parametrize("color", [*PALETTE, *DARK_PALETTE])
 def test_text_on_a_class_color_is_readable(color):
     assert contrast(color, text_color_on(color)) >= 4

@@ -37,7 +37,7 @@ from wtal.reporting.error_tables import (
     trait_tables,
 )
 from wtal.reporting.evaluation_tables import class_table, map_table
-from wtal.reporting.figures.colors import MAX_COLORED_CLASSES, PALETTE, darken, lighten
+from wtal.reporting.figures.colors import DARK_PALETTE, MAX_COLORED_CLASSES, PALETTE, darken, lighten, theme_colors
 from wtal.reporting.figures.layout import TimelineData, axis_end
 from wtal.reporting.html.bundle import bundle
 from wtal.reporting.html.charts import precision_charts, training_charts
@@ -79,11 +79,7 @@ def render_page(report: ReportData) -> str:
     index = {
         "classes": report.classes,
         "videos": videos,
-        "colors": {
-            "fill": PALETTE,
-            "light": [darken(color) for color in PALETTE],
-            "dark": [lighten(color) for color in PALETTE],
-        },
+        "colors": theme_colors(),
         "score_range": (min_score, max_score),  # one opacity scale for all videos
         "similarity": _similarity(report.memory),
     }
@@ -289,11 +285,10 @@ def _content_security_policy(style: str, script: str) -> str:
 
 def _class_rules() -> str:
     """CSS rules: `.cN` has the color of the class with index N."""
-    colors = {f"c{index}": color for index, color in enumerate(PALETTE)}
     light = "".join(
-        f".{name}{{--fill:{color};--line:{darken(color, LINE_CONTRAST)}}}\n" for name, color in colors.items()
+        f".c{index}{{--fill:{color};--line:{darken(color, LINE_CONTRAST)}}}\n" for index, color in enumerate(PALETTE)
     )
-    dark = "".join(f".{name}{{--line:{lighten(color)}}}\n" for name, color in colors.items())
+    dark = "".join(f".c{index}{{--fill:{color};--line:{lighten(color)}}}\n" for index, color in enumerate(DARK_PALETTE))
     return f"{light}@media screen and (prefers-color-scheme:dark){{\n{dark}}}\n"
 
 

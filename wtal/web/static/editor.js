@@ -27,7 +27,6 @@ import { createThreshold } from "./threshold.js";
 const NEW_SEGMENT_SHARE = 1 / 20; // length of a new segment relative to the visible range
 const MIN_NEW_LENGTH = 1; // seconds
 const KEY_STEP = 0.1; // seconds that a segment is moved by a key
-const MAX_COLORED_LABELS = 10;
 
 /** @typedef {Omit<VideoTimeline, "lanes" | "coloredLabels">} OpenedVideo */
 
@@ -165,7 +164,7 @@ export function createEditor({ config, getTime, createTimeline }) {
         ]
       : [{ name: "model output", segments: predictions, editable: true }];
     const laneLabels = lanes.flatMap((lane) => lane.segments.map((segment) => segment.label));
-    const coloredLabels = [...new Set([...laneLabels, ...video.casLabels])].slice(0, MAX_COLORED_LABELS);
+    const coloredLabels = [...new Set([...laneLabels, ...video.casLabels])];
     const withKeys = classes.slice(0, CLASS_KEYS.length).map((_, label) => label);
     return { ...video, lanes, coloredLabels, labels: [...new Set([...withKeys, ...video.labels, ...laneLabels])] };
   }

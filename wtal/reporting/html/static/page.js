@@ -10,7 +10,6 @@ import { formatTime } from "./format.js";
 import { createTimeline } from "./timeline.js";
 
 const MAX_DECODED_VIDEOS = 8;
-const MAX_COLORED_LABELS = 10;
 
 /**
  * @typedef {object} VideoEntry
@@ -50,7 +49,7 @@ function decodeVideo(index) {
     name,
     end,
     lanes: timeline.groundTruth.length ? lanes : lanes.slice(1),
-    coloredLabels: timeline.casLabels.slice(0, MAX_COLORED_LABELS),
+    coloredLabels: timeline.casLabels,
   };
   decodedVideos.set(index, video);
   if (decodedVideos.size > MAX_DECODED_VIDEOS) decodedVideos.delete([...decodedVideos.keys()][0]);

@@ -21,7 +21,6 @@ const MIN_LABELED_WIDTH = 34;
 const OVERVIEW_HEIGHT = 26;
 
 const MAX_CURVES = 6;
-const MAX_COLORED_CLASSES = 10;
 const FONT = "12px system-ui, sans-serif";
 const SMALL_FONT = "10px system-ui, sans-serif";
 const PRINT_COLORS = { paper: "#FFFFFF", text: "#111827", muted: "#5B6472", rule: "#E2E5EA", attention: "#9AA3B2" };
@@ -36,6 +35,24 @@ const MAX_TICK_STEP = 86400;
  * @param {Segment} segment
  */
 export const isPoint = ({ start, end }) => start === end;
+
+/**
+ * The index of a color for each class: that of the class, or the next free one.
+ * @param {number[]} labels
+ * @param {number} count of colors
+ */
+function assignColors(labels, count) {
+  /** @type {Map<number, number>} */
+  const indices = new Map();
+  const used = new Set();
+  for (const label of labels.slice(0, count)) {
+    let index = label % count;
+    while (used.has(index)) index = (index + 1) % count;
+    used.add(index);
+    indices.set(label, index);
+  }
+  return indices;
+}
 
 /**
  * @param {object} options
@@ -58,19 +75,28 @@ export function createRenderer({ canvas, overview, clock, config, view }) {
     }
   }
 
-  /** @param {number} label */
-  const isColored = (label) =>
-    config.classes.length <= MAX_COLORED_CLASSES || !view.video.end || view.video.coloredLabels.includes(label);
+  /** @type {{ labels: number[], indices: Map<number, number> }} */
+  let assigned = { labels: [], indices: new Map() };
+  /**
+   * The index of the color of a class, undefined if it has none.
+   * @param {number} label
+   */
+  function colorIndex(label) {
+    const labels = view.video.coloredLabels;
+    if (config.classes.length <= config.colors.fill.length || !view.video.end) return label % config.colors.fill.length;
+    if (assigned.labels !== labels) assigned = { labels, indices: assignColors(labels, config.colors.fill.length) };
+    return assigned.indices.get(label);
+  }
   /** @param {number} label */
   function fillColor(label) {
-    const colors = view.isDark ? config.colors.dark : config.colors.fill;
-    return isColored(label) ? colors[label % colors.length] : OTHER_FILL;
+    const index = colorIndex(label);
+    return index === undefined ? OTHER_FILL : config.colors[view.isDark ? "dark_fill" : "fill"][index];
   }
   /** @param {number} label */
   function lineColor(label) {
     const theme = view.isDark ? "dark" : "light";
-    const colors = config.colors[theme];
-    return isColored(label) ? colors[label % colors.length] : OTHER_LINE[theme];
+    const index = colorIndex(label);
+    return index === undefined ? OTHER_LINE[theme] : config.colors[theme][index];
   }
 
   /** @param {Segment} segment */

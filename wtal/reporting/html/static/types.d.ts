@@ -51,13 +51,21 @@ export interface VideoTimeline extends DecodedTimeline {
   coloredLabels: number[];
 }
 
+/** Colors as #RRGGBB, by class. */
+export interface ThemeColors {
+  fill: string[];
+  dark_fill: string[];
+  /** Lines and text in the light theme. */
+  light: string[];
+  dark: string[];
+}
+
 /** What holds for all videos. */
 export interface TimelineConfig {
   classes: string[];
   /** The keys that mark the first classes. */
   keys?: string[];
-  /** Colors by class; repeated if there are more classes. */
-  colors: { fill: string[]; light: string[]; dark: string[] };
+  colors: ThemeColors;
   /** The scores with the lowest and the highest opacity. */
   score_range: [number, number];
 }
