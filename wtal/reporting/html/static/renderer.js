@@ -18,6 +18,7 @@ const MIN_TICK_DISTANCE = 64;
 const TICK_LABEL_WIDTH = 44;
 const CURVE_NAME_HEIGHT = 14;
 const MIN_LABELED_WIDTH = 34;
+const NUMBER_MARGIN = 3; // around the number of a class, in or beside a narrow segment
 const OVERVIEW_HEIGHT = 26;
 
 const MAX_CURVES = 6;
@@ -218,7 +219,8 @@ export function createRenderer({ canvas, overview, clock, config, view }) {
     const rowHeight = block.rowHeight || ROW_HEIGHT;
     const height = rowHeight - 3;
     const [minScore, maxScore] = config.score_range;
-    for (const { segment, x, width, row } of segmentRectangles(block)) {
+    const rectangles = segmentRectangles(block);
+    for (const { segment, x, width, row } of rectangles) {
       const y = block.y + row * rowHeight;
       const color = fillColor(segment.label);
       const isFocused = segment === view.hovered || segment === view.selected;
@@ -228,7 +230,7 @@ export function createRenderer({ canvas, overview, clock, config, view }) {
       }
       if (block.outlined) {
         context.fillStyle = color;
-        context.globalAlpha = 0.14;
+        context.globalAlpha = 0.3;
         context.fillRect(x, y, width, height);
         context.globalAlpha = 1;
         context.strokeStyle = lineColor(segment.label);
@@ -251,17 +253,52 @@ export function createRenderer({ canvas, overview, clock, config, view }) {
           context.strokeRect(x, y, width, height);
         }
       }
-      if (block.faint || width <= MIN_LABELED_WIDTH) continue;
-      context.fillStyle = block.outlined ? view.colors.text : textColorOn(color);
-      context.textAlign = "left";
+    }
+    if (!block.faint) drawLabels(context, block, rectangles);
+  }
+
+  /**
+   * The class of each segment: its name, or its number inside or beside a segment that is too narrow.
+   * @param {CanvasRenderingContext2D} context
+   * @param {Block} block
+   * @param {ReturnType<typeof segmentRectangles>} rectangles
+   */
+  function drawLabels(context, block, rectangles) {
+    const rowHeight = block.rowHeight || ROW_HEIGHT;
+    /** Row to the left end of the segment to the right. @type {Map<number, number>} */
+    const limits = new Map();
+    for (const { segment, x, width, row } of rectangles.sort((a, b) => b.x - a.x)) {
+      const limit = limits.get(row) ?? left() + plotWidth();
+      limits.set(row, isPoint(segment) ? x - POINT_RADIUS : x);
+      if (isPoint(segment)) continue;
+      const y = block.y + row * rowHeight + (rowHeight - 3) / 2 + 0.5;
+      const inside = block.outlined ? view.colors.text : textColorOn(fillColor(segment.label));
       const textX = Math.max(x, left());
-      const text = ellipsize(context, config.classes[segment.label], x + width - textX - 10);
-      context.fillText(text, textX + 5, y + height / 2 + 0.5);
+      const available = x + width - textX;
+      context.textAlign = "left";
+      context.fillStyle = inside;
+      const name =
+        available > MIN_LABELED_WIDTH ? ellipsize(context, config.classes[segment.label], available - 10) : "";
+      if (name) {
+        context.fillText(name, textX + 5, y);
+        continue;
+      }
+      context.font = SMALL_FONT;
+      const number = String(segment.label + 1);
+      const needed = context.measureText(number).width + NUMBER_MARGIN;
+      if (available >= needed) {
+        context.textAlign = "center";
+        context.fillText(number, textX + available / 2, y);
+      } else if (limit - x - width >= needed) {
+        context.fillStyle = view.colors.text;
+        context.fillText(number, x + width + 2, y);
+      }
+      context.font = FONT;
     }
   }
 
   /**
-   * A diamond with the key of the class.
+   * A diamond with the number of the class.
    * @param {CanvasRenderingContext2D} context
    * @param {Segment} segment
    * @param {number} y of the center
@@ -281,12 +318,10 @@ export function createRenderer({ canvas, overview, clock, config, view }) {
     context.strokeStyle = isFocused ? view.colors.text : view.colors.paper;
     context.lineWidth = isFocused ? 2.5 : 1;
     context.stroke();
-    const key = config.keys?.[segment.label];
-    if (!key) return;
     context.fillStyle = textColorOn(color);
     context.textAlign = "center";
     context.font = SMALL_FONT;
-    context.fillText(key, x, y + 0.5);
+    context.fillText(String(segment.label + 1), x, y + 0.5);
     context.font = FONT;
   }
 

@@ -42,16 +42,17 @@ function assignRows(segments) {
 }
 
 /**
- * A button with the color and the name of a class.
+ * A button with the color, the number and the name of a class.
  * @param {string} name
  * @param {string} color
- * @param {string} [key] The key that marks the class.
+ * @param {number} number
+ * @param {boolean} isKey Whether the key with this number marks the class.
  */
-function createChip(name, color, key = "") {
+function createChip(name, color, number, isKey) {
   const swatch = createElement("span", { className: "swatch" });
   swatch.style.background = color;
-  const keys = key ? [createElement("kbd", { textContent: key })] : [];
-  return createElement("button", { title: name }, swatch, ...keys, createElement("span", { textContent: name }));
+  const shown = createElement(isKey ? "kbd" : "span", { className: "number", textContent: String(number) });
+  return createElement("button", { title: name }, swatch, shown, createElement("span", { textContent: name }));
 }
 
 /**
@@ -352,7 +353,8 @@ export function createTimeline({
   function drawChips() {
     chips.replaceChildren(
       ...view.video.labels.map((label) => {
-        const chip = createChip(config.classes[label], renderer.fillColor(label), config.keys?.[label]);
+        const isKey = label < (config.keys?.length || 0);
+        const chip = createChip(config.classes[label], renderer.fillColor(label), label + 1, isKey);
         const showState = () => chip.setAttribute("aria-pressed", String(!view.hiddenLabels.has(label)));
         chip.addEventListener("click", () => {
           if (!view.hiddenLabels.delete(label)) view.hiddenLabels.add(label);
