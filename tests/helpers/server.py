@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from wtal.core.errors import DataError
+from wtal.experiments.project import Project
 from wtal.video.backbones.registry import BackboneOptions
+from wtal.web.api import create_app, create_project_app
+from wtal.web.auth import AuthMiddleware
+from wtal.web.project_site import ProjectSite, open_project_site
 from wtal.web.server import create_server
 from wtal.web.service import AnnotationService, open_service
 from wtal.web.videos import video_key
@@ -42,10 +46,9 @@ class Response:
 
 
 @dataclass(frozen=True)
-class RunningServer:
-    """A server on a port of this machine."""
+class Client:
+    """Sends requests to a server on a port of this machine."""
 
-    service: AnnotationService
     port: int
 
     @property
@@ -78,6 +81,13 @@ class RunningServer:
     def send(self, method: str, path: str, value: Any) -> Response:
         """Send JSON."""
         return self.request(method, path, json.dumps(value).encode())
+
+
+@dataclass(frozen=True)
+class RunningServer(Client):
+    """A server for a model."""
+
+    service: AnnotationService
 
     def save(self, name: str, segments: list[dict[str, Any]], revision: int = 0, **fields: Any) -> Response:
         """Save corrections of a video, for the present version of its file."""
@@ -131,11 +141,53 @@ def run_server(
         socket.create_server(("127.0.0.1", 0)) as listener,
     ):
         service = replace(service, max_upload_bytes=max_upload_bytes or service.max_upload_bytes)
-        server = create_server(service, token)
-        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-        thread.start()
-        try:
-            yield RunningServer(service, listener.getsockname()[1])
-        finally:
-            server.should_exit = True
-            thread.join(TIMEOUT)
+        with _serving(create_app(service, token), listener) as port:
+            yield RunningServer(port, service)
+
+
+@dataclass(frozen=True)
+class RunningProject(Client):
+    """A server for a project."""
+
+    site: ProjectSite
+
+    def tags(self) -> dict[str, list[str] | None]:
+        """Name of the video to its tags."""
+        return {video["name"]: video["labels"] for video in self.get("/api/project")["videos"]}
+
+    def change(self, name: str, **change: Any) -> Response:
+        """Change the tags of a video."""
+        return self.send("POST", "/api/project/tags", {"changes": {video_key(name): change}})
+
+    def get_videos(self) -> dict[str, dict[str, Any]]:
+        """Name to entry of the list of videos; empty while there is no model."""
+        response = self.request("GET", "/api/videos")
+        return {video["name"]: video for video in response.json["videos"]} if response.status == 200 else {}
+
+    def training(self) -> dict[str, Any]:
+        """The state of the steps."""
+        return self.get("/api/project")["training"]
+
+
+@contextmanager
+def run_project_server(project: Project, token: str | None = None) -> Iterator[RunningProject]:
+    """A server for a project, until the block ends."""
+    with (
+        open_project_site(project, BackboneOptions("")) as site,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        _serving(create_project_app(site, token), listener) as port,
+    ):
+        yield RunningProject(port, site)
+
+
+@contextmanager
+def _serving(app: AuthMiddleware, listener: socket.socket) -> Iterator[int]:
+    """Serve an application in a thread. Yields the port."""
+    server = create_server(app)
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(TIMEOUT)

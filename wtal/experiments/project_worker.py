@@ -36,8 +36,9 @@ def main(videos: Path, folder: Path, *options: str) -> int:
 
 
 def _stop_with_input() -> None:
-    with suppress(OSError, ValueError):
-        sys.stdin.buffer.read()
+    with suppress(OSError):
+        while os.read(0, 1024):  # not `sys.stdin`, whose lock would be held when the process exits
+            pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from wtal.core.errors import WtalError
 from wtal.core.io import os_error_message
@@ -22,7 +23,9 @@ from wtal.web.budgets import BudgetReport, measure_budget
 from wtal.web.corrections import ConflictError, SegmentModel
 from wtal.web.library_api import add_library
 from wtal.web.messages import NO_STORE, json_response, parse_body
+from wtal.web.project_site import ProjectSite
 from wtal.web.service import AnnotationService
+from wtal.web.tagging_api import add_tagging
 
 MEDIA_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 STATUS_CODES = {"upload-too-large": 413, "disk-full": 503, "video-not-found": 404, "video-replaced": 404}
@@ -69,17 +72,59 @@ def create_app(service: AnnotationService, token: str | None = None, hosts: tupl
         token: The secret that clients must send, None for a server that only this machine can reach.
         hosts: Host names to accept besides the loopback names, if there is no token.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    _add_pages(app)
+    return AuthMiddleware(_create_annotation_app(service, None), token, hosts)
+
+
+def create_project_app(site: ProjectSite, token: str | None = None, hosts: tuple[str, ...] = ()) -> AuthMiddleware:
+    """The ASGI application for a project; arguments as in `create_app`.
+
+    Timelines and corrections are offered while the project has a model.
+    """
+    without_model = _create_tagging_app(site)
+    with_model: tuple[AnnotationService, FastAPI] | None = None
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal with_model
+        if (service := site.service) is None:
+            return await without_model(scope, receive, send)
+        if with_model is None or with_model[0] is not service:
+            with_model = service, _create_annotation_app(service, site)
+        return await with_model[1](scope, receive, send)
+
+    return AuthMiddleware(app, token, hosts)
+
+
+def _create_annotation_app(service: AnnotationService, site: ProjectSite | None) -> FastAPI:
+    app = _create_page_app(service.store)
+    add_tagging(app, site)
     add_library(app, service.library, service.thumbnails, service.max_upload_bytes, service.run_detection)
     _add_videos(app, service)
     _add_jobs(app, service)
     _add_corrections(app, service)
     _add_budgets(app, service)
     _add_improvement(app, service)
+    return app
+
+
+def _create_tagging_app(site: ProjectSite) -> FastAPI:
+    app = _create_page_app(site.project.folder)
+    add_tagging(app, site)
+    add_library(app, site.library, site.thumbnails)
+
+    @app.api_route("/api/{path:path}", methods=["GET", "POST", "PUT", "DELETE"])
+    def no_model(path: str) -> Response:
+        raise HTTPException(503, "the model is being loaded; try again in a moment")
+
+    return app
+
+
+def _create_page_app(store: Path) -> FastAPI:
+    """An application with the page and its files. Errors do not contain the path of the store."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    _add_pages(app)
     for error_type in (WtalError, HTTPException, RequestValidationError, ClientDisconnect, OSError, Exception):
-        app.add_exception_handler(error_type, partial(_error_response, service.store))
-    return AuthMiddleware(app, token, hosts)
+        app.add_exception_handler(error_type, partial(_error_response, store))
+    return app
 
 
 def _add_pages(app: FastAPI) -> None:

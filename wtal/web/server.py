@@ -5,16 +5,19 @@ import re
 import secrets
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.io import read_text, to_data_error
+from wtal.experiments.project import Project
 from wtal.video.backbones.registry import BackboneOptions
-from wtal.web.api import create_app
-from wtal.web.auth import ResponseAbortedError, is_loopback, is_wildcard
-from wtal.web.service import AnnotationService, open_service
+from wtal.web.api import create_app, create_project_app
+from wtal.web.auth import AuthMiddleware, ResponseAbortedError, is_loopback, is_wildcard
+from wtal.web.project_site import open_project_site
+from wtal.web.service import open_service
 
 TOKEN_NAME = "token"
 SHUTDOWN_TIMEOUT = 2  # seconds in which running responses may finish
@@ -47,20 +50,51 @@ def serve(
         CheckpointError, DataError: See `open_service`.
     """
     with _listen(host, port) as listener, open_service(run, videos, store, options, data) as service:
-        token = None if is_loopback(host) else load_token(store)
-        port = listener.getsockname()[1]
-        name = socket.gethostname() if is_wildcard(host) else f"[{host}]" if ":" in host else host
-        on_ready(f"http://{name}:{port}/" + (f"?token={token}" if token else ""))
-        create_server(service, token, (name,)).run([listener])
+        _run(listener, host, store, partial(create_app, service), on_ready)
 
 
-def create_server(service: AnnotationService, token: str | None = None, hosts: tuple[str, ...] = ()) -> uvicorn.Server:
+def serve_project(
+    project: Project, options: BackboneOptions, host: str, port: int, on_ready: Callable[[str], object]
+) -> None:
+    """Serve the page of a project until interrupted: tagging, training, and the timelines of its newest model.
+
+    Args:
+        project: The project; it needs neither tags nor a model.
+        options: How features are extracted.
+        host: As in `serve`.
+        port: As in `serve`.
+        on_ready: Receives the address of the page.
+
+    Raises:
+        ConfigError: The server cannot listen at this address.
+        DataError: See `open_project_site`.
+    """
+    with _listen(host, port) as listener, open_project_site(project, options) as site:
+        _run(listener, host, project.page, partial(create_project_app, site), on_ready)
+
+
+def _run(
+    listener: socket.socket,
+    host: str,
+    store: Path,
+    create: Callable[[str | None, tuple[str, ...]], AuthMiddleware],
+    on_ready: Callable[[str], object],
+) -> None:
+    """Serve an application, which `create` makes of a token and names of this host, until interrupted."""
+    token = None if is_loopback(host) else load_token(store)
+    port = listener.getsockname()[1]
+    name = socket.gethostname() if is_wildcard(host) else f"[{host}]" if ":" in host else host
+    on_ready(f"http://{name}:{port}/" + (f"?token={token}" if token else ""))
+    create_server(create(token, (name,))).run([listener])
+
+
+def create_server(app: AuthMiddleware) -> uvicorn.Server:
     """A server that logs only warnings and errors."""
     logger = logging.getLogger("uvicorn.error")
     logger.setLevel(logging.WARNING)
     logger.addFilter(_shorten_aborted)
     config = uvicorn.Config(
-        create_app(service, token, hosts),
+        app,
         log_config=None,
         access_log=False,
         server_header=False,

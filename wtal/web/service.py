@@ -210,6 +210,11 @@ class AnnotationService:
         files = self.library.files()
         self.jobs.add(*(key for key in keys if key in files))
 
+    def unpredicted(self) -> list[str]:
+        """The keys of the videos that have no prediction of the active model and are not in the queue."""
+        jobs = self.jobs.items()
+        return [key for key, file in self.library.files().items() if key not in jobs and not self._summary(file)]
+
     def cancel(self, key: str) -> None:
         """Remove a video from the queue. Raises DataError if neither the folder nor the queue has it."""
         if key not in self.jobs.items():
@@ -310,43 +315,54 @@ def open_service(
         CheckpointError: The model cannot be loaded, or does not match the backbone.
         DataError: A folder cannot be used, or another server uses the store.
     """
+    library = VideoLibrary(videos)
+    with directory_lock(store, "open the page of the `wtal serve` that is running, or give another --store"):
+        prepare_store(store, library.uploads)
+        thumbnails = Thumbnails(store / THUMBNAILS_DIR, library)
+        try:
+            with run_service(run, library, thumbnails, store, options, data) as service:
+                yield service
+        finally:
+            thumbnails.close()
+
+
+@contextmanager
+def run_service(
+    run: Path, library: VideoLibrary, thumbnails: Thumbnails, store: Path, options: BackboneOptions, data: Path | None
+) -> Iterator[AnnotationService]:
+    """The same as `open_service`, for a store that is locked and prepared."""
     localizer = Localizer(run, backbone=options)
     _ = localizer.backbone  # reports missing weights at the start
     meta = localizer.meta
     del localizer
-    library = VideoLibrary(videos)
-    with directory_lock(store, "open the page of the `wtal serve` that is running, or give another --store"):
-        _prepare_store(store, library.uploads)
-        models = ModelList(run, store)
+    models = ModelList(run, store)
 
-        def start_worker() -> Worker:
-            return Worker(models.active.run, options, meta.config.method)
+    def start_worker() -> Worker:
+        return Worker(models.active.run, options, meta.config.method)
 
-        training_data = _open_training_data(data, library.folder, models)
-        create_task = partial(_create_task, library, store, models, training_data)
-        jobs = JobQueue(store / "jobs.json", create_task, start_worker)
-        corrections = Corrections(store / CORRECTIONS_DIR, store / "tags.csv")
+    training_data = _open_training_data(data, library.folder, models)
+    create_task = partial(_create_task, library, store, models, training_data)
+    jobs = JobQueue(store / "jobs.json", create_task, start_worker)
+    corrections = Corrections(store / CORRECTIONS_DIR, store / "tags.csv")
 
-        def start_improvement(job: ImprovementJob) -> ImprovementWorker:
-            return ImprovementWorker(job, options)
+    def start_improvement(job: ImprovementJob) -> ImprovementWorker:
+        return ImprovementWorker(job, options)
 
-        def activate(id: str) -> None:
-            service.activate(id)
+    def activate(id: str) -> None:
+        service.activate(id)
 
-        improver = Improver(store, models, training_data, library, corrections.records, start_improvement, activate)
-        suggestions = Suggestions(store, models, training_data)
-        thumbnails = Thumbnails(store / THUMBNAILS_DIR, library)
-        service = AnnotationService(models, library, store, corrections, jobs, improver, suggestions, thumbnails)
-        jobs.start()
-        improver.resume()
-        suggestions.start()
-        try:
-            yield service
-        finally:
-            thumbnails.close()
-            suggestions.close()
-            improver.close()
-            jobs.close()
+    improver = Improver(store, models, training_data, library, corrections.records, start_improvement, activate)
+    suggestions = Suggestions(store, models, training_data)
+    service = AnnotationService(models, library, store, corrections, jobs, improver, suggestions, thumbnails)
+    jobs.start()
+    improver.resume()
+    suggestions.start()
+    try:
+        yield service
+    finally:
+        suggestions.close()
+        improver.close()
+        jobs.close()
 
 
 def _open_training_data(data: Path | None, videos: Path, models: ModelList) -> TrainingData | WtalError:
@@ -368,7 +384,8 @@ def _status(job: QueueItem | None, record: CorrectionRecord | None, is_predicted
     return "predicted" if is_predicted else "new"
 
 
-def _prepare_store(store: Path, uploads: Path) -> None:
+def prepare_store(store: Path, uploads: Path) -> None:
+    """Make the folders of a store, and delete what a killed server left unfinished. Raises DataError."""
     try:
         for part in [*store.glob(".*.part"), *store.glob("*/.*.part")]:  # of a killed server
             part.unlink(missing_ok=True)
