@@ -783,6 +783,16 @@ def test_player_timeline_and_edit_buttons_are_in_view(site, visitor):
         expect(page.locator(selector)).to_be_in_viewport(ratio=1)
 
 
+def test_player_is_as_wide_as_the_frames(site, visitor):
+    page = visitor.open(site.add("narrow.mp4"), width=1280, height=720)
+    expect_rows(page, 2)
+    player = page.locator("#player")
+    ratio = "player => player.videoWidth / player.videoHeight"
+    wait_until(lambda: player.evaluate("player => player.readyState > 0"))
+    box = player.bounding_box()
+    assert box["width"] / box["height"] == pytest.approx(player.evaluate(ratio), rel=0.02)
+
+
 def test_dark_theme_phone_and_empty_folder(site, visitor):
     page = visitor.open(site.add("phone.mp4"), width=380, height=800)
     expect_rows(page, 2)

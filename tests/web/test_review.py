@@ -70,6 +70,8 @@ def test_queue_and_progress(site, visitor):
     expect(names).to_have_text(["queue 1.mp4", "queue 2.mp4", "queue 3.mp4"])
     expect(page.locator("#videos .status").last).to_have_text("Reviewed")
     expect(page.locator("#review-text")).to_have_text("1 of 3 reviewed")
+    expect(page.locator("#states-text")).to_have_text("2 predicted")
+    expect(page.locator("#folder-progress .predicted")).to_have_attribute("style", "--videos: 2;")
     page.reload()
     expect(page.locator("#order")).to_have_value("review")
     open_in_list(page, "queue 2.mp4")

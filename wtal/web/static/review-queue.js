@@ -3,7 +3,8 @@
  * @import { VideoInfo } from "./api-types"
  * @import { VideoList } from "./video-list"
  */
-import { getElement, setText } from "./dom.js";
+import { getElement } from "./dom.js";
+import { showFolderProgress } from "./folder-progress.js";
 import { readStored, store } from "./storage.js";
 
 const STORAGE_KEY = "order of videos";
@@ -25,7 +26,6 @@ const queueOf = (videos) =>
  */
 export function createReviewQueue({ getVideoList, getOpenKey, isReviewed, onOpen, showStatus }) {
   const order = getElement("order", HTMLSelectElement);
-  const progress = getElement("review-progress", HTMLProgressElement);
   const nextButton = getElement("next-to-review", HTMLButtonElement);
   order.value = readStored(STORAGE_KEY) === "review" ? "review" : "name";
 
@@ -49,10 +49,7 @@ export function createReviewQueue({ getVideoList, getOpenKey, isReviewed, onOpen
   /** Call after an update of the list. */
   function update() {
     const { videos } = getVideoList();
-    const reviewed = videos.filter((video) => video.reviewed).length;
-    progress.max = Math.max(1, videos.length);
-    progress.value = reviewed;
-    setText(getElement("review-text", HTMLElement), `${reviewed} of ${videos.length} reviewed`);
+    showFolderProgress(videos);
     getElement("review", HTMLElement).hidden = !videos.length;
   }
 
