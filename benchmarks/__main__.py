@@ -20,6 +20,7 @@ MEASUREMENTS = {  # a module with `measure() -> list[str]`, the lines of its sec
     "full_size": "THUMOS14 and ActivityNet at full size",
     "pages": "HTML report",
     "palette": "Colors of the classes",
+    "connections": "Web server under silent connections",
     "gpu": "GPU",
 }
 TOOLS = {

@@ -13,12 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings as hypothesis_settings
-from typer.testing import CliRunner
 
 from tests.helpers.data import TINY
 from tests.helpers.executor import InProcessExecutor
-from tests.helpers.video import film
-from wtal.cli import app
+from tests.helpers.own_videos import make_own_videos
 from wtal.core.config import Config, parse_config
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.synthetic.features import write_synthetic
@@ -79,20 +77,4 @@ def serial_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def own_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with videos/, tags.csv, data/ and a run/ trained on them, all by the command line; read only."""
-    root = tmp_path_factory.mktemp("own videos")
-    (root / "videos").mkdir()
-    for i in range(4):
-        film(root / "videos" / f"film {i}.mp4", i)
-    rows = ["film 0.mp4,left,training", "film 1.mp4,left;right,training", "film 2.mp4,right,training"]
-    rows += ["film 3.mp4,left[3 to 6];right[0 to 3],testing"]
-    (root / "tags.csv").write_text("video,labels,subset\n" + "\n".join(rows) + "\n")
-    settings = ("--set", "train.steps=4", "--set", "model.width=16", "--set", "train.save_every=4")
-    settings += ("--set", "teacher.models=1", "--workers", "1")
-    for arguments in (
-        ("init", root / "data", "--videos", root / "videos", "--tags", root / "tags.csv"),
-        ("extract", root / "data"),
-        ("train", root / "data", "--out", root / "run", *settings),
-    ):
-        result = CliRunner().invoke(app, list(map(str, arguments)))
-        assert result.exit_code == 0, result.output
-    return root
+    return make_own_videos(tmp_path_factory.mktemp("own videos"))

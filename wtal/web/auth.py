@@ -6,6 +6,7 @@ from hashlib import sha256
 from ipaddress import ip_address
 from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -23,6 +24,7 @@ SECURITY_HEADERS = {
 }
 TRUSTED_FETCH_SITES = ("same-origin", "none")  # Sec-Fetch-Site of this page and of a typed address
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+PLAIN_ERRORS = {416: "the requested range is not in the file; reload the page"}
 COOKIE_MAX_AGE = 365 * 24 * 3600  # seconds
 
 
@@ -71,13 +73,18 @@ class AuthMiddleware:
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})
         is_sending = False
+        replacement: Response | None = None
 
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
-            nonlocal is_sending
+            nonlocal is_sending, replacement
             if message["type"] == "http.response.start":
-                headers = ((name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items())
-                message["headers"] = [*message.get("headers", []), *headers]
+                replacement = _replacement(message["status"], Headers(raw=message.get("headers", [])))
+                present = replacement.raw_headers if replacement else message.get("headers", [])
+                added = ((name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items())
+                message = {**message, "headers": [*present, *added]}
                 is_sending = True
+            elif replacement:
+                message = {"type": "http.response.body", "body": replacement.body}
             await send(message)
             is_sending = is_sending and message.get("more_body", message["type"] == "http.response.start")
 
@@ -119,5 +126,13 @@ class AuthMiddleware:
         return self._token is not None and secrets.compare_digest(value.encode(), self._token.encode())
 
 
-def _error(status: int, message: str) -> Response:
-    return JSONResponse({"error": message}, status)
+def _replacement(status: int, headers: Headers) -> Response | None:
+    """The response instead of an error in plain text, which the web framework sends for bad ranges and hosts."""
+    if status < 400 or not headers.get("content-type", "").startswith("text/plain"):
+        return None
+    kept = {name: headers[name] for name in ("content-range",) if name in headers}
+    return _error(status, PLAIN_ERRORS.get(status, "the request is invalid; reload the page"), kept)
+
+
+def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"error": message, "code": "http-error"}, status, headers)

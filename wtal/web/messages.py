@@ -1,5 +1,6 @@
 """JSON in requests and responses."""
 
+import asyncio
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -10,18 +11,23 @@ from starlette.exceptions import HTTPException
 from wtal.core.errors import DataError, first_validation_error
 
 MAX_BODY_BYTES = 8 << 20
+BODY_TIMEOUT = 60.0  # seconds in which the body must arrive
 NO_STORE = {"cache-control": "no-store"}
 
 RequestModel = TypeVar("RequestModel", bound=BaseModel)
 
 
 async def parse_body(request: Request, model: type[RequestModel]) -> RequestModel:
-    """The JSON body. Raises HTTPException if it is too large, DataError if it is invalid."""
+    """The JSON body. Raises HTTPException if it is too large or too slow, DataError if it is invalid."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise HTTPException(413, f"the request is larger than {MAX_BODY_BYTES:,} bytes; send less at once")
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise HTTPException(413, f"the request is larger than {MAX_BODY_BYTES:,} bytes; send less at once")
+    except TimeoutError as error:
+        raise HTTPException(408, f"the request took longer than {BODY_TIMEOUT:.0f} s; try again") from error
     try:
         return model.model_validate_json(bytes(body), strict=True)
     except ValidationError as error:

@@ -16,10 +16,12 @@ from wtal.experiments.project import Project
 from wtal.video.backbones.registry import BackboneOptions
 from wtal.web.api import create_app, create_project_app
 from wtal.web.auth import AuthMiddleware, ResponseAbortedError, is_loopback, is_wildcard
+from wtal.web.connections import ACCEPTED_AT_ONCE, LimitedServer, RepeatedMessages, limited_protocol
 from wtal.web.project_site import open_project_site
 from wtal.web.service import open_service
 
 TOKEN_NAME = "token"
+_repeated_messages = RepeatedMessages()  # one object, because a logger has each filter once
 SHUTDOWN_TIMEOUT = 2  # seconds in which running responses may finish
 
 
@@ -89,18 +91,23 @@ def _run(
 
 
 def create_server(app: AuthMiddleware) -> uvicorn.Server:
-    """A server that logs only warnings and errors."""
+    """A server with limits of connections that logs only warnings and errors, each once a minute."""
     logger = logging.getLogger("uvicorn.error")
     logger.setLevel(logging.WARNING)
     logger.addFilter(_shorten_aborted)
+    for name in ("uvicorn.error", "asyncio"):
+        logging.getLogger(name).addFilter(_repeated_messages)
     config = uvicorn.Config(
         app,
+        http=limited_protocol(),
+        ws="none",
+        backlog=ACCEPTED_AT_ONCE,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
     )
-    return uvicorn.Server(config)
+    return LimitedServer(config)
 
 
 def load_token(store: Path) -> str:
