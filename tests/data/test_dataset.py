@@ -77,6 +77,7 @@ def test_write_and_read_roundtrip(tmp_path_factory, written, stride, offset):
         ({"offset_seconds": None}, "invalid-value"),
         ({"classes": "run"}, "invalid-type"),
         ({"classes": ["run", "run"]}, "duplicate"),
+        ({"classes": ["run", "r\u200bun"]}, "hidden-character"),
         ({"modalities": [0]}, "invalid-value"),
         ({"modalities": 6}, "invalid-value"),
         ({"provenance": {"backbone": "i3d"}}, "invalid-value"),

@@ -68,6 +68,23 @@ def test_invalid_names_are_rejected(value, code, location):
         parse_name(location, value, "label")
 
 
+HIDDEN_LABELS = [
+    *("\u200b", "r\u200bun", "\u202enur", "run\u2066", "\ufeffrun", "ru\u00adn", "\u200e run", "\U000e0041run"),
+    *("\u3164", "\u2800", "\u200d", "\u0301"),
+]
+
+
+@pytest.mark.parametrize("label", HIDDEN_LABELS)
+def test_labels_that_cannot_be_seen_are_rejected(label, location):
+    with raises(DataError, code="hidden-character", path=location.path, location="line 3"):
+        parse_segment(location, label, 1, 2)
+
+
+@pytest.mark.parametrize("label", ["跳远 🏃", "👨\u200d👩\u200d👧", "می\u200cخواهم", "e\u0301", "a\tb", "❤\ufe0f"])
+def test_labels_of_any_language_are_accepted(label, location):
+    assert parse_segment(location, label, 1, 2).label == label
+
+
 def test_segments_are_checked(location):
     assert parse_segment(location, " run ", "1", 2) == Segment("run", 1.0, 2.0)
     assert parse_segment(location, "run", 1, 1, "0.5") == Segment("run", 1.0, 1.0, 0.5)

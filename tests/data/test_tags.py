@@ -86,6 +86,12 @@ def test_fuzzed_cell_is_read_or_has_problem(cell):
         assert count_letters(cell) - count_letters("".join(labels)) <= len("to") * len(segments)
 
 
+def test_label_with_invisible_characters_is_skipped():
+    labels, segments, (problem,) = parse_labels("run;ju\u200bmp", LINE)
+    assert not labels and not segments and problem.fatal and problem.code == "hidden-character"
+    assert "\u200b" not in str(problem)
+
+
 @pytest.mark.parametrize(
     "cell, labels, timed, excerpt",
     [

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from wtal.cli import app
 from wtal.core.structures import Segment
+from wtal.core.text import find_hidden
 from wtal.data.annotations.base import Annotation, AnnotationFormat
 from wtal.data.annotations.convert import read_annotations, write_annotations
 from wtal.data.features import is_file_name
@@ -19,6 +20,7 @@ DIFFICULT_LABELS = [
     *("'", ";", "\\"),
 ]
 labels = st.one_of(st.sampled_from(DIFFICULT_LABELS), st.text(max_size=12)).map(str.strip).filter(bool)
+labels = labels.filter(lambda label: find_hidden(label) is None)
 video_ids = st.text("aé.-_ 1", min_size=1, max_size=9).map(str.strip).filter(lambda id: bool(id) and is_file_name(id))
 times = st.floats(0, 90_000) | st.integers(0, 4000).map(lambda milliseconds: milliseconds / 1000)
 scores = st.none() | st.floats(-10, 10) | st.just(0.0)

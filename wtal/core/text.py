@@ -1,16 +1,35 @@
 """Text for the terminal and Markdown. Names from files cannot break out of their line or cell."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+JOINERS = "\u200c\u200d"
+BLANKS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"  # letters and symbols without a visible form
+INVISIBLE_CATEGORIES = ("Cc", "Cf", "Mn", "Me", "Mc", "Zs", "Zl", "Zp")
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 # --- Plain text -------------------------------------------------------------------------------------------------------
+
+
+def find_hidden(text: str) -> str | None:
+    """The first character of a name that is invisible or changes the direction of text, None if there is none.
+
+    Two names that look the same would be different ones. Joiners, which Persian and emoji need, are admitted between
+    visible characters. A name without any visible character is hidden altogether.
+    """
+    if text.isascii():
+        return None
+    for character in text:
+        if character in BLANKS or (unicodedata.category(character) == "Cf" and character not in JOINERS):
+            return character
+    is_visible = any(unicodedata.category(c) not in INVISIBLE_CATEGORIES for c in text)
+    return None if is_visible else text[:1]
 
 
 def one_line(text: str) -> str:

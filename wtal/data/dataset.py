@@ -14,9 +14,10 @@ from wtal.core.clock import SnippetClock
 from wtal.core.errors import DataError
 from wtal.core.io import read_json, require_folder, write_json
 from wtal.core.structures import SUBSETS, Video
-from wtal.core.text import format_list
+from wtal.core.text import find_hidden, format_list
 from wtal.data.features import features_path, is_file_name, open_features
 from wtal.data.layouts.activitynet import load_json, parse_activitynet, write_activitynet
+from wtal.data.parsing import HINT_HIDDEN
 from wtal.data.problems import Problem, abbreviate, raise_first
 from wtal.data.provenance import Provenance, origin_path, parse_provenance, read_origin
 from wtal.data.tags import parse_tags
@@ -311,6 +312,9 @@ def _parse_classes(
             Problem("`classes` is not a list of names", path, hint='use ["run", "jump"]', code="invalid-type")
         )
         return ()
+    if hidden_names := [name for name in classes if find_hidden(name) is not None]:
+        message = f"`classes` contains {hidden_names[0]!a} with an invisible character"
+        problems.append(Problem(message, path, hint=HINT_HIDDEN, code="hidden-character"))
     if repeated := sorted({name for name in classes if classes.count(name) > 1}):
         message = f"`classes` contains {format_list(repeated)} twice"
         problems.append(Problem(message, path, hint="list each class once", code="duplicate"))

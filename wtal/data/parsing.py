@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from wtal.core.errors import DataError
 from wtal.core.structures import Segment
-from wtal.core.text import one_line
+from wtal.core.text import find_hidden, one_line
 from wtal.data.problems import Problem, abbreviate
 
 MAX_SECONDS = 4_294_967.0  # seven weeks; ELAN stores milliseconds in 32 bits
+HINT_HIDDEN = "type the label again"
 MAX_NAME_LENGTH = 100_000  # characters; Python's csv module reads at most 131,072 in one cell
 
 
@@ -56,6 +57,23 @@ def parse_name(location: Location, value: Any, field: str) -> str:
     return value.strip()
 
 
+def parse_label(location: Location, value: Any, field: str = "label") -> str:
+    """Check a label as `parse_name` does, and that all of it can be seen.
+
+    Raises:
+        DataError: As `parse_name`, or the label has invisible or direction-changing characters.
+    """
+    label = parse_name(location, value, field)
+    if (hidden := find_hidden(label)) is not None:
+        raise location.error(hidden_message(field, label, hidden), HINT_HIDDEN, "hidden-character")
+    return label
+
+
+def hidden_message(field: str, label: str, hidden: str) -> str:
+    """The message about a character that `find_hidden` returned."""
+    return f"{field} {abbreviate(ascii(label))} contains the invisible character U+{ord(hidden):04X}"
+
+
 def parse_number(location: Location, value: Any, field: str) -> float:
     """A finite number, which may be written as text.
 
@@ -92,7 +110,7 @@ def parse_segment(location: Location, label: Any, start: Any, end: Any, score: A
     Raises:
         DataError: If a value is invalid, or the end is before the start.
     """
-    label = parse_name(location, label, "label")
+    label = parse_label(location, label)
     start, end = parse_seconds(location, start, "start"), parse_seconds(location, end, "end")
     if end < start:
         raise location.error(f"end {end} s is before start {start} s", "swap the two times")

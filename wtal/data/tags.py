@@ -15,8 +15,8 @@ from pathlib import Path
 from wtal.core.errors import DataError
 from wtal.core.io import read_text
 from wtal.core.structures import SUBSETS, Segment, Video
-from wtal.core.text import format_list
-from wtal.data.parsing import Location
+from wtal.core.text import find_hidden, format_list
+from wtal.data.parsing import HINT_HIDDEN, Location, hidden_message
 from wtal.data.problems import Problem, abbreviate, raise_first
 
 # Names of columns in lower case, without spaces, underscores and hyphens.
@@ -221,6 +221,8 @@ def _label_problem(label: str, item: str, location: Location) -> Problem | None:
     excerpt = f"`{abbreviate(item.strip(' ;|'))}`"
     if not label or TIME_RANGE.fullmatch(label):
         return location.problem(f"skipped: {excerpt} has no label", HINT_TIMES, "invalid-label")
+    if (hidden := find_hidden(label)) is not None:
+        return location.problem(f"skipped: {hidden_message('label', label, hidden)}", HINT_HIDDEN, "hidden-character")
     if "]" in label:
         return location.problem(f"skipped: {excerpt} closes a bracket that is not open", HINT_TIMES, "invalid-label")
     if label.count("(") > label.count(")"):

@@ -19,13 +19,18 @@ MIN_UPLOAD_RATE = 4096  # bytes per second; slower uploads would block one of th
 IDLE_TIMEOUT = 30.0  # seconds without data after which an upload is aborted
 MAX_NAME_BYTES = 180
 MAX_SAME_NAMES = 10_000
+# Windows takes them for devices, whatever their extension.
+RESERVED_NAMES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
+    f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³"
+}
 PART_SUFFIX = ".part"
 HINT_COPY = "copy the file into the folder of videos instead"
 
 
 def check_name(name: str) -> None:
     """Raise DataError for a name that a video file cannot have on every system."""
-    is_plain = name.isprintable() and is_file_name(name) and not name.startswith(".")
+    is_reserved = name.partition(".")[0].strip().upper() in RESERVED_NAMES
+    is_plain = name.isprintable() and is_file_name(name) and not name.startswith(".") and not is_reserved
     if not is_plain or any(char in name for char in '<>:"|?*') or len(name.encode()) > MAX_NAME_BYTES:
         raise DataError(f"{name[:60]!r} cannot be a file name", hint="rename the file", code="invalid-name")
     if PurePosixPath(name).suffix.lower() not in VIDEO_SUFFIXES:

@@ -6,7 +6,7 @@ from pathlib import Path
 from wtal.core.structures import Segment, Video
 from wtal.data.annotations.base import Annotation, AnnotationFile, AnnotationFormat, has_keys
 from wtal.data.layouts.activitynet import read_activitynet, read_proposals, write_activitynet, write_proposals
-from wtal.data.parsing import Location, parse_name, parse_seconds, parse_segment
+from wtal.data.parsing import Location, parse_label, parse_name, parse_seconds, parse_segment
 
 
 def read_ground_truth(path: Path) -> AnnotationFile:
@@ -46,7 +46,7 @@ def write_results(path: Path, annotations: Sequence[Annotation]) -> None:
 def _from_video(video: Video, location: Location) -> Annotation:
     segments = tuple(parse_segment(location, *segment) for segment in video.segments)
     labels = {segment.label for segment in segments}
-    tags = (parse_name(location, label, "label") for label in video.labels)
+    tags = (parse_label(location, label) for label in video.labels)
     return Annotation(
         parse_name(location, video.id, "id"),
         segments,

@@ -37,7 +37,15 @@ from wtal.data.annotations.boris_events import (
     split_subject,
     to_annotations,
 )
-from wtal.data.parsing import Location, parse_list, parse_name, parse_number, parse_object, parse_seconds
+from wtal.data.parsing import (
+    Location,
+    parse_label,
+    parse_list,
+    parse_name,
+    parse_number,
+    parse_object,
+    parse_seconds,
+)
 from wtal.data.problems import abbreviate
 
 FORMAT_VERSION = "7.0"
@@ -187,7 +195,7 @@ def _event(location: Location, row: Any, offset: float, behaviors: dict[str, _Be
     subject, code, modifiers, comment = texts
     code = parse_name(location, code, "behavior")
     status: Status = "STATE" if code in behaviors and behaviors[code].is_state else "POINT"
-    label = parse_name(location, join_subject(code, subject), "label")
+    label = parse_label(location, join_subject(code, subject))
     return Event(location, label, modifiers, round(time - offset, 3) if offset else time, status, comment), code
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from wtal.core.io import read_text, write_text
 from wtal.core.structures import Segment
 from wtal.data.annotations.base import Annotation, AnnotationFile, AnnotationFormat, ConversionWarning, count_warnings
-from wtal.data.parsing import Location, parse_name, parse_seconds, parse_segment
+from wtal.data.parsing import Location, parse_label, parse_name, parse_seconds, parse_segment
 from wtal.data.problems import abbreviate
 
 REQUIRED_COLUMNS = ("video", "label", "start", "end")
@@ -44,7 +44,7 @@ def read(path: Path) -> AnnotationFile:
         if start or end:
             segments[id].append(parse_segment(location, label, start, end, cells.get("score") or None))
         elif label:
-            tags.setdefault(id, []).append(parse_name(location, label, "label"))
+            tags.setdefault(id, []).append(parse_label(location, label))
         duration = parse_seconds(location, cells["duration"], "duration") if cells.get("duration") else None
         row_properties = (duration, cells.get("subset", ""))
         if properties.setdefault(id, row_properties) != row_properties:

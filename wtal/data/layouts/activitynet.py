@@ -14,7 +14,8 @@ from typing import Any
 
 from wtal.core.io import read_json, require_output_file, write_json
 from wtal.core.structures import SUBSETS, Proposals, Segment, Video
-from wtal.data.parsing import Location, parse_name, parse_number
+from wtal.core.text import find_hidden
+from wtal.data.parsing import HINT_HIDDEN, Location, hidden_message, parse_name, parse_number
 from wtal.data.problems import Problem, abbreviate, raise_first
 from wtal.data.tags import incomplete_timeline
 
@@ -137,6 +138,10 @@ def _parse_video(id: str, entry: Any, location: Location, problems: list[Problem
         if not isinstance(label, str) or not label.strip():
             hint = 'use {"label": "...", "segment": [start, end]}'
             problems.append(location.child(f"annotation {number}").problem("label is missing", hint, "missing-key"))
+            continue
+        if (hidden := find_hidden(label)) is not None:
+            message = hidden_message("label", label, hidden)
+            problems.append(location.child(f"annotation {number}").problem(message, HINT_HIDDEN, "hidden-character"))
             continue
         labels.add(label)
         segment = annotation.get("segment")
