@@ -33,11 +33,11 @@ def measure() -> list[str]:
             with hold_connections(port, SILENT, SLOW):
                 crowded = [answer_seconds(port, pause=0.5) for _ in range(ATTEMPTS)]
             log = (root / "log").read_text()
+    times = f"after {median(crowded):.2f} s, at most {max(crowded):.2f} s ({ATTEMPTS} requests;"
     return [
         f"{SILENT:,} silent and {SLOW} slow connections, opened again when the server closes them; {DESCRIPTORS} "
-        f"descriptors for the server. The list of videos arrives after {median(crowded):.2f} s, at most "
-        f"{max(crowded):.2f} s ({ATTEMPTS} requests; without the others {median(alone):.2f} s, at most {max(alone):.2f} s). "
-        f"The server logs {len(log.splitlines())} lines.",
+        f"descriptors for the server. The list of videos arrives {times} without the others {median(alone):.2f} s, at "
+        f"most {max(alone):.2f} s). The server logs {len(log.splitlines())} lines.",
     ]
 
 
