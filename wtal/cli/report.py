@@ -1,5 +1,6 @@
 """Commands that write the HTML report and plots for papers."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -46,11 +47,18 @@ def report(
         typer.Option(metavar="NAME", help="Subset to show", show_default="the scored subset, else testing"),
     ] = None,
     external: ExternalOption = None,
+    colors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Colors of classes set on the web page: colors.json in its folder of timelines"
+        ),
+    ] = None,
     method: MethodOption = None,
 ) -> None:
     """Write one HTML page about a run: scores, errors, training curves, memory, and the timeline of each video."""
     from wtal.core.errors import DataError
     from wtal.experiments.external import parse_external
+    from wtal.reporting.class_colors import read_class_colors
     from wtal.reporting.html.collect import collect_report_data
     from wtal.reporting.html.render import write_report
 
@@ -61,7 +69,9 @@ def report(
             "cannot write a file here, it is a folder", path=path, hint="pass a file with --out", code="not-a-file"
         )
     files = parse_external(external or ())
-    write_report(path, collect_report_data(run, path, data, videos, protocol, subset, files))
+    custom = read_class_colors(colors) if colors else {}
+    content = collect_report_data(run, path, data, videos, protocol, subset, files)
+    write_report(path, replace(content, colors=custom))
     print_line(f"report: {path.absolute()}")
 
 

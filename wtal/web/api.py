@@ -58,6 +58,13 @@ class BudgetRequest(BaseModel):
     thresholds: dict[str, float] = {}
 
 
+class ColorRequest(BaseModel):
+    """A class and its color as #RRGGBB, None for the default."""
+
+    label: str
+    color: str | None
+
+
 class ActivateRequest(BaseModel):
     """The model to use."""
 
@@ -102,6 +109,7 @@ def _create_annotation_app(service: AnnotationService, site: ProjectSite | None)
     _add_jobs(app, service)
     _add_corrections(app, service)
     _add_budgets(app, service)
+    _add_colors(app, service)
     _add_improvement(app, service)
     return app
 
@@ -216,6 +224,14 @@ def _add_corrections(app: FastAPI, service: AnnotationService) -> None:
     def conflict(request: Request, error: ConflictError) -> Response:
         current = error.current.to_json() if error.current else None
         return json_response({"error": str(error), "code": "conflict", "corrections": current}, 409)
+
+
+def _add_colors(app: FastAPI, service: AnnotationService) -> None:
+    @app.put("/api/colors")
+    async def change(request: Request) -> Response:
+        body = await parse_body(request, ColorRequest)
+        await run_in_threadpool(service.colors.change, body.label, body.color)
+        return json_response(service.colors.describe())
 
 
 def _add_budgets(app: FastAPI, service: AnnotationService) -> None:

@@ -18,6 +18,7 @@ from wtal.data.video_files import VIDEO_SUFFIXES, video_ids
 from wtal.inference.localizer import Localizer
 from wtal.reporting.figures.colors import theme_colors
 from wtal.video.backbones.registry import BackboneOptions
+from wtal.web.colors import ClassColors
 from wtal.web.corrections import CorrectionRecord, Corrections, check_segments
 from wtal.web.improvement import Improver
 from wtal.web.improvement_worker import ImprovementJob, ImprovementWorker
@@ -58,6 +59,7 @@ class AnnotationService:
         improver: Trains models from the corrections.
         suggestions: The videos whose labels help most.
         thumbnails: A small image of each video.
+        colors: The colors of classes that people set.
         max_upload_bytes: The largest upload that is accepted.
     """
 
@@ -69,6 +71,7 @@ class AnnotationService:
     improver: Improver
     suggestions: Suggestions
     thumbnails: Thumbnails
+    colors: ClassColors
     max_upload_bytes: int = MAX_UPLOAD_BYTES
 
     @property
@@ -94,6 +97,7 @@ class AnnotationService:
             "max_upload_bytes": self.max_upload_bytes,
             "video_suffixes": sorted(VIDEO_SUFFIXES),
             "colors": theme_colors(),
+            "custom_colors": self.colors.describe(),
         }
 
     def model_config(self) -> dict[str, Any]:
@@ -353,7 +357,9 @@ def run_service(
 
     improver = Improver(store, models, training_data, library, corrections.records, start_improvement, activate)
     suggestions = Suggestions(store, models, training_data)
-    service = AnnotationService(models, library, store, corrections, jobs, improver, suggestions, thumbnails)
+    service = AnnotationService(
+        models, library, store, corrections, jobs, improver, suggestions, thumbnails, ClassColors(store)
+    )
     jobs.start()
     improver.resume()
     suggestions.start()

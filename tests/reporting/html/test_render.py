@@ -47,6 +47,13 @@ def test_user_input_is_escaped():
     assert index["videos"][0]["id"] == HOSTILE and index["classes"][1] == HOSTILE
 
 
+def test_chosen_colors_are_used_in_timelines_and_charts():
+    report = replace(make_report(make_timeline()), colors={CLASSES[0]: "#123456", "__proto__": "#000000"})
+    text = render_page(report)
+    index = json.loads(Page(text).scripts["index"])
+    assert index["custom_colors"][CLASSES[0]]["fill"] == "#123456" and ".c0{--fill:#123456;" in text
+
+
 def test_lone_surrogate_is_replaced(tmp_path):
     surrogate = "\ud800"
     write_report(tmp_path / "page.html", ReportData(surrogate, (), (surrogate,), [empty_timeline(surrogate)]))

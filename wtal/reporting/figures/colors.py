@@ -18,6 +18,7 @@ DARK_PALETTE = (  # the same classes in the dark theme
     *("#6E88B7", "#FFCF03", "#44AB85", "#E67642", "#976684", "#48BDFF", "#FBFF99"),
     *("#E09FBF", "#C12E54", "#D2140C", "#7B53DB", "#26FFCD"),
 )
+FILL_CONTRAST = 3.0  # of graphics on their background, WCAG 2.2
 MAX_COLORED_CLASSES = len(PALETTE)  # more colors cannot be distinguished
 
 

@@ -93,6 +93,7 @@ class ReportData:
         metrics: Training metrics by name.
         memory: None for a method without memory.
         video_urls: URL of each video's file by id, relative to the page.
+        colors: Colors by class as #RRGGBB, for the classes that do not have the default.
     """
 
     title: str
@@ -105,6 +106,7 @@ class ReportData:
     metrics: Mapping[str, Curve] = field(default_factory=dict)
     memory: MemorySummary | None = None
     video_urls: Mapping[str, str] = field(default_factory=dict)
+    colors: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

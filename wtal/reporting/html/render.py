@@ -28,6 +28,7 @@ from wtal.reporting.budget_tables import (
     video_agreement_table,
     video_budget_table,
 )
+from wtal.reporting.class_colors import custom_theme_colors
 from wtal.reporting.comparison_tables import external_label, external_notes, external_table
 from wtal.reporting.error_tables import (
     analysis_caption,
@@ -80,10 +81,11 @@ def render_page(report: ReportData) -> str:
         "classes": report.classes,
         "videos": videos,
         "colors": theme_colors(),
+        "custom_colors": custom_theme_colors(report.colors),
         "score_range": (min_score, max_score),  # one opacity scale for all videos
         "similarity": _similarity(report.memory),
     }
-    style = "".join(map(_read_static, STYLES)) + _class_rules()
+    style = "".join(map(_read_static, STYLES)) + _class_rules(report)
     script = bundle(SCRIPT, _read_static)
     return (
         _environment()
@@ -283,12 +285,17 @@ def _content_security_policy(style: str, script: str) -> str:
     )
 
 
-def _class_rules() -> str:
+def _class_rules(report: ReportData) -> str:
     """CSS rules: `.cN` has the color of the class with index N."""
+    colors = dict(enumerate(zip(PALETTE, DARK_PALETTE, strict=True)))
+    custom = custom_theme_colors(report.colors)
+    for index, label in enumerate(report.classes):
+        if label in custom:
+            colors[index] = custom[label]["fill"], custom[label]["dark_fill"]
     light = "".join(
-        f".c{index}{{--fill:{color};--line:{darken(color, LINE_CONTRAST)}}}\n" for index, color in enumerate(PALETTE)
+        f".c{index}{{--fill:{fill};--line:{darken(fill, LINE_CONTRAST)}}}\n" for index, (fill, _) in colors.items()
     )
-    dark = "".join(f".c{index}{{--fill:{color};--line:{lighten(color)}}}\n" for index, color in enumerate(DARK_PALETTE))
+    dark = "".join(f".c{index}{{--fill:{fill};--line:{lighten(fill)}}}\n" for index, (_, fill) in colors.items())
     return f"{light}@media screen and (prefers-color-scheme:dark){{\n{dark}}}\n"
 
 

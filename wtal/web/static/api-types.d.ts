@@ -1,5 +1,5 @@
 /** What the server sends and receives as JSON. Times are in seconds. */
-import type { TimelineConfig } from "./types";
+import type { CustomColor, TimelineConfig } from "./types";
 
 /** The model that processes videos. */
 export interface ModelConfig {
@@ -15,6 +15,8 @@ export interface ModelConfig {
 /** GET /api/config */
 export interface Config extends TimelineConfig, ModelConfig {
   folder: string;
+  /** The colors that people set, by class. */
+  custom_colors: Record<string, CustomColor>;
   formats: { name: string; title: string; suffix: string; hint: string }[];
   max_upload_bytes: number;
   video_suffixes: string[];

@@ -6,6 +6,7 @@
  */
 import { ApiError, onConnectionChange, request } from "./api.js";
 import { createBudget } from "./budget.js";
+import { createClassColors } from "./class-colors.js";
 import { CLASS_KEYS } from "./class-keys.js";
 import { decodeTimeline, emptyTimeline, withLabels } from "./decode.js";
 import { connectDialog, getElement, setText } from "./dom.js";
@@ -58,6 +59,7 @@ function startApp(config) {
   }
   showModel();
   config.keys = CLASS_KEYS;
+  config.customColors = new Map(Object.entries(config.custom_colors));
   fileInput.accept = config.video_suffixes.join(",");
 
   /** Go to the first moment of a video that was opened for review, once its length is known. */
@@ -445,6 +447,7 @@ function startApp(config) {
   });
   createImprove({ saveAll, onModelChange: () => videoList.update(), showStatus });
   const budget = createBudget({ saveAll, getOpenVideo, getThresholds });
+  createClassColors({ config, getColor: timeline.lightColor, onChange: timeline.recolor });
   connectDialog(shortcutsDialog, getElement("show-shortcuts", HTMLElement), getElement("close-shortcuts", HTMLElement));
 
   // ---- files

@@ -1,7 +1,7 @@
 /**
  * The report: a list of videos, the timeline of one of them, and the memory. The data of a video is decoded when the
  * video is opened.
- * @import { Segment, TimelineConfig, VideoTimeline } from "./types"
+ * @import { CustomColor, Segment, TimelineConfig, VideoTimeline } from "./types"
  */
 import { ellipsize, prepareCanvas } from "./canvas.js";
 import { decodeTimeline } from "./decode.js";
@@ -19,8 +19,16 @@ const MAX_DECODED_VIDEOS = 8;
  * @property {string} [file] the address of the video file
  */
 
-/** @type {TimelineConfig & { videos: VideoEntry[], similarity: { names: string[], cosines: string } | null }} */
+/**
+ * @typedef {object} ReportConfig
+ * @property {VideoEntry[]} videos
+ * @property {{ names: string[], cosines: string } | null} similarity
+ * @property {Record<string, CustomColor>} custom_colors
+ */
+
+/** @type {TimelineConfig & ReportConfig} */
 const config = JSON.parse(getElement("index", HTMLScriptElement).text);
+config.customColors = new Map(Object.entries(config.custom_colors));
 const canvas = getElement("timeline", HTMLCanvasElement);
 const player = getElement("player", HTMLVideoElement);
 const playerError = getElement("player-error", HTMLElement);

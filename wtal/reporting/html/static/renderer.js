@@ -1,6 +1,6 @@
 /**
  * Draws a timeline on its canvases, as described by a `View`.
- * @import { Block, Segment, TimelineConfig, View } from "./types"
+ * @import { Block, Segment, ThemeColors, TimelineConfig, View } from "./types"
  */
 import { ellipsize, prepareCanvas, strokeLine, textColorOn } from "./canvas.js";
 import { darkScheme, setText } from "./dom.js";
@@ -88,16 +88,26 @@ export function createRenderer({ canvas, overview, clock, config, view }) {
     if (assigned.labels !== labels) assigned = { labels, indices: assignColors(labels, config.colors.fill.length) };
     return assigned.indices.get(label);
   }
-  /** @param {number} label */
-  function fillColor(label) {
+  /**
+   * The color of a class: that which a person set, else that of the palette, else a grey.
+   * @param {number} label
+   * @param {keyof ThemeColors} use
+   * @param {string} grey
+   */
+  function colorOf(label, use, grey) {
+    const custom = config.customColors?.get(config.classes[label]);
+    if (custom) return custom[use];
     const index = colorIndex(label);
-    return index === undefined ? OTHER_FILL : config.colors[view.isDark ? "dark_fill" : "fill"][index];
+    return index === undefined ? grey : config.colors[use][index];
   }
+  /** The color in the light theme. @param {number} label */
+  const lightColor = (label) => colorOf(label, "fill", OTHER_FILL);
+  /** @param {number} label */
+  const fillColor = (label) => colorOf(label, view.isDark ? "dark_fill" : "fill", OTHER_FILL);
   /** @param {number} label */
   function lineColor(label) {
     const theme = view.isDark ? "dark" : "light";
-    const index = colorIndex(label);
-    return index === undefined ? OTHER_LINE[theme] : config.colors[theme][index];
+    return colorOf(label, theme, OTHER_LINE[theme]);
   }
 
   /** @param {Segment} segment */
@@ -505,5 +515,5 @@ export function createRenderer({ canvas, overview, clock, config, view }) {
     context.fillRect(x(view.playhead), 0, 1, OVERVIEW_HEIGHT);
   }
 
-  return { draw, updateColors, fillColor, isVisible, rulerHeight, left, plotWidth, xOf, secondsAt };
+  return { draw, updateColors, fillColor, lightColor, isVisible, rulerHeight, left, plotWidth, xOf, secondsAt };
 }

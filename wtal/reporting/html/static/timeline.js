@@ -367,6 +367,12 @@ export function createTimeline({
     );
   }
 
+  /** Call after the colors of classes have changed. */
+  function recolor() {
+    drawChips();
+    redraw();
+  }
+
   /** Call after the lanes or the filters have changed. */
   function refresh() {
     layOut();
@@ -438,12 +444,14 @@ export function createTimeline({
     centerAt,
     describeSegment,
     draw,
+    lightColor: renderer.lightColor,
     fit,
     hitTest,
     hover,
     isVisible,
     open,
     pan,
+    recolor,
     refresh,
     resize,
     reveal,

@@ -60,12 +60,17 @@ export interface ThemeColors {
   dark: string[];
 }
 
+/** The same for one class, whose color was set by a person. */
+export type CustomColor = Record<keyof ThemeColors, string>;
+
 /** What holds for all videos. */
 export interface TimelineConfig {
   classes: string[];
   /** The keys that mark the first classes. */
   keys?: string[];
   colors: ThemeColors;
+  /** By name of the class. */
+  customColors?: Map<string, CustomColor>;
   /** The scores with the lowest and the highest opacity. */
   score_range: [number, number];
 }
