@@ -169,3 +169,54 @@ export interface Improvement {
   /** The latest first. */
   models: ModelEntry[];
 }
+
+/** A video of GET /api/project */
+export interface TaggedVideo {
+  key: string;
+  name: string;
+  /** Changes when the file is replaced. */
+  version: string;
+  /** The tags; empty if nothing happens in the video, null if it is not tagged. */
+  labels: string[] | null;
+}
+
+/** A change of the tags of a video, of POST /api/project/tags */
+export interface TagChange {
+  add?: string[];
+  remove?: string[];
+  /** Whether the video counts as tagged if no label remains. */
+  tagged?: boolean;
+}
+
+/** The steps from videos to timelines. */
+export interface TrainingInfo {
+  state: "idle" | "running" | "done" | "failed" | "stopped";
+  /** The present or last step, one of `steps`. */
+  step: string;
+  /** How much of the step is done, of how much; `total` is 0 if that is not known. */
+  done: number;
+  total: number;
+  sentence: string;
+  error: string;
+  steps: string[];
+  /** Whether this server does the steps. */
+  can_stop: boolean;
+  /** Whether nothing is left to do for the present tags and videos. */
+  is_current: boolean;
+}
+
+/** GET /api/project; null if the server has a model alone. */
+export interface ProjectInfo {
+  folder: string;
+  has_model: boolean;
+  videos: TaggedVideo[];
+  classes: { name: string; count: number }[];
+  /** How many videos are tagged, and what is still needed. */
+  summary: string;
+  can_train: boolean;
+  /** Why the tags cannot be read, "" if they can. */
+  error: string;
+  training: TrainingInfo;
+  max_upload_bytes: number;
+  video_suffixes: string[];
+}

@@ -1,6 +1,6 @@
 /**
  * The web page: opens videos, and updates them when the server or other pages change them.
- * @import { Config, VideoDetails, VideoInfo } from "./api-types"
+ * @import { Config, ProjectInfo, VideoDetails, VideoInfo } from "./api-types"
  * @import { Segment } from "./types"
  * @import { Session } from "./session"
  */
@@ -13,10 +13,12 @@ import { connectDialog, getElement, setText } from "./dom.js";
 import { createEditor } from "./editor.js";
 import { toApiSegments } from "./edits.js";
 import { setUpExport } from "./export.js";
+import { setUpFileDrop } from "./file-drop.js";
 import { createImprove } from "./improve.js";
 import { createJobStatus } from "./job-status.js";
 import { createMoments } from "./moments.js";
 import { createPlayback } from "./playback.js";
+import { createProject } from "./project.js";
 import { createReviewQueue } from "./review-queue.js";
 import { createRouter } from "./router.js";
 import { createSession } from "./session.js";
@@ -34,6 +36,7 @@ function startApp(config) {
   const missing = getElement("missing", HTMLElement);
   const playerError = getElement("player-error", HTMLElement);
   const connectionError = getElement("connection-error", HTMLElement);
+  const timelines = getElement("timelines", HTMLElement);
   const shortcutsDialog = getElement("shortcuts", HTMLDialogElement);
   const fileInput = getElement("file", HTMLInputElement);
 
@@ -430,7 +433,7 @@ function startApp(config) {
 
   addEventListener("keydown", (event) => {
     const target = /** @type {Element} */ (event.target);
-    if (document.querySelector("dialog[open]")) return;
+    if (document.querySelector("dialog[open]") || timelines.hidden) return;
     if (event.ctrlKey || event.metaKey) return handleControlKey(event);
     if (viewer.hidden || editorBox.hidden) return;
     // Keys that the focused element uses itself.
@@ -452,26 +455,7 @@ function startApp(config) {
 
   // ---- files
 
-  fileInput.addEventListener("change", () => {
-    uploads.add(fileInput.files || []);
-    fileInput.value = "";
-  });
-  /** @param {DragEvent} event */
-  const hasFiles = (event) => Boolean(event.dataTransfer?.types.includes("Files"));
-  addEventListener("dragover", (event) => {
-    if (!hasFiles(event)) return;
-    event.preventDefault();
-    document.body.classList.add("dropping");
-  });
-  addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) document.body.classList.remove("dropping");
-  });
-  addEventListener("drop", (event) => {
-    document.body.classList.remove("dropping");
-    if (!hasFiles(event)) return;
-    event.preventDefault();
-    uploads.add(event.dataTransfer?.files || []);
-  });
+  setUpFileDrop(uploads.add);
 
   // ---- the page
 
@@ -487,7 +471,10 @@ function startApp(config) {
 }
 
 try {
-  startApp(await request("GET", "/api/config"));
+  /** @type {ProjectInfo | null} */
+  const project = await request("GET", "/api/project");
+  if (project) createProject(project);
+  if (!project || project.has_model) startApp(await request("GET", "/api/config"));
 } catch (error) {
   getElement("welcome-text", HTMLElement).textContent =
     `The page cannot be shown: ${/** @type {Error} */ (error).message}.`;

@@ -5,13 +5,15 @@
  */
 import { createElement } from "./dom.js";
 
+/** @typedef {Pick<Config, "video_suffixes" | "max_upload_bytes">} UploadLimits */
+
 /** @param {number} bytes */
 const formatSize = (bytes) => (bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`);
 
 /**
  * Why a file cannot be uploaded; "" if it can.
  * @param {File} file
- * @param {Config} config
+ * @param {UploadLimits} config
  */
 function checkFile(file, { video_suffixes: suffixes, max_upload_bytes: maxBytes }) {
   const name = file.name.toLowerCase();
@@ -54,7 +56,7 @@ function createEntry(file) {
 /**
  * @param {object} options
  * @param {HTMLElement} options.list
- * @param {Config} options.config
+ * @param {UploadLimits} options.config
  * @param {(key: string) => void} options.onOpen
  * @param {(key: string, isOnly: boolean) => void} options.onUploaded
  */

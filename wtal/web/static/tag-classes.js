@@ -1,0 +1,115 @@
+/**
+ * The list of classes beside the grid of videos: each has a number key, and shows whether the selected videos have it.
+ * @import { ProjectInfo } from "./api-types"
+ */
+import { CLASS_KEYS } from "./class-keys.js";
+import { createElement, getElement } from "./dom.js";
+import { formatCount } from "./format.js";
+
+/**
+ * @param {object} options
+ * @param {(name: string) => void} options.onToggle
+ * @param {(old: string, name: string) => void} options.onRename With "" as the new name: remove the class.
+ */
+export function createTagClasses({ onToggle, onRename }) {
+  const list = getElement("tag-classes", HTMLElement);
+  const options = getElement("tag-class-names", HTMLElement);
+  /** What is shown. */
+  let shown = "";
+  /** The class whose name is being changed. @type {string | null} */
+  let renamed = null;
+
+  /**
+   * A form that replaces the button of a class while its name is changed.
+   * @param {string} name
+   * @param {number} count
+   */
+  function createRenameForm(name, count) {
+    const field = createElement("input", {
+      type: "text",
+      value: name,
+      maxLength: 200,
+      ariaLabel: `New name of ${name}`,
+    });
+    const remove = createElement("button", { type: "button", textContent: "Remove", disabled: count > 0 });
+    remove.title = count ? "Videos have this class; remove it from them first" : `Remove ${name}`;
+    const form = createElement("form", {}, field, createElement("button", { textContent: "Rename" }), remove);
+    /** @param {string | null} newName */
+    function close(newName) {
+      renamed = null;
+      if (newName !== null && newName !== name) onRename(name, newName);
+      draw();
+      /** @type {HTMLElement | null} */ (list.querySelector(`[data-name="${CSS.escape(name)}"]`))?.focus();
+    }
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      close(field.value.trim() || name);
+    });
+    remove.addEventListener("click", () => close(""));
+    form.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") close(null);
+      event.stopPropagation(); // letters and digits are no shortcuts here
+    });
+    form.dataset.name = name;
+    return form;
+  }
+
+  /** @type {{ classes: ProjectInfo["classes"], shareOf: (name: string) => number }} */
+  let latest = { classes: [], shareOf: () => 0 };
+
+  function draw() {
+    const { classes, shareOf } = latest;
+    const states = classes.map(({ name, count }, index) => ({
+      name,
+      count,
+      key: CLASS_KEYS[index] || "",
+      share: shareOf(name),
+    }));
+    if (renamed !== null && list.querySelector("form")?.dataset.name === renamed) return; // keeps what is typed
+    const text = JSON.stringify([states, renamed]);
+    if (text === shown) return; // keeps the focus
+    const hadFocus = list.contains(document.activeElement) && document.activeElement?.getAttribute("data-name");
+    shown = text;
+    list.replaceChildren(
+      ...states.map(({ name, count, key, share }) => {
+        if (name === renamed) {
+          return createElement("li", {}, createRenameForm(name, count));
+        }
+        const label = createElement("span", { className: "name", textContent: name });
+        const number = createElement("span", { className: "count", textContent: String(count) });
+        const button = createElement("button", { className: "class" }, label, number);
+        if (key) button.prepend(createElement("kbd", { textContent: key }));
+        button.dataset.name = name;
+        button.ariaPressed = share === 1 ? "true" : share > 0 ? "mixed" : "false";
+        button.title = `${name}: ${formatCount(count, "video")}${key ? ` (${key})` : ""}`;
+        button.addEventListener("click", () => onToggle(name));
+        const edit = createElement("button", { className: "quiet", textContent: "Edit", ariaLabel: `Rename ${name}` });
+        edit.addEventListener("click", () => {
+          renamed = name;
+          draw();
+        });
+        return createElement("li", {}, button, edit);
+      }),
+    );
+    list.querySelector("input")?.select();
+    options.replaceChildren(...classes.map(({ name }) => createElement("option", { value: name })));
+    if (hadFocus)
+      /** @type {HTMLElement | null} */ (list.querySelector(`[data-name="${CSS.escape(hadFocus)}"]`))?.focus();
+  }
+
+  return {
+    /**
+     * @param {ProjectInfo["classes"]} classes
+     * @param {(name: string) => number} shareOf The share of the selected videos that have a class.
+     */
+    show(classes, shareOf) {
+      latest = { classes, shareOf };
+      draw();
+    },
+    /**
+     * The class of a number key.
+     * @param {string} key
+     */
+    classOfKey: (key) => latest.classes[CLASS_KEYS.indexOf(key)]?.name,
+  };
+}
