@@ -16,7 +16,7 @@ from wtal.data.video_files import (
     VIDEO_SUFFIXES,
     VideoFolder,
     VideoListing,
-    ids_of_paths,
+    find_videos,
     is_video_name,
     read_listing,
     video_id,
@@ -32,6 +32,12 @@ FILES = st.builds(
     st.sampled_from([*sorted(VIDEO_SUFFIXES), ".MP4", ".M2ts", ""]),
 )
 ROOT = Path("/videos")
+
+
+def ids_of_paths(paths, listing=None):
+    """The ids of video files, in the order of the paths."""
+    return [video.id for video in find_videos(paths, listing)[0]]
+
 
 # --- Ids --------------------------------------------------------------------------------------------------------------
 
@@ -133,6 +139,25 @@ def test_data_set_prediction_and_rule_agree(tmp_path):
     assert {id: listing.path(id) for id in expected} == dict(zip(expected, paths, strict=True))
     assert ids_of_paths(paths, listing) == ids_of_paths(paths) == expected
     assert ids_of_paths([paths[1]], listing) == ["holiday__beach"]
+    assert set(ids_of_paths([tmp_path / "videos"])) == set(expected), "as from the folder that `wtal init` got"
+    assert {video.name for video in find_videos([paths[1]], listing)[0]} == {"holiday/beach.mp4"}
+
+
+def test_each_video_of_a_folder_is_listed_once(tmp_path):
+    (tmp_path / "a" / ".hidden").mkdir(parents=True)
+    (tmp_path / "frames.mp4").mkdir()
+    for name in ("a/x.mp4", "a/.hidden/y.mp4", "a/notes.txt", "z.avi"):
+        (tmp_path / name).touch()
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "z.avi")
+    videos, remarks = find_videos([tmp_path, tmp_path / "a" / "x.mp4"])
+    assert [(video.id, video.name) for video in videos] == [("a__x", "a/x.mp4"), ("link", "link.mp4")]
+    assert not remarks and all(video.path.is_file() for video in videos)
+
+
+def test_folder_without_videos_is_rejected(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with raises(DataError, code="no-videos", path=tmp_path):
+        find_videos([tmp_path])
 
 
 # --- Listing ----------------------------------------------------------------------------------------------------------

@@ -52,3 +52,12 @@ class BlockAfterFirst(Tiny):
         while self.batches > 1 and not local_executor._worker.stop.value:
             time.sleep(0.01)
         return super().__call__(frames)
+
+
+class BlockOnWhite(Tiny):
+    """Waits when the first frame is white, until the parent process has stopped the extraction."""
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        while frames[0, 0].min() > 200 and not local_executor._worker.stop.value:
+            time.sleep(0.01)
+        return super().__call__(frames)

@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from wtal.reporting.progress import count_progress, runs_progress, training_progress, videos_progress
+from wtal.reporting.progress import count_progress, extraction_progress, runs_progress, training_progress
+from wtal.video.extract_dataset import ExtractionProgress
 
 
 def console(terminal: bool = False, width: int = 80) -> Console:
@@ -33,9 +34,9 @@ def test_log_has_every_run():
 
 def test_short_work_leaves_no_line_in_a_log():
     log = console()
-    with count_progress("reading", log) as on_count, videos_progress(2, log) as on_video:
+    with count_progress("reading", log) as on_count, extraction_progress(log, brief=True) as on_video:
         on_count(1, 1)
-        on_video(2, 10.0)
+        on_video(ExtractionProgress(2, 2, (("a", 10.0),)))
     assert log.file.getvalue() == ""
 
 

@@ -37,7 +37,7 @@ def test_config_has_all_classes_and_formats(server):
 
 def test_prediction_is_that_of_the_command(server, own_videos, films, tmp_path):
     key = server.run_detection(FILM)
-    arguments = ["predict", str(films / FILM), "--model", str(own_videos / "run"), "--out", str(tmp_path / "p.json")]
+    arguments = ["predict", str(films / FILM), "--model", str(own_videos / "run"), "--out", str(tmp_path / "out")]
     assert CliRunner().invoke(app, arguments).exit_code == 0
     details = server.get(f"/api/videos/{key}")
     assert details["duration"] == pytest.approx(6) and details["corrections"] is None
@@ -45,7 +45,7 @@ def test_prediction_is_that_of_the_command(server, own_videos, films, tmp_path):
         base64.b64decode(server.get(f"/api/videos/{key}/export/results?threshold=-1")["content"])
     )
     (exported,) = read_proposals(tmp_path / "all.json").values()
-    (expected,) = read_proposals(tmp_path / "p.json").values()
+    (expected,) = read_proposals(tmp_path / "out" / "proposals.json").values()
     assert exported and {p.score for p in exported} <= {p.score for p in expected}
     assert all(a.end <= b.start for a, b in pairwise(exported)), "no overlaps"
     highest = max(p.score for p in expected)

@@ -1,5 +1,6 @@
 """Commands for videos: data set, features, predictions, web page."""
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -7,9 +8,10 @@ from typing import Annotated
 import typer
 
 from wtal.cli.app import DeviceOption, MethodOption, RunArgument, allow_method, command, console, print_line
-from wtal.core.structures import Segment
 
 MAX_FAILURES_SHOWN = 10  # failed.json lists all of them
+MAX_TIMELINES_SHOWN = 20
+MAX_FILES_SHOWN = 6
 
 BACKBONE_HELP = "tiny, i3d, or the folder of a VideoMAE, V-JEPA 2, ViViT or TimeSformer model"
 BackboneOption = Annotated[
@@ -30,6 +32,12 @@ PrecisionOption = Annotated[
     str,
     typer.Option(
         "--precision", metavar="NAME", help="auto, float32 or bfloat16; auto chooses what is fast on the device"
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, metavar="N", help="Number of processes", show_default="tiny: one per core, else 1"
     ),
 ]
 
@@ -105,10 +113,7 @@ def extract(
     flow_weights: FlowWeightsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Number of processes", show_default="tiny: one per core, else 1"),
-    ] = None,
+    workers: WorkersOption = None,
     engine: Annotated[str, typer.Option(metavar="NAME", help="local, or ray for several machines")] = "local",
     videos: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the videos, if they were moved")] = None,
 ) -> None:
@@ -130,27 +135,40 @@ def extract(
 
 
 @command(
-    "wtal predict ~/Videos/new.mp4 --model runs/mine", "wtal predict *.mp4 --model runs/mine --out new/proposals.json"
+    "wtal predict ~/Videos/new.mp4 --model runs/mine",
+    "wtal predict ~/Videos --model runs/mine --format csv,srt,elan --out predictions",
 )
 def predict(
-    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Video files")],
+    videos: Annotated[
+        list[Path], typer.Argument(metavar="VIDEO...", help="Video files, and folders, searched with their subfolders")
+    ],
     model: Annotated[Path, typer.Option(metavar="RUN", help="Run folder written by `wtal train`")],
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            metavar="FILE",
-            help="File for all proposals (.json), or for the shown segments in the annotation format of another "
-            "extension, such as .boris",
+            metavar="DIR",
+            help="Folder for the predictions of one model; videos that it has already are skipped",
+            show_default="predictions/NAME of the model",
         ),
-    ] = Path("proposals.json"),
+    ] = None,
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="NAMES",
+            help="Annotation formats, separated by commas, besides timeline.json and proposals.json: {formats}",
+            show_default="none",
+        ),
+    ] = "",
     operating_point: Annotated[
         str,
         typer.Option(metavar="TARGET", help="Segments to show: f1, precision=0.9 (after `wtal calibrate`), or all"),
     ] = "f1",
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Data set that lists the videos, for its video ids", show_default="none"),
+        typer.Option(metavar="DATA", help="Data set that lists the videos, for its ids", show_default="none"),
     ] = None,
+    workers: WorkersOption = None,
     backbone: BackboneOption = "",
     weights: WeightsOption = None,
     flow_weights: FlowWeightsOption = None,
@@ -158,71 +176,61 @@ def predict(
     precision: PrecisionOption = "auto",
     method: MethodOption = None,
 ) -> None:
-    """Predict the segments of video files; print them and write timeline.json beside the file of all proposals."""
-    from wtal.core.errors import DataError
+    """Predict the segments of videos and write them into a folder. Run it again to continue."""
+    from wtal.core.errors import ConfigError
     from wtal.core.io import realpath
-    from wtal.data.annotations.base import Annotation
-    from wtal.data.annotations.convert import conversion_warnings, require_output_format, write_annotations
-    from wtal.data.annotations.registry import FORMATS
-    from wtal.data.layouts.activitynet import require_proposals_path, write_proposals
-    from wtal.data.video_files import read_listing
+    from wtal.data.annotations.registry import FORMATS, find_format
     from wtal.inference.calibration import load_segment_filter
-    from wtal.inference.localizer import Localizer
-    from wtal.inference.video import predict_videos
-    from wtal.reporting.progress import videos_progress
+    from wtal.inference.prediction_folder import predict_into
+    from wtal.inference.video import VideoPrediction
+    from wtal.reporting.progress import extraction_progress
     from wtal.reporting.terminal import render_timeline
     from wtal.video.backbones.registry import BackboneOptions
 
     allow_method(method)
-    options = BackboneOptions(backbone, weights, flow_weights, device, precision)
-    videos = list({realpath(video): video for video in videos}.values())
-    timeline_path = out.parent / "timeline.json"
-    extensions = {format.extension for format in FORMATS.values()} - {".json"}
-    format = require_output_format(out, len(videos), videos) if out.suffix.lower() in extensions else None
-    for path in () if format else (out, timeline_path):
-        require_proposals_path(path, videos)
-    if out == timeline_path:
-        raise DataError(
-            "this file is for the shown segments",
-            path=out,
-            hint="pass another file for all proposals with --out",
-            code="output-conflict",
-        )
-    listing = read_listing(data) if data else None
-    localizer = Localizer(model, backbone=options)
+    if out and not out.is_dir() and out.suffix.lower() in {format.extension for format in FORMATS.values()}:
+        hint = "pass a folder with --out, and the formats of the files with --format"
+        raise ConfigError("--out is a folder", path=out, hint=hint, code="invalid-value")
+    annotation_formats = [find_format(name) for name in dict.fromkeys(formats.replace(" ", "").split(",")) if name]
     select, description = load_segment_filter(model, operating_point)
+    folder = out or Path("predictions", realpath(model).name)
+    num_shown = 0
+
+    def show(prediction: VideoPrediction) -> None:
+        nonlocal num_shown
+        num_shown += 1
+        if num_shown <= MAX_TIMELINES_SHOWN:
+            render_timeline(prediction, select(prediction.proposals), console)
+
     print_line(description)
-    proposals: dict[str, list[Segment]] = {}
-    selected: dict[str, list[Segment]] = {}
-    annotations: list[Annotation] = []
-    failures: list[DataError] = []
-    try:
-        with videos_progress(len(videos), console) as progress:
-            for prediction in predict_videos(localizer, videos, progress, listing):
-                if prediction.error:
-                    failures.append(prediction.error)
-                    continue
-                proposals[prediction.id] = list(prediction.proposals)
-                selected[prediction.id] = select(prediction.proposals)
-                annotations.append(
-                    Annotation.from_media(str(prediction.video), selected[prediction.id], id=prediction.id)
-                )
-                render_timeline(prediction, selected[prediction.id], console)
-    finally:  # also after an interrupt
-        if annotations and format:
-            write_annotations(format, out, annotations)
-            print_line(f"{sum(map(len, selected.values())):,} shown segments in {len(annotations)} videos: {out}")
-            for warning in conversion_warnings(format, annotations):
-                print_line(f"note: {warning}")
-        elif proposals:
-            write_proposals(out, proposals)
-            write_proposals(timeline_path, selected)
-            count = sum(map(len, proposals.values()))
-            print_line(f"{count:,} proposals in {len(proposals)} of {len(videos)} videos: {out}")
-            print_line(f"{sum(map(len, selected.values())):,} shown segments: {timeline_path}")
-    for failure in failures:
-        print_line(f"error: {failure}")
-    if failures:
+    with extraction_progress(console, brief=True) as progress:
+        summary = predict_into(
+            folder,
+            videos,
+            model,
+            formats=annotation_formats,
+            operating_point=operating_point,
+            data=data,
+            backbone=BackboneOptions(backbone, weights, flow_weights, device, precision),
+            workers=workers,
+            on_progress=progress,
+            on_prediction=show,
+        )
+    if num_shown > MAX_TIMELINES_SHOWN:
+        print_line(f"and {num_shown - MAX_TIMELINES_SHOWN:,} more videos")
+    for note in summary.notes:
+        print_line(f"note: {note}")
+    print_line(
+        f"{len(summary.predicted):,} of {summary.videos:,} videos predicted, "
+        f"{len(summary.reused):,} were up to date, {len(summary.failed):,} failed"
+    )
+    if summary.files:
+        print_line(
+            f"{folder}: {summary.shown:,} shown segments and {summary.proposals:,} proposals in "
+            f"{summary.stored:,} videos, in {_describe_files(summary.files)}"
+        )
+    _print_failures(list(map(str, summary.failed.values())), "run it again to see the others")
+    if summary.failed:
         raise typer.Exit(2)
 
 
@@ -284,3 +292,10 @@ def print_failures(reasons: list[str], remainder: str) -> None:
         print_line(f"error: {reason}")
     if len(reasons) > MAX_FAILURES_SHOWN:
         print_line(f"and {len(reasons) - MAX_FAILURES_SHOWN} more; {remainder}")
+
+
+def _describe_files(files: Sequence[Path]) -> str:
+    """The names of files in one folder or below, or of some of them."""
+    from wtal.core.text import format_list
+
+    return format_list([file.name for file in files], MAX_FILES_SHOWN)

@@ -73,28 +73,65 @@ def _make_id(file: str, detail: int) -> str:
     return f"{cut}~{sha256(file.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
-def ids_of_paths(paths: Sequence[Path], listing: "VideoListing | None" = None) -> list[str]:
-    """The ids of video files for predictions.
+@dataclass(frozen=True)
+class VideoInput:
+    """A video file that a user named, directly or by its folder.
+
+    Attributes:
+        id: The id of the video.
+        path: The file.
+        name: Its path in the folder of the videos, with `/` between folders. Files made from it are named after it.
+    """
+
+    id: str
+    path: Path
+    name: str
+
+
+def find_videos(paths: Sequence[Path], listing: "VideoListing | None" = None) -> tuple[list[VideoInput], list[str]]:
+    """The videos that paths of files and folders stand for, each once, with the ids that `wtal init` gives them.
 
     Args:
-        paths: The video files.
+        paths: Video files, and folders, which are searched with their subfolders.
         listing: The videos of a data set. A file in it has its id there.
 
     Returns:
-        One id per path. Other files are named by `video_ids` relative to the folder of the data set's videos if all
-        of them lie in it, otherwise relative to their common folder.
+        The videos, and remarks on what could not be searched. Ids are made by `video_ids` of the paths relative to
+        the folder of the data set's videos if all of them lie in it, otherwise relative to their common folder.
+
+    Raises:
+        DataError: A folder contains no video.
     """
     listed = {realpath(listing.path(id)): id for id in listing.files} if listing else {}
-    ids = {path: listed[realpath(path)] for path in paths if realpath(path) in listed}
-    unlisted = {path: _absolute(path) for path in paths if path not in ids}
-    if unlisted:
-        root = Path(os.path.commonpath([path.parent for path in unlisted.values()]))
-        if listing and root.is_relative_to(_absolute(listing.folder)):
-            root = _absolute(listing.folder)
-        files = {path: absolute.relative_to(root).as_posix() for path, absolute in unlisted.items()}
-        by_file = video_ids(files.values(), reserved=listed.values())
-        ids |= {path: by_file[file] for path, file in files.items()}
-    return [ids[path] for path in paths]
+    files: dict[str, Path] = {}  # by real path
+    roots: list[Path] = []
+    remarks: list[str] = []
+    for path in paths:
+        if path.is_dir():
+            folder = VideoFolder(path)
+            videos = [file for name in folder.videos if not (file := folder.path / name).is_dir()]
+            roots.append(folder.path)
+            remarks += folder.remarks
+            if not videos:
+                hint = "pass another folder, or video files"
+                raise DataError("contains no video file", path=path, hint=hint, code="no-videos")
+        else:
+            videos = [_absolute(path)]
+            roots += [videos[0].parent] if realpath(path) not in listed else []
+        for video in videos:
+            files.setdefault(realpath(video), video)
+    root = Path(os.path.commonpath(roots)) if roots else Path()
+    if listing and root.is_relative_to(_absolute(listing.folder)):
+        root = _absolute(listing.folder)
+    new = {real: file.relative_to(root).as_posix() for real, file in files.items() if real not in listed}
+    new_ids = video_ids(new.values(), reserved=listed.values())
+    inputs = []
+    for real, file in files.items():
+        if listing and real in listed:
+            inputs.append(VideoInput(listed[real], file, listing.files[listed[real]]))
+        else:
+            inputs.append(VideoInput(new_ids[new[real]], file, new[real]))
+    return inputs, remarks
 
 
 def is_video_name(name: str) -> bool:

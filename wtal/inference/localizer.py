@@ -22,6 +22,7 @@ from wtal.core.structures import Segment, Video
 from wtal.core.text import format_list
 from wtal.data.dataset import Dataset
 from wtal.data.features import require_finite
+from wtal.data.provenance import Provenance
 from wtal.data.video_files import is_video_name
 from wtal.inference.proposals import SnippetScores, generate_proposals
 from wtal.models.checkpoint import ModelMetadata, load_model, write_model
@@ -171,6 +172,16 @@ class Localizer:
             ConfigError: An option is missing or not supported.
         """
         return _open_backbone(self.meta, self._backbone_options, self.path)
+
+    def resolve_backbone(self) -> tuple[BackboneOptions, Provenance]:
+        """Check the backbone as `backbone` does, without keeping it open: its options and what it computes.
+
+        Worker processes open it again with these options.
+        """
+        backbone = self.backbone
+        del self.backbone
+        name = self._backbone_options.name or backbone.name
+        return replace(self._backbone_options, name=name), backbone.provenance
 
     def __repr__(self) -> str:
         where = str(self.path) if self.path else "network in memory"

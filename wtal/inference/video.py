@@ -8,8 +8,8 @@ from pathlib import Path
 
 from wtal.core.errors import DataError
 from wtal.core.structures import Segment
-from wtal.data.video_files import VideoListing, ids_of_paths, read_listing
-from wtal.inference.localizer import Localizer
+from wtal.data.video_files import VideoInput, find_videos, read_listing
+from wtal.inference.localizer import Localization, Localizer
 
 
 @dataclass(frozen=True)
@@ -32,34 +32,37 @@ class VideoPrediction:
     proposals: tuple[Segment, ...] = ()
     error: DataError | None = None
 
+    @classmethod
+    def from_localization(cls, video: VideoInput, result: Localization) -> "VideoPrediction":
+        """The result of the localizer for a video."""
+        times = result.times
+        return cls(video.id, video.path, float(times[0]), float(times[-1]), tuple(result.segments))
+
 
 def predict_videos(
     localizer: Localizer,
-    videos: Sequence[Path],
+    videos: Sequence[VideoInput],
     on_progress: Callable[[int, float], object] = lambda index, second: None,
-    listing: VideoListing | None = None,
 ) -> Iterator[VideoPrediction]:
-    """Localize the actions in video files, one file at a time.
+    """Localize the actions in video files in this process, one file at a time.
 
     Args:
         localizer: The model.
         videos: The files.
         on_progress: Called with the index of the file and the second that has been reached in it.
-        listing: The videos of a data set; files in it get the ids that they have there, see `ids_of_paths`.
 
     Raises:
         CheckpointError: The backbone of the model's features is not known or not available.
         ConfigError: An option of the backbone is missing or not supported.
     """
     _ = localizer.backbone  # opened now, so that its errors are not taken for errors of a file
-    for index, (id, video) in enumerate(zip(ids_of_paths(videos, listing), videos, strict=True)):
+    for index, video in enumerate(videos):
         try:
-            result = localizer.localize(video, on_progress=partial(on_progress, index))
+            result = localizer.localize(video.path, on_progress=partial(on_progress, index))
         except DataError as error:
-            yield VideoPrediction(id, video, error=error)
-            continue
-        times = result.times
-        yield VideoPrediction(id, video, float(times[0]), float(times[-1]), tuple(result.segments))
+            yield VideoPrediction(video.id, video.path, error=error)
+        else:
+            yield VideoPrediction.from_localization(video, result)
 
 
 def predict(
@@ -71,8 +74,10 @@ def predict(
 ) -> dict[str, list[Segment]]:
     """Predict the segments of video files.
 
+    `wtal.inference.prediction_folder.predict_into` writes them into a folder, in several processes and resumable.
+
     Args:
-        videos: A video file, or several.
+        videos: A video file, a folder of videos, or several of them.
         model: A run or model folder, a model on the hub, or an open `Localizer`.
         data: A data set folder; videos of this data set get the ids that they have there.
         on_progress: Called with the index of the file and the second that has been reached in it.
@@ -81,7 +86,7 @@ def predict(
         All proposals by video id, highest score first; start and end in seconds.
 
     Raises:
-        DataError: A video cannot be decoded.
+        DataError: A video cannot be decoded, or a folder contains none.
         CheckpointError: There is no model, or its backbone is not known or not available.
         ConfigError: An option of the backbone is missing.
 
@@ -93,7 +98,7 @@ def predict(
     localizer = model if isinstance(model, Localizer) else Localizer.from_pretrained(model)
     listing = None if data is None else read_listing(Path(data))
     proposals = {}
-    for prediction in predict_videos(localizer, paths, on_progress, listing):
+    for prediction in predict_videos(localizer, find_videos(paths, listing)[0], on_progress):
         if prediction.error is not None:
             raise prediction.error
         proposals[prediction.id] = list(prediction.proposals)

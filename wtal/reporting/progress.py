@@ -47,17 +47,13 @@ def runs_progress(console: Console) -> Iterator[Callable[[Any, int, int], None]]
 
 
 @contextmanager
-def extraction_progress(console: Console) -> Iterator[Callable[[Any], None]]:
-    """Yield a callback for an `ExtractionProgress`; shows the videos in progress and the time reached in each."""
-    with _progress("videos", console) as on_progress:
+def extraction_progress(console: Console, *, brief: bool = False) -> Iterator[Callable[[Any], None]]:
+    """Yield a callback for an `ExtractionProgress`; shows the videos in progress and the time reached in each.
+
+    `brief`: the bar disappears at the end, and short work prints no line.
+    """
+    with _progress("videos", console, brief=brief) as on_progress:
         yield lambda state: on_progress(state.done, state.total, _format_active(state.active))
-
-
-@contextmanager
-def videos_progress(videos: int, console: Console) -> Iterator[Callable[[int, float], None]]:
-    """Yield a callback for (videos done, second reached in the current one)."""
-    with _progress("videos", console, total=videos, brief=True) as on_progress:
-        yield lambda done, second: on_progress(done, videos, format_time(second))
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def extract_dataset(
             part.unlink(missing_ok=True)
         _write_description(folder, provenance, widths)
         tasks = [ExtractionTask(id, listing.path(id), features_path(folder, id)) for id in listing.files]
-        tasks = [task for task in tasks if not _is_up_to_date(task, provenance)]
+        tasks = [task for task in tasks if not is_up_to_date(task, provenance)]
         if tasks and not listing.folder.is_dir():
             raise DataError(
                 "the folder of the videos does not exist",
@@ -127,10 +127,10 @@ def missing_features(folder: Path, listing: VideoListing) -> list[str]:
         return list(listing.files)
     provenance = parse_provenance(recorded, str(path))
     tasks = [ExtractionTask(id, listing.path(id), features_path(folder, id)) for id in listing.files]
-    return [task.id for task in tasks if not _is_up_to_date(task, provenance)]
+    return [task.id for task in tasks if not is_up_to_date(task, provenance)]
 
 
-def _is_up_to_date(task: ExtractionTask, provenance: Provenance) -> bool:
+def is_up_to_date(task: ExtractionTask, provenance: Provenance) -> bool:
     """Whether the features are complete, of this backbone, and of the current video file."""
     if not task.features.is_file():
         return False

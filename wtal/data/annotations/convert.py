@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -100,12 +100,13 @@ def read_annotations(
     """Read a file, or a folder with files of one format.
 
     Args:
-        source: The file or folder.
+        source: The file or folder; subfolders are searched.
         format: Name of the format; detected if not given.
         fps: Frames per second, for formats that store frame numbers.
 
     Returns:
-        The content of all files, and their format.
+        The content of all files, and their format. If a file holds one video, its path in the folder is the id, as for
+        videos: `holiday/beach.srt` is `holiday__beach`.
 
     Raises:
         ConfigError: If the format is unknown, or `fps` is missing.
@@ -125,6 +126,10 @@ def read_annotations(
     reads_fps = file_format.needs_fps and not file_format.stores_fps
     fps_argument = [_require_fps(file_format, fps)] if reads_fps else []
     files = [file_format.read(path, *fps_argument) for path in paths]
+    if file_format.single_video and source.is_dir():
+        for path, file in zip(paths, files, strict=True):
+            folders = path.relative_to(source).parts[:-1]
+            file.annotations[:] = [replace(a, id="__".join([*folders, a.id])) for a in file.annotations]
     annotations = [annotation for file in files for annotation in file.annotations]
     check_unique_ids((annotation.id for annotation in annotations), source)
     return AnnotationFile(annotations, [warning for file in files for warning in file.warnings]), file_format
@@ -232,12 +237,18 @@ def conversion_warnings(
 
 
 def _find_files(folder: Path, format: str | None) -> list[Path]:
-    """The files of a folder with the extension of a format, or of any format with one video per file."""
+    """The files below a folder with the extension of a format, or of any format with one video per file."""
     if format:
         extensions = [find_format(format).extension]
     else:
         extensions = [candidate.extension for candidate in FORMATS.values() if candidate.single_video]
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in extensions and path.is_file())
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in extensions
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts[:-1])
+    )
     if not paths:
         raise DataError(
             f"the folder has no {' or '.join(extensions)} file",
