@@ -229,7 +229,7 @@ def predict(
             f"{folder}: {summary.shown:,} shown segments and {summary.proposals:,} proposals in "
             f"{summary.stored:,} videos, in {_describe_files(summary.files)}"
         )
-    _print_failures(list(map(str, summary.failed.values())), "run it again to see the others")
+    print_failures(list(map(str, summary.failed.values())), "run it again to see the others")
     if summary.failed:
         raise typer.Exit(2)
 
