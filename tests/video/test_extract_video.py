@@ -55,11 +55,11 @@ def test_suffix_does_not_matter(short_videos, tmp_path):
 def test_unreadable_file_is_reported_with_its_path(short_videos, tmp_path, monkeypatch):
     path = Path(shutil.copy(short_videos / "good0.mp4", tmp_path))
 
-    def refuse(self: Path, *_: object) -> None:  # simulated, as root may read anything
-        raise PermissionError(13, "Permission denied", str(self))
+    def refuse(path: Path, *_: object) -> None:  # simulated, as root may read anything
+        raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "open", refuse)
-    with raises(DataError, code="io-error", path=path):
+    monkeypatch.setattr("os.open", refuse)
+    with raises(DataError, code="permission-denied", path=path):
         extract_features(path)
 
 

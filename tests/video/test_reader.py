@@ -27,6 +27,7 @@ from wtal.video import frames, reader
 from wtal.video.backbones.base import Sampling
 from wtal.video.reader import read_snippets
 from wtal.video.sampling import Snippet
+from wtal.video.transforms import FrameTransform
 
 CROPPED = Sampling(25, 8, 8, 32, 32)
 UNCROPPED = Sampling(25, 8, 8, 48, None)
@@ -267,10 +268,41 @@ def test_reader_rejects_extreme_aspect_ratio(tmp_path: Path) -> None:
     assert "64 x 2" in read_error(path, "invalid-aspect-ratio")
 
 
-def test_reader_rejects_frames_above_the_pixel_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = render(tmp_path / "large.mp4", [quarters()] * 3)
-    monkeypatch.setattr(reader, "MAX_FRAME_PIXELS", 96 * 48 - 1)
-    read_error(path, "damaged-video")
+def test_frames_that_take_too_much_memory_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = render(tmp_path / "large.mkv", [quarters()] * 3, codec="ffv1", pix_fmt="yuv444p16le")
+    monkeypatch.setattr(reader, "MAX_FRAME_BYTES", 96 * 48 * 6)
+    assert len(list(read_snippets(path, UNCROPPED))) == 1
+    monkeypatch.setattr(reader, "MAX_FRAME_BYTES", 96 * 48 * 6 - 1)
+    read_error(path, "frame-too-large")
+
+
+def test_frames_that_become_larger_than_the_header_declares_are_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: Any = {"codec": "mjpeg", "pix_fmt": "yuvj444p"}
+    small = render(tmp_path / "small.mjpeg", [quarters(64, 64)] * 9, **options)
+    large = render(tmp_path / "large.mjpeg", [quarters(256, 256)] * 99, **options)
+    (tmp_path / "both.mjpeg").write_bytes(small.read_bytes() + large.read_bytes())
+    monkeypatch.setattr(reader, "MAX_FRAME_BYTES", 64 * 64 * 3)
+    read_error(tmp_path / "both.mjpeg", "damaged-video")
+
+
+def test_large_frames_are_decoded_by_fewer_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    path = render(tmp_path / "v.mkv", [quarters()] * 3, codec="ffv1", pix_fmt="yuv444p")
+    for held, threads in ((0, 1), (5, 5), (100, reader.MAX_DECODER_THREADS)):
+        monkeypatch.setattr(reader, "MAX_DECODER_BYTES", held * 96 * 48 * 3)
+        with reader._open_video(path) as (_, stream):
+            assert stream.codec_context.thread_count == threads
+
+
+def test_memory_that_runs_out_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    path = render(tmp_path / "v.mp4", [quarters()] * 3)
+    monkeypatch.setattr(FrameTransform, "__call__", fail)
+    read_error(path, "out-of-memory")
 
 
 @pytest.mark.parametrize("width, height", [(95, 47), (33, 1024 // 16 + 1), (1, 1), (7, 5)])

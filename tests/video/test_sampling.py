@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.helpers.errors import raises
+from wtal.core.errors import DataError
 from wtal.video.backbones.base import Sampling
-from wtal.video.sampling import TIMESTAMP_TOLERANCE, Snippet, TimedFrame, cut_snippets
+from wtal.video.sampling import MAX_STILL_SAMPLES, TIMESTAMP_TOLERANCE, Snippet, TimedFrame, cut_snippets
 
 
 def timed_frames(durations: list[float], start: float = 0.0) -> list[TimedFrame[int]]:
@@ -143,3 +145,15 @@ def test_memory_is_limited_to_a_window_and_a_stride() -> None:
     for _ in cut_snippets(frames(), sampling(10, 4, 10), convert):
         pass
     assert 10 <= max(counts) <= 15
+
+
+def test_few_frames_that_are_displayed_for_hours_are_rejected():
+    still = MAX_STILL_SAMPLES / 10
+    assert len(list(cut_snippets(timed_frames([still] + [0.1] * 9), sampling(10, 16, 1), to_rgb))) > 900
+    converted: list[int] = []
+    hours = timed_frames([3600.0] * 40)
+    with raises(DataError, code="too-few-frames"):
+        list(cut_snippets(hours, sampling(10, 16, 1), lambda frame: converted.append(frame) or to_rgb(frame)))
+    assert not converted
+    slow = timed_frames([10.0] * 1000)  # a frame every 10 s is sampled 100 times
+    assert len(list(cut_snippets(slow, sampling(10, 16, 1), lambda frame: np.zeros((1, 1, 3), np.uint8)))) == 6250

@@ -8,12 +8,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from wtal.core.errors import WtalError
+from wtal.core.hardware import available_ram
 
 Item = TypeVar("Item")
+MIN_WORKER_BYTES = 4 << 30  # that a worker may use, however many there are: an I3D network on a CPU needs 2 GB
 _END = object()
 
 
@@ -24,6 +26,25 @@ def init_worker_process() -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def limit_memory(workers: int = 1) -> None:
+    """Let this process use no more memory than its share of the machine, so that a hostile file ends it alone.
+
+    On Linux the limit is that of private memory, so mapped files do not count. Elsewhere it may have no effect.
+
+    Args:
+        workers: The number of processes that share the memory.
+    """
+    ram = available_ram()
+    if ram is None:
+        return
+    with suppress(ImportError, OSError, ValueError):  # Windows has no `resource`; a lower limit cannot be raised
+        import resource
+
+        limit = max(ram[1] // workers, MIN_WORKER_BYTES)
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
 def _exit_with_parent() -> None:

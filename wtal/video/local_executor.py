@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wtal.core.concurrency import init_worker_process
+from wtal.core.concurrency import init_worker_process, limit_memory
 from wtal.core.errors import DataError
 from wtal.core.hardware import available_cores
 from wtal.video.backbones.base import Backbone, BackboneOptions
@@ -136,6 +136,7 @@ def _init_worker(
 ) -> None:
     global _worker
     init_worker_process()
+    limit_memory(len(seconds))
     BACKBONES.update(backbones)  # includes those that the caller added
     _worker = _Worker(options, threads, seconds, stop)
 

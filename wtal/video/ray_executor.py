@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wtal.core import ray_cluster
+from wtal.core.concurrency import limit_memory
 from wtal.core.errors import WtalError
 from wtal.core.hardware import available_cores
 from wtal.video.backbones.base import Backbone, BackboneOptions
@@ -82,6 +83,7 @@ class Extractor:
     def __init__(
         self, backbones: Mapping[str, type[Backbone] | str], options: BackboneOptions, workers_per_machine: int
     ) -> None:
+        limit_memory(workers_per_machine)
         BACKBONES.update(backbones)
         self.options = options
         self.threads = max(1, available_cores() // workers_per_machine)  # as in the local executor: the same bits

@@ -24,8 +24,10 @@ from wtal.video.transforms import FrameTransform
 
 COVER_IMAGES = Disposition.attached_pic | Disposition.timed_thumbnails  # of albums and chapters
 STILL_IMAGE_FORMATS = {"gif", "apng", "ico", "mjpeg", "avif", "heic", "mif1"}  # formats and brands that can be stills
-MAX_FRAME_PIXELS = 1 << 27  # four times 8K; a header with more is damaged
-MAX_DECODER_THREADS = 8  # each holds a frame, 25 MB in 4K with 10 bits
+MAX_FRAME_BYTES = 1 << 27  # a frame as decoded; 8K with 10 bits and 4:2:2 has 133 MB
+MAX_DECODER_BYTES = 1 << 29  # the frames of all threads of the decoder
+MAX_DECODER_THREADS = 8
+UNKNOWN_BITS_PER_PIXEL = 64  # the most that any pixel format has
 MAX_MISSING_SECONDS = 0.5  # a file may end this much before the length in its header, which is rounded up
 READ_BUFFER_BYTES = 1 << 18
 HEADER_BYTES = 1 << 12  # enough to tell text from other files
@@ -115,7 +117,10 @@ def _open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 def _to_data_error(error: Exception, path: Path, header: bytes) -> DataError:
     if isinstance(error, DataError):
         return DataError(error.message, path=path, hint=error.hint, code=error.code)
-    reason = (getattr(error, "strerror", None) or str(error) or "not enough memory").lower()
+    if isinstance(error, MemoryError):
+        hint = "free some memory, or scale the video down"
+        return DataError("not enough memory to decode it", path=path, hint=hint, code="out-of-memory")
+    reason = (getattr(error, "strerror", None) or str(error)).lower()
     if isinstance(error, OSError) and not isinstance(error, av.FFmpegError):
         hint = "check its permissions and the disk"
         return DataError(f"cannot be read ({reason})", path=path, hint=hint, code="io-error")
@@ -193,10 +198,33 @@ def _video_stream(container: InputContainer) -> VideoStream:
     stream = next((stream for stream in streams if stream is best), streams[0])
     if stream.codec_context is None:
         raise DataError("unsupported video codec, or a damaged header", hint=HINT_CONVERT, code="unsupported-codec")
-    stream.thread_type = "AUTO"
-    stream.codec_context.thread_count = min(MAX_DECODER_THREADS, os.cpu_count() or 1)
-    stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
+    _limit_memory(stream)
     return stream
+
+
+def _limit_memory(stream: VideoStream) -> None:
+    """Bound the frames of the decoder. Raises DataError when those that the header declares are too large.
+
+    The decoder refuses larger frames inside the stream by their number of pixels.
+    """
+    context = stream.codec_context
+    bits = context.format.padded_bits_per_pixel if context.format else UNKNOWN_BITS_PER_PIXEL
+    _require_frame_size(context.width, context.height, bits)
+    frame_bytes = max(context.width * context.height * bits // 8, 1)
+    context.thread_count = max(1, min(MAX_DECODER_THREADS, os.cpu_count() or 1, MAX_DECODER_BYTES // frame_bytes))
+    context.options = {"max_pixels": str(2 * MAX_FRAME_BYTES * 8 // bits)}  # they are padded
+    stream.thread_type = "AUTO"
+
+
+def _require_frame_size(width: int, height: int, bits_per_pixel: int) -> None:
+    frame_bytes = width * height * bits_per_pixel // 8
+    if frame_bytes > MAX_FRAME_BYTES:
+        raise DataError(
+            f"a frame of {width} x {height} pixels takes {frame_bytes / 1e6:,.0f} MB, more than "
+            f"{MAX_FRAME_BYTES / 1e6:,.0f}",
+            hint="scale it down with `ffmpeg -i IN -vf scale=-2:1080 OUT.mp4`",
+            code="frame-too-large",
+        )
 
 
 def _still_image_error() -> DataError:
@@ -208,6 +236,8 @@ def _all_frames(container: InputContainer, stream: VideoStream) -> Iterator[Time
     reader = FrameReader(container, stream)
     count, end = 0, 0.0
     for frame in reader.frames():
+        image = frame.frame  # its format can differ from that in the header
+        _require_frame_size(image.width, image.height, image.format.padded_bits_per_pixel)
         count, end = count + 1, frame.end
         yield frame
     if count == 0:

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from wtal.core.errors import DataError
 from wtal.video.backbones.base import Sampling
 
 Frame = TypeVar("Frame")
@@ -15,6 +16,10 @@ RgbFrame = NDArray[np.uint8]  # H x W x 3
 # Seconds. Matroska and FLV round time stamps by up to half of it. A frame that starts this little too late is sampled
 # all the same, so that 50 frames per second sampled at 25 are every second frame in every container.
 TIMESTAMP_TOLERANCE = 0.001
+
+# Bounds of the work that frames with long times cause. A few frames that are displayed for hours are a few kilobytes.
+MAX_STILL_SAMPLES = 15_000  # sampled frames, 10 minutes at 25 per second, that any video may have
+MAX_SAMPLES_PER_FRAME = 100  # and as many more for each frame of the file
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,10 @@ def cut_snippets(
         frames: The frames of the file in order of time, each displayed until the next one.
         sampling: Rate, stride and window.
         to_rgb: Converts a frame to H x W x 3. It is called once for each frame that a snippet sees, and for no others.
+
+    Raises:
+        DataError: So few frames are displayed for so long that each would be sampled very often (code
+            `too-few-frames`).
     """
     cutter = _SnippetCutter(sampling, to_rgb)
     for frame in frames:
@@ -68,6 +77,7 @@ class _SnippetCutter(Generic[Frame]):
         self.start: float | None = None  # seconds, of the first frame
         self.end = 0.0  # seconds, of the latest frame
         self.buffer: dict[int, RgbFrame] = {}  # index of the sampled frame -> frame
+        self.num_frames = 0
         self.num_sampled = 0
         self.num_snippets = 0
         self.last_sampled: TimedFrame[Frame] | None = None
@@ -77,10 +87,23 @@ class _SnippetCutter(Generic[Frame]):
         if self.start is None:
             self.start, self.last_sampled = frame.start, frame
         self.end = frame.end
+        self.num_frames += 1
+        self._require_enough_frames()
         while self._seconds(self.num_sampled + 0.5) < frame.end - TIMESTAMP_TOLERANCE:
             self._sample(frame)
             if self._is_next_complete():
                 yield self._next_snippet(self._seconds((self.num_snippets + 1) * self.sampling.stride))
+
+    def _require_enough_frames(self) -> None:
+        """Raise DataError where so few frames are displayed for so long that each is sampled very often."""
+        assert self.start is not None
+        seconds = self.end - self.start
+        if seconds * self.sampling.fps > MAX_STILL_SAMPLES + MAX_SAMPLES_PER_FRAME * self.num_frames:
+            raise DataError(
+                f"{self.num_frames:,} frames are displayed for {seconds:,.0f} s",
+                hint="cut the still parts, or repeat the frames with `ffmpeg -i IN -r 25 OUT.mp4`",
+                code="too-few-frames",
+            )
 
     def finish(self) -> Iterator[Snippet]:
         if self.last_sampled is None:

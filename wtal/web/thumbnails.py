@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol
 
+from wtal.core.concurrency import limit_memory
 from wtal.core.errors import DataError
 from wtal.video.thumbnail import write_thumbnail
 from wtal.web.processes import POLL_INTERVAL, WorkerProcess, init_background_process
@@ -40,6 +41,7 @@ class ThumbnailWorker(WorkerProcess[str]):
 
 def _run(pipe: Connection) -> None:
     init_background_process()
+    limit_memory(workers=8)  # one frame is decoded
     with suppress(EOFError, OSError):  # the server is gone
         while True:
             video, out = pipe.recv()
