@@ -46,6 +46,7 @@ def demo(
     "wtal train mydata --out runs/mine --resume",
     "wtal train mydata --out runs/corrected --supervision all",
     "wtal train mydata --out runs/local --method local --set train.steps=1000",
+    "wtal train mydata --out runs/mine --log tensorboard",
 )
 def train(
     data: DataArgument,
@@ -75,6 +76,14 @@ def train(
             min=0, max=0.9, metavar="SHARE", help="Share of the training videos to hold out and score by their tags"
         ),
     ] = 0.0,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="tensorboard or wandb (offline unless it is configured), beside metrics.jsonl",
+            show_default="none",
+        ),
+    ] = None,
     compiled: Annotated[
         bool,
         typer.Option("--compile", help="Compile the networks with torch.compile; changes the dropout masks"),
@@ -116,6 +125,7 @@ def train(
                 hold_out=hold_out,
                 compiled=compiled,
                 workers=workers or available_cores(),
+                log=log,
                 on_progress=progress,
             )
         print_line(f"{settings.method}: {settings.train.steps} steps, last checkpoint {checkpoint}")

@@ -34,6 +34,7 @@ from wtal.inference.localizer import Localizer
 from wtal.models.checkpoint import latest_checkpoint, list_checkpoints
 from wtal.training import stages, trainer
 from wtal.training.criterion import loss_weights
+from wtal.training.log_writers import require_log
 
 OUTPUT_NAMES = ("results.json", "evaluations.json")  # default names of outputs; such a file may be replaced
 HINT_OUT = "choose another path with --out"
@@ -53,6 +54,7 @@ def train(
     workers: int = 1,
     stage_one: Path | None = None,
     trained_stage_one: Path | None = None,
+    log: str | None = None,
     on_progress: stages.OnProgress | None = None,
 ) -> Path:
     """Train a model on videos with video-level labels.
@@ -72,6 +74,8 @@ def train(
         stage_one: Folder of the models of stage one, which runs can share; None: in the run folder.
         trained_stage_one: Folder of models of stage one that are used as they are, although they were trained on other
             labels; then only the memory, the teacher and stage two are made.
+        log: `tensorboard` or `wandb` to write the metrics for it too, in the run folder. Without settings for wandb in
+            the environment (WANDB_MODE, WANDB_API_KEY), it works offline.
         on_progress: Called with the number of steps done, in all stages, and the losses of a step.
 
     Returns:
@@ -94,6 +98,7 @@ def train(
     torch_device = choose_device(device)
     load_method(config.method)
     loss_weights(config)
+    require_log(log)
     dataset = load_dataset(Path(data))
     held_out = _choose_held_out(dataset, hold_out, config.train.seed)
     is_first = distributed.is_first()
@@ -122,6 +127,7 @@ def train(
             workers=workers if torch_device.type == "cpu" else 1,
             stage_one=stage_one,
             trained_stage_one=trained_stage_one,
+            log=log,
             on_progress=on_progress,
         )
         if is_first and not (last / CARD_NAME).exists():  # the card of a finished run may contain its result

@@ -66,6 +66,7 @@ def train(
     workers: int = 1,
     stage_one: Path | None = None,
     trained_stage_one: Path | None = None,
+    log: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> Path:
     """Train a model and return the folder of its last checkpoint.
@@ -86,6 +87,7 @@ def train(
         stage_one: Folder of the models of stage one, which runs can share; None: in `run_dir`.
         trained_stage_one: Folder of models of stage one that are used as they are, although they were trained on other
             labels; then only the memory, the teacher and stage two are made.
+        log: `tensorboard` or `wandb` to write the metrics of each network for it too.
         on_progress: Called with the number of steps done and the losses of a step.
 
     Raises:
@@ -108,7 +110,7 @@ def train(
     elif spec.has_two_stages and _is_unfinished(config, run_dir, device):
         models = trained_stage_one or stage_one or run_dir / STAGE_ONE
         if trained_stage_one is None:
-            _train_stage_one(config, dataset, models, device, held_out, compiled, workers, on_progress)
+            _train_stage_one(config, dataset, models, device, held_out, compiled, workers, log, on_progress)
             offset = total_steps(config) - config.train.steps
         targets = _teach(config, dataset, models, run_dir / TEACHER, device, held_out)
     return fit(
@@ -121,6 +123,7 @@ def train(
         targets=targets,
         validate=validate,
         compiled=compiled,
+        log=log,
         on_progress=None if on_progress is None else lambda step, losses: on_progress(offset + step, losses),
     )
 
@@ -155,11 +158,12 @@ def _train_stage_one(
     held_out: frozenset[str],
     compiled: bool,
     workers: int,
+    log: str | None,
     on_progress: OnProgress | None,
 ) -> None:
     """Train the models of stage one that are not finished."""
     jobs = [
-        (stage_one_config(config, number), dataset, folder, device, held_out, compiled)
+        (stage_one_config(config, number), dataset, folder, device, held_out, compiled, log)
         for number, folder in enumerate(stage_one_dirs(stage_one, config), 1)
     ]
     progress = _SumOfSteps(on_progress)
@@ -186,6 +190,7 @@ def _fit_model(
     device: str,
     held_out: frozenset[str],
     compiled: bool,
+    log: str | None,
     on_progress: OnProgress,
 ) -> None:
     fit(
@@ -196,6 +201,7 @@ def _fit_model(
         device=device,
         held_out=held_out,
         compiled=compiled,
+        log=log,
         on_progress=on_progress,
     )
     on_progress(config.train.steps, {})  # also of a model that was finished before
@@ -230,7 +236,7 @@ def _init_worker(reports: Reports) -> None:
 
 def _fit_in_worker(config: Config, dataset: Dataset, run_dir: Path, *options: Any) -> None:
     load_method(config.method)
-    device, held_out, compiled = options
+    device, held_out, compiled, log = options
     _fit_model(
         config,
         dataset,
@@ -238,5 +244,6 @@ def _fit_in_worker(config: Config, dataset: Dataset, run_dir: Path, *options: An
         device,
         held_out,
         compiled,
+        log,
         lambda step, losses: _reports.put((str(run_dir), step, losses)),
     )

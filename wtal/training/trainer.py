@@ -28,6 +28,7 @@ from wtal.models.layers import UNLIMITED, Dropout, Normalise
 from wtal.models.local_branch import build_model
 from wtal.models.teacher import STAGE_ONE
 from wtal.training.criterion import compute_loss, loss_weights
+from wtal.training.log_writers import open_log
 from wtal.training.state import TrainingState, append_metrics, truncate_metrics
 
 NORMALISED_LIMIT = 5.0
@@ -51,6 +52,7 @@ def fit(
     targets: Mapping[str, Tensor] | None = None,
     validate: Validate | None = None,
     compiled: bool = False,
+    log: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> Path:
     """Train one network and return the folder of the last checkpoint.
@@ -71,6 +73,7 @@ def fit(
         targets: Class probabilities of the snippets from a teacher, by video id, T x (C + 1) each.
         validate: Computes scores of the network at each checkpoint, for metrics.jsonl; they select nothing.
         compiled: Compile the network with torch.compile.
+        log: `tensorboard` or `wandb` to write the metrics for it too.
         on_progress: Called with the step and its losses.
 
     Raises:
@@ -114,8 +117,7 @@ def fit(
     )
     start = state.restore(run_dir, meta) if resume else require_empty_run_dir(run_dir)
     require_same_start(run_dir, start, torch_device)
-    if is_first:
-        truncate_metrics(run_dir, start)
+    earlier = truncate_metrics(run_dir, start) if is_first else {}
     if compiled:
         model.compile(dynamic=True)
 
@@ -127,47 +129,49 @@ def fit(
     )
     pending: list[LossTerms] = []  # losses of the steps that are not logged yet
     batches = ((step, load_batch(step)) for step in range(start, config.train.steps))
-    for step, batch in prefetch(batches):
-        batch = batch.to(torch_device)
-        # Dropout depends on the seed and the step alone, so a resumed run repeats an uninterrupted one.
-        torch.manual_seed(config.train.seed * 1_000_003 + step)
-        model.train()
+    with open_log(log if is_first else None, run_dir, config, earlier) as write_log:
+        for step, batch in prefetch(batches):
+            batch = batch.to(torch_device)
+            # Dropout depends on the seed and the step alone, so a resumed run repeats an uninterrupted one.
+            torch.manual_seed(config.train.seed * 1_000_003 + step)
+            model.train()
 
-        # Forward pass and loss.
-        with torch.autocast(torch_device.type, torch.bfloat16, enabled=torch_device.type == "cuda"):
-            loss, terms = compute_loss(model(batch.features, batch.mask), batch, config)
-        terms = {name: term.detach().float() for name, term in {"loss": loss, **terms}.items()}
+            # Forward pass and loss.
+            with torch.autocast(torch_device.type, torch.bfloat16, enabled=torch_device.type == "cuda"):
+                loss, terms = compute_loss(model(batch.features, batch.mask), batch, config)
+            terms = {name: term.detach().float() for name, term in {"loss": loss, **terms}.items()}
 
-        # Backward pass. In distributed training, each process adds the share of its rows.
-        optimizer.zero_grad()
-        (loss if rows is None else rows.weight * loss).backward()
-        if rows is not None:
-            terms = {name: rows.weight * term for name, term in terms.items()}
-            gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
-            distributed.all_reduce_sum([*gradients, *terms.values()])
+            # Backward pass. In distributed training, each process adds the share of its rows.
+            optimizer.zero_grad()
+            (loss if rows is None else rows.weight * loss).backward()
+            if rows is not None:
+                terms = {name: rows.weight * term for name, term in terms.items()}
+                gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+                distributed.all_reduce_sum([*gradients, *terms.values()])
 
-        # Update the weights and their moving average.
-        set_learning_rate(optimizer, learning_rate(config, step))
-        optimizer.step()
-        update_average(averaged, model, config.train.ema_decay if step else 0.0)
+            # Update the weights and their moving average.
+            set_learning_rate(optimizer, learning_rate(config, step))
+            optimizer.step()
+            update_average(averaged, model, config.train.ema_decay if step else 0.0)
 
-        # Log the losses, and save a checkpoint every `save_every` steps and at the end.
-        pending.append(terms)
-        is_checkpoint = (step + 1) % config.train.save_every == 0 or step + 1 == config.train.steps
-        if not is_checkpoint and len(pending) < LOG_EVERY[torch_device.type]:
-            continue
-        metrics = fetch_losses(pending, step + 1)
-        pending.clear()
-        if not is_first:
-            continue
-        if on_progress is not None:
-            for number, losses in metrics.items():
-                on_progress(number, losses)
-        if validate is not None and is_checkpoint:
-            metrics[step + 1] |= validate(eval_copy(averaged))
-        append_metrics(run_dir, metrics)
-        if is_checkpoint:
-            state.save(run_dir, meta, step + 1)
+            # Log the losses, and save a checkpoint every `save_every` steps and at the end.
+            pending.append(terms)
+            is_checkpoint = (step + 1) % config.train.save_every == 0 or step + 1 == config.train.steps
+            if not is_checkpoint and len(pending) < LOG_EVERY[torch_device.type]:
+                continue
+            metrics = fetch_losses(pending, step + 1)
+            pending.clear()
+            if not is_first:
+                continue
+            if on_progress is not None:
+                for number, losses in metrics.items():
+                    on_progress(number, losses)
+            if validate is not None and is_checkpoint:
+                metrics[step + 1] |= validate(eval_copy(averaged))
+            append_metrics(run_dir, metrics)
+            write_log(metrics)
+            if is_checkpoint:
+                state.save(run_dir, meta, step + 1)
     distributed.barrier(torch_device)
     return checkpoint.latest_checkpoint(run_dir) or run_dir  # on another machine the checkpoint may not be visible
 
