@@ -3,10 +3,10 @@
 import signal
 import sys
 
-from wtal.cli import benchmark, data, evaluate, report, train, video
+from wtal.cli import benchmark, data, evaluate, report, start, train, video
 from wtal.cli.app import app
 
-__all__ = ["app", "benchmark", "data", "evaluate", "main", "report", "train", "video"]
+__all__ = ["app", "benchmark", "data", "evaluate", "main", "report", "start", "train", "video"]
 
 
 def main() -> None:

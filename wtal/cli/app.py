@@ -16,6 +16,7 @@ from wtal.core.errors import WtalError
 # The panels of `wtal --help` and the commands in each, in the order in which they are used.
 PANELS = {
     "Your videos": (
+        "start",
         "demo",
         "doctor",
         "init",

@@ -201,9 +201,14 @@ class Project:
     # --- Settings ---
 
     @property
+    def requested_backbone(self) -> str:
+        """The backbone that was asked for; empty for none."""
+        return self._read_settings().backbone
+
+    @property
     def backbone(self) -> str:
         """The backbone that was asked for, else `i3d` if its weights are there, else `tiny`."""
-        return self._read_settings().backbone or recommended_backbone()
+        return self.requested_backbone or recommended_backbone()
 
     @property
     def overrides(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ Each context manager yields the callback that the work reports its progress to.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -54,6 +54,21 @@ def extraction_progress(console: Console, *, brief: bool = False) -> Iterator[Ca
     """
     with _progress("videos", console, brief=brief) as on_progress:
         yield lambda state: on_progress(state.done, state.total, _format_active(state.active))
+
+
+@contextmanager
+def steps_progress(console: Console) -> Iterator[Callable[[Any], None]]:
+    """Yield a callback for a `ProjectProgress`: a bar or lines for each step, one after another."""
+    with ExitStack() as stack:
+        bars: dict[str, OnProgress] = {}
+
+        def on_progress(state: Any) -> None:
+            if state.step not in bars:
+                stack.close()  # the bar of the step before
+                bars[state.step] = stack.enter_context(_progress(state.step, console, brief=True))
+            bars[state.step](state.done, state.total, state.sentence)
+
+        yield on_progress
 
 
 @contextmanager

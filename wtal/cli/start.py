@@ -1,0 +1,125 @@
+"""`wtal start`: from a folder of videos to a page with their timelines, in one command."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wtal.cli.app import DeviceOption, command, console, print_line
+from wtal.cli.video import BACKBONE_HELP, print_failures
+from wtal.core.errors import DataError
+
+if TYPE_CHECKING:
+    from wtal.experiments.project import Project
+
+HINT_I3D = (
+    "note: the features are those of tiny, which needs no weights; I3D describes human actions better "
+    "(docs/first-hour.md). To use it, run `wtal weights` once (47 MB), then `wtal start` again"
+)
+
+
+@command(
+    "wtal start ~/Videos --tags tags.csv",
+    "wtal start ~/Videos",
+    "wtal start ~/Videos --project ~/timelines --backbone i3d",
+)
+def start(
+    videos: Annotated[Path, typer.Argument(metavar="VIDEOS", help="Folder of your videos")],
+    tags: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Table with the columns video and labels; repeatable",
+            show_default="tags are given on the page",
+        ),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--project", metavar="DIR", help="Project folder", show_default="wtal in VIDEOS")
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help=BACKBONE_HELP, show_default="i3d if its weights are there, else tiny"),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Setting of training, such as train.steps=1000; kept in the project; repeatable",
+        ),
+    ] = None,
+    device: DeviceOption = "auto",
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="Port of the page; 0: a free one")] = 8321,
+) -> None:
+    """Make timelines of a folder of videos: extract, train, calibrate, predict, and open the page.
+
+    Everything is kept in the project folder, and what is up to date is not done again. Interrupt it at any time, and
+    run it again to continue or after adding videos and tags.
+    """
+    from wtal.experiments.project import Project
+
+    project = Project.open(videos, folder)
+    _configure(project, backbone, overrides)
+    print_line(f"project {project.folder}")
+    if tags:
+        table = project.add_tags(tags)
+        for problem in table.problems:
+            print_line(f"{'warning' if problem.fatal else 'note'}: {problem}")
+        for remark in table.remarks:
+            print_line(f"note: {remark}")
+    summary = project.tag_summary()
+    print_line(str(summary))
+    if not summary.videos:
+        raise DataError("contains no video", path=videos, hint="copy your videos there", code="no-videos")
+    if summary.can_train or not _has_page():
+        _run(project, device)
+    else:
+        print_line("no video is tagged with a class yet: tag your videos on the page, and train there")
+    if _has_page():
+        _open_page(project, device, port)
+    else:
+        print_line("note: for the page, pip install 'wtal[web]'")
+
+
+def _configure(project: "Project", backbone: str | None, overrides: list[str] | None) -> None:
+    """Store the settings that are given, if they are valid."""
+    from wtal.core.config import read_config
+    from wtal.video.backbones.base import BackboneOptions
+    from wtal.video.backbones.registry import open_backbone
+
+    if overrides is not None:
+        read_config(None, tuple(overrides))
+    if backbone is not None:
+        open_backbone(BackboneOptions(backbone))  # missing weights are an error now, not after tagging
+    project.configure(backbone=backbone, overrides=overrides)
+
+
+def _run(project: "Project", device: str) -> None:
+    """Do the steps that are needed, and say what is there."""
+    from wtal.data.dataset import FAILED_NAME, read_failed
+    from wtal.reporting.progress import steps_progress
+
+    if project.backbone == "tiny" and not project.requested_backbone:
+        print_line(HINT_I3D)
+    with steps_progress(console) as progress:
+        project.run(progress, device=device)
+    print_failures(list(read_failed(project.data).values()), f"{project.data / FAILED_NAME} lists all of them")
+    for step in project.steps():
+        print_line(f"{step.name}: {step.sentence}")
+
+
+def _has_page() -> bool:
+    return bool(find_spec("fastapi") and find_spec("uvicorn"))
+
+
+def _open_page(project: "Project", device: str, port: int) -> None:
+    """Serve the page until it is interrupted."""
+    from wtal.video.backbones.base import BackboneOptions
+    from wtal.web.server import serve_project
+
+    def announce(address: str) -> None:
+        print_line(f"open {address}")
+        print_line("press Ctrl-C to stop; everything is saved")
+
+    serve_project(project, BackboneOptions("", device=device), "127.0.0.1", port, announce)
