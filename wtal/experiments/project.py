@@ -14,7 +14,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -292,9 +292,14 @@ class Project:
         """The tags by video file, and what is wrong with the table. Raises DataError if it cannot be read."""
         return read_tag_table([self.tags_file], folder or self.scan()) if self.tags_file.exists() else TagTable({})
 
-    def classes(self) -> list[str]:
-        """The classes that were added, in their order, then the other ones in the table of tags, sorted."""
-        labels = {label for entry in self.tag_table().entries.values() for label in entry.labels}
+    def classes(self, table: TagTable | None = None) -> list[str]:
+        """The classes that were added, in their order, then the other ones in the table of tags, sorted.
+
+        Args:
+            table: The table of tags; None to read it.
+        """
+        entries = (table or self.tag_table()).entries
+        labels = {label for entry in entries.values() for label in entry.labels}
         return list(dict.fromkeys([*self._read_settings().classes, *sorted(labels)]))
 
     def set_classes(self, names: Iterable[str]) -> None:
@@ -304,12 +309,15 @@ class Project:
             require_label(name)
         self._write_settings(self._read_settings().model_copy(update={"classes": names}))
 
-    def set_tags(self, tags: Mapping[str, Iterable[str] | None]) -> None:
+    def set_tags(self, tags: Mapping[str, Iterable[str] | None]) -> TagTable:
         """Set the tags of videos. Times of labels that a video keeps are kept.
 
         Args:
             tags: File (path relative to the folder of videos) to its labels: empty if nothing happens in the video,
                 None for a video that is not tagged.
+
+        Returns:
+            The new table.
 
         Raises:
             DataError: There is no such video, a label cannot be written, or the table cannot be read or written.
@@ -325,6 +333,7 @@ class Project:
             else:
                 entries[file] = entries.get(file, TagEntry()).with_labels(labels)
         write_tag_table(self.tags_file, {**table.missing, **entries})
+        return replace(table, entries=entries)
 
     def rename_class(self, old: str, new: str) -> None:
         """Give a class another name, in all videos; with the name of another class, the two become one.

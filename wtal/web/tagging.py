@@ -13,8 +13,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from wtal.core.errors import DataError
+from wtal.data.tag_table import TagTable
 from wtal.experiments.project import Project, TagSummary
-from wtal.web.videos import VideoFile, VideoLibrary
+from wtal.web.videos import VideoLibrary
 
 MAX_CLASSES = 1000
 MAX_LABEL_LENGTH = 200  # characters
@@ -56,7 +57,9 @@ class Tagging:
     def __init__(self, project: Project, library: VideoLibrary) -> None:
         self._project, self._library = project, library
         self._lock = threading.Lock()
-        self._cache: tuple[object, dict[str, Any]] = None, {}
+        # What was read last, and the state of the files that it was read from.
+        self._table: tuple[object, TagTable] = object(), TagTable({})
+        self._description: tuple[object, dict[str, Any]] = object(), {}
 
     def describe(self) -> dict[str, Any]:
         """Videos, tags, classes, and what is still needed, as the page shows them."""
@@ -76,19 +79,20 @@ class Tagging:
             DataError: A video is not there, a label cannot be written, or the table cannot be read or written.
         """
         with self._lock:
-            entries = self._project.tag_table().entries
+            table = self._read_table()
             tags = {}
             for key, change in changes.items():
                 name = self._library.find(key).name
-                tags[name] = change.apply(entries[name].labels if name in entries else None)
-            self._add_classes([label for labels in tags.values() for label in labels or ()])
-            self._project.set_tags(tags)
+                tags[name] = change.apply(table.entries[name].labels if name in table.entries else None)
+            self._add_classes([label for labels in tags.values() for label in labels or ()], table)
+            table = self._project.set_tags(tags)
+            self._table = self._table_signature(), table
             return self._describe()
 
     def add_class(self, name: str) -> dict[str, Any]:
         """Add a class that can be chosen. Raises DataError if its name cannot be a label."""
         with self._lock:
-            self._add_classes([name])
+            self._add_classes([name], self._read_table())
             return self._describe()
 
     def rename_class(self, old: str, new: str) -> dict[str, Any]:
@@ -104,28 +108,40 @@ class Tagging:
     def signature(self) -> str:
         """Changes when the tags or the videos change."""
         files = sorted((file.name, file.version) for file in self._library.files().values())
-        return sha256(repr((files, self._signature(self._project.tags_file))).encode()).hexdigest()
+        return sha256(repr((files, _stat(self._project.tags_file))).encode()).hexdigest()
 
-    def _add_classes(self, names: Sequence[str]) -> None:
-        classes = self._project.classes()
+    def _add_classes(self, names: Sequence[str], table: TagTable) -> None:
+        classes = self._project.classes(table)
         new = [name for name in dict.fromkeys(names) if name not in classes]
         if len(classes) + len(new) > MAX_CLASSES:
             raise DataError(f"more than {MAX_CLASSES} classes", hint="remove some", code="too-many-classes")
         if new:
             self._project.set_classes([*classes, *new])
 
-    def _describe(self) -> dict[str, Any]:
-        files = self._library.files()
-        signature = files, self._signature(self._project.tags_file), self._signature(self._project.settings_file)
-        if self._cache[0] != signature:
-            self._cache = signature, self._read(files)
-        return self._cache[1]
+    def _table_signature(self) -> object:
+        """Changes when the table of tags is written, or a file is added or removed that it may name."""
+        return _stat(self._project.tags_file), self._library.files().keys()
 
-    def _read(self, files: Mapping[str, VideoFile]) -> dict[str, Any]:
+    def _read_table(self) -> TagTable:
+        """The table of tags. Raises DataError if it cannot be read."""
+        signature = self._table_signature()
+        if self._table[0] != signature:
+            self._table = signature, self._project.tag_table()
+        return self._table[1]
+
+    def _describe(self) -> dict[str, Any]:
+        signature = self._library.files(), self._table_signature(), _stat(self._project.settings_file)
+        if self._description[0] != signature:
+            self._description = signature, self._read()
+        return self._description[1]
+
+    def _read(self) -> dict[str, Any]:
         try:
-            entries, classes, error = self._project.tag_table().entries, self._project.classes(), ""
+            table = self._read_table()
+            entries, classes, error = table.entries, self._project.classes(table), ""
         except DataError as problem:
             entries, classes, error = {}, [], str(problem)
+        files = self._library.files()
         tags = {key: list(entries[file.name].labels) if file.name in entries else None for key, file in files.items()}
         summary = TagSummary.of(tags.values(), classes)
         return {
@@ -139,11 +155,11 @@ class Tagging:
             "error": error,
         }
 
-    @staticmethod
-    def _signature(path: Path) -> object:
-        """Changes when a file is written."""
-        try:
-            status = path.stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
+
+def _stat(path: Path) -> object:
+    """Changes when a file is written."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
