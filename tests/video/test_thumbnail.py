@@ -11,7 +11,7 @@ from tests.helpers.errors import raises
 from tests.helpers.video import colours, gray, quarters, render
 from wtal.core.errors import DataError
 from wtal.video.reader import read_frame
-from wtal.video.thumbnail import POSITION, SIDE, write_thumbnail
+from wtal.video.thumbnail import POSITION, PREVIEW_FRAMES, PREVIEW_SIDE, SIDE, write_preview, write_thumbnail
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -57,10 +57,24 @@ def test_video_that_is_damaged_at_the_position_is_read_from_its_start(tmp_path):
     assert read_image(tmp_path / "thumbnail.jpg").shape == (SIDE, SIDE * 64 // 48, 3)
 
 
+@pytest.mark.parametrize("seconds", [0.3, 2, 9])
+def test_preview_has_the_frames_of_the_first_seconds(tmp_path, seconds):
+    count = round(10 * seconds)
+    write_preview(render(tmp_path / "a.avi", [gray(2 * i) for i in range(count)], fps=10), tmp_path / "preview.jpg")
+    image = read_image(tmp_path / "preview.jpg")
+    assert image.shape == (PREVIEW_FRAMES * PREVIEW_SIDE, PREVIEW_SIDE * 4 // 3, 3)
+    brightness = image.reshape(PREVIEW_FRAMES, -1).mean(1)
+    ascending = min(PREVIEW_FRAMES, max(1, round(seconds * 4)))
+    assert (np.diff(brightness[:ascending]) > 2).all()
+    if ascending < PREVIEW_FRAMES:
+        assert brightness[ascending] == pytest.approx(brightness[0], abs=2), "repeated"
+
+
 @pytest.mark.parametrize("content", [b"", b"text", b"\0\0\0\x18ftypmp42" + bytes(100)])
 def test_files_that_are_no_videos_have_none(tmp_path, content):
     path = tmp_path / "video.mp4"
     path.write_bytes(content)
-    with raises(DataError, path=path):
-        write_thumbnail(path, tmp_path / "thumbnail.jpg")
+    for write in (write_thumbnail, write_preview):
+        with raises(DataError, path=path):
+            write(path, tmp_path / "thumbnail.jpg")
     assert not (tmp_path / "thumbnail.jpg").exists()

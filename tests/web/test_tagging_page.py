@@ -9,6 +9,7 @@ import pytest
 
 from tests.helpers.page import TIMEOUT, expect
 from tests.helpers.server import RunningProject, run_project_server, wait_until
+from tests.helpers.video import gray, render
 from wtal.experiments.project import Project
 from wtal.web.videos import video_key
 
@@ -262,6 +263,24 @@ def test_preview_plays_on_hover_and_with_a_key(page, server, browser):
     other.mouse.move(5, 5)
     expect(other.locator(".thumbnail video.playing")).to_have_count(0)
     other.close()
+
+
+def test_preview_of_a_video_that_the_browser_cannot_play_shows_frames(page, server):
+    render(server.site.library.folder / "film.avi", [gray(i) for i in range(40)], fps=10, codec="mpeg4")
+    (server.site.library.folder / "broken.mp4").write_bytes(b"no video")
+    server.site.library.refresh()
+    page.evaluate("dispatchEvent(new Event('focus'))")
+    tile(page, "film.avi").click()
+    page.keyboard.press("p")
+    frames = tile(page, "film.avi").locator(".frames")
+    expect(frames).to_be_visible()
+    assert frames.evaluate("element => element.getAnimations().length") == 1
+    page.keyboard.press("p")
+    expect(frames).to_have_count(0)
+    tile(page, "broken.mp4").click()
+    with page.expect_response("**/preview"):
+        page.keyboard.press("p")
+    expect(page.locator(".frames")).to_have_count(0)
 
 
 def test_videos_that_are_added_later_appear_and_uploads_work(page, server):

@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers.page import expect
 from tests.helpers.server import run_server, wait_until
-from wtal.web.thumbnails import Thumbnails
+from wtal.web.thumbnails import Kind, Thumbnails
 from wtal.web.videos import VideoLibrary, video_key
 
 
@@ -32,7 +32,7 @@ class StubWorker:
     started: ClassVar[list[str]] = []
     stopped = 0
 
-    def start(self, video: Path, out: Path) -> None:
+    def start(self, kind: Kind, video: Path, out: Path) -> None:
         assert StubWorker.running == 0, "one at a time"
         StubWorker.running += 1
         StubWorker.started.append(video.name)
@@ -115,9 +115,12 @@ def test_server_sends_thumbnails_with_the_headers_of_the_page(own_videos, librar
         with av.open(str(stored)) as image:
             assert (image.streams.video[0].width, image.streams.video[0].height) == (240, 180)
         for name in ("damaged.mp4", "empty.mp4"):
-            response = server.request("GET", f"/api/videos/{video_key(name)}/thumbnail")
-            assert (response.status, response.body) == (204, b"")
-            assert response.headers["cache-control"] == "no-store"
+            for kind in ("thumbnail", "preview"):
+                response = server.request("GET", f"/api/videos/{video_key(name)}/{kind}")
+                assert (response.status, response.body) == (204, b"")
+                assert response.headers["cache-control"] == "no-store"
+        assert server.request("GET", path.replace("thumbnail", "preview")).headers["content-type"] == "image/jpeg"
+        assert server.request("GET", path.replace("thumbnail", "other")).status == 400
         assert server.request("GET", f"/api/videos/{video_key('gone.mp4')}/thumbnail").status == 404
         assert server.request("GET", path, headers={"sec-fetch-site": "cross-site"}).status == 403
     token = "x" * 40

@@ -10,12 +10,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from wtal.web.messages import NO_STORE, json_response
-from wtal.web.thumbnails import Thumbnails
+from wtal.web.thumbnails import Kind, Thumbnails
 from wtal.web.uploads import MAX_UPLOAD_BYTES, check_name, save_upload
 from wtal.web.videos import UPLOADS_DIR, VideoLibrary, video_key
 
 MAX_PARALLEL_UPLOADS = 4
-MAX_AGE = 7 * 24 * 3600  # seconds for which a browser keeps a thumbnail; the address names the version of the video
+MAX_AGE = 7 * 24 * 3600  # seconds for which a browser keeps an image; the address names the version of the video
 
 
 def add_library(
@@ -25,9 +25,9 @@ def add_library(
     max_upload_bytes: int = MAX_UPLOAD_BYTES,
     on_upload: Callable[[list[str]], object] = lambda keys: None,
 ) -> None:
-    """Add the files and thumbnails of videos, and uploads, to an application.
+    """Add the files and images of videos, and uploads, to an application.
 
-    A video that cannot be read has no thumbnail: the response is empty, and the page shows a placeholder.
+    A video that cannot be read has no image: the response is empty, and the page shows a placeholder.
 
     Args:
         app: The application.
@@ -37,19 +37,19 @@ def add_library(
         on_upload: Receives the keys of uploaded videos.
     """
     # Requests wait here for their turn, so that they do not occupy the threads that answer other ones.
-    thumbnail_slot = asyncio.Semaphore(1)
+    image_slot = asyncio.Semaphore(1)
 
     @app.get("/api/videos/{key}/file")
     def file(key: str) -> Response:
         return FileResponse(library.path(library.find(key)))
 
-    @app.get("/api/videos/{key}/thumbnail")
-    async def thumbnail(key: str) -> Response:
+    @app.get("/api/videos/{key}/{kind}")
+    async def image(key: str, kind: Kind) -> Response:
         video = await run_in_threadpool(library.find, key)
-        path = await run_in_threadpool(thumbnails.find, video)
+        path = await run_in_threadpool(thumbnails.find, video, kind)
         if path is None:
-            async with thumbnail_slot:
-                path = await run_in_threadpool(thumbnails.make, video)
+            async with image_slot:
+                path = await run_in_threadpool(thumbnails.make, video, kind)
         if path is None:
             return Response(status_code=204, headers=NO_STORE)
         headers = {"cache-control": f"private, max-age={MAX_AGE}"}

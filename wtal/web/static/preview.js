@@ -1,5 +1,10 @@
-/** A looping preview of a video over its thumbnail: one at a time, without sound. */
+/** A looping preview of a video over its thumbnail, one at a time and without sound. */
 import { createElement } from "./dom.js";
+
+// Of the image that the server makes of a video that the browser cannot play.
+const FRAMES = 24; // one below the other
+const FRAME_TIME = 250; // ms
+const BOX_ASPECT = 16 / 9;
 
 const DELAY = 250; // ms that the pointer or the focus rests on a video
 
@@ -8,7 +13,7 @@ const DELAY = 250; // ms that the pointer or the focus rests on a video
  */
 export function createPreview() {
   const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
-  /** @type {HTMLVideoElement | null} */
+  /** @type {HTMLElement | null} */
   let player = null;
   /** The key of the video. */
   let current = "";
@@ -19,9 +24,42 @@ export function createPreview() {
     current = "";
     if (!player) return;
     player.remove();
-    player.removeAttribute("src"); // ends the request of its file
-    player.load();
+    if (player instanceof HTMLVideoElement) {
+      player.removeAttribute("src"); // ends the request of its file
+      player.load();
+    }
     player = null;
+  }
+
+  /**
+   * Show frames of a video that the browser cannot play.
+   * @param {string} key
+   * @param {HTMLElement} box
+   */
+  async function showFrames(key, box) {
+    const image = createElement("img", { src: `/api/videos/${key}/preview` });
+    try {
+      await image.decode();
+    } catch {
+      return; // it cannot be read: the placeholder stays
+    }
+    if (key !== current) return;
+    stop();
+    current = key;
+    player = createElement("div", { className: "frames" });
+    const aspect = (image.naturalWidth * FRAMES) / image.naturalHeight;
+    Object.assign(player.style, {
+      aspectRatio: String(aspect),
+      width: `${100 * Math.max(1, aspect / BOX_ASPECT)}%`,
+      backgroundImage: `url("${image.src}")`,
+      backgroundSize: `100% ${100 * FRAMES}%`,
+    });
+    box.append(player);
+    player.animate([{ backgroundPosition: "0 0" }, { backgroundPosition: "0 100%" }], {
+      duration: FRAMES * FRAME_TIME,
+      iterations: Infinity,
+      easing: `steps(${FRAMES}, jump-none)`,
+    });
   }
 
   /**
@@ -33,8 +71,9 @@ export function createPreview() {
     current = key;
     const video = createElement("video", { muted: true, loop: true, playsInline: true, tabIndex: -1 });
     player = video;
-    // Until it plays, and if the browser cannot play it, the thumbnail stays visible.
+    // Until it plays, the thumbnail stays visible.
     video.addEventListener("playing", () => video.classList.add("playing"));
+    video.addEventListener("error", () => video === player && showFrames(key, box));
     video.src = `/api/videos/${key}/file`;
     box.append(video);
     video.play().catch(() => {});
