@@ -2,7 +2,7 @@
 
 `python -m docs.screenshots PAGE` takes the one of the report. PAGE was written by `wtal report` or `wtal demo`; the
 default is demo/report.html. `python -m docs.screenshots URL` takes the one of the web page. URL was printed by
-`wtal serve`.
+`wtal serve`, or by `wtal start` for a project without a model, of which it takes the one of tagging.
 """
 
 import re
@@ -44,6 +44,15 @@ def take_web(page: Any, url: str) -> None:
     page.screenshot(path=DOCS / "web.png")
 
 
+def take_tagging(page: Any) -> None:
+    """Write docs/tagging.png: the page of a project without a model, with two selected videos."""
+    page.locator("#tag-grid .loaded").first.wait_for()
+    page.locator("#tag-grid li").nth(1).click()
+    page.keyboard.press("Shift+ArrowRight")
+    page.evaluate(SETTLE)
+    page.screenshot(path=DOCS / "tagging.png")
+
+
 def main(target: str) -> None:
     """Take the screenshot of a file or a URL, with the light theme."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -55,7 +64,12 @@ def main(target: str) -> None:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="light")
         if is_web:
-            take_web(page, target)
+            page.goto(target)
+            page.wait_for_load_state("networkidle")
+            if page.locator("#tagging").is_visible():
+                take_tagging(page)
+            else:
+                take_web(page, target)
         else:
             take_report(page, Path(target))
         browser.close()
