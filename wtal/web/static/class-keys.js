@@ -29,12 +29,15 @@ export function createClassKeys({ getTime, countClasses, onMark, onCancel }) {
   /** @param {number} pressedAt */
   const isHeldLong = (pressedAt, now = performance.now()) => now - pressedAt >= HOLD_TIME;
 
-  /** @param {string} code */
-  function release(code) {
+  /**
+   * @param {string} code
+   * @param {number} now When the key was released, which may be before it is handled here.
+   */
+  function release(code, now) {
     const press = held.get(code);
     if (!press) return;
     held.delete(code);
-    onMark(press.label, press.start, isHeldLong(press.pressedAt) ? getTime() : press.start);
+    onMark(press.label, press.start, isHeldLong(press.pressedAt, now) ? getTime() : press.start);
   }
 
   /** Forget the keys that are held. */
@@ -57,12 +60,13 @@ export function createClassKeys({ getTime, countClasses, onMark, onCancel }) {
     if (event.altKey || label < 0 || label >= countClasses()) return false;
     event.preventDefault();
     if (!event.repeat && !held.has(event.code))
-      held.set(event.code, { label, start: getTime(), pressedAt: performance.now() });
+      held.set(event.code, { label, start: getTime(), pressedAt: event.timeStamp });
     return true;
   }
 
-  addEventListener("keyup", (event) => release(event.code));
-  addEventListener("blur", () => [...held.keys()].forEach(release)); // the key is released in another window
+  addEventListener("keyup", (event) => release(event.code, event.timeStamp));
+  // The key is released in another window.
+  addEventListener("blur", (event) => [...held.keys()].forEach((code) => release(code, event.timeStamp)));
 
   return {
     cancel,
