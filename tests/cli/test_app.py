@@ -186,7 +186,7 @@ def test_help_imports_nothing_heavy():
 def test_every_command_has_help_with_an_example(command):
     output = wtal(*command.split(), "--help")
     assert all(len(line) <= 80 for line in output.splitlines())
-    assert (f"wtal {command}" in output or command == "plot") and "<bool>" not in output
+    assert "Example" in output and f"wtal {command} " in output + " " and "<bool>" not in output
     assert not any(placeholder in output for placeholder in HELP_LISTS)
 
 

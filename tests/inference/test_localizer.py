@@ -162,6 +162,15 @@ def test_folder_without_a_model_is_rejected_without_asking_the_hub(tmp_path, mon
         Localizer(tmp_path)
 
 
+def test_video_in_place_of_a_model_is_named_without_asking_the_hub(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: pytest.fail("the hub was asked"))
+    monkeypatch.chdir(tmp_path)
+    for open_model in (Localizer, Localizer.from_pretrained):
+        for name in ("a.mp4", "holiday/beach.mov"):  # they do not exist
+            with raises(CheckpointError, code="not-a-model", path=name):
+                open_model(name)
+
+
 def test_hub_is_asked_once(run, tmp_path, monkeypatch, features):
     requests: list[str] = []
 

@@ -81,6 +81,7 @@ app.add_typer(
     name="plot",
     rich_help_panel=next(panel for panel, names in PANELS.items() if "plot" in names),
     help="Draw a plot for a paper, one column wide, as PNG, SVG or PDF.",
+    epilog="\b\nExample:\n  wtal plot errors runs/mine/proposals.json mydata --out errors.pdf",
 )
 
 

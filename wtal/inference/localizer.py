@@ -92,7 +92,7 @@ class Localizer:
         if method is not None:
             load_method(method)
         self.path = Path(model)
-        if is_video_name(self.path.name) and self.path.is_file():
+        if is_video_name(self.path.name) and not self.path.is_dir():
             raise CheckpointError(
                 "this is a video, not a model folder",
                 path=self.path,
@@ -326,7 +326,7 @@ def _load_branch(path: Path, branch: str) -> tuple[nn.Module, ModelMetadata]:
 
 def _is_hub_name(name: str | os.PathLike[str]) -> bool:
     """Whether a name has the form `user/model` and cannot be meant as a local path."""
-    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) or is_video_name(Path(name).name):
         return False
     return not Path(name).parent.exists()
 
