@@ -38,8 +38,8 @@ def _scores(run: Path, data: Path) -> tuple[float, float]:
     for video, scores in localizer.score_videos(dataset, videos):
         averaged = replace(scores, cas=uniform_filter1d(scores.cas, WINDOW, axis=0, mode="nearest"))
         clock = dataset.clock_of(video.id)
-        original[video.id] = generate_proposals(scores, dataset.classes, clock, settings)
-        smoothed[video.id] = generate_proposals(averaged, dataset.classes, clock, settings)
+        original[video.id] = generate_proposals(scores, dataset.classes, clock, settings, dataset.features(video.id))
+        smoothed[video.id] = generate_proposals(averaged, dataset.classes, clock, settings, dataset.features(video.id))
     options = EvaluationOptions(subset="validation")
     return 100 * evaluate(original, videos, options).average(), 100 * evaluate(smoothed, videos, options).average()
 

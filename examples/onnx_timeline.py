@@ -22,7 +22,8 @@ def timeline(model, features):
     attention, cas, video = session.run(["attention", "cas", "video"], batch)
     scores = SnippetScores(attention[0], cas[0], video[0])
     clock = SnippetClock(about["snippet_seconds"], about["offset_seconds"])
-    return generate_proposals(scores, about["classes"], clock, SimpleNamespace(**about["config"]["localize"]))
+    settings = SimpleNamespace(**about["config"]["localize"])
+    return generate_proposals(scores, about["classes"], clock, settings, features)
 
 
 if __name__ == "__main__":

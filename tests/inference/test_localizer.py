@@ -52,7 +52,7 @@ def test_localize_returns_scores_and_segments(run, tiny, features):
     result = localizer.localize(features)
     assert result.segments == localizer(features)
     settings = localizer.meta.config.localize
-    assert result.segments == generate_proposals(result.scores, tiny.classes, tiny.clock, settings)
+    assert result.segments == generate_proposals(result.scores, tiny.classes, tiny.clock, settings, features)
     assert np.array_equal(result.times, tiny.clock.seconds(range(len(features) + 1)))
     videos = tiny.subset("testing")
     assert [video for video, _ in localizer.localize_videos(tiny, videos)] == list(videos)

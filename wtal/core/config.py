@@ -139,6 +139,12 @@ class LocalizeConfig(_Settings):
     gamma: float = Field(0.1, ge=0, description="weight of the video score in the score of a proposal")
     nms_sigma: float = Field(0.3, gt=0, description="sigma of Gaussian soft-NMS")
     min_score: float = Field(1e-3, ge=0, description="proposals that score lower after soft-NMS are dropped")
+    boundary_reach: float = Field(
+        0.15,
+        ge=0,
+        le=1,
+        description="how far a boundary may move to a change of the features, relative to the proposal; 0: not at all",
+    )
 
 
 class Config(_Settings):

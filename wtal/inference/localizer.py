@@ -268,7 +268,7 @@ class Localizer:
 
     def _localize(self, features: NDArray[Any], clock: SnippetClock, path: Path) -> Localization:
         scores = self._score(features, path)
-        segments = generate_proposals(scores, self.classes, clock, self.meta.config.localize)
+        segments = generate_proposals(scores, self.classes, clock, self.meta.config.localize, features)
         return Localization(segments, scores, clock)
 
     def _score(self, features: NDArray[Any], path: Path) -> SnippetScores:

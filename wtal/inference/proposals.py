@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from wtal.core.clock import SnippetClock
 from wtal.core.structures import Segment
+from wtal.inference.boundaries import refine_boundaries
 from wtal.inference.soft_nms import Floats, Ints, soft_nms
 
 if TYPE_CHECKING:
@@ -36,18 +37,24 @@ class SnippetScores:
 
 
 def generate_proposals(
-    scores: SnippetScores, classes: Sequence[str], clock: SnippetClock, settings: "LocalizeConfig"
+    scores: SnippetScores,
+    classes: Sequence[str],
+    clock: SnippetClock,
+    settings: "LocalizeConfig",
+    features: NDArray[np.generic] | None = None,
 ) -> list[Segment]:
     """Generate the proposals of a video.
 
     Thresholds on attention and on the evidence of a class give runs of snippets. A run scores by its outer-inner
-    contrast plus a share of the video score. Gaussian soft-NMS lowers overlapping proposals of a class.
+    contrast plus a share of the video score. Gaussian soft-NMS lowers overlapping proposals of a class. Last, the
+    boundaries move to changes of the features nearby.
 
     Args:
         scores: The scores of the video.
         classes: The names of the classes.
         clock: Converts snippets to seconds.
         settings: Thresholds and weights.
+        features: The features of the video, T x D, to refine the boundaries; None: they are not refined.
 
     Returns:
         Proposals in seconds, highest-scoring first.
@@ -57,10 +64,14 @@ def generate_proposals(
     rows, runs = _candidates_of_classes(scores.attention, evidence, settings)
     score = outer_inner_contrast(evidence, rows, runs, settings.flank)
     score = score + settings.gamma * scores.video[selected][rows]
-    seconds = clock.seconds(runs)
-    kept, score = soft_nms(seconds, score, rows, settings.nms_sigma, settings.min_score)
-    labels = [classes[index] for index in selected[rows[kept]].tolist()]
-    return list(map(Segment._make, zip(labels, *seconds[kept].T.tolist(), score.tolist(), strict=True)))
+    kept, score = soft_nms(clock.seconds(runs), score, rows, settings.nms_sigma, settings.min_score)
+    rows, runs = rows[kept], runs[kept]
+    if features is not None and settings.boundary_reach > 0:
+        runs = refine_boundaries(runs, features, scores.cas, settings.boundary_reach)
+        first = _first_of_equal(rows, runs)  # of proposals that have become equal, the highest-scoring one stays
+        rows, runs, score = rows[first], runs[first], score[first]
+    labels = [classes[index] for index in selected[rows].tolist()]
+    return list(map(Segment._make, zip(labels, *clock.seconds(runs).T.tolist(), score.tolist(), strict=True)))
 
 
 def confident_classes(evidence: Floats, threshold: float) -> Ints:
@@ -138,6 +149,12 @@ def _candidates_of_classes(attention: Floats, evidence: Floats, settings: "Local
     keys = keys[np.diff(keys, prepend=-1) > 0]
     rows, start, end = np.unravel_index(keys, shape)
     return rows, np.stack([start, end], 1)
+
+
+def _first_of_equal(rows: Ints, runs: Ints) -> Ints:
+    """The index of the first of each group of equal candidates, in their order. N, N x 2 -> M."""
+    _, first = np.unique(np.column_stack([rows, runs]), axis=0, return_index=True)
+    return np.sort(first)
 
 
 def _min_max_scaled(curves: Floats) -> Floats:

@@ -1,0 +1,102 @@
+"""Refine the boundaries of proposals: move each to a change of the features nearby. No PyTorch.
+
+Axes: T snippets, N runs, W windows of L snippets, D features, C classes.
+The scores of a network change gradually where an action begins or ends, because it mixes neighbouring snippets.
+The features themselves change at once.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wtal.inference.soft_nms import Floats, Ints
+
+SCORES_WEIGHT = 0.5  # of the class scores relative to the features; chosen on the validation subsets
+MIN_PROBABILITY = 1e-4  # of the class scores before the logarithm
+MIN_DEVIATION = 0.01  # of a feature dimension, relative to the mean over the dimensions; constant dimensions stay 0
+MIN_GAIN = 1e-3  # of explained variance; boundaries do not move for less
+MIN_VARIANCE = 1e-6  # of a snippet; a window that varies less has no change
+MAX_MOVE = 32  # snippets
+MAX_VALUES = 2**23  # of the windows that are in memory at once
+
+
+def refine_boundaries(runs: Ints, features: NDArray[np.generic], cas: Floats, reach: float) -> Ints:
+    """Move each boundary to the strongest change of the features and of the class scores near it.
+
+    A boundary may move by `reach` times the length of its run, by one snippet at least and by 32 at most. For each
+    position in this range, a window of twice the range on each side of the boundary is split in two. The explained
+    variance of a split is the share of the variance in the window that lies between the means of the two parts. The
+    boundary moves to the split with the highest explained variance of the features, plus half of that of the logarithm
+    of the class scores. Ends of the video do not move.
+
+    Args:
+        runs: [start, end) in snippets, N x 2.
+        features: T x D; their offset, and the scale of all of them, have no effect.
+        cas: Class probabilities, T x (C + 1).
+        reach: The longest move, relative to the length of the run.
+
+    Returns:
+        The runs with new boundaries, N x 2. A run that would become empty keeps its boundaries.
+    """
+    log_scores = np.log(np.maximum(cas, MIN_PROBABILITY))
+    standardised = _standardise(features)
+    moves = np.clip(np.rint(reach * (runs[:, 1] - runs[:, 0])), 1, MAX_MOVE).astype(np.intp)
+    # Nested runs share boundaries. Each boundary with its range is refined once, and windows of one shape together.
+    pairs = np.stack([runs, np.stack([moves, moves], 1)], -1).reshape(-1, 2)
+    (boundary, move), inverse = _unique_columns(pairs.T)
+    first, last = np.maximum(0, boundary - 2 * move), np.minimum(len(cas), boundary + 2 * move)
+    is_inside = (boundary > 0) & (boundary < len(cas))
+    shapes, shape_of = _unique_columns(np.stack([boundary - first, move, last - first])[:, is_inside])
+    refined = boundary.copy()
+    for index, (position, range_, length) in enumerate(shapes.T.tolist()):
+        lowest, highest = max(1, position - range_), min(length - 1, position + range_)
+        all_rows = np.flatnonzero(is_inside)[shape_of == index]
+        batch = max(1, MAX_VALUES // (length * features.shape[1]))
+        for rows in np.split(all_rows, range(batch, len(all_rows), batch)):
+            snippets = first[rows, None] + np.arange(length)  # W x L
+            explained = explained_variance(standardised(snippets))
+            explained += SCORES_WEIGHT * explained_variance(log_scores[snippets])
+            best = lowest + explained[:, lowest - 1 : highest].argmax(1)
+            is_better = explained[np.arange(len(rows)), best - 1] > explained[:, position - 1] + MIN_GAIN
+            refined[rows] = np.where(is_better, first[rows] + best, boundary[rows])
+    result = refined[inverse].reshape(-1, 2)
+    return np.where(result[:, :1] < result[:, 1:], result, runs)
+
+
+def explained_variance(windows: Floats) -> Floats:
+    """The share of the variance that lies between the parts of each split of a window; 0 if nothing varies.
+
+    Args:
+        windows: W x L x D.
+
+    Returns:
+        For the splits before snippets 1 to L - 1, W x (L - 1).
+    """
+    length = windows.shape[1]
+    # From the products of all pairs of snippets, since these are few. Centring makes the sum of a window 0.
+    products = windows @ windows.swapaxes(1, 2)
+    products = products - products.mean(1, keepdims=True)
+    products -= products.mean(2, keepdims=True)
+    total = np.trace(products, axis1=1, axis2=2)[:, None]
+    # The squared norm of the sum of the first l snippets; the sum of the others is the negative of it.
+    norms = np.diagonal(products.cumsum(1).cumsum(2), axis1=1, axis2=2)[:, :-1]
+    before = np.arange(1, length)
+    between = norms * (length / (before * (length - before)))
+    return np.divide(between, total, out=np.zeros_like(between), where=total > MIN_VARIANCE * length)
+
+
+def _unique_columns(columns: Ints) -> tuple[Ints, Ints]:
+    """The different columns, and for each column which of them it is. R x N -> R x M, N."""
+    unique, inverse = np.unique(columns, axis=1, return_inverse=True)
+    return unique, inverse.reshape(-1)
+
+
+def _standardise(features: NDArray[np.generic]) -> Callable[[Ints], Floats]:
+    """A function that reads snippets, with each dimension standardised over the video. T x D -> (... -> ... x D)."""
+    mean = features.mean(0, dtype=np.float64)
+    deviation = features.std(0, dtype=np.float64)
+    scale = np.maximum(deviation, MIN_DEVIATION * deviation.mean())
+    scale[scale == 0] = 1
+    mean, scale = mean.astype(np.float32), scale.astype(np.float32)
+    return lambda snippets: (features[snippets].astype(np.float32) - mean) / scale
