@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 from wtal.core.clock import SnippetClock
 from wtal.core.config import LocalizeConfig
 from wtal.inference.proposals import (
+    MIN_REMAINING_FRACTION,
+    MIN_SUPPORT,
     SnippetScores,
     candidates,
     confident_classes,
     generate_proposals,
+    is_supported,
     outer_inner_contrast,
     runs_of_true,
 )
@@ -151,6 +154,37 @@ def test_reversed_video_has_mirrored_proposals(length, seed):
     mirrored = sorted((p.label, round(total - p.end, 6), round(total - p.start, 6), p.score) for p in backward)
     assert [row[:3] for row in mirrored] == [row[:3] for row in expected]
     np.testing.assert_allclose([row[3] for row in mirrored], [row[3] for row in expected], atol=1e-9)
+
+
+@given(length=st.integers(1, 40), seed=st.integers(0, 999))
+def test_what_is_left_of_a_proposal_without_overlaps_has_evidence(length, seed):
+    """Pieces that `remove_overlaps` may leave: those of 70 % at the start, in the middle and at the end."""
+    rng = np.random.default_rng(seed)
+    evidence = rng.random((1, length)) ** 8  # few high values
+    start = rng.integers(0, length, 20)
+    runs = np.stack([start, start + 1 + rng.integers(0, length - start)], 1)
+    supported = is_supported(evidence, np.zeros(20, np.intp), runs)
+    for (first, last), is_kept in zip(runs.tolist(), supported, strict=True):
+        size = int(np.ceil(MIN_REMAINING_FRACTION * (last - first)))
+        pieces = first, first + (last - first - size) // 2, last - size
+        lowest = min(evidence[0, piece : piece + size].mean() for piece in pieces)
+        assert is_kept == (lowest >= MIN_SUPPORT * evidence[0, first:last].mean() - 1e-12)
+
+
+def test_low_plateau_beside_a_peak_is_no_proposal():
+    curve = np.array([[0, 0.06, 0.06, 0.06, 0.06, 0.06, 0.06, 0.06, 1, 1, 0]])
+    runs = np.array([[1, 10], [8, 10], [1, 8]])
+    assert is_supported(curve, np.zeros(3, np.intp), runs).tolist() == [False, True, True]
+
+
+def test_features_refine_the_boundaries_without_duplicates():
+    scores = random_scores(40, 3)
+    features = np.random.default_rng(0).normal(size=(40, 5))
+    refined = generate_proposals(scores, CLASSES, CLOCK, LocalizeConfig(), features)
+    assert refined != generate_proposals(scores, CLASSES, CLOCK, LocalizeConfig())
+    assert len({(p.label, p.start, p.end) for p in refined}) == len(refined)
+    unrefined = generate_proposals(scores, CLASSES, CLOCK, LocalizeConfig(boundary_reach=0), features)
+    assert unrefined == generate_proposals(scores, CLASSES, CLOCK, LocalizeConfig())
 
 
 def test_flat_scores_propose_the_whole_video_or_nothing():

@@ -10,8 +10,8 @@ import numpy as np
 
 from wtal.core.errors import ConfigError
 from wtal.core.structures import Segment, Video
+from wtal.inference.proposals import MIN_REMAINING_FRACTION
 
-MIN_REMAINING_FRACTION = 0.5  # a proposal is dropped if higher-scoring ones leave less of it
 MIN_SHARED_FRACTION = 0.5  # classes co-occur if two segments share more than this of the shorter one
 SECONDS_PER_MINUTE = 60.0
 
@@ -49,7 +49,7 @@ class SegmentConstraints:
 def remove_overlaps(proposals: Iterable[Segment], constraints: SegmentConstraints) -> list[Segment]:
     """Choose segments that do not overlap and satisfy the constraints, the highest-scoring ones first.
 
-    A segment that overlaps chosen ones is cut to the longest piece that is left, if that is at least half of it:
+    A segment that overlaps chosen ones is cut to the longest piece that is left, if that is at least 70 % of it:
     boundaries are inexact, and dropping a neighbour because of a short overlap would lose it.
 
     Args:
@@ -103,10 +103,8 @@ def co_occurring_classes(videos: Iterable[Video]) -> tuple[tuple[str, str], ...]
 def _longest_rest(proposal: Segment, lanes: Collection[Sequence[Segment]]) -> Segment | None:
     """The longest piece of a proposal outside the lanes; None if that is too short."""
     length = proposal.end - proposal.start
-    # A piece of at least half contains the end of the first third or of the second third.
-    times = proposal.start + length / 3, proposal.end - length / 3
-    pieces = [_free_interval(proposal, lanes, time) for time in times]
-    start, end = max(pieces, key=lambda piece: piece[1] - piece[0])
+    # A piece of more than half contains the middle.
+    start, end = _free_interval(proposal, lanes, proposal.start + length / 2)
     return proposal._replace(start=start, end=end) if end - start >= MIN_REMAINING_FRACTION * length else None
 
 

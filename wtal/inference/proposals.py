@@ -15,6 +15,8 @@ from wtal.inference.soft_nms import Floats, Ints, soft_nms
 if TYPE_CHECKING:
     from wtal.core.config import LocalizeConfig
 
+MIN_REMAINING_FRACTION = 0.7  # without overlaps, at least this share of a proposal is shown; otherwise none of it
+MIN_SUPPORT = 0.5  # mean evidence of a piece of a proposal that may be shown, relative to the whole proposal
 RELATIVE_SCORE_THRESHOLD = 0.4  # without calibration, segments with at least this share of the highest score are shown
 
 
@@ -45,8 +47,8 @@ def generate_proposals(
 ) -> list[Segment]:
     """Generate the proposals of a video.
 
-    Thresholds on attention and on the evidence of a class give runs of snippets. A run scores by its outer-inner
-    contrast plus a share of the video score. Gaussian soft-NMS lowers overlapping proposals of a class. Last, the
+    Thresholds on attention and on the evidence of a class give runs of snippets. Runs whose evidence is in a small part
+    of them are left out. A run scores by its outer-inner contrast plus a share of the video score. Gaussian soft-NMS lowers overlapping proposals of a class. Last, the
     boundaries move to changes of the features nearby.
 
     Args:
@@ -62,6 +64,8 @@ def generate_proposals(
     selected = confident_classes(scores.evidence, settings.class_threshold)  # K
     evidence = np.ascontiguousarray(scores.evidence.T[selected])  # K x T
     rows, runs = _candidates_of_classes(scores.attention, evidence, settings)
+    supported = is_supported(evidence, rows, runs)
+    rows, runs = rows[supported], runs[supported]
     score = outer_inner_contrast(evidence, rows, runs, settings.flank)
     score = score + settings.gamma * scores.video[selected][rows]
     kept, score = soft_nms(clock.seconds(runs), score, rows, settings.nms_sigma, settings.min_score)
@@ -94,6 +98,31 @@ def runs_of_true(masks: NDArray[np.bool_]) -> tuple[Ints, Ints]:
     padded[:, 1:-1] = masks
     rows, edges = np.nonzero(padded[:, 1:] != padded[:, :-1])
     return rows[::2], edges.reshape(-1, 2)
+
+
+def is_supported(curves: Floats, rows: Ints, runs: Ints) -> NDArray[np.bool_]:
+    """Whether each large piece of a run has evidence: the first, the middle and the last 70 %.
+
+    A timeline without overlaps cuts segments (`wtal.inference.postprocessing.remove_overlaps`), and what is left of
+    one must not be a part without evidence.
+
+    Args:
+        curves: K x T.
+        rows: The curve of each run, N.
+        runs: [start, end) in snippets, N x 2.
+
+    Returns:
+        Whether the mean of each piece is at least half of the mean of the run, N.
+    """
+    total = np.zeros((len(curves), curves.shape[1] + 1))
+    np.cumsum(curves, 1, dtype=np.float64, out=total[:, 1:])
+    start, end = runs.T
+    length = np.ceil(MIN_REMAINING_FRACTION * (end - start)).astype(np.intp)
+    required = MIN_SUPPORT * (total[rows, end] - total[rows, start]) / (end - start)
+    supported = np.ones(len(runs), bool)
+    for first in (start, start + (end - start - length) // 2, end - length):
+        supported &= (total[rows, first + length] - total[rows, first]) / length >= required
+    return supported
 
 
 def outer_inner_contrast(curves: Floats, rows: Ints, runs: Ints, flank: float) -> NDArray[np.float64]:
