@@ -26,6 +26,7 @@ MEASUREMENTS = {  # a module with `measure() -> list[str]`, the lines of its sec
 TOOLS = {
     "study": "when the memory helps: controls on subsets of a real data set; draws docs/study.png",
     "probe": "how well the memory ranks the snippets of a class, beside the class scores and a shuffled memory",
+    "boundaries": "how exact the boundaries of segments are, before and after they are refined",
     "ablate": "change each default of DFE, one at a time, and score the result",
     "rehearse": "write synthetic features for real annotations, to test a benchmark before its features are there",
     "smoothing": "score finished runs again with smoothed class scores",

@@ -47,9 +47,9 @@ def generate_proposals(
 ) -> list[Segment]:
     """Generate the proposals of a video.
 
-    Thresholds on attention and on the evidence of a class give runs of snippets. Runs whose evidence is in a small part
-    of them are left out. A run scores by its outer-inner contrast plus a share of the video score. Gaussian soft-NMS lowers overlapping proposals of a class. Last, the
-    boundaries move to changes of the features nearby.
+    Thresholds on attention and on the evidence of a class give runs of snippets. Runs whose evidence is in a small
+    part of them are left out. A run scores by its outer-inner contrast plus a share of the video score. Gaussian
+    soft-NMS lowers overlapping proposals of a class. Last, the boundaries move to changes of the features nearby.
 
     Args:
         scores: The scores of the video.
