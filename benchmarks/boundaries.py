@@ -56,9 +56,7 @@ def _measure(proposals: Proposals, videos: Sequence[Video], classes: Sequence[st
     options = [EvaluationOptions(tious=tious, subset="validation") for tious in RANGES]
     average = [100 * evaluate(proposals, videos, option).average() for option in options]
     point = calibrate(proposals, videos, classes, "", "validation", SegmentConstraints()).operating_point(F1)
-    errors = [
-        error for video in videos for error in _boundary_errors(point.apply(proposals[video.id]), video.segments)
-    ]
+    errors = [error for video in videos for error in _boundary_errors(point.apply(proposals[video.id]), video.segments)]
     return [*average, 100 * (point.overall.f1 or 0), float(np.mean(errors))]
 
 
