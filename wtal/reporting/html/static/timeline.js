@@ -142,7 +142,7 @@ export function createTimeline({
 
   function layOut() {
     const { video } = view;
-    const blocks = [...video.lanes.map(layOutLane), layOutProposals()];
+    const blocks = [...video.lanes.map(layOutLane), proposalBlock()];
     if (video.attention.length) {
       blocks.push({ name: "attention", y: 0, height: ATTENTION_HEIGHT, curve: "attention" });
       if (video.casLabels.some((label) => !view.hiddenLabels.has(label))) {
@@ -169,6 +169,18 @@ export function createTimeline({
     for (const row of rows.values()) last = Math.max(last, row);
     const height = ROW_HEIGHT * (1 + last);
     return { name, y: 0, height, segments, rows, rowHeight: ROW_HEIGHT, outlined, editable };
+  }
+
+  /** What the block of proposals was laid out for, and the block. @type {{ key: unknown[], block: Block | null }} */
+  let laidOut = { key: [], block: null };
+  /** The block of proposals, laid out again only if they or the filters have changed: there can be many of them. */
+  function proposalBlock() {
+    const { proposals, casLabels } = view.video;
+    const key = [proposals, casLabels, [...view.hiddenLabels].join(), view.threshold];
+    const isSame = laidOut.block && key.every((value, index) => value === laidOut.key[index]);
+    const block = isSame && laidOut.block ? laidOut.block : layOutProposals();
+    laidOut = { key, block };
+    return block;
   }
 
   /**
