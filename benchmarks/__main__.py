@@ -19,6 +19,7 @@ MEASUREMENTS = {  # a module with `measure() -> list[str]`, the lines of its sec
     "videos": "Extraction of many videos",
     "full_size": "THUMOS14 and ActivityNet at full size",
     "pages": "HTML report",
+    "web": "Web page",
     "palette": "Colors of the classes",
     "connections": "Web server under silent connections",
     "gpu": "GPU",

@@ -65,7 +65,7 @@ export function createThreshold({ classes, getModel, labelOf, onChange }) {
    */
   function open(videoKey, segments, thresholds) {
     key = videoKey;
-    candidates = segments;
+    candidates = [...segments].sort((a, b) => a.start - b.start); // once, as lists in order are sorted faster later
     defaults = [];
     for (const [name, score] of Object.entries(thresholds)) {
       // Scores of the page are rounded to 32 bits, so thresholds must be as well.
