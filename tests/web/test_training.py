@@ -166,9 +166,9 @@ def start(server: RunningProject) -> None:
 
 
 def wait_until_trained(server: RunningProject) -> None:
-    wait_until(lambda: server.training()["state"] in ("done", "failed"))
+    wait_until(lambda: server.get("/api/project")["has_model"] or server.training()["state"] == "failed")
+    wait_until(lambda: server.training()["state"] != "opening")
     assert server.training()["state"] == "done", server.training()["error"]
-    wait_until(lambda: server.get("/api/project")["has_model"])
 
 
 @pytest.mark.slow

@@ -39,6 +39,7 @@ class ProjectSite:
         self.tagging = Tagging(project, self.library)
         self.training = Training(project, project.page, self.tagging.signature, self.refresh)
         self.service: AnnotationService | None = None
+        self._is_opening = False
         self._error = ""  # why the model cannot be used
         self._lock = threading.Lock()
         self._open_services = ExitStack()
@@ -50,6 +51,7 @@ class ProjectSite:
                 model = self.project.model()
                 if model is None:
                     return
+                self._is_opening = True
                 self._close_service()
                 page, data = self.project.page, self.project.data
                 service = self._open_services.enter_context(
@@ -60,6 +62,8 @@ class ProjectSite:
             except WtalError as error:
                 self._close_service()
                 self._error = str(error)
+            finally:
+                self._is_opening = False
 
     def close(self) -> None:
         """End all processes."""
@@ -71,7 +75,9 @@ class ProjectSite:
     def describe(self) -> dict[str, Any]:
         """What the page shows of the project."""
         training, tagging = self.training.describe(), self.tagging.describe()
-        if self._error and training["state"] != "running":
+        if self._is_opening:
+            training |= {"state": "opening"}
+        elif self._error and training["state"] != "running":
             training |= {"state": "failed", "error": self._error}
         return {
             "folder": displayable(self.library.folder.name),

@@ -82,6 +82,7 @@ class Training:
         self._state = _read_state(self._path)
         self._process: ProcessProtocol | None = None
         self._finished: str | None = None  # signature of the tags and videos for which nothing is left to do
+        self._previous_update: str | None = None  # when the status was written before the process was started
         self._error = ""  # why the process ended without writing it down
         self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="training", daemon=True)
@@ -134,7 +135,9 @@ class Training:
         except DataError as problem:
             status = {"state": "failed", "step": "", "done": 0, "total": 0, "sentence": "", "error": str(problem)}
         if process and status["state"] != "running":
-            status |= {"state": "running", "step": STEPS[0], "done": 0, "total": 0, "sentence": "starting", "error": ""}
+            is_old = status.get("updated") == self._previous_update
+            step, sentence = (STEPS[0], "starting") if is_old else (STEPS[-1], "finishing")
+            status |= {"state": "running", "step": step, "done": 0, "total": 0, "sentence": sentence, "error": ""}
         elif error and status["state"] != "running":
             status |= {"state": "failed", "error": error}
         return status | {"steps": list(STEPS), "can_stop": process is not None, "is_current": is_current}
@@ -148,6 +151,8 @@ class Training:
 
     def _launch(self) -> None:
         self._error = ""
+        with suppress(DataError):
+            self._previous_update = self._project.status().updated
         self._process = self._start_process(self._project)
 
     def _end_process(self) -> None:

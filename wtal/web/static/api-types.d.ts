@@ -190,7 +190,8 @@ export interface TagChange {
 
 /** The steps from videos to timelines. */
 export interface TrainingInfo {
-  state: "idle" | "running" | "done" | "failed" | "stopped";
+  /** `opening` while the model of the finished steps is loaded. */
+  state: "idle" | "running" | "opening" | "done" | "failed" | "stopped";
   /** The present or last step, one of `steps`. */
   step: string;
   /** How much of the step is done, of how much; `total` is 0 if that is not known. */

@@ -33,7 +33,7 @@ export function createProject(first) {
 
   const tagging = createTagging({
     onUpdate(project) {
-      isTraining = project.training.state === "running";
+      isTraining = ["running", "opening"].includes(project.training.state);
       const isReady = !first.has_model && project.has_model;
       // Somebody who is tagging is not interrupted.
       if (isReady && performance.now() - lastInput > PATIENCE) location.reload();

@@ -21,6 +21,7 @@ function describe({ training, has_model: hasModel, can_train: canTrain }) {
   if (state === "running") {
     return canStop ? "You can go on tagging, and close this window." : "Another program works on this project.";
   }
+  if (state === "opening") return "The timelines are being opened.";
   if (state === "failed") return `It failed: ${error}`;
   if (state === "stopped") return "Stopped. What is done is kept; Train continues.";
   if (!canTrain) return "Tag some videos first: each class in at least 5 videos, and some videos without it.";
@@ -43,7 +44,7 @@ export function createTraining({ onStart, onStop }) {
 
   /** @param {TrainingInfo} training */
   function showSteps({ steps, step, state }) {
-    const index = state === "done" ? steps.length : steps.indexOf(step);
+    const index = state === "done" || state === "opening" ? steps.length : steps.indexOf(step);
     const items = Object.entries(TITLES).map(([name, textContent]) => {
       const number = steps.indexOf(name);
       const item = createElement("li", { textContent });
@@ -58,20 +59,20 @@ export function createTraining({ onStart, onStop }) {
     /** @param {ProjectInfo} project */
     show(project) {
       const { training, has_model: hasModel, can_train: canTrain } = project;
-      const isRunning = training.state === "running";
+      const isRunning = training.state === "running" || training.state === "opening";
       startButton.hidden = isRunning;
       startButton.disabled = !canTrain;
       setText(startButton, hasModel ? "Train again" : "Train");
       startButton.classList.toggle("primary", !hasModel || !training.is_current);
-      stopButton.hidden = !isRunning || !training.can_stop;
+      stopButton.hidden = training.state !== "running" || !training.can_stop;
       list.hidden = !isRunning && !["failed", "stopped"].includes(training.state);
       showSteps(training);
       progress.hidden = !isRunning;
-      if (training.total) {
+      if (training.state === "running" && training.total) {
         progress.max = training.total;
         progress.value = training.done;
       } else progress.removeAttribute("value");
-      setText(getElement("training-sentence", HTMLElement), isRunning ? training.sentence : "");
+      setText(getElement("training-sentence", HTMLElement), training.state === "running" ? training.sentence : "");
       setText(getElement("training-text", HTMLElement), describe(project));
     },
   };
