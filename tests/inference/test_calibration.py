@@ -20,17 +20,19 @@ from wtal.data.layouts.activitynet import write_activitynet
 from wtal.inference.calibration import (
     CALIBRATION_NAME,
     LABELS,
+    MIN_SHARE,
     SEGMENTS,
     Calibration,
     CalibrationScores,
     OperatingPoint,
     calibrate,
     calibrate_run,
+    calibrate_trained,
     load_segment_filter,
     pooled,
     read_calibration,
 )
-from wtal.inference.postprocessing import SegmentConstraints, sort_by_time
+from wtal.inference.postprocessing import SegmentConstraints, remove_overlaps, sort_by_time
 from wtal.inference.proposals import top_non_overlapping
 from wtal.training.stages import train
 
@@ -106,6 +108,29 @@ def test_higher_threshold_only_removes_segments(segments, constraints, threshold
     assert operating_point(raised, constraints).apply(segments) == [
         p for p in shown if p.label != label or p.score >= (raised[label] or 2)
     ]
+
+
+@given(proposals, constraints, thresholds)
+def test_thresholds_from_tags_decide_which_classes_are_shown(segments, constraints, thresholds):
+    point = replace(operating_point(thresholds, constraints), source=LABELS)
+    shown = point.apply(segments)
+    candidates = remove_overlaps(segments, constraints)
+    best = {label: max((p.score for p in candidates if p.label == label), default=-1) for label in CLASSES}
+    expected = {label for label in CLASSES if thresholds[label] is not None and best[label] >= thresholds[label]}
+    assert {p.label for p in shown} == expected
+    assert all(p.score >= min(MIN_SHARE * max(best.values()), best[p.label]) for p in shown)
+    assert shown == sort_by_time(shown) and set(shown) <= set(candidates)
+
+
+def test_model_is_calibrated_once_unless_its_weights_change(tiny, settings, tmp_path):
+    run = tmp_path / "run"
+    train(settings("local"), tiny, run)
+    first = calibrate_trained(run, tiny.path)
+    assert first is not None and read_calibration(run) == first
+    limited = calibrate_run(run, tiny.path, constraints=SegmentConstraints(max_per_minute=1))
+    assert calibrate_trained(run, tiny.path) == limited, "what `wtal calibrate` wrote stays"
+    (run / CALIBRATION_NAME).write_text("{")
+    assert calibrate_trained(run, tiny.path) == first
 
 
 def test_empty_input_gives_an_empty_timeline():

@@ -97,6 +97,8 @@ def train(
 ) -> None:
     """Train on videos with tags, and on points and segments if asked; write checkpoints to the run folder.
 
+    Then the thresholds are chosen from which each class is shown; `wtal calibrate` chooses them for other targets.
+
     The method dfe trains several models first, then a memory and the final model (docs/method.md).
 
     Under torchrun, all processes train one model.
@@ -134,6 +136,7 @@ def train(
     collapse = find_collapse(out, load_dataset(data))  # in the first process alone
     if collapse is not None:
         print_line(f"warning: training has collapsed: {collapse}")
+    _calibrate(out, data)
     print_line(f"next: {_next_command(out, data)}")
 
 
@@ -230,6 +233,20 @@ def _read_settings(
     if seed is not None:
         values.append(f"train.seed={seed}")
     return read_config(config, tuple(values))
+
+
+def _calibrate(run: Path, data: Path) -> None:
+    """Choose the thresholds of `wtal predict`; a model that cannot be calibrated is still a model."""
+    from wtal.core.errors import WtalError
+    from wtal.inference.calibration import F1, calibrate_trained
+
+    try:
+        calibration = calibrate_trained(run, data)
+    except WtalError as error:
+        print_line(f"note: the model is not calibrated: {error}")
+    else:
+        if calibration is not None:
+            print_line(calibration.operating_point(F1).describe())
 
 
 def _next_command(run: Path, data: Path) -> str:

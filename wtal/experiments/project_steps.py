@@ -27,7 +27,7 @@ from wtal.data.video_files import LISTING_NAME, VideoFolder, VideoListing, video
 from wtal.experiments.pipeline import train
 from wtal.experiments.project import OnProgress, Project, ProjectProgress
 from wtal.experiments.remaining_time import RemainingTime
-from wtal.inference.calibration import CALIBRATION_NAME, F1, calibrate_run, load_segment_filter, read_calibration
+from wtal.inference.calibration import CALIBRATION_NAME, F1, calibrate_trained, load_segment_filter, read_calibration
 from wtal.inference.localizer import Localizer
 from wtal.models import checkpoint
 from wtal.training.stages import total_steps
@@ -323,7 +323,7 @@ def _run(project: Project, status: "_StatusWriter", device: str) -> None:
     model = _train(project, _Inspection(project), status, device)
     if not (model / CALIBRATION_NAME).is_file():
         status.report("calibration", 0, 0, "choosing the thresholds")
-        calibrate_if_possible(model, project.data)
+        calibrate_trained(model, project.data)
     _predict(project, _Inspection(project), model, status)
 
 
@@ -380,17 +380,6 @@ def _new_run(project: Project, inputs: str) -> Path:
     run = project.runs / f"{project.data.name}-{number}"
     write_json(run / INPUTS_NAME, {"inputs": inputs})
     return run
-
-
-def calibrate_if_possible(run: Path, data: Path) -> bool:
-    """Calibrate a model on the segments or tags of its data set. Returns False if there is nothing to calibrate on."""
-    try:
-        calibrate_run(run, data)
-    except DataError as error:
-        if error.code == "no-labels":
-            return False
-        raise
-    return True
 
 
 def _predict(project: Project, now: _Inspection, model: Path, status: "_StatusWriter") -> None:

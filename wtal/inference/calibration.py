@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,6 +28,9 @@ ALL = "all"  # show every proposal
 F1 = "f1"  # maximise F1
 TIOU = 0.5  # from which a proposal is correct
 MIN_INSTANCES = 5  # classes with fewer use the common threshold: one hit would change their F1 by more than a tenth
+MIN_SHARE = (
+    0.6  # of the highest score in a video, for thresholds from tags (docs/experiments/2026-11-28-first-timeline.md)
+)
 MAX_COUNT = 2**53  # integers up to this are exact as floats
 SEGMENTS, LABELS = "segments", "video-level labels"  # what proposals are compared with
 HINT_RECALIBRATE = "run `wtal calibrate` again"
@@ -103,7 +107,8 @@ class OperatingPoint:
         source: Whether segments or video-level labels were used.
         subset: The subset of the data set.
         num_videos: The number of videos.
-        thresholds: The lowest score at which each class is shown; None: never.
+        thresholds: The lowest score at which each class is shown; None: never. From tags, it is the lowest score of the
+            highest-scoring segment of a class that is shown.
         results: The result of each class.
         constraints: What a timeline may contain.
     """
@@ -130,11 +135,33 @@ class OperatingPoint:
         Overlaps are removed before the thresholds are applied. So a higher threshold only removes segments, and the
         results hold for any threshold.
         """
-        thresholds = [threshold for threshold in self.thresholds.values() if threshold is not None]
-        lowest = min(thresholds, default=math.inf)  # lower scores cannot affect the segments above it
+        lowest = -math.inf
+        if self.source == SEGMENTS:  # lower scores cannot affect the segments above it
+            lowest = min((value for value in self.thresholds.values() if value is not None), default=math.inf)
         candidates = remove_overlaps((p for p in proposals if p.confidence >= lowest), self.constraints)
-        limits = ((p, self.thresholds.get(p.label)) for p in candidates)
-        return [p for p, threshold in limits if threshold is not None and p.confidence >= threshold]
+        limits = self.minimum_scores(candidates)
+        return [p for p in candidates if (minimum := limits.get(p.label)) is not None and p.confidence >= minimum]
+
+    def minimum_scores(self, candidates: Sequence[Segment]) -> Mapping[str, float | None]:
+        """The lowest score at which each class is shown in a video; None: not at all.
+
+        Thresholds from segments hold in every video. Tags only show whether a class occurs in a video, so thresholds
+        from tags decide that. Of a class that occurs, segments are shown that have at least `MIN_SHARE` of the highest
+        score in the video, and always the highest-scoring one.
+
+        Args:
+            candidates: The segments of the video without overlaps, at any score.
+        """
+        if self.source == SEGMENTS:
+            return self.thresholds
+        best: dict[str, float] = {}
+        for segment in candidates:
+            best[segment.label] = max(best.get(segment.label, 0.0), segment.confidence)
+        share = MIN_SHARE * max(best.values(), default=0.0)
+        return {
+            label: min(share, best[label]) if threshold is not None and best.get(label, -1.0) >= threshold else None
+            for label, threshold in self.thresholds.items()
+        }
 
     def describe(self) -> str:
         """A line on how the thresholds were chosen, with precision and recall."""
@@ -283,6 +310,27 @@ def calibrate_run(
     )
     write_json(run / CALIBRATION_NAME, calibration.to_json(), indent=None)
     return calibration
+
+
+def calibrate_trained(run: Path, data: Path) -> Calibration | None:
+    """Calibrate a model that was just trained, unless it is calibrated. Returns None if no video has a label.
+
+    Args:
+        run: The run folder.
+        data: The data set that it was trained on.
+
+    Raises:
+        DataError: The features of the videos to calibrate on cannot be used.
+    """
+    with suppress(CheckpointError, DataError):  # damaged, or of weights that were replaced
+        if calibration := read_calibration(run):
+            return calibration
+    try:
+        return calibrate_run(run, data)
+    except DataError as error:
+        if error.code == "no-labels":
+            return None
+        raise
 
 
 def calibrate(

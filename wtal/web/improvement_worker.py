@@ -20,6 +20,7 @@ from wtal.evaluation.agreement import AgreementOptions, measure_agreement
 from wtal.evaluation.evaluate import evaluate
 from wtal.evaluation.protocols import EvaluationOptions
 from wtal.experiments.pipeline import train
+from wtal.inference.calibration import calibrate_trained
 from wtal.inference.localizer import Localizer
 from wtal.inference.postprocessing import SegmentConstraints, remove_overlaps
 from wtal.inference.proposals import RELATIVE_SCORE_THRESHOLD
@@ -154,6 +155,8 @@ def improve(job: ImprovementJob, options: BackboneOptions, report: Report) -> Im
         on_progress=on_progress,
     )
     report("Measuring", EXTRACTION_SHARE + TRAINING_SHARE)
+    with suppress(DataError):  # the relative rule is used then
+        calibrate_trained(job.out, job.data)
     videos = [video for video in dataset.videos if video.subset == MEASURED]
     before, after = (measure(run, job.method, dataset, videos) for run in (job.before, job.out))
     return ImprovementProgress(stage="Done", share=1.0, done=True, before=before, after=after, skipped=skipped)

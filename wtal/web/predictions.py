@@ -71,13 +71,12 @@ class DisplayThresholds:
 
     Attributes:
         limits: The constraints of the segments.
-        thresholds: The minimum score of each class, None for a class that is never shown; None instead of the
-            mapping for thresholds relative to the highest score of each video.
+        point: The operating point; None for thresholds relative to the highest score of each video.
         description: How the thresholds were chosen.
     """
 
     limits: SegmentConstraints
-    thresholds: Mapping[str, float | None] | None
+    point: OperatingPoint | None
     description: str
 
     def candidates(self, prediction: StoredPrediction) -> list[Segment]:
@@ -85,9 +84,9 @@ class DisplayThresholds:
         return _without_overlaps(prediction, self.limits)
 
     def for_video(self, prediction: StoredPrediction) -> Mapping[str, float | None]:
-        """The minimum score of each class; None for a class that is never shown."""
-        if self.thresholds is not None:
-            return self.thresholds
+        """The minimum score of each class in a video; None for a class that is not shown."""
+        if self.point is not None:
+            return self.point.minimum_scores(self.candidates(prediction))
         highest = max((proposal.confidence for proposal in prediction.proposals), default=0.0)
         return dict.fromkeys(prediction.classes, RELATIVE_SCORE_THRESHOLD * highest)
 
@@ -99,12 +98,12 @@ class DisplayThresholds:
 
 
 def load_display_thresholds(run: Path) -> DisplayThresholds:
-    """The thresholds that `wtal calibrate` chose, else relative ones. Raises CheckpointError, DataError."""
+    """The thresholds that the calibration chose, else relative ones. Raises CheckpointError, DataError."""
     calibration = read_calibration(run)
     if calibration is None:
         return DisplayThresholds(SegmentConstraints(), None, NOT_CALIBRATED)
     point = calibration.operating_point(F1)
-    return DisplayThresholds(point.constraints, point.thresholds, _describe(point))
+    return DisplayThresholds(point.constraints, point, _describe(point))
 
 
 def _describe(point: OperatingPoint) -> str:
