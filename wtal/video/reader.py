@@ -25,6 +25,7 @@ from wtal.video.transforms import FrameTransform
 COVER_IMAGES = Disposition.attached_pic | Disposition.timed_thumbnails  # of albums and chapters
 STILL_IMAGE_FORMATS = {"gif", "apng", "ico", "mjpeg", "avif", "heic", "mif1"}  # formats and brands that can be stills
 MAX_FRAME_BYTES = 1 << 27  # a frame as decoded; 8K with 10 bits and 4:2:2 has 133 MB
+MAX_PROBED_PIXELS = 1 << 26  # before the pixel format is known; twice 8K
 MAX_DECODER_BYTES = 1 << 29  # the frames of all threads of the decoder
 MAX_DECODER_THREADS = 8
 UNKNOWN_BITS_PER_PIXEL = 64  # the most that any pixel format has
@@ -102,6 +103,7 @@ def _open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             file,
             "r",
             metadata_errors="replace",
+            options={"max_pixels": str(MAX_PROBED_PIXELS), "threads": "1"},  # of the decoder that probes the streams
             container_options={"protocol_whitelist": "none"},  # never open another file or address
             buffer_size=READ_BUFFER_BYTES,
         ) as container:
