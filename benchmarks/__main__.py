@@ -32,6 +32,7 @@ TOOLS = {
     "rehearse": "write synthetic features for real annotations, to test a benchmark before its features are there",
     "smoothing": "score finished runs again with smoothed class scores",
     "normalisation": "whether scale, shift or dead dimensions of the features change the score",
+    "fuzz": "read files that were changed at random; `python -m benchmarks fuzz N`",
     "names": "count placeholder names in the source; part of `make check`",
 }
 
@@ -42,6 +43,8 @@ def main(names: list[str]) -> None:
         for name, description in (MEASUREMENTS | TOOLS).items():
             print(f"python -m benchmarks.{name:12s} {description}")
         return
+    if names[:1] == ["fuzz"]:
+        import_module("benchmarks.fuzz").main(names[1:])
     if names in (["--help"], ["-h"]):
         print(__doc__)
         return

@@ -23,6 +23,11 @@ def make_own_videos(root: Path) -> Path:
         ("extract", root / "data"),
         ("train", root / "data", "--out", root / "run", *settings),
     ):
-        result = CliRunner().invoke(app, list(map(str, arguments)))
-        assert result.exit_code == 0, result.output
+        run_command(*arguments)
     return root
+
+
+def run_command(*arguments: object) -> None:
+    """Run a command that succeeds."""
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0, result.output

@@ -7,6 +7,9 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+MAX_MESSAGE_LENGTH = 600
+
+
 class WtalError(Exception):
     """Base class of every error that a user can cause and fix.
 
@@ -17,7 +20,7 @@ class WtalError(Exception):
         hint: How to fix it.
         code: A stable identifier in kebab case, such as `file-not-found`; for programs and tests.
 
-    `str(error)` is one line: `path, location: message; hint`.
+    `str(error)` is one line: `path, location: message; hint`. Long messages and locations are cut.
     """
 
     default_code = "error"
@@ -31,10 +34,11 @@ class WtalError(Exception):
         hint: str | None = None,
         code: str | None = None,
     ) -> None:
+        message = _shorten(message)
         super().__init__(message)  # the only positional argument, so that the error can be pickled
         self.message = message
         self.path = None if path is None else os.fspath(path)
-        self.location = location
+        self.location = None if location is None else _shorten(location)
         self.hint = hint
         self.code = code or self.default_code
 
@@ -42,6 +46,12 @@ class WtalError(Exception):
         where = ", ".join(part for part in (self.path, self.location) if part)
         text = f"{where}: {self.message}" if where else self.message
         return f"{text}; {self.hint}" if self.hint else text
+
+
+def _shorten(text: str) -> str:
+    """One line of at most `MAX_MESSAGE_LENGTH` characters. Messages can contain parts of files of any length."""
+    text = " ".join(text.split())
+    return text if len(text) <= MAX_MESSAGE_LENGTH else f"{text[:MAX_MESSAGE_LENGTH]} ..."
 
 
 class DataError(WtalError):

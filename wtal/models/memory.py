@@ -193,7 +193,7 @@ class GlobalMemory:
             tensors = read_tensors(path)
             num_classes, neighbours, temperature, background_weight = tensors.pop("settings").tolist()
             whitening = Whitening(tensors.pop("mean"), tensors.pop("projection"))
-            return cls(
+            memory = cls(
                 **tensors,
                 whitening=whitening,
                 num_classes=int(num_classes),
@@ -201,10 +201,31 @@ class GlobalMemory:
                 temperature=temperature,
                 background_weight=background_weight,
             )
-        except (DataError, KeyError, TypeError, ValueError) as error:
+            memory._check()
+            return memory
+        except (DataError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(
                 "the memory is missing or incomplete", path=path, hint="train again", code="unreadable-weights"
             ) from error
+
+    def _check(self) -> None:
+        """Raise ValueError if shapes, types or values do not fit together."""
+        parts, size = self.whitening.mean.shape
+        indices = (self.classes, self.videos, self.snippets)
+        is_consistent = self.whitening.projection.shape == (parts, size, size)
+        if not is_consistent or self.entries.shape != (len(self.entries), parts * size):
+            raise ValueError("the shapes of entries and whitening differ")
+        if any(index.shape != (len(self.entries),) or index.dtype != torch.int64 for index in indices):
+            raise ValueError("the shapes of entries and classes differ")
+        floats = (self.entries, self.whitening.mean, self.whitening.projection)
+        if not all(tensor.dtype == torch.float32 and tensor.isfinite().all() for tensor in floats):
+            raise ValueError("not finite")
+        if not (self.num_classes > 0 and self.neighbours > 0 and 0 < self.temperature < math.inf):
+            raise ValueError("settings are out of range")
+        if not math.isfinite(self.background_weight):
+            raise ValueError("settings are out of range")
+        if len(self.classes) and not 0 <= int(self.classes.min()) <= int(self.classes.max()) <= self.num_classes:
+            raise ValueError("classes are out of range")
 
 
 def weight_background(probabilities: Tensor, weight: float) -> Tensor:

@@ -47,12 +47,13 @@ class Teacher:
 def read_teacher(folder: Path) -> Teacher:
     """Read a teacher folder. Raises CheckpointError if it is damaged."""
     info = read_info(folder)
-    return Teacher(
-        read_weights(folder / TARGETS_NAME),
-        GlobalMemory.load(folder / MEMORY_NAME),
-        torch.tensor(info["reliability"]),
-        tuple(info["videos"]),
-    )
+    try:
+        reliability, videos = torch.tensor(info["reliability"]), tuple(map(str, info["videos"]))
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        path = folder / INFO_NAME
+        raise CheckpointError("malformed", path=path, hint="train again", code="unreadable-weights") from error
+    memory = GlobalMemory.load(folder / MEMORY_NAME)
+    return Teacher(read_weights(folder / TARGETS_NAME), memory, reliability, videos)
 
 
 def read_info(folder: Path) -> dict[str, Any]:
