@@ -21,6 +21,12 @@ def test_text_of_error(parts, expected):
     assert str(DataError("is bad", **parts)) == expected
 
 
+@pytest.mark.parametrize("text", ["a\nb", "x" * 100_000, "\x1b[2J", "\ud800", "a\r\n\tb"])
+def test_text_of_error_is_one_short_printable_line(text):
+    error = DataError(text, location=text, hint="fix it")
+    assert str(error).isprintable() and len(str(error)) < 1500 and str(error).endswith("fix it")
+
+
 @pytest.mark.parametrize("error_class", [DataError, ConfigError, CheckpointError])
 def test_error_can_be_pickled(error_class):
     error = error_class("is bad", path="a.json", location="line 3", hint="fix it", code="invalid-value")

@@ -7,7 +7,7 @@ import resource
 import shutil
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -54,7 +54,14 @@ def make_input(found: dict[str, Kind], number: int, seed: int) -> tuple[str, byt
     return name, content if number < len(names) else mutate(content, random.Random(f"{seed} {number}"))
 
 
-def run(root: Path, own_videos: Path, numbers: Iterable[int], seed: int = 0, workers: int = 2) -> Iterator[Outcome]:
+def run(
+    root: Path,
+    own_videos: Path,
+    numbers: Iterable[int],
+    seed: int = 0,
+    workers: int = 2,
+    find_kinds: Callable[[Path, Path], dict[str, Kind]] = kinds,
+) -> Iterator[Outcome]:
     """Read inputs and yield their outcomes, in order of completion.
 
     A process that takes longer than `MAX_SECONDS` for an input, or dies, is replaced.
@@ -65,9 +72,10 @@ def run(root: Path, own_videos: Path, numbers: Iterable[int], seed: int = 0, wor
         numbers: The numbers of the inputs.
         seed: Selects the changes.
         workers: Number of processes.
+        find_kinds: Finds the kinds of the corpus.
     """
     pending = iter(numbers)
-    processes = [_Process(root, own_videos, seed) for _ in range(workers)]
+    processes = [_Process(root, own_videos, seed, find_kinds) for _ in range(workers)]
     try:
         active = [process for process in processes if process.start(pending)]
         while active:
@@ -86,8 +94,10 @@ def run(root: Path, own_videos: Path, numbers: Iterable[int], seed: int = 0, wor
 class _Process:
     """A process that reads one input at a time."""
 
-    def __init__(self, root: Path, own_videos: Path, seed: int) -> None:
-        self.arguments = root, own_videos, seed
+    def __init__(
+        self, root: Path, own_videos: Path, seed: int, find_kinds: Callable[[Path, Path], dict[str, Kind]]
+    ) -> None:
+        self.arguments = root, own_videos, seed, find_kinds
         self.number = -1
         self.started_at = 0.0
         self._launch()
@@ -117,11 +127,13 @@ class _Process:
                 return self.pipe.recv()
             if seconds < MAX_SECONDS and self.process.is_alive():
                 return None
+        is_dead = not self.process.is_alive()
         self.stop()
-        reason = f"takes longer than {MAX_SECONDS:.0f} s" if seconds >= MAX_SECONDS else "the process died"
+        reason = "the process died" if is_dead else f"takes longer than {MAX_SECONDS:.0f} s"
         reason += f" (exit code {self.process.exitcode})"
-        name = list(kinds(*self.arguments[:2]))
-        outcome = Outcome(self.number, name[self.number % len(name)], FAILED, reason, seconds)
+        root, own_videos, seed, find_kinds = self.arguments
+        name, _ = make_input(find_kinds(root, own_videos), self.number, seed)
+        outcome = Outcome(self.number, name, FAILED, reason, seconds)
         self._launch()
         return outcome
 
@@ -131,13 +143,19 @@ class _Process:
         self.pipe.close()
 
 
-def _work(pipe: Connection, root: Path, own_videos: Path, seed: int) -> None:
+def _work(
+    pipe: Connection,
+    root: Path,
+    own_videos: Path,
+    seed: int,
+    find_kinds: Callable[[Path, Path], dict[str, Kind]],
+) -> None:
     init_worker_process()
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_BYTES, MAX_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_BYTES, hard))
-    found = kinds(root, own_videos)
+    found = find_kinds(root, own_videos)
     scratch = root.parent / f"scratch-{os.getpid()}"
     pipe.send(None)
     while True:

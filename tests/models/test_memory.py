@@ -245,6 +245,33 @@ def test_memory_survives_saving(memory, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"classes": torch.zeros(2, dtype=torch.int64)},
+        {"classes": torch.full((9,), CLASSES + 1)},
+        {"entries": torch.zeros(9, PARTS * WIDTH + 1)},
+        {"entries": torch.full((9, PARTS * WIDTH), torch.nan)},
+        {"num_classes": 0},
+        {"temperature": 0.0},
+        {"neighbours": -1},
+        {"whitening": Whitening(torch.zeros(PARTS, WIDTH), torch.eye(WIDTH))},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_inconsistent_file_is_rejected(memory, tmp_path, changes):
+    path = tmp_path / "memory.safetensors"
+    small = replace(
+        memory,
+        **{name: getattr(memory, name)[:9] for name in ("entries", "classes", "videos", "snippets")},
+    )
+    small.save(path)
+    assert len(GlobalMemory.load(path).entries) == 9
+    replace(small, **changes).save(path)
+    with raises(CheckpointError, code="unreadable-weights", path=path):
+        GlobalMemory.load(path)
+
+
 @pytest.mark.parametrize("size", [None, 0, 100])
 def test_damaged_file_is_rejected(memory, tmp_path, size):
     path = tmp_path / "memory.safetensors"

@@ -3,6 +3,8 @@
 import os
 from typing import TYPE_CHECKING
 
+from wtal.core.text import one_line
+
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
@@ -49,8 +51,8 @@ class WtalError(Exception):
 
 
 def _shorten(text: str) -> str:
-    """One line of at most `MAX_MESSAGE_LENGTH` characters. Messages can contain parts of files of any length."""
-    text = " ".join(text.split())
+    """One printable line of at most `MAX_MESSAGE_LENGTH` characters: messages can contain any part of a file."""
+    text = one_line(text)
     return text if len(text) <= MAX_MESSAGE_LENGTH else f"{text[:MAX_MESSAGE_LENGTH]} ..."
 
 
