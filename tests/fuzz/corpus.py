@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from tests.helpers.layouts import object_array
 from tests.helpers.own_videos import run_command
 from tests.helpers.video import render, texture
 from wtal.core.clock import SnippetClock
@@ -141,7 +140,6 @@ def kinds(root: Path, own_videos: Path) -> dict[str, Kind]:
     proposals = "proposals.json"
     found["run, proposals.json"] = Kind(root / "run", proposals, lambda run: read_proposals(run / proposals))
     layouts = {
-        "wtalc": [*(f"*-Annotations/{name}.npy" for name in ("labels_all", "segments", "duration")), "*JOINT*"],
         "basnet": ["gt.json", "split_train.txt", "features/train/rgb/a.npy"],
         "opentad": ["*/*.json", "*/a.npy"],
     }
@@ -151,6 +149,13 @@ def kinds(root: Path, own_videos: Path) -> dict[str, Kind]:
             read = partial(_convert_layout, layout=layout)
             name = path.relative_to(root / layout).as_posix()
             found[f"{layout}, {path.name}"] = Kind(root / layout, name, read)
+    bundle = next((root / "wtalc").glob("*-Annotations"))
+    for path in (
+        *(bundle / f"{name}.npy" for name in ("labels_all", "segments", "duration")),
+        *bundle.parent.glob("*.npy"),
+    ):
+        name = path.relative_to(bundle.parent).as_posix()
+        found[f"wtalc, {path.name}"] = Kind(bundle.parent, name, partial(_read_objects, name=name))
     found["thumos, class file"] = Kind(root / "thumos", "run_val.txt", read_thumos)
     ambiguous = "Ambiguous_val.txt"
     found["thumos, ambiguous"] = Kind(root / "thumos", ambiguous, lambda folder: read_ambiguous(folder / ambiguous))
@@ -202,7 +207,6 @@ def _write_weights(folder: Path) -> None:
     member.size = len(content)
     with tarfile.open(folder / "weights.tar.gz", "w:gz") as tar:
         tar.addfile(member, io.BytesIO(content))
-    np.save(folder / "weights.objects.npy", object_array(np.ones((3, 2)), ["a", 1.5]), allow_pickle=True)
 
 
 def _write_store(folder: Path) -> None:
@@ -257,11 +261,13 @@ def _convert_layout(folder: Path, layout: str, name: str = "") -> None:
 
 
 def _read_weights(folder: Path, name: str) -> None:
-    if name.endswith(".npy"):
-        with TemporaryDirectory() as out:
-            read_object_array(folder / name, Path(out))
-    else:
-        i3d_weights._read(folder / name)
+    i3d_weights._read(folder / name)
+
+
+def _read_objects(folder: Path, name: str) -> None:
+    """Read an array of objects, in a process of its own."""
+    with TemporaryDirectory() as out:
+        read_object_array(folder / name, Path(out))
 
 
 def _read_video(folder: Path, name: str) -> None:
