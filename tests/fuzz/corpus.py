@@ -150,10 +150,8 @@ def kinds(root: Path, own_videos: Path) -> dict[str, Kind]:
             name = path.relative_to(root / layout).as_posix()
             found[f"{layout}, {path.name}"] = Kind(root / layout, name, read)
     bundle = next((root / "wtalc").glob("*-Annotations"))
-    for path in (
-        *(bundle / f"{name}.npy" for name in ("labels_all", "segments", "duration")),
-        *bundle.parent.glob("*.npy"),
-    ):
+    arrays = [bundle / f"{name}.npy" for name in ("labels_all", "segments", "duration")]
+    for path in (*arrays, *bundle.parent.glob("*.npy")):
         name = path.relative_to(bundle.parent).as_posix()
         found[f"wtalc, {path.name}"] = Kind(bundle.parent, name, partial(_read_objects, name=name))
     found["thumos, class file"] = Kind(root / "thumos", "run_val.txt", read_thumos)
