@@ -35,6 +35,7 @@ from wtal.data.provenance import read_origin
 from wtal.data.synthetic.layout_writers import write_basnet, write_opentad, write_wtalc
 from wtal.data.validation import validate_dataset
 from wtal.data.video_files import VideoFolder, read_listing
+from wtal.experiments import project_steps  # noqa: F401  # imported before the time of an input is measured
 from wtal.experiments.project import Project
 from wtal.inference.calibration import read_calibration
 from wtal.inference.localizer import Localizer

@@ -6,7 +6,7 @@ from wtal.core.structures import Segment, Video
 from wtal.core.text import find_hidden
 
 labels = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(
-    lambda text: text.strip() and find_hidden(text.strip()) is None
+    lambda text: text.strip() and find_hidden(text) is None and find_hidden(text.strip()) is None
 )
 seconds = st.floats(0, 1e5, allow_nan=False)
 segments = st.builds(lambda label, a, b: Segment(label, min(a, b), max(a, b)), labels, seconds, seconds)

@@ -139,7 +139,7 @@ def _parse_video(id: str, entry: Any, location: Location, problems: list[Problem
             hint = 'use {"label": "...", "segment": [start, end]}'
             problems.append(location.child(f"annotation {number}").problem("label is missing", hint, "missing-key"))
             continue
-        if (hidden := find_hidden(label)) is not None:
+        if (hidden := find_hidden(label.strip())) is not None:
             message = hidden_message("label", label, hidden)
             problems.append(location.child(f"annotation {number}").problem(message, HINT_HIDDEN, "hidden-character"))
             continue
