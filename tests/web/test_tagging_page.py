@@ -230,6 +230,24 @@ def test_two_people_see_the_tags_of_each_other(page, server, browser):
     other.close()
 
 
+def test_late_answer_does_not_hide_a_newer_change(page, server):
+    add_classes(page, "dive")
+    answer = server.get("/api/project")
+    held: list[Any] = []
+    page.route("**/api/project", lambda route: held.append(route))
+    page.evaluate("dispatchEvent(new Event('focus'))")
+    wait_until(lambda: page.wait_for_timeout(20) or held)
+    tile(page, "a.mp4").click()
+    page.keyboard.press("1")
+    expect(tile(page, "a.mp4")).to_contain_text("dive")
+    held[0].fulfill(json=answer)
+    page.unroute("**/api/project")
+    page.wait_for_timeout(300)
+    assert "dive" in tile(page, "a.mp4").inner_text()
+    page.keyboard.press("1")
+    expect_tags(server, a=[])
+
+
 def test_server_that_is_gone_is_reported_and_nothing_is_pretended(page, server):
     add_classes(page, "dive")
     page.route("**/api/project**", lambda route: route.abort())

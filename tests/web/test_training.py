@@ -14,7 +14,7 @@ from wtal.core.errors import DataError
 from wtal.core.io import directory_lock, write_json
 from wtal.experiments.project import Project
 from wtal.experiments.project_steps import STATUS_NAME
-from wtal.web.training import Training
+from wtal.web.training import Training, start_process
 
 FAST = ("train.steps=4", "train.save_every=2", "train.batch_size=2", "model.width=16", "teacher.models=1")
 TAGS = {"film 0.mp4": ["left"], "day 1/film 1.mp4": ["left", "right"], "film 2.mp4": ["right"]}
@@ -169,6 +169,16 @@ def wait_until_trained(server: RunningProject) -> None:
     wait_until(lambda: server.get("/api/project")["has_model"] or server.training()["state"] == "failed")
     wait_until(lambda: server.training()["state"] != "opening")
     assert server.training()["state"] == "done", server.training()["error"]
+
+
+def test_process_imports_nothing_from_the_working_directory(project, tmp_path, monkeypatch):
+    for name in ("wtal", "numpy", "torch", "json"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(99)")
+    monkeypatch.chdir(tmp_path)
+    (project.folder / "wtal-project.json").write_text("damaged")
+    process = start_process(project)
+    assert process.wait(60) == 2
+    process.stdin.close()
 
 
 @pytest.mark.slow

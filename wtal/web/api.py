@@ -104,7 +104,9 @@ def create_project_app(site: ProjectSite, token: str | None = None, hosts: tuple
 def _create_annotation_app(service: AnnotationService, site: ProjectSite | None) -> FastAPI:
     app = _create_page_app(service.store)
     add_tagging(app, site)
-    add_library(app, service.library, service.thumbnails, service.max_upload_bytes, service.run_detection)
+    # An upload may end after the service was replaced.
+    on_upload = site.run_detection if site else service.run_detection
+    add_library(app, service.library, service.thumbnails, service.max_upload_bytes, on_upload)
     _add_videos(app, service)
     _add_jobs(app, service)
     _add_corrections(app, service)
@@ -117,7 +119,7 @@ def _create_annotation_app(service: AnnotationService, site: ProjectSite | None)
 def _create_tagging_app(site: ProjectSite) -> FastAPI:
     app = _create_page_app(site.project.folder)
     add_tagging(app, site)
-    add_library(app, site.library, site.thumbnails)
+    add_library(app, site.library, site.thumbnails, on_upload=site.run_detection)
 
     @app.api_route("/api/{path:path}", methods=["GET", "POST", "PUT", "DELETE"])
     def no_model(path: str) -> Response:

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -64,6 +64,11 @@ class ProjectSite:
                 self._error = str(error)
             finally:
                 self._is_opening = False
+
+    def run_detection(self, keys: Iterable[str]) -> None:
+        """Queue videos for the present model; without a model, they are predicted after training. Raises DataError."""
+        if service := self.service:
+            service.run_detection(keys)
 
     def close(self) -> None:
         """End all processes."""

@@ -48,9 +48,10 @@ class _State(BaseModel):
 
 def start_process(project: Project) -> ProcessProtocol:
     """Start the steps of a project in a process that ends with this one."""
-    command = [sys.executable, "-m", project_worker.__name__, str(project.videos_folder), str(project.folder)]
+    folders = str(project.videos_folder), str(project.folder)
     return subprocess.Popen(
-        [*command, project_worker.STOP_WITH_INPUT],
+        # -P: modules in the working directory, which may be that of the videos, are not imported.
+        [sys.executable, "-P", "-m", project_worker.__name__, *folders, project_worker.STOP_WITH_INPUT],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C in the terminal reaches the server alone, which stops the process

@@ -58,8 +58,9 @@ export function createProject(first) {
     clearTimeout(timer);
     try {
       await tagging.settled();
+      const { requestCount } = tagging;
       const response = await requestIfChanged("/api/project", etag);
-      if (response.json) {
+      if (response.json && tagging.requestCount === requestCount) {
         ({ etag } = response);
         tagging.show(response.json);
       }

@@ -50,6 +50,7 @@ export function createTagging({ onUpdate }) {
   const undoStack = [];
   /** Requests, one after another, so that each sees the result of the one before. */
   let queue = Promise.resolve();
+  let requestCount = 0;
 
   const grid = createTagGrid({ list: getElement("tag-grid", HTMLElement), onSelect: () => project && drawSelection() });
   const classes = createTagClasses({
@@ -139,6 +140,7 @@ export function createTagging({ onUpdate }) {
    * @param {() => string} message
    */
   function send(action, message) {
+    requestCount += 1;
     queue = queue.then(async () => {
       try {
         const answer = await action();
@@ -293,7 +295,11 @@ export function createTagging({ onUpdate }) {
 
   return {
     show,
-    /** Whether a change is being sent. */
+    /** Changes with each request: what was read before is outdated then. */
+    get requestCount() {
+      return requestCount;
+    },
+    /** Resolves when no change is being sent. */
     settled: () => queue,
     stopPreview: grid.stopPreview,
     /** @param {string} message */
