@@ -86,6 +86,15 @@ def test_navigation_lists_all_pages():
     assert set(NAVIGATION) | listed == pages
 
 
+def test_extras_that_are_named_exist():
+    """`pip install 'wtal[NAME]'` in messages, README and documentation."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    sources = [README, *PAGES, *(ROOT / "wtal").rglob("*.py")]
+    named = {name for path in sources for name in re.findall(r"wtal\[(\w+)\]", read(path))}
+    assert {"web", "onnx"} < named <= set(project["optional-dependencies"])
+    assert project["authors"] and project["keywords"] and project["classifiers"] and project["urls"]
+
+
 @pytest.mark.parametrize("path", [README, *PAGES], ids=page_name)
 def test_links_have_targets(path):
     for target in LINK.findall(without_code(read(path))):
