@@ -30,6 +30,8 @@ TOOLS = {
     "boundaries": "how exact the boundaries of segments are, before and after they are refined",
     "ablate": "change each default of DFE, one at a time, and score the result",
     "rehearse": "write synthetic features for real annotations, to test a benchmark before its features are there",
+    "labels": "how much points and corrected timelines of some training videos help; draws docs/labels.png",
+    "models": "rebuild and score the models of docs/models.md",
     "smoothing": "score finished runs again with smoothed class scores",
     "normalisation": "whether scale, shift or dead dimensions of the features change the score",
     "fuzz": "read files that were changed at random; `python -m benchmarks fuzz N`",

@@ -183,7 +183,7 @@ MethodOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda")]
-SeedsOption = Annotated[int, typer.Option(min=1, max=1000, help="Number of seeds, counted from 0")]
+SeedsOption = Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="Number of seeds, counted from 0")]
 MethodsOption = Annotated[
     str, typer.Option("--methods", metavar="NAMES", help="Comma-separated names, or all: {methods}")
 ]

@@ -76,7 +76,7 @@ def evaluate(
     ] = None,
     tiou: Annotated[
         list[float] | None,
-        typer.Option(help="tIoU threshold; repeatable", show_default="the protocol's thresholds"),
+        typer.Option(metavar="TIOU", help="tIoU threshold; repeatable", show_default="the protocol's thresholds"),
     ] = None,
     subset: SubsetOption = None,
     ambiguous: Annotated[
@@ -134,7 +134,7 @@ def analyse(
     proposals: ProposalsArgument,
     truth: TruthArgument,
     protocol: ProtocolOption = None,
-    tiou: Annotated[float, typer.Option(help="Minimum tIoU of a correct prediction")] = 0.5,
+    tiou: Annotated[float, typer.Option(metavar="TIOU", help="Minimum tIoU of a correct prediction")] = 0.5,
     subset: SubsetOption = None,
     out: Annotated[
         Path | None,

@@ -91,7 +91,7 @@ def errors(
     truth: TruthArgument,
     out: OutOption,
     protocol: ProtocolOption = None,
-    tiou: Annotated[float, typer.Option(help="tIoU from which a prediction counts as correct")] = 0.5,
+    tiou: Annotated[float, typer.Option(metavar="TIOU", help="tIoU from which a prediction counts as correct")] = 0.5,
     subset: SubsetOption = None,
 ) -> None:
     """Errors by kind, the mAP each kind costs, and which instances are missed."""

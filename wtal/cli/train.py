@@ -64,7 +64,7 @@ def train(
             show_default="tags, or as in --config",
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Random seed", show_default="0")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Random seed", show_default="0")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run")] = False,
     device: DeviceOption = "auto",
     validate: Annotated[
