@@ -35,6 +35,7 @@ TOOLS = {
     "smoothing": "score finished runs again with smoothed class scores",
     "normalisation": "whether scale, shift or dead dimensions of the features change the score",
     "fuzz": "read files that were changed at random; `python -m benchmarks fuzz N`",
+    "kinetics400": "what the built-in model shows in real clips, and in a video stitched of them",
     "names": "count placeholder names in the source; part of `make check`",
 }
 

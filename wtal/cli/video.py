@@ -7,12 +7,16 @@ from typing import Annotated
 
 import typer
 
-from wtal.cli.app import DeviceOption, MethodOption, RunArgument, allow_method, command, console, print_line
+from wtal.cli.app import DeviceOption, MethodOption, allow_method, command, console, print_line
 
 MAX_FAILURES_SHOWN = 10  # failed.json lists all of them
 MAX_TIMELINES_SHOWN = 20
 MAX_FILES_SHOWN = 6
 
+MODEL_HELP = (
+    "Run folder written by `wtal train`, or kinetics400, the built-in model: a fully supervised recognition model of "
+    "400 Kinetics classes, not trained on your classes"
+)
 BACKBONE_HELP = "tiny, i3d, or the folder of a VideoMAE, V-JEPA 2, ViViT or TimeSformer model"
 BackboneOption = Annotated[
     str,
@@ -135,6 +139,7 @@ def extract(
 
 
 @command(
+    "wtal predict ~/Videos/new.mp4",
     "wtal predict ~/Videos/new.mp4 --model runs/mine",
     "wtal predict ~/Videos --model runs/mine --format csv,srt,elan --out predictions",
 )
@@ -142,7 +147,10 @@ def predict(
     videos: Annotated[
         list[Path], typer.Argument(metavar="VIDEO...", help="Video files, and folders, searched with their subfolders")
     ],
-    model: Annotated[Path, typer.Option(metavar="RUN", help="Run folder written by `wtal train`")],
+    model: Annotated[
+        Path,
+        typer.Option(metavar="RUN", help=MODEL_HELP),
+    ] = Path("kinetics400"),
     out: Annotated[
         Path | None,
         typer.Option(
@@ -181,6 +189,7 @@ def predict(
     from wtal.core.io import realpath
     from wtal.data.annotations.registry import FORMATS, find_format
     from wtal.inference.calibration import load_segment_filter
+    from wtal.inference.kinetics400 import DESCRIPTION, NAME, is_kinetics400, resolve_model
     from wtal.inference.prediction_folder import predict_into
     from wtal.inference.video import VideoPrediction
     from wtal.reporting.progress import extraction_progress
@@ -192,6 +201,7 @@ def predict(
         hint = "pass a folder with --out, and the formats of the files with --format"
         raise ConfigError("--out is a folder", path=out, hint=hint, code="invalid-value")
     annotation_formats = [find_format(name) for name in dict.fromkeys(formats.replace(" ", "").split(",")) if name]
+    model = resolve_model(model)
     select, description = load_segment_filter(model, operating_point)
     folder = out or Path("predictions", realpath(model).name)
     num_shown = 0
@@ -202,6 +212,8 @@ def predict(
         if num_shown <= MAX_TIMELINES_SHOWN:
             render_timeline(prediction, select(prediction.proposals), console)
 
+    if is_kinetics400(model):
+        print_line(f"{NAME}: {DESCRIPTION}")
     print_line(description)
     with extraction_progress(console, brief=True) as progress:
         summary = predict_into(
@@ -234,10 +246,10 @@ def predict(
         raise typer.Exit(2)
 
 
-@command("wtal serve runs/mine --videos ~/Videos")
+@command("wtal serve runs/mine --videos ~/Videos", "wtal serve --videos ~/Videos")
 def serve(
-    run: RunArgument,
     videos: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the videos; uploads are stored there too")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help=MODEL_HELP)] = Path("kinetics400"),
     store: Annotated[
         Path | None,
         typer.Option(
@@ -274,9 +286,13 @@ def serve(
         raise ConfigError(
             "the web page needs FastAPI and uvicorn", hint="pip install 'wtal[web]'", code="missing-dependency"
         )
+    from wtal.inference.kinetics400 import DESCRIPTION, NAME, is_kinetics400, resolve_model
     from wtal.video.backbones.registry import BackboneOptions
     from wtal.web.server import serve as serve_page
 
+    run = resolve_model(run)
+    if is_kinetics400(run):
+        print_line(f"{NAME}: {DESCRIPTION}")
     options = BackboneOptions(backbone, weights, flow_weights, device, precision)
 
     def announce(address: str) -> None:

@@ -126,7 +126,9 @@ def load_method(name: str) -> MethodSpec:
 def _import_function(path: str) -> "BuildNetwork":
     module, _, function = path.partition(":")
     folder = str(Path.cwd())
-    if folder not in sys.path:  # the `wtal` script does not search the current folder, unlike `python -m wtal`
+    if (
+        not module.startswith("wtal.") and folder not in sys.path
+    ):  # the `wtal` script does not search the current folder, unlike `python -m wtal`
         sys.path.insert(0, folder)
     try:
         build = getattr(import_module(module), function)

@@ -18,6 +18,7 @@ from wtal.data.dataset import Dataset, load_dataset
 from wtal.evaluation.matching import Intervals, find_hits
 from wtal.evaluation.protocols import find_protocol
 from wtal.inference.batch import localize_many
+from wtal.inference.kinetics400 import is_kinetics400
 from wtal.inference.localizer import Localizer
 from wtal.inference.postprocessing import SegmentConstraints, co_occurring_classes, remove_overlaps, sort_by_time
 from wtal.inference.proposals import RELATIVE_SCORE_THRESHOLD, top_non_overlapping
@@ -426,8 +427,10 @@ def load_segment_filter(run: Path, target: str) -> tuple[SegmentFilter, str]:
         )
     description = (
         f"operating point {F1}: not calibrated, so segments with at least {RELATIVE_SCORE_THRESHOLD:g} of the highest "
-        f"score are shown; to choose thresholds, run `wtal calibrate {run} DATA`"
+        "score are shown"
     )
+    if not is_kinetics400(run):  # its classes are those of no data set of the user
+        description += f"; to choose thresholds, run `wtal calibrate {run} DATA`"
     return lambda proposals: sort_by_time(top_non_overlapping(proposals)), description
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from wtal.core.errors import DataError
 from wtal.core.structures import Segment
 from wtal.data.video_files import VideoInput, find_videos, read_listing
+from wtal.inference.kinetics400 import NAME, resolve_model
 from wtal.inference.localizer import Localization, Localizer
 
 
@@ -67,7 +68,7 @@ def predict_videos(
 
 def predict(
     videos: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    model: str | os.PathLike[str] | Localizer,
+    model: str | os.PathLike[str] | Localizer = NAME,
     *,
     data: str | os.PathLike[str] | None = None,
     on_progress: Callable[[int, float], object] = lambda index, second: None,
@@ -78,7 +79,8 @@ def predict(
 
     Args:
         videos: A video file, a folder of videos, or several of them.
-        model: A run or model folder, a model on the hub, or an open `Localizer`.
+        model: A run or model folder, a model on the hub, or an open `Localizer`. By default the built-in model
+            `kinetics400`: a fully supervised recognition model of 400 Kinetics classes, not trained on your classes.
         data: A data set folder; videos of this data set get the ids that they have there.
         on_progress: Called with the index of the file and the second that has been reached in it.
 
@@ -95,10 +97,11 @@ def predict(
         ...     print(id, segments[0].label, segments[0].start, segments[0].end, segments[0].score)
     """
     paths = [Path(videos)] if isinstance(videos, str | os.PathLike) else [Path(video) for video in videos]
-    localizer = model if isinstance(model, Localizer) else Localizer.from_pretrained(model)
+    if not isinstance(model, Localizer):
+        model = Localizer.from_pretrained(resolve_model(Path(model)) if Path(model) == Path(NAME) else model)
     listing = None if data is None else read_listing(Path(data))
     proposals = {}
-    for prediction in predict_videos(localizer, find_videos(paths, listing)[0], on_progress):
+    for prediction in predict_videos(model, find_videos(paths, listing)[0], on_progress):
         if prediction.error is not None:
             raise prediction.error
         proposals[prediction.id] = list(prediction.proposals)

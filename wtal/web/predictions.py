@@ -16,6 +16,7 @@ from safetensors.numpy import save
 from wtal.core.io import atomic_write
 from wtal.core.structures import Segment
 from wtal.core.text import format_percent
+from wtal.inference import kinetics400
 from wtal.inference.calibration import F1, LABELS, OperatingPoint, read_calibration
 from wtal.inference.postprocessing import SegmentConstraints, remove_overlaps
 from wtal.inference.proposals import RELATIVE_SCORE_THRESHOLD
@@ -27,10 +28,9 @@ PREDICTIONS_DIR = METADATA_KEY = "found"  # part of the file format since versio
 MAX_CACHED_PREDICTIONS = 32
 MAX_CACHED_SUMMARIES = 100_000
 MIN_ACTION = 0.3  # attention, or probability of any class, of the snippets whose uncertainty counts
-NOT_CALIBRATED = (
-    f"Segments with at least {RELATIVE_SCORE_THRESHOLD:.0%} of the highest score in the video are shown. "
-    "Run `wtal calibrate` to choose thresholds for each class."
-)
+RELATIVE = f"Segments with at least {RELATIVE_SCORE_THRESHOLD:.0%} of the highest score in the video are shown."
+NOT_CALIBRATED = f"{RELATIVE} Run `wtal calibrate` to choose thresholds for each class."
+BUILT_IN = f"The model is {kinetics400.NAME}: {kinetics400.DESCRIPTION}. {RELATIVE}"
 
 Fingerprint = Callable[[VideoFile], str]
 
@@ -101,7 +101,8 @@ def load_display_thresholds(run: Path) -> DisplayThresholds:
     """The thresholds that the calibration chose, else relative ones. Raises CheckpointError, DataError."""
     calibration = read_calibration(run)
     if calibration is None:
-        return DisplayThresholds(SegmentConstraints(), None, NOT_CALIBRATED)
+        description = BUILT_IN if kinetics400.is_kinetics400(run) else NOT_CALIBRATED
+        return DisplayThresholds(SegmentConstraints(), None, description)
     point = calibration.operating_point(F1)
     return DisplayThresholds(point.constraints, point, _describe(point))
 
