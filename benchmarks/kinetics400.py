@@ -90,7 +90,7 @@ def _stitch(path: Path) -> list[float]:
 
 def _frames(path: Path) -> Iterator[NDArray[np.uint8]]:
     """The frames of a clip, `FPS` a second by presentation time."""
-    with av.open(str(path)) as container:
+    with av.open(str(path), metadata_errors="replace") as container:
         count = 0
         for frame in container.decode(video=0):
             image = frame.to_ndarray(format="rgb24", width=WIDTH, height=HEIGHT)

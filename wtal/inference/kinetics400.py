@@ -21,6 +21,7 @@ from wtal.video.backbones.i3d_weights import load_weights
 
 NAME = "kinetics400"
 DESCRIPTION = "a fully supervised recognition model of 400 Kinetics classes, not trained on your classes"
+MIN_SCORE = 0.1  # of a segment: a video in which none of the classes occurs has lower scores
 
 
 def resolve_model(model: Path) -> Path:
@@ -74,7 +75,8 @@ def open_kinetics400() -> Path:
         I3D.name, digest, sampling.fps, sampling.stride, sampling.window, sampling.side, sampling.crop
     )
     # The classifier was trained with cross-entropy, so its probabilities are scores without a temperature or a bonus.
-    config = Config(method=METHOD, localize=LocalizeConfig(temperature=1.0, gamma=0.0))
+    settings = LocalizeConfig(temperature=1.0, gamma=0.0, min_score=MIN_SCORE)
+    config = Config(method=METHOD, localize=settings)
     meta = ModelMetadata(config, names, (FEATURES,), SnippetClock(sampling.seconds), 0, provenance=provenance)
     network = SnippetClassifier(FEATURES, len(names))
     with torch.no_grad():
