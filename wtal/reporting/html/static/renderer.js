@@ -140,7 +140,8 @@ export function createRenderer({ canvas, overview, clock, config, view }) {
       context.beginPath();
       context.rect(start - 1, 0, end - start + 2, view.height);
       context.clip();
-      if (block.segments) drawSegments(context, block);
+      if (block.faint) drawFaint(context, block);
+      else if (block.segments) drawSegments(context, block);
       else if (block.curve === "attention") drawAttention(context, block);
       else drawCas(context, block);
       context.restore();
@@ -219,6 +220,30 @@ export function createRenderer({ canvas, overview, clock, config, view }) {
       rectangles.push(rectangle);
     }
     return rectangles.filter((rectangle) => rectangle !== null);
+  }
+
+  const faintCanvas = document.createElement("canvas");
+  /** What `faintCanvas` shows. @type {unknown[]} */
+  let faintKey = [];
+  /**
+   * Draw a faint lane from a copy that is made again only if something has changed: there can be thousands of segments.
+   * @param {CanvasRenderingContext2D} context
+   * @param {Block} block
+   */
+  function drawFaint(context, block) {
+    const { from, to, width, isDark, isPrinting, hovered, selected } = view;
+    const focused = [hovered, selected].map((segment) => (segment && block.rows?.has(segment) ? segment : null));
+    const colors = [isDark, isPrinting, view.video.coloredLabels.join(), config.classes.length, config.customColors];
+    const key = [block, from, to, width, devicePixelRatio, ...focused, ...colors];
+    if (key.length !== faintKey.length || key.some((value, index) => value !== faintKey[index])) {
+      const own = prepareCanvas(faintCanvas, width, block.height);
+      own.font = FONT;
+      own.textBaseline = "middle";
+      own.translate(0, -block.y);
+      drawSegments(own, block);
+      faintKey = key;
+    }
+    context.drawImage(faintCanvas, 0, block.y, width, block.height);
   }
 
   /**
