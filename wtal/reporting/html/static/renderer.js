@@ -18,7 +18,8 @@ const MIN_TICK_DISTANCE = 64;
 const TICK_LABEL_WIDTH = 44;
 const CURVE_NAME_HEIGHT = 14;
 const MIN_LABELED_WIDTH = 34;
-const NUMBER_MARGIN = 3; // around the number of a class, in or beside a narrow segment
+const DIGIT_WIDTH = 7; // in the small font; measuring thousands of texts would take longer than drawing them
+const NUMBER_MARGIN = 2; // around the number of a class, in or beside a narrow segment
 const OVERVIEW_HEIGHT = 26;
 
 const MAX_CURVES = 6;
@@ -318,13 +319,14 @@ export function createRenderer({ canvas, overview, clock, config, view }) {
         context.fillText(name, textX + 5, y);
         continue;
       }
-      context.font = SMALL_FONT;
       const number = String(segment.label + 1);
-      const needed = context.measureText(number).width + NUMBER_MARGIN;
+      const needed = DIGIT_WIDTH * number.length + NUMBER_MARGIN;
+      if (Math.max(available, limit - x - width) < needed) continue;
+      context.font = SMALL_FONT;
       if (available >= needed) {
         context.textAlign = "center";
         context.fillText(number, textX + available / 2, y);
-      } else if (limit - x - width >= needed) {
+      } else {
         context.fillStyle = view.colors.text;
         context.fillText(number, x + width + 2, y);
       }
