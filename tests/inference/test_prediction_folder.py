@@ -148,6 +148,16 @@ def test_damaged_prediction_is_made_again(predict, tmp_path):
     assert predict().predicted == ("film 0", "film 1")
 
 
+@pytest.mark.parametrize("content", ["{", "[]", '{"timeline.json": 5}'])
+def test_damaged_record_of_files_replaces_nothing(predict, tmp_path, content):
+    predict()
+    (tmp_path / "out/.wtal/files.json").write_text(content)
+    before = snapshot(tmp_path / "out")
+    with raises(DataError):
+        predict()
+    assert snapshot(tmp_path / "out") == before
+
+
 def test_format_with_frame_numbers_needs_one_frame_rate(predict, videos, own_videos, tmp_path):
     predict(own_videos / "videos" / "film 0.mp4", formats="fiftyone")
     assert read_json(tmp_path / "out/timeline-fiftyone.json")

@@ -192,6 +192,7 @@ def predict(
     from wtal.inference.kinetics400 import DESCRIPTION, NAME, is_kinetics400, resolve_model
     from wtal.inference.prediction_folder import predict_into
     from wtal.inference.video import VideoPrediction
+    from wtal.models.checkpoint import require_checkpoint
     from wtal.reporting.progress import extraction_progress
     from wtal.reporting.terminal import render_timeline
     from wtal.video.backbones.registry import BackboneOptions
@@ -202,6 +203,7 @@ def predict(
         raise ConfigError("--out is a folder", path=out, hint=hint, code="invalid-value")
     annotation_formats = [find_format(name) for name in dict.fromkeys(formats.replace(" ", "").split(",")) if name]
     model = resolve_model(model)
+    require_checkpoint(model)
     select, description = load_segment_filter(model, operating_point)
     folder = out or Path("predictions", realpath(model).name)
     num_shown = 0

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -72,7 +73,9 @@ class PredictionStore:
         recorded = self._read("model.json")
         if recorded.get("model", model) != model:
             raise DataError("holds predictions of another model", path=folder, hint=HINT_OUT, code="other-model")
-        self._written: Mapping[str, list[str]] = self._read("files.json")
+        self._written: Mapping[str, list[str]] = {
+            name: hashes for name, hashes in self._read("files.json").items() if isinstance(hashes, list)
+        }
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -157,7 +160,7 @@ class PredictionStore:
     def _video_path(self, id: str) -> Path:
         return self._state / "videos" / f"{id}.json"
 
-    def _read(self, name: str) -> dict[str, list[str]]:
+    def _read(self, name: str) -> dict[str, Any]:
         path = self._state / name
         value = read_json(path) if path.is_file() else {}
         if not isinstance(value, dict):
