@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from tests.fuzz import runner
 from tests.fuzz.corpus import kinds, write_corpus
 from tests.fuzz.runner import FAILED, READ, REFUSED, Outcome, run
 from tests.helpers.own_videos import make_own_videos
@@ -24,7 +25,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="selects the changes")
     parser.add_argument("--only", default="", metavar="PART", help="kinds whose name contains this")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--max-seconds", type=float, default=runner.MAX_SECONDS, help="more on a busy machine")
     options = parser.parse_args(arguments)
+    runner.MAX_SECONDS = options.max_seconds
     with tempfile.TemporaryDirectory() as folder:
         root, own_videos = Path(folder) / "corpus", Path(folder) / "own videos"
         for path in (root, own_videos):
