@@ -121,25 +121,25 @@ def write_corpus(root: Path, own_videos: Path) -> None:
 
 def kinds(root: Path, own_videos: Path) -> dict[str, Kind]:
     """All kinds of the corpus in `root`, by name."""
-    found = {}
+    result = {}
     for path in sorted((root / "annotations").iterdir()):
         name = path.stem
         fps = FPS if FORMATS[name].needs_fps and not FORMATS[name].stores_fps else None
         read = partial(_convert, name=path.name, format=name, fps=fps)
-        found[f"annotations, {name}"] = Kind(root / "annotations", path.name, read)
+        result[f"annotations, {name}"] = Kind(root / "annotations", path.name, read)
     for name in ("dataset.json", "annotations.json", "videos.json", "failed.json", "features/film 0.json"):
-        found[f"data set, {Path(name).name}"] = Kind(root / "data", name, _read_dataset)
-    found["data set, features .npy"] = Kind(root / "data", "features/film 0.npy", _read_dataset)
-    found["table of tags"] = Kind(root / "tags", "tags.csv", _read_tags)
-    found["settings, TOML"] = Kind(root / "config", "config.toml", lambda folder: read_config(folder / "config.toml"))
+        result[f"data set, {Path(name).name}"] = Kind(root / "data", name, _read_dataset)
+    result["data set, features .npy"] = Kind(root / "data", "features/film 0.npy", _read_dataset)
+    result["table of tags"] = Kind(root / "tags", "tags.csv", _read_tags)
+    result["settings, TOML"] = Kind(root / "config", "config.toml", lambda folder: read_config(folder / "config.toml"))
     checkpoint = next(path.name for path in (root / "run").glob("checkpoint-*"))
     for name in (f"{checkpoint}/config.json", f"{checkpoint}/model.safetensors"):
-        found[f"run, {Path(name).name}"] = Kind(root / "run", name, _read_run)
-    found["run, memory.safetensors"] = Kind(root / "run", "teacher/memory.safetensors", _read_memory)
-    found["run, operating.json"] = Kind(root / "run", "operating.json", read_calibration)
-    found["run, metrics.jsonl"] = Kind(root / "run", "metrics.jsonl", read_metrics)
+        result[f"run, {Path(name).name}"] = Kind(root / "run", name, _read_run)
+    result["run, memory.safetensors"] = Kind(root / "run", "teacher/memory.safetensors", _read_memory)
+    result["run, operating.json"] = Kind(root / "run", "operating.json", read_calibration)
+    result["run, metrics.jsonl"] = Kind(root / "run", "metrics.jsonl", read_metrics)
     proposals = "proposals.json"
-    found["run, proposals.json"] = Kind(root / "run", proposals, lambda run: read_proposals(run / proposals))
+    result["run, proposals.json"] = Kind(root / "run", proposals, lambda run: read_proposals(run / proposals))
     layouts = {
         "basnet": ["gt.json", "split_train.txt", "features/train/rgb/a.npy"],
         "opentad": ["*/*.json", "*/a.npy"],
@@ -149,28 +149,28 @@ def kinds(root: Path, own_videos: Path) -> dict[str, Kind]:
             path = next((root / layout).glob(pattern))
             read = partial(_convert_layout, layout=layout)
             name = path.relative_to(root / layout).as_posix()
-            found[f"{layout}, {path.name}"] = Kind(root / layout, name, read)
+            result[f"{layout}, {path.name}"] = Kind(root / layout, name, read)
     bundle = next((root / "wtalc").glob("*-Annotations"))
     arrays = [bundle / f"{name}.npy" for name in ("labels_all", "segments", "duration")]
     for path in (*arrays, *bundle.parent.glob("*.npy")):
         name = path.relative_to(bundle.parent).as_posix()
-        found[f"wtalc, {path.name}"] = Kind(bundle.parent, name, partial(_read_objects, name=name))
-    found["thumos, class file"] = Kind(root / "thumos", "run_val.txt", read_thumos)
+        result[f"wtalc, {path.name}"] = Kind(bundle.parent, name, partial(_read_objects, name=name))
+    result["thumos, class file"] = Kind(root / "thumos", "run_val.txt", read_thumos)
     ambiguous = "Ambiguous_val.txt"
-    found["thumos, ambiguous"] = Kind(root / "thumos", ambiguous, lambda folder: read_ambiguous(folder / ambiguous))
-    found["hapt, zip"] = Kind(root / "hapt", "hapt.zip", partial(_convert_layout, layout="hapt", name="hapt.zip"))
+    result["thumos, ambiguous"] = Kind(root / "thumos", ambiguous, lambda folder: read_ambiguous(folder / ambiguous))
+    result["hapt, zip"] = Kind(root / "hapt", "hapt.zip", partial(_convert_layout, layout="hapt", name="hapt.zip"))
     for path in sorted((root / "weights").iterdir()):
         read = partial(_read_weights, name=path.name)
-        found[f"I3D weights, {path.name.partition('.')[2]}"] = Kind(root / "weights", path.name, read)
+        result[f"I3D weights, {path.name.partition('.')[2]}"] = Kind(root / "weights", path.name, read)
     for name in VIDEO_FILES:
-        found[f"video, {Path(name).suffix[1:]}"] = Kind(root / "videos", name, partial(_read_video, name=name))
-    found["page, corrections"] = Kind(root / "store", "corrections/a0.json", _read_corrections)
-    found["page, queue"] = Kind(root / "store", "queue.json", _read_queue)
-    found["page, prediction"] = Kind(root / "store", "prediction.safetensors", _read_stored)
+        result[f"video, {Path(name).suffix[1:]}"] = Kind(root / "videos", name, partial(_read_video, name=name))
+    result["page, corrections"] = Kind(root / "store", "corrections/a0.json", _read_corrections)
+    result["page, queue"] = Kind(root / "store", "queue.json", _read_queue)
+    result["page, prediction"] = Kind(root / "store", "prediction.safetensors", _read_stored)
     for name in ("wtal-project.json", "tags.csv"):
         read = partial(_read_project, videos=own_videos / "videos")
-        found[f"project, {name}"] = Kind(root / "project", name, read)
-    return found
+        result[f"project, {name}"] = Kind(root / "project", name, read)
+    return result
 
 
 def _features(video: Video) -> np.ndarray:

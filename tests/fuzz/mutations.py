@@ -14,7 +14,7 @@ HOSTILE_NUMBERS = (
 )
 HOSTILE_TEXTS = (
     *("", " ", "\0", "\n", "../../x", "/etc/passwd", "con.mp4", "a" * 5000, "\u202e", "\u200b", "\ud800", "\ufeff"),
-    *("<script>", "]]>", "&lol;", "=1+1", "%s%n", "--", "{}", "[1 to 2]", "x@1:00", ";", '"', "\\"),
+    *("<script>", "]]>", "&lol;", "=1+1", "%s%n", "--", "{}", "[" * 5000, "[1 to 2]", "x@1:00", ";", '"', "\\"),
 )
 HOSTILE_VALUES: tuple[Any, ...] = (
     *(None, True, False, [], {}, -1, 0, 1e308, -1e308, float("nan"), float("inf"), 10**400, "", [[]], {"": None}),
@@ -94,9 +94,13 @@ def _change_text(content: bytes, rng: random.Random) -> bytes:
 
 def _change_json(content: bytes, rng: random.Random) -> bytes:
     try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
+        return _change_value(content, rng)
+    except (ValueError, RecursionError):  # it is no JSON any more, or nested too deeply after several changes
         return content
+
+
+def _change_value(content: bytes, rng: random.Random) -> bytes:
+    value = json.loads(content)
     places: list[tuple[Any, Any]] = []  # container and key
     _collect(value, places)
     if not places:

@@ -45,11 +45,11 @@ class Outcome:
     peak_bytes: int = 0
 
 
-def make_input(found: dict[str, Kind], number: int, seed: int) -> tuple[str, bytes]:
+def make_input(kinds_by_name: dict[str, Kind], number: int, seed: int) -> tuple[str, bytes]:
     """The kind and the changed content of an input. The first of each kind is valid."""
-    names = list(found)
+    names = list(kinds_by_name)
     name = names[number % len(names)]
-    kind = found[name]
+    kind = kinds_by_name[name]
     content = (kind.folder / kind.file).read_bytes()
     return name, content if number < len(names) else mutate(content, random.Random(f"{seed} {number}"))
 
@@ -155,17 +155,17 @@ def _work(
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_BYTES, hard))
-    found = find_kinds(root, own_videos)
+    kinds_by_name = find_kinds(root, own_videos)
     scratch = root.parent / f"scratch-{os.getpid()}"
     pipe.send(None)
     while True:
-        pipe.send(_read(found, pipe.recv(), seed, scratch))
+        pipe.send(_read(kinds_by_name, pipe.recv(), seed, scratch))
 
 
-def _read(found: dict[str, Kind], number: int, seed: int, scratch: Path) -> Outcome:
+def _read(kinds_by_name: dict[str, Kind], number: int, seed: int, scratch: Path) -> Outcome:
     """Write the changed file beside the others of its folder, and read the folder."""
-    name, content = make_input(found, number, seed)
-    kind = found[name]
+    name, content = make_input(kinds_by_name, number, seed)
+    kind = kinds_by_name[name]
     shutil.rmtree(scratch, ignore_errors=True)
     shutil.copytree(kind.folder, scratch)
     (scratch / kind.file).write_bytes(content)

@@ -36,8 +36,8 @@ def test_changed_files_are_read_or_refused(corpus, own_videos, monkeypatch):
 
 
 def test_inputs_are_reproducible(corpus, own_videos):
-    found = kinds(corpus, own_videos)
-    first, again, other = (make_input(found, 70, seed) for seed in (0, 0, 1))
+    kinds_by_name = kinds(corpus, own_videos)
+    first, again, other = (make_input(kinds_by_name, 70, seed) for seed in (0, 0, 1))
     assert first == again and first[0] == other[0] and first[1] != other[1]
 
 
@@ -66,7 +66,7 @@ def run_code(code: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_faults_are_found(tmp_path, monkeypatch):
+def test_faults_are_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "MAX_SECONDS", 2.0)
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "file").write_text("x")
