@@ -191,7 +191,7 @@ def renamed_array(count):
 
 
 HEAD = b"\x80\x04"
-ENCODE = b"\x8c\x06_codecs\x8c\x06encode\x93"  # a function of the reader replaces this one
+ENCODE = b"\x8c\x07_codecs\x8c\x06encode\x93"  # a function of the reader replaces this one
 HOSTILE = {
     "call of os.system": lambda mark: pickle.dumps({"params": Call(os.system, f"touch '{mark}'")}),
     "call of eval": lambda mark: pickle.dumps(Call(eval, f"open('{mark}', 'w')")),
