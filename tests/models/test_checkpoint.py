@@ -99,6 +99,8 @@ def test_truncated_or_missing_weights_are_rejected(settings, tmp_path, size):
     [
         {"classes": ["jump"]},
         {"modalities": [10]},
+        {"modalities": [1_000_000] * 500},  # would take 64 GB
+        {"config": {"method": "local", "model": {"width": 4096}}},
         {"config": {"method": "local", "model": {"width": 32}}},
     ],
     ids=str,

@@ -88,7 +88,7 @@ class _MetaFile(BaseModel):
     wtal: str = ""
     config: dict[str, Any]
     classes: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1)
-    modalities: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)
+    modalities: list[Annotated[int, Field(ge=1, le=10**6)]] = Field(min_length=1)
     snippet_seconds: float = Field(gt=0)
     offset_seconds: float
     step: int = Field(ge=0)
@@ -188,13 +188,15 @@ def load_model(run_dir: Path) -> tuple[nn.Module, ModelMetadata]:
         CheckpointError: The folder is no model, or its method is not registered.
     """
     meta = read_meta(run_dir)
-    try:
-        model = build_model(meta.config, meta.modalities, len(meta.classes))
-    except ConfigError as error:  # a method of the user's own that is not registered
-        raise CheckpointError(error.message, path=run_dir, hint=error.hint, code=error.code) from error
     weights = read_weights(require_checkpoint(run_dir) / "model.safetensors")
     if "normalise.mean" in weights:  # formats 1 and 2 have no limit
         weights.setdefault("normalise.limit", torch.tensor(UNLIMITED))
+    try:
+        if meta.config.method_spec.build is None:  # a network of the user's own may need memory to be built
+            _require_shapes(meta, weights, run_dir)
+        model = build_model(meta.config, meta.modalities, len(meta.classes))
+    except ConfigError as error:  # a method of the user's own that is not registered
+        raise CheckpointError(error.message, path=run_dir, hint=error.hint, code=error.code) from error
     _load_weights(model, weights, run_dir)
     return model.eval(), meta
 
@@ -252,6 +254,16 @@ def weights_fingerprint(run_dir: Path) -> str:
             hint=HINT,
             code="io-error",
         ) from error
+
+
+def _require_shapes(meta: ModelMetadata, weights: dict[str, Tensor], run_dir: Path) -> None:
+    """Raise CheckpointError unless the network has these weights. A width in config.json can be anything, and the
+    network is built without memory here."""
+    with torch.device("meta"):
+        network = build_model(meta.config, meta.modalities, len(meta.classes))
+    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    if shapes != {name: tensor.shape for name, tensor in weights.items()}:
+        raise CheckpointError("the weights do not fit config.json", path=run_dir, hint=HINT, code="weights-mismatch")
 
 
 def _load_weights(model: nn.Module, weights: dict[str, Tensor], run_dir: Path) -> None:
