@@ -2,9 +2,17 @@
 
 import json
 
+import pytest
+
 from tests.helpers.browser import timeline_pixels
 from tests.helpers.page import expect, expect_rows
 from wtal.reporting.figures.colors import PALETTE
+
+
+@pytest.fixture(autouse=True)
+def _default_colors(site):
+    yield
+    (site.server.service.store / "colors.json").unlink(missing_ok=True)
 
 
 def put(site, label: str, color: str | None):
@@ -33,6 +41,21 @@ def test_unreadable_file_leaves_the_defaults(site):
     assert site.server.get("/api/config")["custom_colors"] == {}
     assert put(site, "left", "#123456").status == 400 and path.read_text() == "{", "not overwritten"
     path.unlink()
+
+
+def test_narrow_segments_show_the_number_of_their_class(site, visitor):
+    """Segments of two classes with one color differ."""
+    name = site.add("numbers.mp4", ())
+    for label in ("left", "right"):
+        assert put(site, label, "#0072B2").status == 200
+    images, revision = [], 0
+    for label in ("left", "right"):
+        revision = site.server.save(name, [{"label": label, "start": 1, "end": 1.1}], revision).json["revision"]
+        page = visitor.open(name)
+        expect_rows(page, 1)
+        images.append(timeline_pixels(page))
+        page.close()
+    assert images[0] != images[1]
 
 
 def test_page_sets_a_color_and_restores_the_default(site, visitor):
