@@ -1,5 +1,6 @@
 """Time in which `wtal serve` answers its owner while other clients hold connections open without sending requests."""
 
+import resource
 import socket
 import subprocess
 import sys
@@ -60,6 +61,9 @@ def run_limited_server(root: Path) -> Iterator[int]:
 @contextmanager
 def hold_connections(port: int, silent: int, slow: int) -> Iterator[None]:
     """Hold connections open, and open them again when the server closes them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 2 * (silent + slow):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     stop = threading.Event()
     threads = [threading.Thread(target=_hold, args=(port, silent, b"", stop))]
     threads += [threading.Thread(target=_hold, args=(port, slow, b"GET / HTTP/1.1\r\nX-Slow: ", stop))]
