@@ -108,6 +108,7 @@ def visible_text(text: str) -> str:
 
 @given(NAMES)
 @example(HOSTILE)
+@example(["\x85", "\u2028x"])
 def test_class_names_cannot_break_metadata_or_markdown(names):
     text, plain_text = card_text(make_card(meta={"classes": tuple(names)})), card_text(make_card())
     text.encode()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCardData
+from huggingface_hub.utils import yaml_dump
 
 from wtal import __version__
 from wtal.core.config import non_default_settings
@@ -143,7 +144,9 @@ def card_text(card: Card) -> str:
     kind = "fully" if _is_supervised(meta) else "weakly" if supervision in ("tags", "points") else "semi"
     tags = [TASK, f"{kind}-supervised"]
     learned_from = LEARNED_FROM["supervised" if _is_supervised(meta) else supervision]
-    metadata = ModelCardData(library_name="wtal", tags=tags, classes=list(meta.classes))
+    metadata = ModelCardData(library_name="wtal", tags=tags, classes=list(meta.classes)).to_dict()
+    # Without escapes, YAML reads a rare line break such as U+0085 in a name as a space
+    yaml = yaml_dump(metadata, sort_keys=False, allow_unicode=all(map(str.isprintable, meta.classes))).strip()
     sections = {
         "Training data": _training_data(card),
         "Training": _training(card),
@@ -153,7 +156,7 @@ def card_text(card: Card) -> str:
         "Citation": [CITE.format(version=card.version)],
     }
     lines = [
-        *("---", metadata.to_yaml(), "---", ""),
+        *("---", yaml, "---", ""),
         f"# Temporal action localization: {code_span(meta.config.method)} trained on {code_span(card.data.name)}",
         "",
         f"This model predicts **when** actions happen in untrimmed videos. From features (T snippets x "
