@@ -65,7 +65,7 @@ def build(name: str, runs: Path, workers: int, console: Console) -> tuple[str, .
     result = wtal.evaluate(proposals, dataset, options, out=run / "results.json")
     scores = [result.map[result.tious.index(tiou)] for tiou in (0.3, 0.5, 0.7)]
     return (
-        code_span(name),
+        code_span(name) + " (synthetic)" * (name == MOVIES),
         f"{len(dataset.subset('training')):,}",
         str(len(dataset.classes)),
         str(dataset.width),
