@@ -24,7 +24,7 @@ from wtal.data.dataset import load_dataset
 from wtal.video.backbones.base import BackboneOptions
 from wtal.video.backbones.registry import BACKBONES
 from wtal.video.extract_dataset import EXECUTORS, ExtractionProgress, ExtractionSummary, extract_dataset
-from wtal.video.local_executor import ExtractionOutcome
+from wtal.video.local_executor import ExtractionOutcome, default_workers
 
 GOOD_NAMES = [f"good{i}.mp4" for i in range(SHORT_VIDEOS)]
 TINY = BackboneOptions("tiny")
@@ -236,3 +236,11 @@ def test_unknown_engine_is_rejected(tmp_path):
 def test_folder_without_listing_is_rejected(tmp_path):
     result = CliRunner().invoke(app, ["extract", str(tmp_path)])
     assert result.exit_code == 2 and str(tmp_path) in result.output
+
+
+def test_there_is_a_process_per_core_as_far_as_the_memory_allows(monkeypatch):
+    monkeypatch.setattr("wtal.video.local_executor.available_cores", lambda: 8)
+    assert default_workers(TINY) == 8
+    for ram, expected in (((64 << 30, 64 << 30), 8), ((64 << 30, 9 << 30), 2), ((1 << 30, 1 << 30), 1), (None, 1)):
+        monkeypatch.setattr("wtal.video.local_executor.available_ram", lambda ram=ram: ram)
+        assert default_workers(BackboneOptions("i3d", device="cpu")) == expected

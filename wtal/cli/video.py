@@ -40,9 +40,7 @@ PrecisionOption = Annotated[
 ]
 WorkersOption = Annotated[
     int | None,
-    typer.Option(
-        "--workers", min=1, metavar="N", help="Number of processes", show_default="tiny: one per core, else 1"
-    ),
+    typer.Option("--workers", min=1, metavar="N", help="Number of processes", show_default="one per core, 1 on a GPU"),
 ]
 
 

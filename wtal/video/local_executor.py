@@ -11,11 +11,12 @@ from typing import Any
 
 from wtal.core.concurrency import init_worker_process, limit_memory
 from wtal.core.errors import DataError
-from wtal.core.hardware import available_cores
+from wtal.core.hardware import available_cores, available_ram, choose_device
 from wtal.video.backbones.base import Backbone, BackboneOptions
 from wtal.video.backbones.registry import BACKBONES, find_backbone, open_backbone
 from wtal.video.extract_video import ProgressCallback, extract_video
 
+WORKER_RAM = 4 << 30  # bytes of memory for each process with a network; I3D needs 0.5 GB
 POLL_INTERVAL = 0.2  # seconds between progress reports
 
 ActiveVideos = tuple[tuple[str, float], ...]  # id and reached second of each video that is being extracted
@@ -52,7 +53,7 @@ def run_locally(
     Args:
         tasks: The videos.
         options: The backbone.
-        workers: Number of processes. None means one per core for a backbone that runs on a single core, otherwise one.
+        workers: Number of processes; None: see `default_workers`.
         on_progress: Called a few times a second with the videos in progress.
 
     Yields:
@@ -63,11 +64,25 @@ def run_locally(
         DataError: The backbone cannot be opened, or a feature file cannot be written.
     """
     pending = deque(tasks)
-    workers = workers or (available_cores() if find_backbone(options.name).single_core else 1)
+    workers = workers or default_workers(options)
     while pending:
         for suspect in (yield from _run(pending, options, workers, on_progress)):
             if (yield from _run(deque([suspect]), options, 1, on_progress)):
                 yield ExtractionOutcome(suspect.id, worker_died_error(suspect.video))
+
+
+def default_workers(options: BackboneOptions) -> int:
+    """The number of processes: one per core, as far as the memory allows, but one on a GPU.
+
+    A process with one thread never waits for another thread, so other work on the machine does not slow it down more
+    than its share (benchmarks/RESULTS.md, threads of extraction).
+    """
+    if find_backbone(options.name).single_core:
+        return available_cores()
+    if choose_device(options.device).type != "cpu":
+        return 1
+    ram = available_ram()
+    return max(1, min(available_cores(), ram[1] // WORKER_RAM if ram else 1))
 
 
 def worker_died_error(video: Path) -> DataError:
