@@ -159,6 +159,9 @@ def kinds(root: Path, own_videos: Path) -> dict[str, Kind]:
     ambiguous = "Ambiguous_val.txt"
     result["thumos, ambiguous"] = Kind(root / "thumos", ambiguous, lambda folder: read_ambiguous(folder / ambiguous))
     result["hapt, zip"] = Kind(root / "hapt", "hapt.zip", partial(_convert_layout, layout="hapt", name="hapt.zip"))
+    for name in ("labels.txt", "acc_exp01_user01.txt"):  # in a zip file, every change breaks a checksum
+        read = partial(_convert_layout, layout="hapt", name="unpacked")
+        result[f"hapt, {name}"] = Kind(root / "hapt", f"unpacked/RawData/{name}", read)
     for path in sorted((root / "weights").iterdir()):
         read = partial(_read_weights, name=path.name)
         result[f"I3D weights, {path.name.partition('.')[2]}"] = Kind(root / "weights", path.name, read)
@@ -194,6 +197,7 @@ def _write_hapt(folder: Path) -> None:
                 np.savetxt(text, rng.integers(-9, 9, (3000, 3)), fmt="%d")
                 archive.writestr(f"RawData/{kind}_exp{person:02d}_user{person:02d}.txt", text.getvalue())
         archive.writestr("RawData/labels.txt", "1 1 1 1 1000\n2 2 5 20 900\n")
+        archive.extractall(folder / "unpacked")
 
 
 def _write_weights(folder: Path) -> None:
