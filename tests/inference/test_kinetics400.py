@@ -91,9 +91,9 @@ def test_folder_of_the_name_is_a_model_of_the_user(cache, tmp_path, monkeypatch)
     assert resolve_model(name) == cache / "kinetics400"
 
 
-def test_built_in_model_is_not_to_be_calibrated(cache, own_videos):
+def test_built_in_model_is_not_to_be_calibrated(cache, tmp_path):
     assert "wtal calibrate" not in load_segment_filter(open_kinetics400(), "f1")[1]
-    assert "wtal calibrate" in load_segment_filter(own_videos / "run", "f1")[1]
+    assert "wtal calibrate" in load_segment_filter(tmp_path, "f1")[1]
 
 
 @pytest.mark.slow
