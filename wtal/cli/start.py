@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from wtal.experiments.project import Project
 
 HINT_I3D = (
-    "note: the features are those of tiny, which needs no weights; I3D describes human actions better "
-    "(docs/first-hour.md). To use it, run `wtal weights` once (47 MB), then `wtal start` again"
+    "note: the backbone is tiny, which needs no weights; I3D is more accurate (mAP 11 instead of 8 on 23 real clips of "
+    "daily activities). To use it, run `wtal weights` once (47 MB), then `wtal start` again"
 )
 
 
