@@ -80,6 +80,7 @@ def test_every_control_has_a_visible_focus(site, visitor, size):
 def test_every_action_by_keyboard(site, visitor, size):
     width, height = SIZES[size]
     name, other = site.add(f"keyboard {size}.mp4", (LEFT, RIGHT, WEAK)), site.add(f"other {size}.mp4")
+    site.add(f"keyboard {size} before.mp4")  # sorted before the first
     page = visitor.open(name, width=width, height=height)
     expect_rows(page, 2)
     status = page.locator("#status")
@@ -173,6 +174,10 @@ def test_every_action_by_keyboard(site, visitor, size):
         enter("#file", " ")
 
     # the list
+    press(page, "p")
+    expect(page.locator("#name")).not_to_have_text(name)
+    press(page, "n")
+    expect(page.locator("#name")).to_have_text(name)
     page.locator("#search").focus()
     page.keyboard.type(other)
     expect(page.locator("#videos li:visible")).to_have_count(1)
@@ -184,8 +189,9 @@ def test_every_action_by_keyboard(site, visitor, size):
     expect(page.locator("#order")).to_have_value("review")
     enter("#next-to-review")
     expect(page.locator("#name")).not_to_have_text(other)
-    press(page, "n")
-    press(page, "p")
+    page.locator("#search").fill(other)
+    enter("#videos li:not([hidden]) button")
+    expect(page.locator("#name")).to_have_text(other)
     with page.expect_request(re.compile("/api/jobs")):
         page.route("**/api/jobs", lambda route: route.fulfill(status=202, json={}))
         page.locator("#search").fill("new.mp4")
