@@ -169,7 +169,7 @@ class Project:
         if path.exists():
             settings = project._read_settings()
             recorded = project.folder / settings.videos
-            if realpath(recorded) != realpath(videos) and recorded.is_dir():
+            if realpath(recorded) != realpath(videos) and os.path.isdir(recorded)  # noqa: PTH112  # a name may be too long:
                 hint = HINT_OTHER_FOLDER
                 raise DataError(
                     f"is the project of the videos in {realpath(recorded)}",
