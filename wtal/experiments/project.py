@@ -169,7 +169,7 @@ class Project:
         if path.exists():
             settings = project._read_settings()
             recorded = project.folder / settings.videos
-            if realpath(recorded) != realpath(videos) and os.path.isdir(recorded)  # noqa: PTH112  # a name may be too long:
+            if realpath(recorded) != realpath(videos) and os.path.isdir(recorded):  # noqa: PTH112  # unlike Path.is_dir it accepts a name that is too long
                 hint = HINT_OTHER_FOLDER
                 raise DataError(
                     f"is the project of the videos in {realpath(recorded)}",
