@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 from wtal import __version__
 from wtal.core import text
 from wtal.core.errors import WtalError
+from wtal.core.io import os_error_message
 
 # The panels of `wtal --help` and the commands in each, in the order in which they are used.
 PANELS = {
@@ -87,7 +88,7 @@ class ErrorHandlingGroup(Group):
             raise
         except OSError as error:
             path = f"{error.filename}: " if error.filename else ""
-            _print_error("error: ", f"{path}{(error.strerror or str(error)).lower()}")
+            _print_error("error: ", f"{path}{os_error_message(error)}")
         raise typer.Exit(2)
 
 

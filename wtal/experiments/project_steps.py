@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from wtal.core.config import Config, read_config
 from wtal.core.errors import DataError, WtalError, first_validation_error
 from wtal.core.hardware import available_cores
-from wtal.core.io import LOCK_NAME, directory_lock, read_json, write_json
+from wtal.core.io import LOCK_NAME, directory_lock, os_error_message, read_json, write_json
 from wtal.core.structures import Video
 from wtal.data.create import ANNOTATIONS_NAME, DatasetPlan, plan_dataset
 from wtal.data.dataset import load_dataset, read_failed
@@ -97,7 +97,7 @@ def run_steps(project: Project, on_progress: OnProgress, device: str) -> None:
             status.finish("failed", str(error))
             raise
         except OSError as error:
-            status.finish("failed", (error.strerror or str(error)).lower())
+            status.finish("failed", os_error_message(error))
             raise
         status.finish("done")
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from wtal.core.errors import CheckpointError, ConfigError, DataError
 from wtal.core.fingerprint import content_fingerprint, sampled_fingerprint
-from wtal.core.io import realpath, to_data_error
+from wtal.core.io import os_error_message, realpath, to_data_error
 from wtal.core.text import format_list
 from wtal.data.annotations.base import Annotation, AnnotationFormat, ConversionWarning
 from wtal.data.annotations.convert import conversion_warnings, write_annotations
@@ -172,8 +172,8 @@ def model_fingerprint(model: Path) -> str:
     try:
         return content_fingerprint(checkpoint / "model.safetensors", checkpoint / "config.json")
     except OSError as error:
-        message = (error.strerror or str(error)).lower()
-        raise CheckpointError(message, path=checkpoint, hint="copy the run again", code="io-error") from error
+        hint = "copy the run again"
+        raise CheckpointError(os_error_message(error), path=checkpoint, hint=hint, code="io-error") from error
 
 
 def _split(videos: Sequence[VideoInput], store: PredictionStore) -> tuple[list[VideoInput], list[VideoInput]]:

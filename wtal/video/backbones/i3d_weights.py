@@ -22,7 +22,7 @@ from torch import Tensor
 
 from wtal.core.archives import ARCHIVE_ERRORS, BoundedReader, read_in_pieces
 from wtal.core.errors import DataError
-from wtal.core.io import atomic_write, read_bytes, read_tensors, write_tensors
+from wtal.core.io import atomic_write, os_error_message, read_bytes, read_tensors, write_tensors
 from wtal.video.backbones.cache import cached_weights
 from wtal.video.backbones.i3d_checkpoint import read_checkpoint
 from wtal.video.backbones.i3d_network import FEATURES, LOGITS, STEM, weight_shapes
@@ -106,8 +106,7 @@ def load_weights(path: Path | None, stream: str = "rgb") -> tuple[dict[str, Tens
     try:
         tensors = _validate(_read(file), file, stream)
     except OSError as error:
-        message = (error.strerror or str(error)).lower()
-        raise DataError(message, path=file, hint=HINT_AGAIN, code="io-error") from error
+        raise DataError(os_error_message(error), path=file, hint=HINT_AGAIN, code="io-error") from error
     return tensors, hash_tensors(tensors)
 
 
