@@ -3,7 +3,6 @@
 import os
 from base64 import b64encode
 from functools import partial
-from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
 
@@ -22,7 +21,7 @@ from wtal.web.auth import AuthMiddleware
 from wtal.web.budgets import BudgetReport, measure_budget
 from wtal.web.corrections import ConflictError, SegmentModel
 from wtal.web.library_api import add_library
-from wtal.web.messages import NO_STORE, json_response, parse_body
+from wtal.web.messages import NO_STORE, json_response, json_response_if_changed, parse_body
 from wtal.web.project_site import ProjectSite
 from wtal.web.service import AnnotationService
 from wtal.web.tagging_api import add_tagging
@@ -172,12 +171,7 @@ def _add_videos(app: FastAPI, service: AnnotationService) -> None:
     @app.get("/api/videos")
     def videos(request: Request) -> Response:
         listing = {"videos": service.videos(), "moved": service.library.moved, **service.model_config()}
-        response = json_response(listing)
-        etag = f'"{sha256(response.body).hexdigest()[:32]}"'
-        if request.headers.get("if-none-match") == etag:
-            return Response(status_code=304, headers={"etag": etag})
-        response.headers["etag"] = etag
-        return response
+        return json_response_if_changed(request, listing)
 
     @app.get("/api/videos/{key}")
     def video(key: str) -> Response:

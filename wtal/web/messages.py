@@ -1,6 +1,7 @@
 """JSON in requests and responses."""
 
 import asyncio
+from hashlib import sha256
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -39,3 +40,13 @@ async def parse_body(request: Request, model: type[RequestModel]) -> RequestMode
 def json_response(value: Any, status: int = 200) -> Response:
     """A value as JSON, which is not cached."""
     return JSONResponse(value, status, NO_STORE)
+
+
+def json_response_if_changed(request: Request, value: Any) -> Response:
+    """A value as JSON, or an empty response if the client has it: what pages request at intervals."""
+    response = json_response(value)
+    etag = f'"{sha256(response.body).hexdigest()[:32]}"'
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers={"etag": etag})
+    response.headers["etag"] = etag
+    return response

@@ -1,6 +1,5 @@
 """The HTTP interface to the tags and the training of a project."""
 
-from hashlib import sha256
 from typing import Annotated
 
 from fastapi import FastAPI, Request
@@ -8,7 +7,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from wtal.web.messages import json_response, parse_body
+from wtal.web.messages import json_response, json_response_if_changed, parse_body
 from wtal.web.project_site import ProjectSite
 from wtal.web.tagging import Label, TagChange
 
@@ -36,12 +35,7 @@ def add_tagging(app: FastAPI, site: ProjectSite | None) -> None:
 
     @app.get("/api/project")
     def describe(request: Request) -> Response:
-        response = json_response(site and site.describe())
-        etag = f'"{sha256(response.body).hexdigest()[:32]}"'
-        if request.headers.get("if-none-match") == etag:
-            return Response(status_code=304, headers={"etag": etag})
-        response.headers["etag"] = etag
-        return response
+        return json_response_if_changed(request, site and site.describe())
 
     if site is None:
         return
