@@ -16,6 +16,7 @@ from wtal.core.hardware import available_ram
 
 Item = TypeVar("Item")
 MIN_WORKER_BYTES = 4 << 30  # that a worker may use, however many there are: an I3D network on a CPU needs 2 GB
+NICENESS = 10
 _END = object()
 
 
@@ -26,6 +27,12 @@ def init_worker_process() -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def lower_priority() -> None:
+    """Let this process compute only what other processes leave, so that they stay responsive."""
+    with suppress(AttributeError, OSError):  # Windows has no niceness
+        os.nice(NICENESS)
 
 
 def limit_memory(workers: int = 1) -> None:

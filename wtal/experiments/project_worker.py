@@ -12,10 +12,10 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from wtal.core.concurrency import lower_priority
 from wtal.core.errors import WtalError
 from wtal.experiments.project import Project
 
-NICENESS = 10
 STOP_WITH_INPUT = "stop-with-input"
 
 
@@ -24,8 +24,7 @@ def main(videos: Path, folder: Path, *options: str) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if STOP_WITH_INPUT in options:
         threading.Thread(target=_stop_with_input, daemon=True).start()
-    with suppress(AttributeError, OSError):  # Windows has no niceness
-        os.nice(NICENESS)
+    lower_priority()
     try:
         Project.open(videos, folder).run()
     except KeyboardInterrupt:

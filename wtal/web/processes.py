@@ -1,18 +1,15 @@
 """Processes that compute for the server: it stays responsive, and survives their crashes."""
 
 import multiprocessing
-import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Generic, TypeVar, cast
 
-from wtal.core.concurrency import init_worker_process
+from wtal.core.concurrency import init_worker_process, lower_priority
 
 POLL_INTERVAL = 0.2  # seconds between checks whether a process should go on
 EXIT_TIMEOUT = 0.2  # seconds in which a process that is crashing may finish
-NICENESS = 10
 
 Message = TypeVar("Message")
 
@@ -53,8 +50,7 @@ class WorkerProcess(Generic[Message]):
 def init_background_process() -> None:
     """Set up a process that must not slow down the page: like any worker, with a low priority and one thread."""
     init_worker_process()
-    with suppress(AttributeError, OSError):  # Windows has no niceness
-        os.nice(NICENESS)
+    lower_priority()
     if "torch" in sys.modules:  # a process that only decodes videos does not load it
         sys.modules["torch"].set_num_threads(1)
 
