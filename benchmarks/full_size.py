@@ -11,7 +11,6 @@ from wtal.experiments.benchmarks.definitions import find_benchmark
 
 THUMOS14 = SHARED / "thumos14" / "Thumos14reduced-Annotations"
 ACTIVITYNET = SHARED / "anet" / "anet_anno_action.json"
-LOCAL = ("--method", "local")  # a step of stage two costs the same
 NARROW = ("--width", "64")  # features per snippet, where the number of videos is what matters
 LAYOUTS: Mapping[str, tuple[str, ...]] = {  # layout -> options of `wtal convert`
     "wtalc": (),
@@ -36,7 +35,7 @@ def _measure_thumos14(folder: Path) -> list[str]:
     bundle, data, run = (str(folder / name) for name in ("thumos14", "thumos14-data", "thumos14-run"))
     short = (
         "--method",
-        "local",
+        "local",  # a step of stage two costs the same
         "--set",
         "train.steps=50",
         "--set",

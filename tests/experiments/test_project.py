@@ -67,7 +67,7 @@ def test_videos_have_the_ids_of_the_data_set(project, videos):
         ("untagged", "untagged.mp4", None),
     ]
     project.set_tags(TAGS)
-    tagged = {video.file: list(video.labels) for video in project.videos() if video.is_tagged}
+    tagged = {video.file: list(video.labels) for video in project.videos() if video.labels is not None}
     assert tagged == TAGS
     film(project.folder / "never.mp4", 9, seconds=1)
     film(videos / "later.mp4", 9, seconds=1)

@@ -59,19 +59,12 @@ class ProjectVideo:
         file: The path relative to the folder of videos, with `/` between folders.
         path: The file.
         labels: Its tags; empty if nothing happens in it, None if it is not tagged.
-        has_times: Whether its table has segments or points.
     """
 
     id: str
     file: str
     path: Path
     labels: tuple[str, ...] | None
-    has_times: bool = False
-
-    @property
-    def is_tagged(self) -> bool:
-        """Whether a person has said what happens in it."""
-        return self.labels is not None
 
 
 @dataclass(frozen=True)
@@ -276,16 +269,9 @@ class Project:
         entries = self.tag_table(folder).entries
         ids = video_ids(dict.fromkeys([*folder.videos, *entries]))
         return [
-            ProjectVideo(
-                ids[file],
-                file,
-                folder.path / file,
-                None if entry is None else entry.labels,
-                bool(entry and entry.segments),
-            )
+            ProjectVideo(ids[file], file, folder.path / file, entries[file].labels if file in entries else None)
             for file in sorted(ids)
             if (folder.path / file).is_file()
-            for entry in (entries.get(file),)
         ]
 
     def tag_table(self, folder: VideoFolder | None = None) -> TagTable:

@@ -1,13 +1,13 @@
 """Conversion of annotation files from one format to another, with warnings on what the new format cannot store."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from wtal.core.errors import ConfigError, DataError
-from wtal.core.io import HINT_OTHER_PATH, atomic_write_dir, require_not_input, require_output_file
+from wtal.core.io import HINT_OTHER_PATH, atomic_write_dir, require_not_input
 from wtal.core.text import format_list
 from wtal.data.annotations.base import (
     Annotation,
@@ -149,31 +149,6 @@ def write_annotations(
     if format.needs_fps or (format.stores_fps and fps is not None):
         fps = _require_fps(format, fps)
     format.write(path, annotations, *([fps] if format.needs_fps or format.stores_fps else []))
-
-
-def require_output_format(path: Path, num_videos: int, inputs: Iterable[Path] = ()) -> AnnotationFormat:
-    """Choose the format of a file by its extension, and check before long work that it can be written.
-
-    Args:
-        path: The file.
-        num_videos: Number of videos to be written.
-        inputs: Files that are read.
-
-    Returns:
-        The format.
-
-    Raises:
-        ConfigError: If the extension does not determine the format, or the format holds one video only.
-        DataError: If the file exists, is an input or cannot be written.
-    """
-    format = format_for_output(path)
-    if format.single_video and num_videos > 1:
-        message = f"a {format.name} file holds one video, but there are {num_videos}"
-        raise ConfigError(message, path=path, hint="pass one video, or another format", code="several-videos")
-    require_output_file(path, inputs)
-    if path.exists():
-        raise DataError("the output exists already", path=path, hint=HINT_OTHER_PATH, code="already-exists")
-    return format
 
 
 def conversion_warnings(
