@@ -12,6 +12,7 @@ from tests.helpers.video import film
 from wtal.cli import app
 from wtal.data.layouts.activitynet import read_proposals
 from wtal.experiments.project import Project
+from wtal.experiments.project_steps import newest_model
 
 FAST = ("method=local", "train.steps=4", "train.save_every=2", "train.batch_size=2", "model.width=16")
 FAST_OPTIONS = [part for setting in FAST for part in ("--set", setting)]
@@ -53,25 +54,25 @@ def run(*arguments: object, exit_code: int = 0) -> str:
 def test_from_videos_and_tags_to_the_page(videos, tmp_path, served):
     output = run(videos, "--tags", tmp_path / "tags.csv", *FAST_OPTIONS)
     (project,) = served
-    assert project.folder == videos / "wtal" and project.model() is not None
+    assert project.folder == videos / "wtal" and newest_model(project) is not None
     assert str(project.tag_summary()) in output and "wtal weights" in output
     assert f"{videos / 'broken.mp4'}: " in output, "a video that cannot be read is named"
     predicted = {"set__a", "b", "c", "d", "untagged"}
     assert read_proposals(project.timeline_file).keys() == predicted
-    written = project.timeline_file.stat().st_mtime_ns, project.model()
+    written = project.timeline_file.stat().st_mtime_ns, newest_model(project)
 
     run(videos, "--tags", tmp_path / "tags.csv")
-    assert (project.timeline_file.stat().st_mtime_ns, project.model()) == written, "nothing is done again"
+    assert (project.timeline_file.stat().st_mtime_ns, newest_model(project)) == written, "nothing is done again"
     film(videos / "later.mp4", 9, seconds=1)
     run(videos)
     assert read_proposals(project.timeline_file).keys() == predicted | {"later"}
-    assert len(served) == 3 and project.model() == written[1]
+    assert len(served) == 3 and newest_model(project) == written[1]
 
 
 def test_without_tags_the_page_opens_first(videos, tmp_path, served):
     output = run(videos, "--project", tmp_path / "project", "--port", 0)
     assert [project.folder for project in served] == [tmp_path / "project"]
-    assert served[0].model() is None and "0 of 6 videos tagged" in output
+    assert newest_model(served[0]) is None and "0 of 6 videos tagged" in output
     assert not (videos / "wtal").exists()
 
 
@@ -101,7 +102,7 @@ def test_interrupted_command_continues(videos, tmp_path):
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     assert {path: path.stat().st_mtime_ns for path in features} == features
-    assert project.model() == project.runs / "tiny-2", "other settings make another model"
+    assert newest_model(project) == project.runs / "tiny-2", "other settings make another model"
 
 
 @pytest.mark.parametrize(

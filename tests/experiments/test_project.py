@@ -18,7 +18,8 @@ from wtal.data.layouts.activitynet import read_proposals
 from wtal.data.tag_table import TagEntry, write_tag_table
 from wtal.data.video_files import PROJECT_NAME
 from wtal.experiments.project import Project
-from wtal.experiments.project_steps import STEPS, ProjectStatus, find_steps
+from wtal.experiments.project_status import ProjectStatus
+from wtal.experiments.project_steps import STEPS, find_steps, newest_model, run_steps
 from wtal.inference.calibration import read_calibration
 
 FAST = ("method=local", "train.steps=4", "train.save_every=2", "train.batch_size=2", "model.width=16")
@@ -54,7 +55,7 @@ def project(videos) -> Project:
 
 
 def states(project: Project) -> dict[str, str]:
-    return {step.name: step.state for step in project.steps()}
+    return {step.name: step.state for step in find_steps(project)}
 
 
 def test_videos_have_the_ids_of_the_data_set(project, videos):
@@ -185,18 +186,18 @@ def test_unwritable_folder_names_the_option(videos, monkeypatch):
 
 def test_steps_run_once_and_again_only_for_what_changed(project, videos):
     assert states(project) == dict.fromkeys(STEPS, "blocked") | {"videos": "done", "features": "needed"}
-    project.run()
+    run_steps(project)
     assert states(project)["features"] == "done", "features need no tags"
-    assert project.model() is None and not project.timeline_file.exists()
+    assert newest_model(project) is None and not project.timeline_file.exists()
 
     project.set_tags(TAGS)
     expected = dict.fromkeys(STEPS, "needed") | dict.fromkeys(["videos", "tags", "features"], "done")
     assert states(project) == expected
     seen = []
-    project.run(lambda progress: seen.append(progress.step))
+    run_steps(project, lambda progress: seen.append(progress.step))
     assert states(project) == dict.fromkeys(STEPS, "done")
     assert "features" not in seen and list(dict.fromkeys(seen)) == ["data set", "model", "calibration", "predictions"]
-    model = project.model()
+    model = newest_model(project)
     assert model == project.runs / "tiny-1" and read_calibration(model) is not None
     assert [video.id for video in load_dataset(project.data).videos] == ["c", "d", "set__a", "set__b"]
     predicted = {"c", "d", "set__a", "set__b", "untagged"}
@@ -204,19 +205,19 @@ def test_steps_run_once_and_again_only_for_what_changed(project, videos):
     assert project.status().state == "done"
 
     again = []
-    project.run(lambda progress: again.append(progress.step))
+    run_steps(project, lambda progress: again.append(progress.step))
     assert set(again) == {"data set"}, "only the tags are read"
 
     film(videos / "later.mp4", 9, seconds=1)
     assert states(project)["features"] == "needed"
-    project.run()
+    run_steps(project)
     assert read_proposals(project.timeline_file).keys() == predicted | {"later"}
-    assert project.model() == model, "a video without tags does not change the model"
+    assert newest_model(project) == model, "a video without tags does not change the model"
 
     project.set_tags({"later.mp4": ["jump"]})
     assert states(project)["model"] == "needed"
-    project.run()
-    assert project.model() == project.runs / "tiny-2"
+    run_steps(project)
+    assert newest_model(project) == project.runs / "tiny-2"
     project.set_tags({"later.mp4": None})
     assert states(project)["model"] == "done", "the first model fits these tags"
 
@@ -226,10 +227,10 @@ def test_times_in_the_table_are_trained_on(project):
     entries = dict(project.tag_table().entries)
     entries["c.mp4"] = TagEntry(("run",), (Segment("run", 0, 1),))
     write_tag_table(project.tags_file, entries)
-    project.run()
+    run_steps(project)
     from wtal.models.checkpoint import read_meta
 
-    assert read_meta(project.model()).config.train.supervision == "all"
+    assert read_meta(newest_model(project)).config.train.supervision == "all"
 
 
 def test_without_videos_nothing_can_be_done(tmp_path):
@@ -237,7 +238,7 @@ def test_without_videos_nothing_can_be_done(tmp_path):
     project = Project.open(tmp_path / "empty")
     assert set(states(project).values()) == {"blocked"}
     with raises(DataError, code="no-videos"):
-        project.run()
+        run_steps(project)
     assert project.status().state == "failed" and project.status().error
 
 
@@ -247,13 +248,13 @@ def test_damaged_table_is_an_error_and_loses_nothing(project):
     project.tags_file.write_text("nonsense")
     assert states(project)["tags"] == "blocked"
     with raises(DataError, code="invalid-header"):
-        project.run()
+        run_steps(project)
     assert project.status().state == "failed"
 
 
 def test_only_one_process_runs_the_steps(project):
     with directory_lock(project.folder), raises(DataError, code="locked"):
-        project.run()
+        run_steps(project)
 
 
 def test_status_of_a_process_that_is_gone_is_stopped(project):
@@ -283,7 +284,7 @@ def test_stopped_worker_continues_where_it_stopped(project, videos, stop_signal)
     assert list((project.runs / "tiny-1").glob("checkpoint-*"))
     resumed = []
     with pytest.raises(KeyboardInterrupt):
-        project.run(lambda progress: _stop_in_training(progress, resumed))
+        run_steps(project, lambda progress: _stop_in_training(progress, resumed))
     assert resumed[-1] > 2 and project.status().state == "stopped"
     assert [path.name for path in project.runs.iterdir()] == ["tiny-1"], "the same run is continued"
 

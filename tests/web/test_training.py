@@ -13,7 +13,7 @@ from tests.helpers.server import RunningProject, run_project_server, wait_until
 from wtal.core.errors import DataError
 from wtal.core.io import directory_lock, write_json
 from wtal.experiments.project import Project
-from wtal.experiments.project_steps import STATUS_NAME
+from wtal.experiments.project_status import STATUS_NAME
 from wtal.web.training import Training, start_process
 
 FAST = ("train.steps=4", "train.save_every=2", "train.batch_size=2", "model.width=16", "teacher.models=1")

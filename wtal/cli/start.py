@@ -98,14 +98,15 @@ def _configure(project: "Project", backbone: str | None, overrides: list[str] | 
 def _run(project: "Project", device: str) -> None:
     """Do the steps that are needed, and say what is there."""
     from wtal.data.dataset import FAILED_NAME, read_failed
+    from wtal.experiments.project_steps import find_steps, run_steps
     from wtal.reporting.progress import steps_progress
 
     if project.backbone == "tiny" and not project.requested_backbone:
         print_line(HINT_I3D)
     with steps_progress(console) as progress:
-        project.run(progress, device=device)
+        run_steps(project, progress, device=device)
     print_failures(list(read_failed(project.data).values()), f"{project.data / FAILED_NAME} lists all of them")
-    for step in project.steps():
+    for step in find_steps(project):
         print_line(f"{step.name}: {step.sentence}")
 
 

@@ -12,42 +12,26 @@ page/                the store of the web page
 
 import os
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wtal.core.errors import DataError, first_validation_error
 from wtal.core.fingerprint import content_fingerprint
 from wtal.core.io import read_json, realpath, require_folder, write_json
-from wtal.core.text import format_list
 from wtal.data.problems import abbreviate, raise_first
 from wtal.data.tag_table import TagEntry, TagTable, read_tag_table, require_label, write_tag_table
 from wtal.data.video_files import PROJECT_NAME, VideoFolder, video_ids
+from wtal.experiments.project_status import ProjectStatus, read_status
+from wtal.experiments.tag_summary import TagSummary
 from wtal.video.backbones.registry import recommended_backbone
-
-if TYPE_CHECKING:
-    from wtal.experiments.project_steps import ProjectStatus, Step
 
 DEFAULT_FOLDER = "wtal"  # in the folder of videos
 TAGS_NAME = "tags.csv"
-GOAL = 5  # tagged videos of each class
 HINT_OTHER_FOLDER = "name another folder for the project with --project DIR"
-
-OnProgress = Callable[["ProjectProgress"], object]
-
-
-@dataclass(frozen=True)
-class ProjectProgress:
-    """What `Project.run` is doing: the name of the step, how much of how much is done, and a sentence."""
-
-    step: str
-    done: int
-    total: int
-    sentence: str
 
 
 @dataclass(frozen=True)
@@ -65,45 +49,6 @@ class ProjectVideo:
     file: str
     path: Path
     labels: tuple[str, ...] | None
-
-
-@dataclass(frozen=True)
-class TagSummary:
-    """How many videos are tagged, and what is still needed.
-
-    Attributes:
-        videos: Number of videos.
-        tagged: Number of tagged videos.
-        counts: Number of tagged videos of each class, by class name; 0 for a class without videos.
-        needed: What should still be tagged, one sentence part each; empty if there are enough tags.
-    """
-
-    videos: int
-    tagged: int
-    counts: Mapping[str, int]
-    needed: tuple[str, ...]
-
-    @property
-    def can_train(self) -> bool:
-        """Whether a model can be trained: some video has a class."""
-        return any(self.counts.values())
-
-    @classmethod
-    def of(cls, tags: Iterable[Sequence[str] | None], classes: Iterable[str]) -> "TagSummary":
-        """The summary of videos.
-
-        Args:
-            tags: The labels of each video, None for a video that is not tagged.
-            classes: All classes.
-        """
-        tags = list(tags)
-        counts = Counter(label for labels in tags for label in labels or ())
-        counts.update(dict.fromkeys(classes, 0))
-        tagged = sum(labels is not None for labels in tags)
-        return cls(len(tags), tagged, dict(sorted(counts.items())), tuple(_needed(counts, tagged)))
-
-    def __str__(self) -> str:
-        return "; ".join([f"{self.tagged} of {self.videos} videos tagged", *self.needed])
 
 
 class _ProjectFile(BaseModel):
@@ -387,37 +332,9 @@ class Project:
         """How many videos are tagged, and what is still needed."""
         return TagSummary.of([video.labels for video in self.videos()], self.classes())
 
-    # --- Steps ---
-
-    def steps(self) -> "list[Step]":
-        """The steps from videos to predictions in order, and which of them are up to date."""
-        from wtal.experiments.project_steps import find_steps
-
-        return find_steps(self)
-
-    def run(self, on_progress: OnProgress = lambda _: None, *, device: str = "auto") -> None:
-        """Do the steps that are needed, in order. It can be stopped at any time, and called again to continue.
-
-        Its progress is written to status.json. Without tags, it stops after the features.
-
-        Raises:
-            WtalError: A step failed, or another process works on this project (code `locked`).
-        """
-        from wtal.experiments.project_steps import run_steps
-
-        run_steps(self, on_progress, device)
-
-    def status(self) -> "ProjectStatus":
-        """What `run` is doing, in this process or another one, or how it ended. Raises DataError."""
-        from wtal.experiments.project_steps import read_status
-
+    def status(self) -> ProjectStatus:
+        """What `run_steps` is doing, in this process or another one, or how it ended. Raises DataError."""
         return read_status(self.folder)
-
-    def model(self) -> Path | None:
-        """The run folder of the newest complete model of the present backbone, or None."""
-        from wtal.experiments.project_steps import newest_model
-
-        return newest_model(self)
 
     def _read_settings(self) -> _ProjectFile:
         path = self.folder / PROJECT_NAME
@@ -435,18 +352,6 @@ class Project:
         path = self.folder / PROJECT_NAME
         if not path.is_file() or read_json(path) != settings.model_dump():
             write_json(path, settings.model_dump())
-
-
-def _needed(counts: Mapping[str, int], tagged: int) -> list[str]:
-    """What should still be tagged."""
-    rare = sorted((label for label in counts if counts[label] < GOAL), key=lambda label: counts[label])
-    needed = [f"{abbreviate(repr(label))} has {counts[label]}" for label in rare]
-    parts = [f"{format_list(needed, 3)}, aim for {GOAL}"] if needed else []
-    if not counts:
-        parts.append("no class yet")
-    if everywhere := [label for label in sorted(counts) if tagged and counts[label] == tagged]:
-        parts.append(f"tag videos without {format_list([abbreviate(repr(label)) for label in everywhere], 3)} too")
-    return parts
 
 
 def _slug(backbone: str) -> str:

@@ -1,22 +1,18 @@
-"""The steps of a project: which are up to date, how each is done, and the file that shows the progress."""
+"""The steps of a project: which are up to date, and how each is done."""
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-import filelock
-from pydantic import BaseModel, ValidationError
-
 from wtal.core.config import Config, read_config
-from wtal.core.errors import DataError, WtalError, first_validation_error
+from wtal.core.errors import DataError, WtalError
 from wtal.core.hardware import available_cores
-from wtal.core.io import LOCK_NAME, directory_lock, os_error_message, read_json, write_json
+from wtal.core.io import directory_lock, os_error_message, read_json, write_json
 from wtal.core.structures import Video
 from wtal.data.create import ANNOTATIONS_NAME, DatasetPlan, plan_dataset
 from wtal.data.dataset import load_dataset, read_failed
@@ -25,7 +21,8 @@ from wtal.data.layouts.activitynet import write_proposals
 from wtal.data.provenance import read_origin
 from wtal.data.video_files import LISTING_NAME, VideoFolder, VideoListing, video_ids
 from wtal.experiments.pipeline import train
-from wtal.experiments.project import OnProgress, Project, ProjectProgress
+from wtal.experiments.project import Project
+from wtal.experiments.project_status import OnProgress, StatusWriter, run_lock
 from wtal.experiments.remaining_time import RemainingTime
 from wtal.inference.calibration import CALIBRATION_NAME, F1, calibrate_trained, load_segment_filter, read_calibration
 from wtal.inference.localizer import Localizer
@@ -35,9 +32,7 @@ from wtal.video.backbones.base import BackboneOptions
 from wtal.video.extract_dataset import ExtractionProgress, extract_dataset, missing_features
 
 STEPS = ("videos", "tags", "data set", "features", "model", "calibration", "predictions")
-STATUS_NAME, STATE_NAME, INPUTS_NAME = "status.json", "state.json", "inputs.json"
-STATUS_INTERVAL = 0.5  # seconds between two writes of status.json
-LOCK_ATTEMPTS = 3  # a reader of the status holds the lock for a moment
+STATE_NAME, INPUTS_NAME = "state.json", "inputs.json"
 
 State = Literal["done", "needed", "blocked"]
 
@@ -57,37 +52,21 @@ class Step:
     sentence: str
 
 
-class ProjectStatus(BaseModel):
-    """The content of status.json.
-
-    Attributes:
-        state: `idle` before the first run, `running`, `done`, `failed`, or `stopped` by a person or with its process.
-        step: The name of the present or last step.
-        done: How much of the step is done.
-        total: Of how much; 0 if that is not known.
-        sentence: What is being done.
-        error: Why it failed.
-        updated: When the file was written, in UTC.
-    """
-
-    state: Literal["idle", "running", "done", "failed", "stopped"] = "idle"
-    step: str = ""
-    done: int = 0
-    total: int = 0
-    sentence: str = ""
-    error: str = ""
-    updated: str = ""
-
-
 def find_steps(project: Project) -> list[Step]:
-    """See `Project.steps`."""
+    """The steps from videos to predictions in order, and which of them are up to date."""
     return list(_Inspection(project).steps())
 
 
-def run_steps(project: Project, on_progress: OnProgress, device: str) -> None:
-    """See `Project.run`."""
-    with _run_lock(project.folder):
-        status = _StatusWriter(project.folder, on_progress)
+def run_steps(project: Project, on_progress: OnProgress = lambda _: None, *, device: str = "auto") -> None:
+    """Do the steps that are needed, in order. It can be stopped at any time, and called again to continue.
+
+    Its progress is written to status.json. Without tags, it stops after the features.
+
+    Raises:
+        WtalError: A step failed, or another process works on this project (code `locked`).
+    """
+    with run_lock(project.folder):
+        status = StatusWriter(project.folder, on_progress)
         try:
             _run(project, status, device)
         except KeyboardInterrupt:
@@ -102,24 +81,8 @@ def run_steps(project: Project, on_progress: OnProgress, device: str) -> None:
         status.finish("done")
 
 
-def read_status(folder: Path) -> ProjectStatus:
-    """See `Project.status`. A status of a process that is gone is `stopped`."""
-    path = folder / STATUS_NAME
-    if not path.is_file():
-        return ProjectStatus()
-    try:
-        status = ProjectStatus.model_validate(read_json(path))
-    except ValidationError as error:
-        hint = "delete the file"
-        raise DataError(first_validation_error(error), path=path, hint=hint, code="invalid-value") from error
-    if status.state == "running" and not _is_locked(folder):
-        status = ProjectStatus.model_validate(read_json(path))  # it may have ended meanwhile
-        return status.model_copy(update={"state": "stopped"}) if status.state == "running" else status
-    return status
-
-
 def newest_model(project: Project) -> Path | None:
-    """See `Project.model`."""
+    """The run folder of the newest complete model of the present backbone, or None."""
     complete = [run for run in _runs(project) if _is_complete(run)]
     return complete[-1] if complete else None
 
@@ -129,7 +92,7 @@ def newest_model(project: Project) -> Path | None:
 
 @dataclass(frozen=True)
 class _Inspection:
-    """A project as it is now."""
+    """A project as it is when it is inspected; nothing is read twice."""
 
     project: Project
 
@@ -304,21 +267,21 @@ def read_state(project: Project) -> dict[str, Any]:
 # --- Work -------------------------------------------------------------------------------------------------------------
 
 
-def _run(project: Project, status: "_StatusWriter", device: str) -> None:
+def _run(project: Project, status: StatusWriter, device: str) -> None:
     """Do what is needed, in order; each step sees what the one before it wrote."""
-    now = _Inspection(project)
-    if not now.listing.files:
-        raise DataError("contains no video", path=now.folder.path, hint="copy videos there", code="no-videos")
+    inspection = _Inspection(project)
+    if not inspection.listing.files:
+        raise DataError("contains no video", path=inspection.folder.path, hint="copy videos there", code="no-videos")
     status.report("data set", 0, 0, "reading the tags")
     if (
-        isinstance(now.plan, DataError)
+        isinstance(inspection.plan, DataError)
         and project.tags_file.exists()
-        and now.plan.code not in ("no-labels", "no-videos")
+        and inspection.plan.code not in ("no-labels", "no-videos")
     ):
-        raise now.plan
-    _write_dataset(project, now)
-    _extract(project, now, status, device)
-    if isinstance(now.plan, DataError):
+        raise inspection.plan
+    _write_dataset(project, inspection)
+    _extract(project, inspection, status, device)
+    if isinstance(inspection.plan, DataError):
         return
     model = _train(project, _Inspection(project), status, device)
     if not (model / CALIBRATION_NAME).is_file():
@@ -327,37 +290,38 @@ def _run(project: Project, status: "_StatusWriter", device: str) -> None:
     _predict(project, _Inspection(project), model, status)
 
 
-def _write_dataset(project: Project, now: _Inspection) -> None:
+def _write_dataset(project: Project, inspection: _Inspection) -> None:
     project.data.mkdir(parents=True, exist_ok=True)
     with directory_lock(project.data):
-        if isinstance(now.plan, DatasetPlan):
-            if not now.plan.is_written():
-                now.plan.write()
+        if isinstance(inspection.plan, DatasetPlan):
+            if not inspection.plan.is_written():
+                inspection.plan.write()
         else:  # the features can be extracted before there are tags
-            write_json(project.data / LISTING_NAME, now.listing.to_json())
+            write_json(project.data / LISTING_NAME, inspection.listing.to_json())
 
 
-def _extract(project: Project, now: _Inspection, status: "_StatusWriter", device: str) -> None:
-    if not now.missing:
+def _extract(project: Project, inspection: _Inspection, status: StatusWriter, device: str) -> None:
+    if not inspection.missing:
         return
-    remaining = RemainingTime({id: now.listing.path(id) for id in [*now.missing, *now.failed]})
+    remaining = RemainingTime({id: inspection.listing.path(id) for id in [*inspection.missing, *inspection.failed]})
 
     def report(state: ExtractionProgress) -> None:
         text = remaining.describe(state.finished, state.active, time.monotonic())
         sentence = f"extracting features with {project.backbone}{text and f', {text}'}"
         status.report("features", state.done, state.total, sentence)
 
-    status.report("features", 0, len(now.missing), f"extracting features with {project.backbone}")
+    status.report("features", 0, len(inspection.missing), f"extracting features with {project.backbone}")
     extract_dataset(project.data, BackboneOptions(project.backbone, device=device), on_progress=report)
 
 
-def _train(project: Project, now: _Inspection, status: "_StatusWriter", device: str) -> Path:
-    if now.model is not None:
-        return now.model
+def _train(project: Project, inspection: _Inspection, status: StatusWriter, device: str) -> Path:
+    if inspection.model is not None:
+        return inspection.model
     dataset = load_dataset(project.data)
     training = list(dataset.subset("training"))
-    config = training_config(project, [video for video in now.usable if video.subset == "training"])
-    run = next((run for run in _runs(project) if _inputs_of(run) == now.inputs), None) or _new_run(project, now.inputs)
+    config = training_config(project, [video for video in inspection.usable if video.subset == "training"])
+    run = next((run for run in _runs(project) if _inputs_of(run) == inspection.inputs), None)
+    run = run or _new_run(project, inspection.inputs)
     steps = total_steps(config)
     sentence = f"training on {videos_text(len(training))}"
     status.report("model", 0, steps, sentence)
@@ -382,14 +346,14 @@ def _new_run(project: Project, inputs: str) -> Path:
     return run
 
 
-def _predict(project: Project, now: _Inspection, model: Path, status: "_StatusWriter") -> None:
-    fingerprint = now.predictions(model)
+def _predict(project: Project, inspection: _Inspection, model: Path, status: StatusWriter) -> None:
+    fingerprint = inspection.predictions(model)
     if read_state(project).get("predictions") == fingerprint and project.timeline_file.is_file():
         return
     dataset, localizer = load_dataset(project.data), Localizer(model)
     select, _ = load_segment_filter(model, F1)
     known = {video.id: video for video in dataset.videos}
-    ids = [id for id in now.listing.files if features_path(project.data, id).is_file()]
+    ids = [id for id in inspection.listing.files if features_path(project.data, id).is_file()]
     videos = [known.get(id) or Video(id, "", ()) for id in ids]
     proposals, shown = {}, {}
     for number, (video, result) in enumerate(localizer.localize_videos(dataset, videos)):
@@ -399,59 +363,3 @@ def _predict(project: Project, now: _Inspection, model: Path, status: "_StatusWr
     write_proposals(project.proposals_file, proposals)
     write_proposals(project.timeline_file, shown)
     write_json(project.folder / STATE_NAME, {"predictions": fingerprint})
-
-
-class _StatusWriter:
-    """Passes progress on, and writes it to status.json."""
-
-    def __init__(self, folder: Path, on_progress: OnProgress) -> None:
-        self._path, self._on_progress = folder / STATUS_NAME, on_progress
-        self._status, self._written = ProjectStatus(state="running"), float("-inf")
-
-    def report(self, step: str, done: int, total: int, sentence: str) -> None:
-        """Report the state of a step."""
-        is_new = step != self._status.step
-        self._status = ProjectStatus(state="running", step=step, done=done, total=total, sentence=sentence)
-        now = time.monotonic()
-        if is_new or now - self._written >= STATUS_INTERVAL:
-            self._write()
-            self._written = now
-        self._on_progress(ProjectProgress(step, done, total, sentence))
-
-    def finish(self, state: Literal["done", "failed", "stopped"], error: str = "") -> None:
-        """Report the end."""
-        self._status = self._status.model_copy(update={"state": state, "error": error})
-        with suppress(DataError):  # such as a full disk, which is the error that is raised
-            self._write()
-
-    def _write(self) -> None:
-        updated = datetime.now(UTC).isoformat(timespec="seconds")
-        write_json(self._path, self._status.model_copy(update={"updated": updated}).model_dump())
-
-
-# --- Locking ----------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _run_lock(folder: Path) -> Iterator[None]:
-    """Keep other processes from running the steps. Raises DataError (code `locked`)."""
-    hint = "wait for it, or stop it"
-    for attempt in range(LOCK_ATTEMPTS):
-        if attempt + 1 == LOCK_ATTEMPTS or not _is_locked(folder):
-            break
-        time.sleep(0.1)
-    with directory_lock(folder, hint):
-        yield
-
-
-def _is_locked(folder: Path) -> bool:
-    """Whether a process runs the steps."""
-    lock = filelock.FileLock(folder / LOCK_NAME, timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        return True
-    except (NotImplementedError, OSError):  # the file system has no locks
-        return False
-    lock.release()
-    return False

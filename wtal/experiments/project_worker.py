@@ -1,6 +1,6 @@
 """The background process of a project: `python -m wtal.experiments.project_worker VIDEOS PROJECT`.
 
-It does what `Project.run` does, with a low priority, so that the page stays responsive. Its progress and its end are in
+It does what `run_steps` does, with a low priority, so that the page stays responsive. Its progress and its end are in
 status.json; it prints nothing. SIGINT or SIGTERM stop it, and it continues when it is started again. With a third
 argument, `stop-with-input`, the end of its standard input stops it too, so that it does not outlive its parent.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from wtal.core.concurrency import lower_priority
 from wtal.core.errors import WtalError
 from wtal.experiments.project import Project
+from wtal.experiments.project_steps import run_steps
 
 STOP_WITH_INPUT = "stop-with-input"
 
@@ -26,7 +27,7 @@ def main(videos: Path, folder: Path, *options: str) -> int:
         threading.Thread(target=_stop_with_input, daemon=True).start()
     lower_priority()
     try:
-        Project.open(videos, folder).run()
+        run_steps(Project.open(videos, folder))
     except KeyboardInterrupt:
         return 130
     except (WtalError, OSError):  # in status.json

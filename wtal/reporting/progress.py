@@ -6,12 +6,16 @@ Each context manager yields the callback that the work reports its progress to.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from wtal.core.text import format_time, print_line
+
+if TYPE_CHECKING:
+    from wtal.experiments.project_status import ProjectProgress
+    from wtal.video.extract_dataset import ExtractionProgress
 
 SHOWN_LOSSES = ("loss", "mil", "mil_suppressed", "co_activity", "distillation_cas", "distillation_attention")
 BAR_WIDTH = 20
@@ -47,8 +51,8 @@ def runs_progress(console: Console) -> Iterator[Callable[[Any, int, int], None]]
 
 
 @contextmanager
-def extraction_progress(console: Console, *, brief: bool = False) -> Iterator[Callable[[Any], None]]:
-    """Yield a callback for an `ExtractionProgress`; shows the videos in progress and the time reached in each.
+def extraction_progress(console: Console, *, brief: bool = False) -> Iterator[Callable[["ExtractionProgress"], None]]:
+    """Yield a callback that shows the videos in progress and the time reached in each.
 
     `brief`: the bar disappears at the end, and short work prints no line.
     """
@@ -57,12 +61,12 @@ def extraction_progress(console: Console, *, brief: bool = False) -> Iterator[Ca
 
 
 @contextmanager
-def steps_progress(console: Console) -> Iterator[Callable[[Any], None]]:
-    """Yield a callback for a `ProjectProgress`: a bar or lines for each step, one after another."""
+def steps_progress(console: Console) -> Iterator[Callable[["ProjectProgress"], None]]:
+    """Yield a callback that shows a bar or lines for each step, one after another."""
     with ExitStack() as stack:
         bars: dict[str, OnProgress] = {}
 
-        def on_progress(state: Any) -> None:
+        def on_progress(state: "ProjectProgress") -> None:
             if state.step not in bars:
                 stack.close()  # the bar of the step before
                 bars[state.step] = stack.enter_context(_progress(state.step, console, brief=True))

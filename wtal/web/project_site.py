@@ -10,6 +10,7 @@ from wtal.core.errors import WtalError
 from wtal.core.io import directory_lock
 from wtal.data.video_files import VIDEO_SUFFIXES
 from wtal.experiments.project import Project
+from wtal.experiments.project_steps import newest_model
 from wtal.video.backbones.registry import BackboneOptions
 from wtal.web.models import displayable
 from wtal.web.service import AnnotationService, prepare_store, run_service
@@ -48,7 +49,7 @@ class ProjectSite:
         """Use the newest model, and predict the videos that have no timeline yet."""
         with self._lock:
             try:
-                model = self.project.model()
+                model = newest_model(self.project)
                 if model is None:
                     return
                 self._is_opening = True

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from wtal.core.errors import DataError
 from wtal.data.tag_table import TagTable
-from wtal.experiments.project import Project, TagSummary
+from wtal.experiments.project import Project
+from wtal.experiments.tag_summary import TagSummary
 from wtal.web.videos import VideoLibrary
 
 MAX_CLASSES = 1000

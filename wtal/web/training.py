@@ -18,7 +18,7 @@ from wtal.core.errors import DataError, WtalError
 from wtal.core.io import read_json, write_json
 from wtal.experiments import project_worker
 from wtal.experiments.project import Project
-from wtal.experiments.project_steps import STEPS
+from wtal.experiments.project_steps import STEPS, find_steps
 
 STATE_NAME = "training.json"
 POLL_INTERVAL = 0.5  # seconds between looks at the process
@@ -193,7 +193,7 @@ class Training:
         """Find out whether everything is up to date."""
         signature = self._signature()
         with suppress(WtalError):
-            self._finished = signature if all(step.state == "done" for step in self._project.steps()) else ""
+            self._finished = signature if all(step.state == "done" for step in find_steps(self._project)) else ""
 
     def _set(self, state: _State) -> None:
         write_json(self._path, state.model_dump())

@@ -1,0 +1,122 @@
+"""What the steps of a project are doing, for other processes: the file of the progress, and the lock."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import filelock
+from pydantic import BaseModel, ValidationError
+
+from wtal.core.errors import DataError, first_validation_error
+from wtal.core.io import LOCK_NAME, directory_lock, read_json, write_json
+
+STATUS_NAME = "status.json"
+STATUS_INTERVAL = 0.5  # seconds between two writes of status.json
+LOCK_ATTEMPTS = 3  # a reader of the status holds the lock for a moment
+
+OnProgress = Callable[["ProjectProgress"], object]
+
+
+@dataclass(frozen=True)
+class ProjectProgress:
+    """What `run_steps` is doing: the name of the step, how much of how much is done, and a sentence."""
+
+    step: str
+    done: int
+    total: int
+    sentence: str
+
+
+class ProjectStatus(BaseModel):
+    """The content of status.json.
+
+    Attributes:
+        state: `idle` before the first run, `running`, `done`, `failed`, or `stopped` by a person or with its process.
+        step: The name of the present or last step.
+        done: How much of the step is done.
+        total: Of how much; 0 if that is not known.
+        sentence: What is being done.
+        error: Why it failed.
+        updated: When the file was written, in UTC.
+    """
+
+    state: Literal["idle", "running", "done", "failed", "stopped"] = "idle"
+    step: str = ""
+    done: int = 0
+    total: int = 0
+    sentence: str = ""
+    error: str = ""
+    updated: str = ""
+
+
+def read_status(folder: Path) -> ProjectStatus:
+    """The status of a project. That of a process that is gone is `stopped`. Raises DataError."""
+    path = folder / STATUS_NAME
+    if not path.is_file():
+        return ProjectStatus()
+    try:
+        status = ProjectStatus.model_validate(read_json(path))
+    except ValidationError as error:
+        hint = "delete the file"
+        raise DataError(first_validation_error(error), path=path, hint=hint, code="invalid-value") from error
+    if status.state == "running" and not _is_locked(folder):
+        status = ProjectStatus.model_validate(read_json(path))  # it may have ended meanwhile
+        return status.model_copy(update={"state": "stopped"}) if status.state == "running" else status
+    return status
+
+
+class StatusWriter:
+    """Passes progress on, and writes it to status.json."""
+
+    def __init__(self, folder: Path, on_progress: OnProgress) -> None:
+        self._path, self._on_progress = folder / STATUS_NAME, on_progress
+        self._status, self._written = ProjectStatus(state="running"), float("-inf")
+
+    def report(self, step: str, done: int, total: int, sentence: str) -> None:
+        """Report the state of a step."""
+        is_new = step != self._status.step
+        self._status = ProjectStatus(state="running", step=step, done=done, total=total, sentence=sentence)
+        now = time.monotonic()
+        if is_new or now - self._written >= STATUS_INTERVAL:
+            self._write()
+            self._written = now
+        self._on_progress(ProjectProgress(step, done, total, sentence))
+
+    def finish(self, state: Literal["done", "failed", "stopped"], error: str = "") -> None:
+        """Report the end."""
+        self._status = self._status.model_copy(update={"state": state, "error": error})
+        with suppress(DataError):  # such as a full disk, which is the error that is raised
+            self._write()
+
+    def _write(self) -> None:
+        updated = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(self._path, self._status.model_copy(update={"updated": updated}).model_dump())
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Keep other processes from running the steps. Raises DataError (code `locked`)."""
+    hint = "wait for it, or stop it"
+    for attempt in range(LOCK_ATTEMPTS):
+        if attempt + 1 == LOCK_ATTEMPTS or not _is_locked(folder):
+            break
+        time.sleep(0.1)
+    with directory_lock(folder, hint):
+        yield
+
+
+def _is_locked(folder: Path) -> bool:
+    """Whether a process runs the steps."""
+    lock = filelock.FileLock(folder / LOCK_NAME, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        return True
+    except (NotImplementedError, OSError):  # the file system has no locks
+        return False
+    lock.release()
+    return False
