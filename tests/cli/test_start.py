@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def served(monkeypatch) -> list[Project]:
 
 
 def run(*arguments: object, exit_code: int = 0) -> str:
-    result = CliRunner().invoke(app, ["start", *map(str, arguments)])
+    result = CliRunner().invoke(app, ["start", "--port", "0", *map(str, arguments)])
     assert result.exit_code == exit_code, result.output
     return result.output
 
@@ -85,7 +86,7 @@ def test_without_the_web_extra_it_ends_with_the_timelines(videos, tmp_path, serv
 @pytest.mark.slow
 def test_interrupted_command_continues(videos, tmp_path):
     table = tmp_path / "tags.csv"
-    options = ["start", videos, "--tags", table, *FAST_OPTIONS]
+    options = ["start", videos, "--port", 0, "--tags", table, *FAST_OPTIONS]
     long = [str(option).replace("train.steps=4", "train.steps=100000") for option in options]
     process = start_wtal(*long, setup=NO_PAGE)
     project = Project(videos / "wtal", videos)
@@ -116,6 +117,7 @@ def test_interrupted_command_continues(videos, tmp_path):
         (lambda root: None, ["videos", "--backbone", "nothing"], "unknown backbone"),
         (lambda root: None, ["videos", "--backbone", "i3d"], "wtal weights"),
         (lambda root: None, ["videos", "--set", "train.steps=none"], "train.steps"),
+        (lambda root: None, ["videos", "--device", "tpu"], "unknown device"),
         (lambda root: None, ["videos", "--project", "videos/b.mp4"], "--project"),
         (lambda root: None, ["videos", "--project", "videos/set"], "--project"),
     ],
@@ -125,3 +127,10 @@ def test_bad_input_is_one_sentence(videos, tmp_path, served, monkeypatch, make, 
     make(tmp_path)
     output = run(*arguments, exit_code=2)
     assert code in output and "Traceback" not in output and not served
+
+
+def test_used_port_is_an_error_before_anything_is_done(videos, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        output = run(videos, "--tags", tmp_path / "tags.csv", "--port", port, exit_code=2)
+    assert str(port) in output and not (videos / "wtal").exists()

@@ -83,6 +83,9 @@ def test_summary_says_what_is_needed(project):
     summary = project.tag_summary()
     assert summary.counts == {"dive": 0, "jump": 1, "run": 2} and summary.can_train
     assert str(summary) == "4 of 6 videos tagged; 'dive' has 0, 'jump' has 1, 'run' has 2, aim for 5"
+    project.set_classes(["jump", "dive", "run", "climb", "swim"])
+    assert str(project.tag_summary()).endswith("'swim' has 0, 2 more classes have too few, aim for 5")
+    project.set_classes(["jump", "dive", "run"])
     project.set_tags({file: ["run"] for file in TAGS})
     assert "without 'run'" in str(project.tag_summary())
     assert project.classes() == ["jump", "dive", "run"], "in the order in which they were added"

@@ -422,6 +422,9 @@ def test_export(site, visitor, tmp_path, format, suffix, remark, hint):
     with page.expect_download() as download:
         page.click("#tags a")
     assert download.value.path().read_bytes() == site.server.request("GET", "/api/tags.csv").body
+    update_list(page)
+    open_in_list(page, "new.mp4")
+    expect(message).to_be_empty()
 
 
 def test_detection_is_cancelled_and_run_again(site, visitor):

@@ -9,10 +9,12 @@ import typer
 from wtal.cli.app import DeviceOption, command, console, print_line
 from wtal.cli.video import BACKBONE_HELP, print_failures
 from wtal.core.errors import DataError
+from wtal.core.hardware import choose_device
 
 if TYPE_CHECKING:
     from wtal.experiments.project import Project
 
+HOST = "127.0.0.1"
 HINT_I3D = (
     "note: the backbone is tiny, which needs no weights; I3D is more accurate (mAP 11 instead of 8 on 23 real clips of "
     "daily activities). To use it, run `wtal weights` once (47 MB), then `wtal start` again"
@@ -59,7 +61,16 @@ def start(
     """
     from wtal.experiments.project import Project
 
+    # What cannot work is an error now, not after minutes of training.
+    if device != "auto":
+        choose_device(device)
+    if _has_page():
+        from wtal.web.server import require_free_port
+
+        require_free_port(HOST, port)
     project = Project.open(videos, folder)
+    if not project.scan().videos:
+        raise DataError("contains no video", path=videos, hint="copy your videos there", code="no-videos")
     _configure(project, backbone, overrides)
     print_line(f"project {project.folder}")
     if tags:
@@ -70,8 +81,6 @@ def start(
             print_line(f"note: {remark}")
     summary = project.tag_summary()
     print_line(str(summary))
-    if not summary.videos:
-        raise DataError("contains no video", path=videos, hint="copy your videos there", code="no-videos")
     if summary.can_train or not _has_page():
         _run(project, device)
     else:
@@ -123,4 +132,4 @@ def _open_page(project: "Project", device: str, port: int) -> None:
         print_line(f"open {address}")
         print_line("press Ctrl-C to stop; everything is saved")
 
-    serve_project(project, BackboneOptions("", device=device), "127.0.0.1", port, announce)
+    serve_project(project, BackboneOptions("", device=device), HOST, port, announce)

@@ -8,6 +8,7 @@ from wtal.core.text import format_list
 from wtal.data.problems import abbreviate
 
 GOAL = 5  # tagged videos of each class
+MAX_NAMED = 3  # classes in a summary
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,12 @@ def _needed(counts: Mapping[str, int], tagged: int) -> list[str]:
     """What should still be tagged."""
     rare = sorted((label for label in counts if counts[label] < GOAL), key=lambda label: counts[label])
     needed = [f"{abbreviate(repr(label))} has {counts[label]}" for label in rare]
-    parts = [f"{format_list(needed, 3)}, aim for {GOAL}"] if needed else []
+    if len(needed) > MAX_NAMED:
+        more = len(needed) - MAX_NAMED
+        needed[MAX_NAMED:] = [f"{more} more {'class has' if more == 1 else 'classes have'} too few"]
+    parts = [f"{', '.join(needed)}, aim for {GOAL}"] if needed else []
     if not counts:
         parts.append("no class yet")
     if everywhere := [label for label in sorted(counts) if tagged and counts[label] == tagged]:
-        parts.append(f"tag videos without {format_list([abbreviate(repr(label)) for label in everywhere], 3)} too")
+        parts.append(f"tag videos without {format_list([abbreviate(repr(label)) for label in everywhere], MAX_NAMED)} too")
     return parts

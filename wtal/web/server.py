@@ -1,5 +1,6 @@
 """The server process: on this machine only by default, else protected by a token."""
 
+import errno
 import logging
 import re
 import secrets
@@ -135,6 +136,11 @@ def _shorten_aborted(record: logging.LogRecord) -> bool:
     return True
 
 
+def require_free_port(host: str, port: int) -> None:
+    """Raise ConfigError if the server could not listen at this address."""
+    _listen(host, port).close()
+
+
 def _listen(host: str, port: int) -> socket.socket:
     if not host.strip():
         raise ConfigError(
@@ -145,9 +151,11 @@ def _listen(host: str, port: int) -> socket.socket:
         dual_stack = family == socket.AF_INET6 and is_wildcard(host) and socket.has_dualstack_ipv6()
         return socket.create_server((host, port), family=family, backlog=512, dualstack_ipv6=dual_stack)
     except (OSError, OverflowError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        reason = (getattr(error, "strerror", None) or str(error)).lower().partition(" (while ")[0]
+        in_use = getattr(error, "errno", None) == errno.EADDRINUSE
+        hint = "choose another --port, or stop the program that uses it, such as another `wtal`"
         raise ConfigError(
             f"cannot listen at {host}, port {port} ({reason})",
-            hint="choose another --port or --host",
+            hint=hint if in_use else "choose another --port or --host",
             code="cannot-listen",
         ) from error

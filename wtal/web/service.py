@@ -259,7 +259,9 @@ class AnnotationService:
         if format.needs_fps and not fps:
             remarks.append(f"the frame rate of the video is not known; {rate:g} frames per second were assumed")
         # The reader takes the video id from the name of a file that holds one video.
-        name = annotation.id if format.single_video else f"{annotation.id} {format.name}"
+        # Other formats add their name where the extension does not say it: three of them write .csv.
+        is_clear = format.single_video or format.extension == f".{format.name}"
+        name = annotation.id if is_clear else f"{annotation.id} {format.name}"
         return f"{name}{format.extension}", remarks, _to_bytes(format, annotation, rate if format.needs_fps else fps)
 
     def _was_replaced(self, file: VideoFile, record: CorrectionRecord) -> bool:

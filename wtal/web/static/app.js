@@ -158,7 +158,7 @@ function startApp(config) {
       if (info) openVideo(info.key, seconds);
     },
   });
-  setUpExport({
+  const exporter = setUpExport({
     formats: config.formats,
     getSession: () => /** @type {Session} */ (editor.session),
     getThreshold: () => editor.threshold,
@@ -245,6 +245,7 @@ function startApp(config) {
     const session = getSession(details);
     const info = videoList.find(key) || null;
     const isNewFile = key !== openKey || info?.version !== openInfo?.version;
+    if (key !== openKey) exporter.clearMessage();
     openKey = key;
     openInfo = info;
     getElement("welcome", HTMLElement).hidden = true;

@@ -69,4 +69,6 @@ export function setUpExport({ formats, getSession, getThreshold, hasPrediction }
       button.disabled = false;
     }
   });
+
+  return { clearMessage: () => showMessage([]) };
 }

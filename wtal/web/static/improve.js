@@ -21,6 +21,7 @@ const toPercent = (share) => Math.round(1000 * share) / 10;
 
 /** @param {Improvement["labels"]} labels */
 function describeLabels({ videos, segments, points, complete }) {
+  if (!videos) return "none";
   const kinds = [segments && formatCount(segments, "segment"), points && formatCount(points, "point")];
   const counts = kinds.filter(Boolean).join(" and ") || "no segments";
   return `${counts} in ${formatCount(videos, "video")}${complete ? `, ${complete} complete` : ""}`;
