@@ -61,5 +61,7 @@ def _needed(counts: Mapping[str, int], tagged: int) -> list[str]:
     if not counts:
         parts.append("no class yet")
     if everywhere := [label for label in sorted(counts) if tagged and counts[label] == tagged]:
-        parts.append(f"tag videos without {format_list([abbreviate(repr(label)) for label in everywhere], MAX_NAMED)} too")
+        parts.append(
+            f"tag videos without {format_list([abbreviate(repr(label)) for label in everywhere], MAX_NAMED)} too"
+        )
     return parts
