@@ -10,6 +10,7 @@ from rich.console import Console
 from wtal.core.text import (
     code_span,
     escape_markdown,
+    format_count,
     format_list,
     format_percent,
     markdown_table,
@@ -54,3 +55,8 @@ def test_long_list_is_cut(count, expected):
 def test_percent():
     assert format_percent(0.43) == "43.0" and format_percent(None, missing="-") == "-"
     assert format_percent(0.4321, 2, sign=True, unit=" %") == "+43.21 %"
+
+
+def test_counts_agree_with_their_nouns():
+    assert [format_count(count, "video") for count in (0, 1, 2000)] == ["0 videos", "1 video", "2,000 videos"]
+    assert [format_count(count, "class", "classes") for count in (1, 2)] == ["1 class", "2 classes"]

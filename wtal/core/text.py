@@ -55,6 +55,11 @@ def format_list(names: Sequence[str], limit: int = 5) -> str:
     return ", ".join(names[:limit]) + more
 
 
+def format_count(count: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: `1 video`, `2,000 videos`; `plural` if it is not made with an s."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
 def format_percent(
     fraction: float | None, decimals: int = 1, *, sign: bool = False, unit: str = "", missing: str = ""
 ) -> str:

@@ -207,14 +207,14 @@ def _keep_added_labels(folder: Path, videos: Sequence[Video]) -> tuple[list[Vide
             earlier = {video.id: video for video in parse_activitynet(folder / ANNOTATIONS_NAME)[0]}
     result, kept, replaced = [], [], []
     for video in videos:
-        before = earlier.get(video.id, video)
-        if (before.segments or before.complete) and before.subset == video.subset == "training":
+        stored = earlier.get(video.id, video)
+        if (stored.segments or stored.complete) and stored.subset == video.subset == "training":
             if not (video.segments or video.complete):
                 kept.append(video.id)
-                tags = () if before.complete else video.labels
-                labels = sorted({*tags, *(segment.label for segment in before.segments)})
-                video = replace(video, labels=tuple(labels), segments=before.segments, complete=before.complete)
-            elif (set(before.segments), before.complete) != (set(video.segments), video.complete):
+                tags = () if stored.complete else video.labels
+                labels = sorted({*tags, *(segment.label for segment in stored.segments)})
+                video = replace(video, labels=tuple(labels), segments=stored.segments, complete=stored.complete)
+            elif (set(stored.segments), stored.complete) != (set(video.segments), video.complete):
                 replaced.append(video.id)
         result.append(video)
     name = folder / ANNOTATIONS_NAME

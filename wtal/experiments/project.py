@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from wtal.core.errors import DataError, first_validation_error
 from wtal.core.fingerprint import content_fingerprint
 from wtal.core.io import read_json, realpath, require_folder, write_json
+from wtal.core.text import format_count
 from wtal.data.problems import abbreviate, raise_first
 from wtal.data.tag_table import TagEntry, TagTable, read_tag_table, require_label, write_tag_table
 from wtal.data.video_files import PROJECT_NAME, VideoFolder, video_ids
@@ -255,9 +256,9 @@ class Project:
         """
         folder = self.scan()
         table = self._writable_table(folder)
-        entries, known = dict(table.entries), set(folder.videos)
+        entries, files = dict(table.entries), set(folder.videos)
         for file, labels in tags.items():
-            if file not in known | entries.keys():
+            if file not in files | entries.keys():
                 raise DataError("there is no such video", path=file, hint="reload the page", code="video-not-found")
             if labels is None:
                 entries.pop(file, None)
@@ -284,7 +285,7 @@ class Project:
         with_class = {file: entry for file, entry in entries.items() if old in entry.labels}
         if with_class and not new:
             raise DataError(
-                f"{len(with_class)} videos have {abbreviate(repr(old))}",
+                f"{abbreviate(repr(old))} is a class of {format_count(len(with_class), 'video')}",
                 hint="remove it from the videos first",
                 code="class-in-use",
             )
@@ -323,8 +324,8 @@ class Project:
         files = sorted({path for table in tables for path in ([table] if table.is_file() else table.rglob("*.csv"))})
         fingerprint = content_fingerprint(*files)
         if fingerprint != settings.tables or not self.tags_file.is_file():
-            own = self._writable_table(folder)
-            write_tag_table(self.tags_file, {**own.missing, **own.entries, **table.entries})
+            present = self._writable_table(folder)
+            write_tag_table(self.tags_file, {**present.missing, **present.entries, **table.entries})
             self._write_settings(settings.model_copy(update={"tables": fingerprint}))
         return table
 

@@ -14,6 +14,7 @@ from wtal.core.errors import DataError, WtalError
 from wtal.core.hardware import available_cores
 from wtal.core.io import directory_lock, os_error_message, read_json, write_json
 from wtal.core.structures import Video
+from wtal.core.text import format_count
 from wtal.data.create import ANNOTATIONS_NAME, DatasetPlan, plan_dataset
 from wtal.data.dataset import load_dataset, read_failed
 from wtal.data.features import features_path
@@ -163,7 +164,7 @@ class _Inspection:
         if not videos:
             yield Step("videos", "blocked", f"no video in {self.folder.path}; copy videos there")
         else:
-            yield Step("videos", "done", f"{videos} videos")
+            yield Step("videos", "done", format_count(videos, "video"))
         if isinstance(self.plan, DataError):
             reason = str(self.plan) if self.project.tags_file.exists() else "tag videos on the page, or pass --tags"
             yield Step("tags", "blocked", reason)
@@ -181,7 +182,8 @@ class _Inspection:
 
     def _data_set(self, plan: DatasetPlan) -> tuple[State, str]:
         if plan.is_written():
-            return "done", f"{len(plan.videos)} videos with {len(plan.classes)} classes"
+            videos = format_count(len(plan.videos), "video")
+            return "done", f"{videos} with {format_count(len(plan.classes), 'class', 'classes')}"
         return "needed", "the tags or videos have changed" if (plan.folder / ANNOTATIONS_NAME).exists() else "new"
 
     def _model_steps(self) -> Iterator[Step]:
@@ -202,7 +204,8 @@ class _Inspection:
         if not is_calibrated or self.missing or read_state(self.project).get("predictions") != self.predictions(model):
             yield Step("predictions", "needed", "not of the present model and videos")
         else:
-            yield Step("predictions", "done", f"timelines of {videos_text(len(self.listing.files) - len(self.failed))}")
+            videos = len(self.listing.files) - len(self.failed)
+            yield Step("predictions", "done", f"timelines of {format_count(videos, 'video')}")
 
     def _feature_fingerprint(self, id: str) -> str:
         """Identifies the features of a video; "" without features."""
@@ -210,11 +213,6 @@ class _Inspection:
             origin = read_origin(features_path(self.project.data, id))
             return f"{origin.provenance} {origin.fingerprint}" if origin else ""
         return ""
-
-
-def videos_text(count: int) -> str:
-    """`1 video`, `2 videos`."""
-    return f"{count:,} video{'' if count == 1 else 's'}"
 
 
 def training_config(project: Project, videos: list[Video]) -> Config:
@@ -323,7 +321,7 @@ def _train(project: Project, inspection: _Inspection, status: StatusWriter, devi
     run = next((run for run in _runs(project) if _inputs_of(run) == inspection.inputs), None)
     run = run or _new_run(project, inspection.inputs)
     steps = total_steps(config)
-    sentence = f"training on {videos_text(len(training))}"
+    sentence = f"training on {format_count(len(training), 'video')}"
     status.report("model", 0, steps, sentence)
     train(
         project.data,
@@ -352,9 +350,9 @@ def _predict(project: Project, inspection: _Inspection, model: Path, status: Sta
         return
     dataset, localizer = load_dataset(project.data), Localizer(model)
     select, _ = load_segment_filter(model, F1)
-    known = {video.id: video for video in dataset.videos}
+    annotated = {video.id: video for video in dataset.videos}
     ids = [id for id in inspection.listing.files if features_path(project.data, id).is_file()]
-    videos = [known.get(id) or Video(id, "", ()) for id in ids]
+    videos = [annotated.get(id) or Video(id, "", ()) for id in ids]
     proposals, shown = {}, {}
     for number, (video, result) in enumerate(localizer.localize_videos(dataset, videos)):
         status.report("predictions", number, len(videos), "predicting segments")

@@ -43,13 +43,13 @@ class RemainingTime:
     @cached_property
     def _durations(self) -> Mapping[str, float]:
         """The duration of each video; the mean for those whose header has none."""
-        known: dict[str, float] = {}
+        durations: dict[str, float] = {}
         for id, path in self._videos.items():
             try:
                 duration, _ = read_duration_and_rate(path)
             except DataError:  # it cannot be extracted either
                 duration = 0.0
             if duration is not None:
-                known[id] = duration
-        mean = sum(known.values()) / max(1, len(known))
-        return {id: known.get(id, mean) for id in self._videos}
+                durations[id] = duration
+        mean = sum(durations.values()) / max(1, len(durations))
+        return {id: durations.get(id, mean) for id in self._videos}

@@ -81,8 +81,8 @@ def explained_variance(windows: Floats) -> Floats:
     total = np.trace(products, axis1=1, axis2=2)[:, None]
     # The squared norm of the sum of the first l snippets; the sum of the others is the negative of it.
     norms = np.diagonal(products.cumsum(1).cumsum(2), axis1=1, axis2=2)[:, :-1]
-    before = np.arange(1, length)
-    between = norms * (length / (before * (length - before)))
+    first_length = np.arange(1, length)
+    between = norms * (length / (first_length * (length - first_length)))
     return np.divide(between, total, out=np.zeros_like(between), where=total > MIN_VARIANCE * length)
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from wtal.core.text import format_percent, format_time
+from wtal.core.text import format_count, format_percent, format_time
 from wtal.data.problems import format_ids
 from wtal.evaluation.agreement import Agreement, AgreementOptions, AgreementScores
 from wtal.evaluation.time_budget import ClassBudget, TimeBudget
@@ -59,9 +59,8 @@ def agreement_blocks(
 
 
 def _describe_videos(budget: TimeBudget) -> str:
-    count = len(budget.videos)
     duration = "" if budget.duration is None else f", {format_time(budget.duration)}"
-    return f"{count:,} video{'s' if count != 1 else ''}{duration}"
+    return format_count(len(budget.videos), "video") + duration
 
 
 # --- Tables -----------------------------------------------------------------------------------------------------------

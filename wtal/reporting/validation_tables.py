@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from wtal.core.text import printable
+from wtal.core.text import format_count, printable
 from wtal.data.problems import Problem
 from wtal.data.validation import SubsetSummary, ValidationReport
 from wtal.reporting.tables import Block, TableData
@@ -65,5 +65,5 @@ def _problem_line(problem: Problem) -> Text:
 def _verdict(report: ValidationReport) -> str:
     errors = sum(problem.fatal for problem in report.problems)
     warnings = len(report.problems) - errors
-    counts = f"{errors} {'error' if errors == 1 else 'errors'}, {warnings} {'warning' if warnings == 1 else 'warnings'}"
+    counts = f"{format_count(errors, 'error')}, {format_count(warnings, 'warning')}"
     return f"{counts}; fix the errors before training" if errors else f"ready for training and evaluation; {counts}"

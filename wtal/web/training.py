@@ -40,10 +40,10 @@ class _State(BaseModel):
     """What is stored.
 
     Attributes:
-        is_wanted: Whether the steps were started and have neither ended nor been stopped by a person.
+        is_requested: Whether the steps were started and have neither ended nor been stopped by a person.
     """
 
-    is_wanted: bool = False
+    is_requested: bool = False
 
 
 def start_process(project: Project) -> ProcessProtocol:
@@ -91,7 +91,7 @@ class Training:
     def open(self) -> None:
         """Continue what the last server did not finish, and watch the steps."""
         with self._lock:
-            if self._state.is_wanted and not self._is_running():
+            if self._state.is_requested and not self._is_running():
                 with suppress(WtalError, OSError):
                     self._launch()
         self._thread.start()
@@ -112,7 +112,7 @@ class Training:
                 raise DataError(
                     "no video has a class yet", hint="tag some videos with the classes to learn", code="no-labels"
                 )
-            self._set(_State(is_wanted=True))
+            self._set(_State(is_requested=True))
             self._launch()
 
     def stop(self) -> None:
