@@ -91,7 +91,7 @@ def predict_into(
         operating_point: The segments to show: `f1`, `precision=0.9` or `all`, see `load_segment_filter`.
         data: A data set folder. Its videos get their ids there, and its features are used if they are up to date.
         backbone: Device, precision or weights of the model's backbone; None: the usual ones.
-        workers: Number of processes that extract features; None chooses by backbone. A script needs an
+        workers: Number of processes that extract features; None: see `default_workers`. A script needs an
             `if __name__ == "__main__"` guard.
         on_progress: Called a few times a second.
         on_prediction: Called with the prediction of each video, also of those that are reused.

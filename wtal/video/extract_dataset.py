@@ -66,7 +66,7 @@ def extract_dataset(
         folder: A folder created by `wtal init`.
         options: The backbone.
         videos: The folder of the video files, if they have been moved.
-        workers: Number of processes; None chooses by backbone.
+        workers: Number of processes; None chooses by backbone and device.
         engine: A name in `EXECUTORS`: `local` or `ray`.
         on_progress: Called a few times a second.
 
