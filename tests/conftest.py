@@ -7,7 +7,7 @@ os.environ |= {"RAY_health_check_timeout_ms": "120000", "RAY_health_check_failur
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no test uses the network
 os.environ["COLUMNS"] = "100"  # fixed width of the terminal
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from tests.helpers.data import TINY
 from tests.helpers.executor import InProcessExecutor
 from tests.helpers.own_videos import make_own_videos
 from wtal.core.config import Config, parse_config
+from wtal.core.methods import METHODS
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.synthetic.features import write_synthetic
 
@@ -29,6 +30,15 @@ hypothesis_settings.load_profile("wtal")
 def one_thread() -> None:
     """The networks are too small for several threads."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def registered_methods() -> Iterator[None]:
+    """A method that a test registers or imports is gone after it."""
+    before = dict(METHODS)
+    yield
+    for name in METHODS.keys() - before:
+        del METHODS[name]
 
 
 @pytest.fixture(scope="session")

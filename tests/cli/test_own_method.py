@@ -108,4 +108,3 @@ def test_own_method_is_compared_in_worker_processes(folder: Path):
 def test_method_that_cannot_be_built_is_rejected(folder: Path, method: str):
     code, output = wtal("train", "data", "--out", "run", "--method", method, *SMALL)
     assert code == 2 and method in output
-    METHODS.pop(method, None)

@@ -11,7 +11,7 @@ from tests.helpers.errors import raises
 from tests.helpers.processes import interrupt, wait_until
 from tests.helpers.video import film
 from wtal.core.errors import DataError
-from wtal.core.io import directory_lock
+from wtal.core.io import directory_lock, read_json, write_json
 from wtal.core.structures import Segment
 from wtal.data.dataset import load_dataset
 from wtal.data.layouts.activitynet import read_proposals
@@ -296,3 +296,10 @@ def _stop_in_training(progress, steps: list[int]) -> None:
     if progress.step == "model" and progress.done:
         steps.append(progress.done)
         raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("recorded", ["x" * 5000, "missing", "a/" * 3000])
+def test_project_whose_recorded_folder_does_not_exist_is_opened(project, videos, recorded):
+    path = project.folder / PROJECT_NAME
+    write_json(path, read_json(path) | {"videos": recorded})
+    assert Project.open(videos).videos() == project.videos()

@@ -179,6 +179,7 @@ def test_class_is_renamed_and_removed(page, server):
 
 
 def test_markup_in_classes_and_file_names_is_text(page, server):
+    page.wait_for_load_state("networkidle")  # a thumbnail of the old name would not be found
     folder = server.site.library.folder
     (folder / "a.mp4").rename(folder / f"{MARKUP.replace('/', '')}.mp4")
     server.site.library.refresh()
