@@ -1,6 +1,8 @@
 """The data set that models are improved on: labels from corrections, and which videos are held out."""
 
 import shutil
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,18 +29,26 @@ names = st.lists(st.text("abcdefgh", min_size=1, max_size=4), unique=True, max_s
 
 @given(names)
 def test_one_of_four_complete_timelines_is_held_out(complete):
-    decisions = decide_held_out(complete, {})
+    decisions = decide_held_out(dict.fromkeys(complete, ""), {}, {})
     assert decisions.keys() == set(complete)
     count = len(complete)
     assert sum(decisions.values()) == (0 if count < 2 else max(1, count // 4))
-    assert decisions == decide_held_out(sorted(complete), {}), "the order does not matter"
+    assert decisions == decide_held_out(dict.fromkeys(sorted(complete), ""), {}, {}), "the order does not matter"
 
 
 @given(names, names, st.data())
 def test_decisions_never_change(first, second, data):
-    decided = decide_held_out(first, {}) | dict.fromkeys(data.draw(names), False)
-    later = decide_held_out(dict.fromkeys([*first, *second]), decided)
+    decided = decide_held_out(dict.fromkeys(first, ""), {}, {}) | dict.fromkeys(data.draw(names), False)
+    later = decide_held_out(dict.fromkeys([*first, *second], ""), decided, {})
     assert all(later[name] == held for name, held in decided.items() if name in later)
+
+
+@given(st.dictionaries(st.integers(0, 99).map(str), st.sets(st.sampled_from("ABCD")), max_size=20))
+def test_every_class_stays_in_training(complete):
+    counts = Counter(label for labels in complete.values() for label in labels)
+    decisions = decide_held_out(complete, {}, counts)
+    trained = {label for name, labels in complete.items() if not decisions[name] for label in labels}
+    assert trained == counts.keys()
 
 
 # ---- labels
@@ -110,6 +120,17 @@ def test_held_out_and_testing_videos_are_measured_on_and_never_trained_on(data, 
     records = [record(name, left) for name in ("film 0.mp4", "film 2.mp4", "film 3.mp4")]
     later = data.build(corrected(data, library, *records), training_set.decisions)
     assert {video.id for video in later.videos} == training and not later.measured
+
+
+def test_videos_whose_times_the_model_has_learned_are_not_measured_on(data, library):
+    left = Segment("left", 1, 2)
+    videos = tuple(
+        replace(v, segments=(left,)) if v.id == "film 0" else replace(v, segments=()) for v in data.dataset.videos
+    )
+    learned = TrainingData(replace(data.dataset, videos=videos), has_learned_times=True)
+    records = [record(name, left, complete=True) for name in ("film 0.mp4", "film 2.mp4", "day 1/film 1.mp4")]
+    measured = learned.build(corrected(learned, library, *records), {}).measured
+    assert len(measured) == 1 and "film 0" not in measured
 
 
 def test_replaced_files_and_timelines_without_labels_are_left_out(data, library):

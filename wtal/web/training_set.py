@@ -1,11 +1,13 @@
 """What the page learns from: a data set, with the corrections as labels of its training videos.
 
 Some corrected videos are never trained on, so that models can be measured on them: complete timelines of the data
-set's other subsets, and every fourth of the other complete timelines. This is decided once and stored.
+set's other subsets, and every fourth of the other complete timelines. This is decided once and stored. Two kinds of
+videos are not held out: those whose times the first model was trained on, and the last one with a class.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -96,9 +98,15 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The data set that a model was trained on, as a source of tags and features."""
+    """The data set that a model was trained on, as a source of tags and features.
+
+    Attributes:
+        dataset: The data set.
+        has_learned_times: Whether the model was trained on its points and segments too.
+    """
 
     dataset: Dataset
+    has_learned_times: bool = False
 
     @cached_property
     def ids(self) -> dict[str, str]:
@@ -141,7 +149,7 @@ class TrainingData:
             decided: Earlier decisions on which videos are held out, by fingerprint.
         """
         trainable = [video for video in corrected if video.is_trainable]
-        decisions = decide_held_out([v.fingerprint for v in trainable if v.record.complete], decided)
+        decisions = self._decide(trainable, decided)
         decisions = {v.fingerprint: decided.get(v.fingerprint, False) for v in trainable} | decisions
         held_out = [video for video in corrected if not video.is_trainable or decisions[video.fingerprint]]
         used = [video for video in trainable if not decisions[video.fingerprint]]
@@ -167,21 +175,42 @@ class TrainingData:
             {video.id: video for video in (*used, *measured) if video.id not in available},
         )
 
+    def _decide(self, trainable: Sequence[CorrectedVideo], decided: Mapping[str, bool]) -> dict[str, bool]:
+        """Which of the complete timelines that can be measured on are held out."""
+        labels = {video.id: video.labels for video in self.dataset.videos if video.subset == "training"}
+        labels |= {video.id: video.to_video("training").labels for video in trainable}
+        held_out = {self.ids.get(fingerprint, "") for fingerprint, held in decided.items() if held}
+        counts = Counter(label for id in labels.keys() - held_out for label in labels[id])
+        complete = {
+            video.fingerprint: labels[video.id]
+            for video in trainable
+            if video.record.complete
+            and not (self.has_learned_times and video.source is not None and video.source.segments)
+        }
+        return decide_held_out(complete, decided, counts)
 
-def decide_held_out(complete: Iterable[str], decided: Mapping[str, bool]) -> dict[str, bool]:
+
+def decide_held_out(
+    complete: Mapping[str, Collection[str]], decided: Mapping[str, bool], counts: Mapping[str, int]
+) -> dict[str, bool]:
     """Which complete timelines are held out: one of four, and one of two or three.
 
-    A decision never changes, so a video that was trained on is never measured on.
+    A decision never changes, so a video that was trained on is never measured on. The last training video with a class
+    is not held out: a model could not learn the class without it.
 
     Args:
-        complete: The fingerprints of the videos with complete timelines.
+        complete: The classes of the videos with complete timelines, by fingerprint.
         decided: Earlier decisions, by fingerprint.
+        counts: The number of training videos of each class before new decisions.
     """
-    complete = list(complete)
+    remaining = Counter(counts)
     decisions = {fingerprint: decided[fingerprint] for fingerprint in complete if fingerprint in decided}
     target = max(len(complete) // HOLD_OUT_EVERY, int(len(complete) > 1))
     for fingerprint in sorted(set(complete) - decisions.keys(), key=lambda text: sha256(text.encode()).digest()):
-        decisions[fingerprint] = sum(decisions.values()) < target
+        is_last = any(remaining[label] < 2 for label in complete[fingerprint])
+        decisions[fingerprint] = sum(decisions.values()) < target and not is_last
+        if decisions[fingerprint]:
+            remaining.subtract(complete[fingerprint])
     return decisions
 
 
@@ -203,7 +232,7 @@ def open_training_data(data: Path | None, videos: Path, meta: ModelMetadata) -> 
     if difference := _difference(dataset, meta):
         raise DataError(f"the data set has other {difference} than the model", path=folder.name, hint=HINT_DATA)
     dataset.subset("training")
-    return TrainingData(replace(dataset, path=dataset.path.absolute()))
+    return TrainingData(replace(dataset, path=dataset.path.absolute()), meta.config.supervision != "tags")
 
 
 def link_features(source: Path, target: Path) -> None:
