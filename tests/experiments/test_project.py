@@ -158,6 +158,20 @@ def test_tables_are_copied_once_and_again_when_they_change(project, tmp_path):
         project.add_tags([table])
 
 
+def test_tables_in_a_folder_are_the_same_for_all_commands(project, tmp_path):
+    tables = tmp_path / "tables"
+    (tables / "folder.csv").mkdir(parents=True)
+    (tables / "A.CSV").write_text("video,labels\nc.mp4,dive\n")
+    project.add_tags([tables])
+    assert project.tag_table().entries["c.mp4"].labels == ("dive",)
+    project.set_tags({"c.mp4": ["swim"]})
+    project.add_tags([tables])
+    assert project.tag_table().entries["c.mp4"].labels == ("swim",), "they have not changed"
+    (tables / "A.CSV").write_text("video,labels\nc.mp4,run\n")
+    project.add_tags([tables])
+    assert project.tag_table().entries["c.mp4"].labels == ("run",)
+
+
 def test_folders_that_cannot_be_projects(videos, tmp_path):
     with raises(DataError, code="file-not-found"):
         Project.open(tmp_path / "nowhere")

@@ -4,13 +4,13 @@ import http.client
 import json
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tests.helpers.processes import wait_until
 from wtal.core.errors import DataError
 from wtal.experiments.project import Project
 from wtal.video.backbones.registry import BackboneOptions
@@ -22,14 +22,6 @@ from wtal.web.service import AnnotationService, open_service
 from wtal.web.videos import video_key
 
 TIMEOUT = 60  # seconds, generous for machines under load
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait until a condition is true."""
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline, "timed out"
-        time.sleep(0.01)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.helpers.server import corrections_path, run_server, wait_until
+from tests.helpers.processes import wait_until
+from tests.helpers.server import corrections_path, run_server
 from wtal.cli import app
 from wtal.core.errors import DataError
 from wtal.data.annotations.convert import read_annotations

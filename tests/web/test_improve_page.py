@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.helpers.page import Site, Visitor, expect, press, save, update_list
-from tests.helpers.server import run_server, wait_until
+from tests.helpers.processes import wait_until
+from tests.helpers.server import run_server
 
 TRAINING_TIMEOUT = 180_000  # milliseconds
 LEFT = {"label": "left", "start": 1.0, "end": 2.0, "score": None}

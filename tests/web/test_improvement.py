@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.errors import raises
-from tests.helpers.server import RunningServer, run_server, wait_until
+from tests.helpers.processes import wait_until
+from tests.helpers.server import RunningServer, run_server
 from wtal.core.errors import DataError, WtalError
 from wtal.core.io import read_json, write_json
 from wtal.core.structures import Segment

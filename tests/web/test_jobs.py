@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.errors import raises
-from tests.helpers.server import wait_until
+from tests.helpers.processes import wait_until
 from wtal.core.errors import DataError
 from wtal.core.io import read_json, write_json
 from wtal.web.jobs import JobQueue

@@ -24,7 +24,7 @@ from tests.helpers.page import (
     update_list,
     wait_until_saved,
 )
-from tests.helpers.server import wait_until
+from tests.helpers.processes import wait_until
 from wtal.core.structures import Segment
 from wtal.data.annotations.convert import read_annotations
 from wtal.web.videos import video_key

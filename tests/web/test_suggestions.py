@@ -3,7 +3,8 @@
 import pytest
 
 from tests.helpers.page import expect, press
-from tests.helpers.server import RunningServer, run_server, wait_until
+from tests.helpers.processes import wait_until
+from tests.helpers.server import RunningServer, run_server
 from wtal.core.io import read_json, write_json
 from wtal.data.dataset import load_dataset
 from wtal.experiments.suggestions import Suggestion, suggest

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.helpers.page import TIMEOUT, expect
-from tests.helpers.server import RunningProject, run_project_server, wait_until
+from tests.helpers.processes import wait_until
+from tests.helpers.server import RunningProject, run_project_server
 from tests.helpers.video import gray, render
 from wtal.experiments.project import Project
 from wtal.web.videos import video_key

@@ -11,7 +11,8 @@ import av
 import pytest
 
 from tests.helpers.page import expect
-from tests.helpers.server import run_server, wait_until
+from tests.helpers.processes import wait_until
+from tests.helpers.server import run_server
 from wtal.web.thumbnails import Kind, Thumbnails
 from wtal.web.videos import VideoLibrary, video_key
 

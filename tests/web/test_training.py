@@ -2,18 +2,19 @@
 
 import shutil
 import subprocess
-import time
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 
 from tests.helpers.errors import raises
-from tests.helpers.server import RunningProject, run_project_server, wait_until
+from tests.helpers.processes import wait_until
+from tests.helpers.server import RunningProject, run_project_server
 from wtal.core.errors import DataError
 from wtal.core.io import directory_lock, write_json
 from wtal.experiments.project import Project
-from wtal.experiments.project_status import STATUS_NAME
+from wtal.experiments.project_status import STATUS_NAME, ProjectStatus, read_status
 from wtal.web.training import Training, start_process
 
 FAST = ("train.steps=4", "train.save_every=2", "train.batch_size=2", "model.width=16", "teacher.models=1")
@@ -142,7 +143,16 @@ def test_process_that_is_killed_says_so(stub):
     training.close()
 
 
-def test_steps_that_another_process_does_are_shown(stub):
+def test_steps_that_another_process_does_are_shown(stub, monkeypatch):
+    is_seen = threading.Event()
+
+    def status() -> ProjectStatus:
+        result = read_status(stub.project.folder)
+        if result.state == "running" and threading.current_thread().name == "training":
+            is_seen.set()
+        return result
+
+    monkeypatch.setattr(stub.project, "status", status)
     stub.project.set_tags(TAGS)
     training = stub.open()
     with directory_lock(stub.project.folder):
@@ -153,7 +163,7 @@ def test_steps_that_another_process_does_are_shown(stub):
         assert not stub.processes
         with raises(DataError, code="locked"):
             training.stop()
-        time.sleep(1)  # seen while it runs
+        wait_until(is_seen.is_set)
     wait_until(lambda: stub.ended)
     training.close()
 

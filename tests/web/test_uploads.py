@@ -9,7 +9,8 @@ from functools import partial
 import pytest
 
 from tests.helpers.errors import raises
-from tests.helpers.server import run_server, wait_until
+from tests.helpers.processes import wait_until
+from tests.helpers.server import run_server
 from wtal.core.errors import DataError
 from wtal.web import uploads
 from wtal.web.uploads import check_name

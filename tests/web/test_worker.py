@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from tests.helpers.server import run_server, wait_until
+from tests.helpers.processes import wait_until
+from tests.helpers.server import run_server
 from wtal.web.worker import Task, WorkerProgress, _run_task
 
 

@@ -251,7 +251,7 @@ def _read_tables(tags: Iterable[Path], group: str) -> tuple[list[Row], list[Prob
     problems: list[Problem] = []
     seen: set[Path] = set()
     for path in tags:
-        for table in _tables_below(path) if path.is_dir() else [path]:
+        for table in tables_below(path) if path.is_dir() else [path]:
             if realpath(table) in seen:
                 continue
             seen.add(realpath(table))
@@ -266,7 +266,8 @@ def _read_tables(tags: Iterable[Path], group: str) -> tuple[list[Row], list[Prob
     return rows, problems
 
 
-def _tables_below(folder: Path) -> list[Path]:
+def tables_below(folder: Path) -> list[Path]:
+    """The *.csv files in a folder and its subfolders, without hidden ones. Raises DataError if there are none."""
     tables = sorted(
         path
         for path in folder.rglob("*")

@@ -23,6 +23,7 @@ from wtal.core.errors import DataError, first_validation_error
 from wtal.core.fingerprint import content_fingerprint
 from wtal.core.io import read_json, realpath, require_folder, write_json
 from wtal.core.text import format_count
+from wtal.data.create import tables_below
 from wtal.data.problems import abbreviate, raise_first
 from wtal.data.tag_table import TagEntry, TagTable, read_tag_table, require_label, write_tag_table
 from wtal.data.video_files import PROJECT_NAME, VideoFolder, video_ids
@@ -321,7 +322,7 @@ class Project:
                 raise table.problems[0].to_error()
             hint = f"name files in {folder.path} in the column `video`"
             raise DataError("the table names no video in the folder", path=tables[0], hint=hint, code="no-videos")
-        files = sorted({path for table in tables for path in ([table] if table.is_file() else table.rglob("*.csv"))})
+        files = sorted({file for table in tables for file in (tables_below(table) if table.is_dir() else [table])})
         fingerprint = content_fingerprint(*files)
         if fingerprint != settings.tables or not self.tags_file.is_file():
             present = self._writable_table(folder)

@@ -29,9 +29,8 @@ ALL = "all"  # show every proposal
 F1 = "f1"  # maximise F1
 TIOU = 0.5  # from which a proposal is correct
 MIN_INSTANCES = 5  # classes with fewer use the common threshold: one hit would change their F1 by more than a tenth
-MIN_SHARE = (
-    0.6  # of the highest score in a video, for thresholds from tags (docs/experiments/2026-11-28-first-timeline.md)
-)
+# Of the highest score in a video, for thresholds from tags (docs/experiments/2026-11-28-first-timeline.md).
+MIN_SHARE = 0.6
 MAX_COUNT = 2**53  # integers up to this are exact as floats
 SEGMENTS, LABELS = "segments", "video-level labels"  # what proposals are compared with
 HINT_RECALIBRATE = "run `wtal calibrate` again"

@@ -19,6 +19,7 @@ from wtal.core.io import read_json, write_json
 from wtal.experiments import project_worker
 from wtal.experiments.project import Project
 from wtal.experiments.project_steps import STEPS, find_steps
+from wtal.web.processes import exit_message
 
 STATE_NAME = "training.json"
 POLL_INTERVAL = 0.5  # seconds between looks at the process
@@ -180,7 +181,7 @@ class Training:
                 if self._process and (code := self._process.poll()) is not None:
                     self._close_input(self._process)
                     self._process, was_running = None, True
-                    self._error = "" if code in (0, 2, 130) else _exit_error(code)
+                    self._error = "" if code in (0, 2, 130) else exit_message(code)
                     with suppress(DataError):  # such as a full disk; then the next server starts it again
                         self._set(_State())
                 is_running = self._is_running()
@@ -198,12 +199,6 @@ class Training:
     def _set(self, state: _State) -> None:
         write_json(self._path, state.model_dump())
         self._state = state
-
-
-def _exit_error(code: int) -> str:
-    if code < 0:
-        return f"the process was killed (signal {-code}), usually because memory ran out; start it again to continue"
-    return f"the process ended with exit code {code}; see the output of the server, then start it again"
 
 
 def _read_state(path: Path) -> _State:

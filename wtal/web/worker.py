@@ -1,6 +1,5 @@
 """The process that predicts videos."""
 
-import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol
 
-from wtal.core.concurrency import limit_memory
+from wtal.core.concurrency import init_worker_process, limit_memory
 from wtal.core.errors import DataError, WtalError, short_message
 from wtal.data.features import open_features
 from wtal.data.provenance import read_origin
@@ -69,8 +68,7 @@ class Worker(WorkerProcess[WorkerProgress]):
 
 
 def _run_worker(pipe: Connection, run: Path, options: BackboneOptions, method: str) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server stops the worker
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    init_worker_process()
     limit_memory(workers=2)  # half of the machine is left for the server and for training
     with suppress(EOFError, OSError):  # the server is gone
         try:

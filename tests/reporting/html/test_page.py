@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.browser import CpuMeter, chromium, timeline_pixels, wait_until_drawn
+from tests.helpers.processes import wait_until
 from tests.helpers.report import (
     CLASSES,
     HOSTILE,
@@ -18,7 +19,6 @@ from tests.helpers.report import (
     make_video,
     thumos_report,
 )
-from tests.helpers.server import wait_until
 from wtal.core.structures import Segment
 from wtal.reporting.html.collect import collect_report_data, summarize_budget
 from wtal.reporting.html.memory import ClassSummary, MemorySummary, TypicalSnippet

@@ -64,7 +64,7 @@ export function moveSegment(list, segment, start, videoEnd) {
  * @param {number} label
  * @param {number} seconds
  */
-export function addPoint(list, label, seconds) {
+function addPoint(list, label, seconds) {
   if (list.some((other) => isPoint(other) && other.label === label && Math.abs(other.start - seconds) < 0.001))
     return null;
   /** @type {Segment} */
