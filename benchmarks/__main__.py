@@ -52,6 +52,7 @@ def main(names: list[str]) -> None:
         return
     if names[:1] == ["fuzz"]:
         import_module("benchmarks.fuzz").main(names[1:])
+        return
     if names in (["--help"], ["-h"]):
         print(__doc__)
         return

@@ -79,9 +79,9 @@ export function createTagging({ onUpdate }) {
   /** @param {ProjectInfo} latest */
   function show(latest) {
     project = latest;
-    const known = videos;
+    const earlier = videos;
     videos = new Map(project.videos.map((video) => [video.key, video]));
-    if (filtered) for (const key of videos.keys()) if (!known.has(key) && matches(key)) filtered.add(key);
+    if (filtered) for (const key of videos.keys()) if (!earlier.has(key) && matches(key)) filtered.add(key);
     draw();
     onUpdate(project);
   }
