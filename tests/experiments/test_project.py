@@ -20,7 +20,7 @@ from wtal.data.video_files import PROJECT_NAME
 from wtal.experiments.project import Project
 from wtal.experiments.project_status import ProjectStatus
 from wtal.experiments.project_steps import STEPS, find_steps, newest_model, run_steps
-from wtal.inference.calibration import read_calibration
+from wtal.inference.calibration import CALIBRATION_NAME, read_calibration
 
 FAST = ("method=local", "train.steps=4", "train.save_every=2", "train.batch_size=2", "model.width=16")
 TAGS = {"set/a.mp4": ["run"], "set/b.mp4": ["jump"], "c.mp4": ["run"], "d.mp4": []}
@@ -224,6 +224,11 @@ def test_steps_run_once_and_again_only_for_what_changed(project, videos):
     again = []
     run_steps(project, lambda progress: again.append(progress.step))
     assert set(again) == {"data set"}, "only the tags are read"
+
+    (model / CALIBRATION_NAME).write_bytes(b"\xff")
+    assert states(project)["calibration"] == "needed", "it is damaged"
+    run_steps(project)
+    assert read_calibration(model) is not None and states(project) == dict.fromkeys(STEPS, "done")
 
     film(videos / "later.mp4", 9, seconds=1)
     assert states(project)["features"] == "needed"

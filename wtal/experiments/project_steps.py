@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from wtal.core.config import Config, read_config
 from wtal.core.errors import DataError, WtalError
+from wtal.core.fingerprint import content_fingerprint
 from wtal.core.hardware import available_cores
 from wtal.core.io import directory_lock, os_error_message, read_json, write_json
 from wtal.core.structures import Video
@@ -25,7 +26,14 @@ from wtal.experiments.pipeline import train
 from wtal.experiments.project import Project
 from wtal.experiments.project_status import OnProgress, StatusWriter, run_lock
 from wtal.experiments.remaining_time import RemainingTime
-from wtal.inference.calibration import CALIBRATION_NAME, F1, calibrate_trained, load_segment_filter, read_calibration
+from wtal.inference.calibration import (
+    CALIBRATION_NAME,
+    F1,
+    Calibration,
+    calibrate_trained,
+    load_segment_filter,
+    read_calibration,
+)
 from wtal.inference.localizer import Localizer
 from wtal.models import checkpoint
 from wtal.training.stages import total_steps
@@ -154,7 +162,7 @@ class _Inspection:
         calibration = model / CALIBRATION_NAME
         content = [
             checkpoint.weights_fingerprint(model),
-            calibration.read_text(encoding="utf-8") if calibration.is_file() else "",
+            content_fingerprint(calibration) if calibration.is_file() else "",
             *(f"{id} {self._feature_fingerprint(id)}" for id in self.listing.files),
         ]
         return _digest(content)
@@ -199,9 +207,16 @@ class _Inspection:
             yield Step("predictions", "needed", "after training")
             return
         yield Step("model", "done", f"trained: {model.relative_to(self.project.folder)}")
-        is_calibrated = (model / CALIBRATION_NAME).is_file()
-        yield Step("calibration", "done" if is_calibrated else "needed", _describe_calibration(model))
-        if not is_calibrated or self.missing or read_state(self.project).get("predictions") != self.predictions(model):
+        calibration = _read_calibration(model)
+        if calibration is None:
+            yield Step("calibration", "needed", "not calibrated")
+        else:
+            yield Step("calibration", "done", calibration.operating_point(F1).describe())
+        if (
+            calibration is None
+            or self.missing
+            or read_state(self.project).get("predictions") != self.predictions(model)
+        ):
             yield Step("predictions", "needed", "not of the present model and videos")
         else:
             videos = len(self.listing.files) - len(self.failed)
@@ -247,11 +262,11 @@ def _is_complete(run: Path) -> bool:
     return False
 
 
-def _describe_calibration(run: Path) -> str:
+def _read_calibration(run: Path) -> Calibration | None:
+    """The calibration of a model; None if there is none, or it cannot be used."""
     with suppress(WtalError):
-        if calibration := read_calibration(run):
-            return calibration.operating_point(F1).describe()
-    return "not calibrated"
+        return read_calibration(run)
+    return None
 
 
 def read_state(project: Project) -> dict[str, Any]:
@@ -282,7 +297,7 @@ def _run(project: Project, status: StatusWriter, device: str) -> None:
     if isinstance(inspection.plan, DataError):
         return
     model = _train(project, _Inspection(project), status, device)
-    if not (model / CALIBRATION_NAME).is_file():
+    if _read_calibration(model) is None:
         status.report("calibration", 0, 0, "choosing the thresholds")
         calibrate_trained(model, project.data)
     _predict(project, _Inspection(project), model, status)
