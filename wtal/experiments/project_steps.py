@@ -215,7 +215,7 @@ class _Inspection:
         if (
             calibration is None
             or self.missing
-            or read_state(self.project).get("predictions") != self.predictions(model)
+            or _read_state(self.project).get("predictions") != self.predictions(model)
         ):
             yield Step("predictions", "needed", "not of the present model and videos")
         else:
@@ -269,7 +269,7 @@ def _read_calibration(run: Path) -> Calibration | None:
     return None
 
 
-def read_state(project: Project) -> dict[str, Any]:
+def _read_state(project: Project) -> dict[str, Any]:
     """state.json: what the files in the project were made of."""
     with suppress(DataError):
         content = read_json(project.folder / STATE_NAME)
@@ -361,7 +361,7 @@ def _new_run(project: Project, inputs: str) -> Path:
 
 def _predict(project: Project, inspection: _Inspection, model: Path, status: StatusWriter) -> None:
     fingerprint = inspection.predictions(model)
-    if read_state(project).get("predictions") == fingerprint and project.timeline_file.is_file():
+    if _read_state(project).get("predictions") == fingerprint and project.timeline_file.is_file():
         return
     dataset, localizer = load_dataset(project.data), Localizer(model)
     select, _ = load_segment_filter(model, F1)

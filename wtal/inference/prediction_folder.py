@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from wtal.core.errors import CheckpointError, ConfigError, DataError
-from wtal.core.fingerprint import content_fingerprint, sampled_fingerprint
-from wtal.core.io import os_error_message, realpath, to_data_error
+from wtal.core.errors import ConfigError, DataError
+from wtal.core.fingerprint import sampled_fingerprint
+from wtal.core.io import realpath, to_data_error
 from wtal.core.text import format_list
 from wtal.data.annotations.base import Annotation, AnnotationFormat, ConversionWarning
 from wtal.data.annotations.convert import conversion_warnings, write_annotations
@@ -26,7 +26,7 @@ from wtal.inference.calibration import SegmentFilter, load_segment_filter
 from wtal.inference.localizer import Localizer
 from wtal.inference.prediction_store import HINT_OUT, PredictionStore, StoredVideo, WriteFile
 from wtal.inference.video import VideoPrediction
-from wtal.models.checkpoint import require_checkpoint
+from wtal.models.checkpoint import model_fingerprint
 from wtal.video.backbones.base import BackboneOptions
 from wtal.video.extract_dataset import ExtractionProgress, is_up_to_date
 from wtal.video.local_executor import ExtractionTask, run_locally
@@ -164,16 +164,6 @@ def predict_into(
         tuple(folder / name for name in outputs.written),
         (*remarks, *map(str, outputs.warnings)),
     )
-
-
-def model_fingerprint(model: Path) -> str:
-    """SHA-256 of the weights and the settings of a run or model folder. Raises CheckpointError."""
-    checkpoint = require_checkpoint(model)
-    try:
-        return content_fingerprint(checkpoint / "model.safetensors", checkpoint / "config.json")
-    except OSError as error:
-        hint = "copy the run again"
-        raise CheckpointError(os_error_message(error), path=checkpoint, hint=hint, code="io-error") from error
 
 
 def _split(videos: Sequence[VideoInput], store: PredictionStore) -> tuple[list[VideoInput], list[VideoInput]]:

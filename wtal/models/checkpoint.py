@@ -244,16 +244,21 @@ def _provenance(values: dict[str, Any] | None, path: Path) -> Provenance | None:
 
 def weights_fingerprint(run_dir: Path) -> str:
     """The SHA-256 of the weights that inference loads. Raises CheckpointError if there are none."""
-    path = require_checkpoint(run_dir) / "model.safetensors"
+    return _fingerprint(run_dir, "model.safetensors")
+
+
+def model_fingerprint(run_dir: Path) -> str:
+    """The SHA-256 of the weights and the settings. Raises CheckpointError if there are none."""
+    return _fingerprint(run_dir, "model.safetensors", "config.json")
+
+
+def _fingerprint(run_dir: Path, *names: str) -> str:
+    folder = require_checkpoint(run_dir)
     try:
-        return content_fingerprint(path)
+        return content_fingerprint(*(folder / name for name in names))
     except OSError as error:
-        raise CheckpointError(
-            f"the weights cannot be read ({os_error_message(error)})",
-            path=path,
-            hint=HINT,
-            code="io-error",
-        ) from error
+        message = f"the model cannot be read ({os_error_message(error)})"
+        raise CheckpointError(message, path=folder, hint=HINT, code="io-error") from error
 
 
 def _require_shapes(meta: ModelMetadata, weights: dict[str, Tensor], run_dir: Path) -> None:
