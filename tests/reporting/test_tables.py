@@ -44,14 +44,21 @@ def test_wide_table_is_split_into_tables_that_repeat_the_labels(width):
     assert (text.count("short") == 1) == (width == 200)
 
 
+@pytest.mark.parametrize("width", range(30, 60))
+def test_names_are_not_broken_in_a_table_as_wide_as_the_terminal(width):
+    table = TableData(("class", *map(str, range(8))), (("VolleyballSpiking", *["12.3"] * 8),))
+    lines = printed(table, width)
+    assert "VolleyballSpiking" in "\n".join(lines) and max(map(len, lines)) <= width
+
+
 def test_cells_are_neither_markup_nor_control_characters():
     text = "\n".join(printed(TableData(("[b]a", "\x1b[31mb"), (("[red]c", "d"),)), 80))
     assert "[b]a" in text and "[red]c" in text and "\x1b" not in text
 
 
-def test_markdown_escapes_cells_and_marks_bold_rows():
-    lines = to_markdown(TableData(("a", "b"), (("x|y\nz", "1"), ("*", "")), bold=(1,)))
-    assert lines == ["| a | b |", "|---|---|", r"| x\|y z | 1 |", r"| **\*** |  |"]
+def test_markdown_escapes_cells_and_marks_the_names_of_bold_rows():
+    lines = to_markdown(TableData(("a", "b"), (("x|y\nz", "1"), ("*", "2")), bold=(1,)))
+    assert lines == ["| a | b |", "|---|---|", r"| x\|y z | 1 |", r"| **\*** | 2 |"]
 
 
 SCORES = TableData(
@@ -70,7 +77,7 @@ def test_latex_escapes_cells_and_uses_booktabs():
         r"\toprule",
         r"method & avg 0.1:0.7 & instances & difference \\",
         r"\midrule",
-        r"\textbf{=dfe\_1 \& [x]} & \textbf{67.1 $\pm$ 2.0} & \textbf{3,358} & \textbf{+1.5} \\",
+        r"\textbf{=dfe\_1 \& [x]} & 67.1 $\pm$ 2.0 & 3,358 & +1.5 \\",
         r"\midrule",
         r"{[}5 \%] &  & 7 & $-$0.5 \\",
         r"\bottomrule",
@@ -80,8 +87,8 @@ def test_latex_escapes_cells_and_uses_booktabs():
 
 def test_csv_has_plain_numbers_and_no_formula():
     rows = list(csv.reader(io.StringIO(TABLE_FORMATS["csv"]([SCORES]))))
-    assert rows[0] == ["method", "avg 0.1:0.7", "instances", "difference"]
-    assert rows[1:] == [["'=dfe_1 & [x]", "67.1 ± 2.0", "3358", "1.5"], ["[5 %]", "", "7", "-0.5"]]
+    assert rows[0] == ["method", "avg 0.1:0.7", "avg 0.1:0.7 std", "instances", "difference"]
+    assert rows[1:] == [["'=dfe_1 & [x]", "67.1", "2.0", "3358", "1.5"], ["[5 %]", "", "", "7", "-0.5"]]
 
 
 def test_json_has_numbers_and_names_remain_text():
@@ -89,7 +96,19 @@ def test_json_has_numbers_and_names_remain_text():
     assert to_json(numbered)["rows"] == [["007", 1007], ["8", "0.5 s"]]
     tables = json.loads(TABLE_FORMATS["json"]([SCORES, numbered]))
     assert [table["title"] for table in tables] == [SCORES.title, ""]
-    assert tables[0]["rows"][1] == ["[5 %]", None, 7, -0.5]
+    assert tables[0]["rows"][1] == ["[5 %]", None, None, 7, -0.5]
+
+
+def test_programs_get_the_bounds_of_an_interval_as_two_numbers():
+    rows = (("a", "[-1.5, +2.0]", "12.3", "[x, y]"), ("b", "", "4.5 ± 0.1", ""))
+    data = to_json(TableData(("name", "interval", "mAP", "text"), rows))
+    assert data["columns"] == ["name", "interval low", "interval high", "mAP", "mAP std", "text"]
+    assert data["rows"] == [["a", -1.5, 2.0, 12.3, None, "[x, y]"], ["b", None, None, 4.5, 0.1, None]]
+
+
+def test_program_formats_keep_the_names_of_rows():
+    rows = (("1 ± 2", "[1, 2]", "3"),)
+    assert to_json(TableData(("a", "b", "c"), rows, labels=2))["rows"] == [["1 ± 2", "[1, 2]", 3]]
 
 
 @pytest.mark.parametrize("name", TABLE_FORMATS)

@@ -16,7 +16,7 @@ AmbiguousIntervals = Mapping[str, Sequence[tuple[float, float]]]  # video id -> 
 WTALC_SNIPPET_RATE = 25 / 16  # snippets per second of the W-TALC features: 16 frames at 25 fps for every video
 THUMOS14_TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 ACTIVITYNET_TIOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-UNKNOWN_CHECKPOINT = "not said"
+UNKNOWN_CHECKPOINT = "unknown"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -20,10 +20,15 @@ from wtal.core.text import escape_markdown, format_percent, markdown_table, one_
 from wtal.data.annotations.convert import FORMULA_START
 
 COLUMN_GAP = 2  # characters between two columns in a terminal
+EDGES = 2  # characters beside the first and the last column
 MIN_LABEL_WIDTH = 24  # a longer label column is folded before a table is split
 
 TERMINAL = "terminal"
 NUMBER = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?")
+PAIRS = {  # what a cell with two numbers looks like -> what is added to the headings of its two columns
+    re.compile(r"(?P<first>\S+)( ± (?P<second>\S+))?"): ("", " std"),
+    re.compile(r"\[(?P<first>\S+), (?P<second>\S+)\]"): (" low", " high"),
+}
 LATEX_ESCAPES = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -45,7 +50,8 @@ class TableData:
         columns: Headings; a heading may have several lines.
         rows: Cells, as many in each row as there are columns.
         title: What the table shows; empty where the surrounding text says it.
-        bold: Indices of highlighted rows, such as the main method.
+        bold: Indices of highlighted rows, such as the main method. LaTeX and Markdown highlight the labels alone,
+            because bold numbers are read as the best ones.
         sections: Indices of rows that begin a new section.
         align: `l` or `r` for each column; the last letter holds for all further columns.
         labels: Number of leading columns that name a row; they are repeated where a wide table is split.
@@ -124,7 +130,7 @@ def print_table(data: TableData, console: Console) -> None:
     """Print a table. Columns that do not fit side by side follow in further tables with the same labels."""
     if data.title:
         print_line(console, data.title)
-    for columns in _column_groups(data, console.width):
+    for columns in _column_groups(data, console.width - EDGES):
         rendered = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         for column in columns:
             rendered.add_column(_text(data.columns[column]), justify=data.justify(column), overflow="fold")
@@ -138,7 +144,10 @@ def print_table(data: TableData, console: Console) -> None:
 
 def to_markdown(data: TableData) -> list[str]:
     """The lines of a Markdown table; every cell is escaped."""
-    rows = [[_markdown_cell(cell, number in data.bold) for cell in row] for number, row in enumerate(data.rows)]
+    rows = [
+        [_markdown_cell(cell, number in data.bold and column < data.labels) for column, cell in enumerate(row)]
+        for number, row in enumerate(data.rows)
+    ]
     title = [f"**{escape_markdown(data.title)}**", ""] if data.title else []
     return [*title, *markdown_table([escape_markdown(name) for name in data.columns], rows)]
 
@@ -151,12 +160,13 @@ def to_latex(data: TableData) -> list[str]:
     for number, row in enumerate(data.rows):
         if number in data.sections:
             lines.append(r"\midrule")
-        lines.append(_latex_row(row, bold=number in data.bold))
+        lines.append(_latex_row(row, bold=data.labels if number in data.bold else 0))
     return [*lines, r"\bottomrule", r"\end{tabular}"]
 
 
 def to_csv(data: TableData) -> list[str]:
     """The lines of a CSV table. Numbers are plain; a name that a spreadsheet would run is preceded by an apostrophe."""
+    data = _split_pairs(data)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([escape_formula(one_line(name)) for name in data.columns])
@@ -168,6 +178,7 @@ def to_csv(data: TableData) -> list[str]:
 
 def to_json(data: TableData) -> dict[str, object]:
     """A table as a plain dict: title, columns and rows; cells that are numbers are numbers, empty ones None."""
+    data = _split_pairs(data)
     rows = [[*row[: data.labels], *map(_json_cell, row[data.labels :])] for row in data.rows]
     return {"title": data.title, "columns": list(map(one_line, data.columns)), "rows": rows}
 
@@ -224,8 +235,10 @@ def _column_groups(data: TableData, width: int) -> list[list[int]]:
     return groups
 
 
-def _latex_row(cells: Sequence[str], bold: bool = False) -> str:
-    texts = [rf"\textbf{{{_latex_cell(cell)}}}" if bold and cell else _latex_cell(cell) for cell in cells]
+def _latex_row(cells: Sequence[str], bold: int = 0) -> str:
+    """A row; the first `bold` cells are bold."""
+    texts = list(map(_latex_cell, cells))
+    texts[:bold] = [rf"\textbf{{{text}}}" if text else "" for text in texts[:bold]]
     if texts[0].startswith(("[", "*")):  # after a line break, LaTeX would read it as an option
         texts[0] = f"{{{texts[0][0]}}}{texts[0][1:]}"
     return rf"{' & '.join(texts)} \\"
@@ -234,6 +247,32 @@ def _latex_row(cells: Sequence[str], bold: bool = False) -> str:
 def _latex_cell(cell: str) -> str:
     text = "".join(LATEX_ESCAPES.get(character, character) for character in one_line(cell))
     return re.sub(r"(?<![\w.)])-(?=\d)", "$-$", text)
+
+
+def _split_pairs(data: TableData) -> TableData:
+    """The table with `12.3 ± 0.4` and `[12.1, 14.0]` in two columns each, so that all cells are numbers."""
+    columns = list(zip(data.columns, *data.rows, strict=True))
+    split = [columns[: data.labels], *(_split_column(column) for column in columns[data.labels :])]
+    headings, *rows = zip(*(column for group in split for column in group), strict=True)
+    return replace(data, columns=headings, rows=tuple(rows))
+
+
+def _split_column(column: Sequence[str]) -> list[tuple[str, ...]]:
+    """A column with its heading, or the two columns of its pairs of numbers."""
+    heading, *cells = column
+    for pattern, (first, second) in PAIRS.items():
+        pairs = [("", "") if not cell else _pair(cell, pattern) for cell in cells]
+        if None not in pairs and any(pair and pair[1] for pair in pairs):
+            firsts, seconds = zip(*filter(None, pairs), strict=True)
+            return [(heading + first, *firsts), (heading + second, *seconds)]
+    return [tuple(column)]
+
+
+def _pair(cell: str, pattern: re.Pattern[str]) -> tuple[str, str] | None:
+    """The two numbers of a cell, the second one empty if it is optional and missing; None for other cells."""
+    match = pattern.fullmatch(cell)
+    pair = (match["first"], match["second"] or "") if match else ("", "")
+    return pair if NUMBER.fullmatch(pair[0]) and (not pair[1] or NUMBER.fullmatch(pair[1])) else None
 
 
 def _plain_cell(cell: str) -> str:
