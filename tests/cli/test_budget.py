@@ -4,6 +4,7 @@ import csv
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -178,11 +179,14 @@ def test_nothing_happens(folder):
         (["anna.json", "--out", "anna.json"], "output-is-input"),
         (["anna.json", "--out", "other.txt"], "already-exists"),
         (["broken.json"], "invalid-json"),
+        (["bundle"], "not-converted"),
     ],
 )
 def test_bad_input_is_refused(folder, arguments, code):
     (folder / "broken.json").write_text("{")
     (folder / "other.txt").write_text("important")
+    (folder / "bundle").mkdir()
+    np.save(folder / "bundle/labels_all.npy", [0])
     with raises(DataError, code=code):
         call_and_raise(*arguments)
     assert (folder / "other.txt").read_text() == "important"

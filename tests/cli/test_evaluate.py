@@ -161,12 +161,33 @@ def test_evaluate_rejects_invalid_arguments_and_writes_nothing(folder, arguments
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == files
 
 
-@pytest.mark.parametrize("command", ["evaluate", "analyse"])
+SCORING = ["evaluate", "analyse", "plot errors --out figure.png", "plot precision --out figure.png"]
+
+
+@pytest.mark.parametrize("command", SCORING)
 def test_no_video_in_common_is_an_error_that_shows_both_kinds_of_ids(folder, command):
     write_proposals(folder / "other.json", {"holiday__v": read_proposals(folder / "good/p.json")["v"]})
-    code, output = call(command, "other.json", "truth.json", columns=500)
+    files = set(folder.rglob("*"))
+    code, output = call(*command.split(), "other.json", "truth.json", columns=500)
     assert code == 2 and "holiday__v" in output and "v, w" in output and "--data" in output
-    assert not (folder / "results.json").exists() and not (folder / "analysis.json").exists()
+    assert set(folder.rglob("*")) == files
+
+
+@pytest.mark.parametrize("command", SCORING)
+def test_no_class_in_common_is_an_error_that_shows_both_kinds_of_names(folder, command):
+    segments = read_proposals(folder / "good/p.json")["v"]
+    write_proposals(folder / "other.json", {"v": [segment._replace(label="long jump") for segment in segments]})
+    files = set(folder.rglob("*"))
+    code, output = call(*command.split(), "other.json", "truth.json", columns=500)
+    assert code == 2 and "long jump" in output and "; x in the ground truth" in output
+    assert set(folder.rglob("*")) == files
+
+
+def test_some_classes_without_ground_truth_are_only_noted(folder):
+    segments = read_proposals(folder / "good/p.json")["v"]
+    write_proposals(folder / "other.json", {"v": [*segments, segments[0]._replace(label="jump")]})
+    code, output = call("evaluate", "other.json", "truth.json", columns=500)
+    assert code == 0 and "jump" in output
 
 
 def test_no_video_in_common_is_an_error_for_each_of_several_files(folder):

@@ -43,6 +43,28 @@ def build(config, modalities, num_classes):
 not_a_function = 3
 
 
+class Tensors(Linear):
+    def forward(self, features, mask):
+        return features
+
+
+def build_tensors(config, modalities, num_classes):
+    return Tensors(sum(modalities), 8, num_classes)
+
+
+class Recurrent(Linear):
+    def __init__(self, width, hidden, num_classes):
+        super().__init__(hidden, hidden, num_classes)
+        self.recurrent = nn.GRU(width, hidden, batch_first=True)
+
+    def forward(self, features, mask):
+        return super().forward(self.recurrent(features)[0], mask)
+
+
+def build_recurrent(config, modalities, num_classes):
+    return Recurrent(sum(modalities), 8, num_classes)
+
+
 def build_nothing(config, modalities, num_classes):
     return None
 '''
@@ -103,8 +125,24 @@ def test_own_method_is_compared_in_worker_processes(folder: Path):
 
 @pytest.mark.parametrize(
     "method",
-    ["missing_module:build", "own_method:missing", "own_method:not_a_function", "own_method:build_nothing", "dfa"],
+    [
+        "missing_module:build",
+        "own_method:missing",
+        "own_method:not_a_function",
+        "own_method:build_nothing",
+        "own_method:build_tensors",
+        "dfa",
+    ],
 )
 def test_method_that_cannot_be_built_is_rejected(folder: Path, method: str):
     code, output = wtal("train", "data", "--out", "run", "--method", method, *SMALL)
     assert code == 2 and method in output
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # PyTorch warns about the export of recurrent layers
+def test_network_that_cannot_be_exported_is_an_error(folder: Path):
+    pytest.importorskip("onnxscript", reason="needs the ONNX packages")
+    method = "own_method:build_recurrent"
+    assert wtal("train", "data", "--out", "run", "--method", method, *SMALL)[0] == 0
+    code, output = wtal("export", "run", "--onnx", "model.onnx", "--method", method)
+    assert code == 2 and method in output and not (folder / "model.onnx").exists()

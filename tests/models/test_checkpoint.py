@@ -50,6 +50,14 @@ def test_model_survives_a_round_trip(settings, tmp_path, method):
     assert torch.equal(loaded(X, MASK).cas, network(X, MASK).cas)
 
 
+def test_run_without_checkpoint_is_told_from_other_folders(tmp_path):
+    with raises(CheckpointError, code="not-a-model", path=tmp_path):
+        checkpoint.require_checkpoint(tmp_path)
+    (tmp_path / "stage-one").mkdir()
+    with raises(CheckpointError, code="no-checkpoint", path=tmp_path):
+        checkpoint.require_checkpoint(tmp_path)
+
+
 def test_latest_complete_checkpoint_is_used(settings, tmp_path):
     meta, network = make(settings)
     assert checkpoint.latest_checkpoint(tmp_path) is None

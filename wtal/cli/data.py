@@ -21,19 +21,14 @@ FrameRateOption = Annotated[
 def check(data: DataArgument, format: FormatOption = "terminal") -> None:
     """Summarize a data set folder and list every problem in it with its fix."""
     from wtal.data.dataset import is_dataset
-    from wtal.data.layouts.registry import detect_layout
+    from wtal.data.layouts.registry import require_not_layout
     from wtal.data.validation import validate_dataset
     from wtal.reporting.progress import count_progress
     from wtal.reporting.tables import open_output
     from wtal.reporting.validation_tables import validation_blocks
 
-    if not is_dataset(data) and (layout := detect_layout(data)):
-        raise DataError(
-            f"has the layout {layout.title}",
-            path=data,
-            hint=f"convert it with `wtal convert {data} FOLDER` and check FOLDER",
-            code="not-converted",
-        )
+    if not is_dataset(data):
+        require_not_layout(data)
     with open_output(console, format) as output:
         with count_progress("reading", output.messages) as progress:
             report = validate_dataset(data, progress)
@@ -241,7 +236,7 @@ def budget(
     else:
         blocks = [*budget_blocks(budgets[0], names[0])]
         text = budget_csv(budgets[0])
-    remarks += [remark for source in sources for remark in source.remarks]
+    remarks += dict.fromkeys(remark for source in sources for remark in source.remarks)  # each one once
     remarks += budget_remarks(by_name, "" if data else "name the data set with --data")
     for name, side in zip(names, segments, strict=True):
         if by_name[name].overlapping and any(s.score is not None for group in side.values() for s in group):

@@ -151,7 +151,7 @@ def analyse(
     from wtal.data.ground_truth import find_ambiguous, read_timed_ground_truth
     from wtal.data.layouts.activitynet import read_proposals
     from wtal.evaluation.error_analysis import analyse as analyse_proposals
-    from wtal.evaluation.evaluate import require_common_videos
+    from wtal.evaluation.evaluate import require_overlap
     from wtal.evaluation.protocols import DEFAULT_PROTOCOL, EvaluationOptions
     from wtal.reporting.error_tables import analysis_blocks
     from wtal.reporting.figures.error_analysis import draw_analysis
@@ -166,7 +166,7 @@ def analyse(
     options = EvaluationOptions(protocol or DEFAULT_PROTOCOL, subset=subset, ambiguous=find_ambiguous(truth))
     with open_output(console, format) as output:
         predicted, ground_truth = read_proposals(proposals), read_timed_ground_truth(truth)
-        require_common_videos(predicted, ground_truth, options, proposals)
+        require_overlap(predicted, ground_truth, options, proposals)
         analysis = analyse_proposals(predicted, ground_truth, options, tiou)
         write_json(json_path, analysis.to_json())
         draw_analysis(figure_path, analysis)

@@ -98,6 +98,7 @@ def errors(
     from wtal.data.ground_truth import find_ambiguous, read_timed_ground_truth
     from wtal.data.layouts.activitynet import read_proposals
     from wtal.evaluation.error_analysis import analyse
+    from wtal.evaluation.evaluate import require_overlap
     from wtal.evaluation.protocols import DEFAULT_PROTOCOL, EvaluationOptions
     from wtal.evaluation.sensitivity import SIZES
     from wtal.reporting.error_tables import SIZE_LIMITS, analysis_caption
@@ -105,7 +106,9 @@ def errors(
 
     require_output(out, proposals, truth)
     options = EvaluationOptions(protocol or DEFAULT_PROTOCOL, subset=subset, ambiguous=find_ambiguous(truth))
-    analysis = analyse(read_proposals(proposals), read_timed_ground_truth(truth), options, tiou)
+    predicted, ground_truth = read_proposals(proposals), read_timed_ground_truth(truth)
+    require_overlap(predicted, ground_truth, options, proposals)
+    analysis = analyse(predicted, ground_truth, options, tiou)
     draw(out, partial(errors_figure, analysis))
     print_line(analysis_caption(analysis))
     sizes = ", ".join(map(" ".join, zip(SIZES, SIZE_LIMITS, strict=True)))
@@ -125,13 +128,15 @@ def precision(
     """Precision-recall curves, averaged over the classes, at each tIoU of the protocol."""
     from wtal.data.ground_truth import find_ambiguous, read_ground_truth
     from wtal.data.layouts.activitynet import read_proposals
-    from wtal.evaluation.evaluate import evaluate_with_matches
+    from wtal.evaluation.evaluate import evaluate_with_matches, require_overlap
     from wtal.evaluation.protocols import DEFAULT_PROTOCOL, EvaluationOptions
     from wtal.reporting.figures.paper import draw, precision_figure, require_output
 
     require_output(out, proposals, truth)
     options = EvaluationOptions(protocol or DEFAULT_PROTOCOL, subset=subset, ambiguous=find_ambiguous(truth))
-    evaluation = evaluate_with_matches(read_proposals(proposals), read_ground_truth(truth), options)
+    predicted, ground_truth = read_proposals(proposals), read_ground_truth(truth)
+    require_overlap(predicted, ground_truth, options, proposals)
+    evaluation = evaluate_with_matches(predicted, ground_truth, options)
     draw(out, partial(precision_figure, evaluation))
     result = evaluation.result
     print_line(

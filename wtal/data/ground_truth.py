@@ -6,10 +6,8 @@ from wtal.core.errors import DataError
 from wtal.core.structures import Video
 from wtal.data.dataset import load_dataset
 from wtal.data.layouts.activitynet import read_activitynet
-from wtal.data.layouts.thumos import has_thumos, read_ambiguous, read_thumos
+from wtal.data.layouts.thumos import AMBIGUOUS_NAME, has_thumos, read_ambiguous, read_thumos
 from wtal.data.layouts.wtalc import find_bundle, read_wtalc
-
-AMBIGUOUS_NAME = "Ambiguous_test.txt"
 
 
 def read_ground_truth(path: Path) -> list[Video]:

@@ -158,13 +158,13 @@ def prepare_scoring(
     return ScoringInputs(subset, videos, classes, segments, scored, counts, num_renamed)
 
 
-def require_common_videos(
+def require_overlap(
     proposals: Proposals,
     ground_truth: Sequence[Video],
     options: EvaluationOptions = DEFAULT_OPTIONS,
     path: Path | None = None,
 ) -> None:
-    """Check that a score would not be 0 only because the videos have other ids than in the ground truth.
+    """Check that a score would not be 0 only because the videos or classes have other names than in the ground truth.
 
     Args:
         proposals: Segments by video id.
@@ -173,13 +173,17 @@ def require_common_videos(
         path: The file of the proposals, for the error.
 
     Raises:
-        DataError: If there are predicted videos and none of them is in the scored subset (code `no-common-videos`), or
+        DataError: If there are predicted videos and none of them is in the scored subset (code `no-common-videos`), if
+            there are predicted segments and none of their labels is in the ground truth (code `no-common-labels`), or if
             the subset has no annotated segments.
     """
     subset = _choose_subset(ground_truth, options.rules, options.subset)
     scored = [video.id for video in _split_videos(ground_truth, options.rules, subset)[0]]
     by_id, _ = _match_ids(proposals, ground_truth)
-    if not by_id or not by_id.keys().isdisjoint(scored):
+    if not by_id:
+        return
+    if not by_id.keys().isdisjoint(scored):
+        _require_common_labels(by_id, ground_truth, path)
         return
     predicted_ids, scored_ids = (format_list(list(ids), MAX_EXAMPLES) for ids in (proposals, scored))
     other_subsets = sorted({_subset(video) for video in ground_truth if video.id in by_id})
@@ -191,6 +195,20 @@ def require_common_videos(
         else "predict with `--data DATA`, then the videos have the ids of the data set",
         code="no-common-videos",
     )
+
+
+def _require_common_labels(proposals: Proposals, ground_truth: Sequence[Video], path: Path | None) -> None:
+    """Raise DataError if there are predicted labels and none of them is a tag or label of the ground truth."""
+    predicted = {segment.label for segments in proposals.values() for segment in segments}
+    known = {label for video in ground_truth for label in video.labels} | set(_labels(ground_truth))
+    if predicted and predicted.isdisjoint(known):
+        predicted_names, known_names = (format_list(sorted(names), MAX_EXAMPLES) for names in (predicted, known))
+        raise DataError(
+            f"no class in common: {predicted_names} here; {known_names} in the ground truth",
+            path=path,
+            hint="write the class names as in the ground truth; upper and lower case differ",
+            code="no-common-labels",
+        )
 
 
 def fitting_protocols(ground_truth: Sequence[Video], subset: str | None = None) -> list[str]:

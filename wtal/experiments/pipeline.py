@@ -24,7 +24,7 @@ from wtal.data.snippet_labels import snippet_labels, training_segments
 from wtal.data.validation import require_valid_features
 from wtal.evaluation.bootstrap import EvaluationComparison, compare_evaluations
 from wtal.evaluation.evaluate import evaluate as evaluate_proposals
-from wtal.evaluation.evaluate import fitting_protocols, require_common_videos
+from wtal.evaluation.evaluate import fitting_protocols, require_overlap
 from wtal.evaluation.protocols import DEFAULT_OPTIONS, PROTOCOLS, EvaluationOptions
 from wtal.evaluation.results import EvaluationResult
 from wtal.experiments.model_card import CARD_NAME, write_card
@@ -214,7 +214,7 @@ def evaluate(
         proposals = read_proposals(path)
     assert isinstance(proposals, dict)
     videos, options = _read_ground_truth(ground_truth, options)
-    require_common_videos(proposals, videos, options, *files)
+    require_overlap(proposals, videos, options, *files)
     result = evaluate_proposals(proposals, videos, options)
     if out is not None:
         write_json(out, result.to_json())
@@ -246,7 +246,7 @@ def evaluate_files(
     videos, options = _read_ground_truth(ground_truth, options)
     protocols = fitting_protocols(videos, options.subset) if all_protocols else [options.protocol]
     for path, file_proposals in zip(files, proposals.values(), strict=True):
-        require_common_videos(file_proposals, videos, options, path)
+        require_overlap(file_proposals, videos, options, path)
     comparison = compare_evaluations(proposals, videos, options, protocols)
     if all_protocols:
         comparison = replace(comparison, not_fitting=tuple(name for name in PROTOCOLS if name not in protocols))

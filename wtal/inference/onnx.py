@@ -52,7 +52,8 @@ def export_onnx(run: Path, out: Path) -> ModelMetadata:
         out: The .onnx file to write.
 
     Raises:
-        ConfigError: `out` does not end in .onnx, or the ONNX packages are not installed.
+        ConfigError: `out` does not end in .onnx, the ONNX packages are not installed, or the network of a custom
+            method cannot be exported (code `export-failed`).
         CheckpointError: `run` is not a run or model folder.
         DataError: `out` is not an earlier export, or cannot be written.
     """
@@ -68,7 +69,16 @@ def export_onnx(run: Path, out: Path) -> ModelMetadata:
     network, meta = load_model(run)
 
     def write(part: Path) -> None:
-        program = _to_onnx(SnippetScorer(network, meta.config).eval(), sum(meta.modalities))
+        try:
+            program = _to_onnx(SnippetScorer(network, meta.config).eval(), sum(meta.modalities))
+        except (RuntimeError, ValueError) as error:  # the base classes of the exporter's errors
+            reason = str(error).strip().partition("\n")[0]
+            raise ConfigError(
+                f"the network of method {meta.config.method!r} cannot be exported ({reason})",
+                path=run,
+                hint="use operations that torch.export supports for any number of snippets; recurrent layers are none",
+                code="export-failed",
+            ) from error
         for node in program.model.graph.all_nodes():
             node.metadata_props.clear()  # source lines with paths of this machine
         program.model.metadata_props.update({name: json.dumps(value) for name, value in meta.to_json().items()})

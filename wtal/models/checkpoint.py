@@ -24,6 +24,7 @@ from wtal.data.provenance import Provenance, parse_provenance, to_json
 from wtal.models.layers import UNLIMITED
 from wtal.models.local_branch import build_model
 
+RUN_FILES = ("metrics.jsonl", "stage-one")  # what a run has before its first checkpoint
 FORMAT = 3  # of config.json; files of wtal 0.1.0 have none and are read as 1
 HINT = "copy the run again, or train again"
 
@@ -132,9 +133,16 @@ def require_checkpoint(run_dir: Path) -> Path:
     """The last checkpoint of a run or model folder.
 
     Raises:
-        CheckpointError: There is none (code `not-a-model`).
+        CheckpointError: There is none (code `no-checkpoint` for an unfinished run, else `not-a-model`).
     """
     folder = latest_checkpoint(run_dir)
+    if folder is None and any((run_dir / name).exists() for name in RUN_FILES):
+        raise CheckpointError(
+            "the run has no checkpoint yet",
+            path=run_dir,
+            hint="finish the training: run `wtal train` again with --resume",
+            code="no-checkpoint",
+        )
     if folder is None:
         raise CheckpointError(
             "not a run or model folder" if run_dir.exists() else "no such folder",

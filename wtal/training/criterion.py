@@ -58,7 +58,16 @@ def compute_loss(branch: BranchOutput, batch: Batch, config: "Config") -> tuple[
 
     Returns:
         The total, a scalar, and each term by its name in metrics.jsonl, unweighted.
+
+    Raises:
+        ConfigError: The network of a custom method returns something else (code `invalid-method`).
     """
+    if not isinstance(branch, BranchOutput):
+        raise ConfigError(
+            f"the network of method {config.method!r} returns {type(branch).__name__}",
+            hint="return a wtal.models.layers.BranchOutput",
+            code="invalid-method",
+        )
     weights = loss_weights(config)
     factor = 1.0 if batch.targets is None else config.teacher.weak_losses
     if config.method_spec.teacher == "segments":

@@ -11,6 +11,7 @@ from wtal.core.clock import SnippetClock
 from wtal.core.errors import DataError
 from wtal.core.structures import Segment, Video
 from wtal.data.dataset import load_dataset
+from wtal.data.ground_truth import find_ambiguous
 from wtal.data.layouts.convert import convert_layout
 from wtal.data.layouts.wtalc import read_wtalc
 
@@ -53,6 +54,20 @@ def test_bundle_becomes_data_set_folder(tmp_path):
         "dataset.json",
         "features",
     ]
+
+
+def test_list_of_ambiguous_segments_is_kept(tmp_path):
+    source = write_bundle(tmp_path)
+    (source / "Tiny-Annotations" / "Ambiguous_test.txt").write_text("v2 0.5 1.5\n")
+    assert find_ambiguous(convert_layout(source, tmp_path / "out").path) == {"v2": [(0.5, 1.5)]}
+
+
+def test_malformed_list_of_ambiguous_segments_is_rejected_before_anything_is_written(tmp_path):
+    source = write_bundle(tmp_path)
+    (source / "Ambiguous_test.txt").write_text("v2\n")
+    with raises(DataError, path=source / "Ambiguous_test.txt"):
+        convert_layout(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_finished_conversion_is_kept_and_not_overwritten_from_changed_source(tmp_path):

@@ -9,6 +9,7 @@ from wtal.data.annotations.base import Annotation
 from wtal.data.annotations.convert import read_annotations
 from wtal.data.annotations.registry import find_format
 from wtal.data.dataset import is_dataset, load_dataset
+from wtal.data.layouts.registry import require_not_layout
 from wtal.data.problems import format_ids
 
 
@@ -39,7 +40,7 @@ def read_segments(path: Path, format: str | None = None, fps: float | None = Non
 
     Raises:
         ConfigError: If the format is unknown, or `fps` is missing.
-        DataError: If the source cannot be read, or no video has its times marked.
+        DataError: If the source cannot be read, is a public layout of features, or no video has its times marked.
     """
     if not path.exists():
         raise DataError("no such file or folder", path=path, code="file-not-found")
@@ -56,6 +57,8 @@ def read_segments(path: Path, format: str | None = None, fps: float | None = Non
                 "what is not annotated counts as not happening"
             )
     else:
+        if not format:
+            require_not_layout(path)
         is_format_given = format and (path.is_dir() or path.suffix.lower() == find_format(format).extension)
         file, _ = read_annotations(path, format if is_format_given else None, fps)
         annotations = file.annotations

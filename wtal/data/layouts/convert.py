@@ -8,12 +8,13 @@ from pathlib import Path
 
 from wtal.core.errors import ConfigError, DataError, WtalError
 from wtal.core.fingerprint import stat_fingerprint
-from wtal.core.io import read_json, require_not_input, write_json
+from wtal.core.io import read_json, read_text, require_not_input, write_json, write_text
 from wtal.core.structures import Video
 from wtal.core.text import format_list
 from wtal.data.dataset import SYNTHETIC_KEY, write_dataset_info
 from wtal.data.layouts.base import FeatureTiming, Layout, OnProgress
 from wtal.data.layouts.registry import LAYOUTS, detect_layout
+from wtal.data.layouts.thumos import AMBIGUOUS_NAME, find_ambiguous_list, read_ambiguous
 
 STATE_NAME = "converted.json"  # {"files": fingerprint of the source, "done": bool}
 SYNTHETIC_NAME = "rehearsal.json"  # marks folders with synthetic features
@@ -74,6 +75,9 @@ def convert_layout(
             hint="leave out --stride, --window and --fps",
             code="timing-not-supported",
         )
+    ambiguous = find_ambiguous_list(source)
+    if ambiguous:
+        read_ambiguous(ambiguous)  # reports an invalid file before anything is written
     _start(out, layout.inputs(source))
     try:
         conversion = layout.convert(source, out, timing or FeatureTiming(), on_progress)
@@ -84,6 +88,8 @@ def convert_layout(
         if any((folder / SYNTHETIC_NAME).is_file() for folder in (source, source.absolute().parent)):
             about = {**about, **SYNTHETIC_KEY}
         write_dataset_info(out, videos, conversion.clock, classes, conversion.modalities, about)
+        if ambiguous:  # some protocols of THUMOS14 need it beside the ground truth
+            write_text(out / AMBIGUOUS_NAME, read_text(ambiguous))
     except WtalError:
         _remove_if_empty(out)
         raise

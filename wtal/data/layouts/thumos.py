@@ -14,6 +14,7 @@ SUBSET_OF_SUFFIX = {"val": "training", "test": "testing"}
 # MultiTHUMOS has one file per class for both subsets; the ids tell them apart.
 SUBSET_OF_ID_PREFIX = {"video_validation_": "training", "video_test_": "testing"}
 AMBIGUOUS_CLASS = "Ambiguous"
+AMBIGUOUS_NAME = "Ambiguous_test.txt"
 
 
 def read_thumos(folder: Path) -> list[Video]:
@@ -51,6 +52,11 @@ def read_thumos(folder: Path) -> list[Video]:
 def has_thumos(folder: Path) -> bool:
     """Whether a folder contains files that `read_thumos` reads."""
     return bool(_class_files(folder) or _multithumos_files(folder))
+
+
+def find_ambiguous_list(source: Path) -> Path | None:
+    """The file with the list of ambiguous segments, in a folder or in a folder of it; None without one."""
+    return next(iter([*source.glob(AMBIGUOUS_NAME), *sorted(source.glob(f"*/{AMBIGUOUS_NAME}"))]), None)
 
 
 def read_ambiguous(path: Path) -> dict[str, list[tuple[float, float]]]:

@@ -17,12 +17,12 @@ from wtal.core.io import read_json, realpath, write_json
 from wtal.core.structures import Video
 from wtal.data.dataset import FAILED_NAME, Dataset, load_dataset, write_dataset_info
 from wtal.data.features import features_path
-from wtal.data.ground_truth import AMBIGUOUS_NAME, read_ground_truth
+from wtal.data.ground_truth import read_ground_truth
 from wtal.data.layouts.activitynet import use_validation_for_training
 from wtal.data.layouts.base import FeatureTiming, Layout, OnProgress
 from wtal.data.layouts.convert import ConvertedLayout, convert_layout
 from wtal.data.layouts.registry import LAYOUTS, detect_layout
-from wtal.data.layouts.thumos import read_ambiguous
+from wtal.data.layouts.thumos import AMBIGUOUS_NAME, find_ambiguous_list, read_ambiguous
 from wtal.experiments.benchmarks.definitions import Benchmark
 
 STATE_NAME = "source.json"
@@ -183,10 +183,8 @@ def _videos(dataset: Dataset, annotations: Path | None) -> Sequence[Video]:
 
 def _find_ambiguous(source: Path, annotations: Path | None) -> Path | None:
     """The list of ambiguous intervals: beside the annotations, in the source or in a folder of it."""
-    folders = [annotations.parent if annotations.is_file() else annotations] if annotations else []
-    if source.is_dir():
-        folders += [source, *sorted(path for path in source.iterdir() if path.is_dir())]
-    path = next((folder / AMBIGUOUS_NAME for folder in folders if (folder / AMBIGUOUS_NAME).is_file()), None)
+    beside = (annotations.parent if annotations.is_file() else annotations) / AMBIGUOUS_NAME if annotations else None
+    path = beside if beside and beside.is_file() else find_ambiguous_list(source)
     if path is not None:
         read_ambiguous(path)  # reports an invalid file before anything is trained
     return path
