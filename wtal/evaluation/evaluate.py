@@ -174,8 +174,8 @@ def require_overlap(
 
     Raises:
         DataError: If there are predicted videos and none of them is in the scored subset (code `no-common-videos`), if
-            there are predicted segments and none of their labels is in the ground truth (code `no-common-labels`), or if
-            the subset has no annotated segments.
+            there are predicted segments and none of their labels is in the ground truth (code `no-common-labels`), or
+            if the subset has no annotated segments.
     """
     subset = _choose_subset(ground_truth, options.rules, options.subset)
     scored = [video.id for video in _split_videos(ground_truth, options.rules, subset)[0]]

@@ -19,8 +19,8 @@ from wtal.core.io import atomic_write_dir, realpath, require_not_input, write_js
 from wtal.core.structures import Video
 from wtal.data.dataset import unusable_ids
 from wtal.data.ground_truth import read_ground_truth
-from wtal.data.layouts.thumos import AMBIGUOUS_NAME
 from wtal.data.layouts.convert import SYNTHETIC_NAME
+from wtal.data.layouts.thumos import AMBIGUOUS_NAME
 from wtal.data.problems import raise_first
 from wtal.data.synthetic.layout_writers import TWO_SUBSET_LAYOUTS, WRITERS
 from wtal.data.synthetic.signal import Directions, Timeline, normalize, unit_vectors
