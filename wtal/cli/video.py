@@ -1,5 +1,6 @@
 """Commands for videos: data set, features, predictions, web page."""
 
+import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -239,7 +240,7 @@ def predict(
     if summary.files:
         print_line(
             f"{folder}: {summary.shown:,} shown segments and {summary.proposals:,} proposals in "
-            f"{summary.stored:,} videos, in {_describe_files(summary.files)}"
+            f"{summary.stored:,} videos, in {_describe_files(folder, summary.files)}"
         )
     print_failures(list(map(str, summary.failed.values())), "run it again to see the others")
     if summary.failed:
@@ -310,8 +311,8 @@ def print_failures(reasons: list[str], remainder: str) -> None:
         print_line(f"and {len(reasons) - MAX_FAILURES_SHOWN} more; {remainder}")
 
 
-def _describe_files(files: Sequence[Path]) -> str:
-    """The names of files in one folder or below, or of some of them."""
+def _describe_files(folder: Path, files: Sequence[Path]) -> str:
+    """The paths of files in a folder, or of some of them."""
     from wtal.core.text import format_list
 
-    return format_list([file.name for file in files], MAX_FILES_SHOWN)
+    return format_list([os.path.relpath(file, folder) for file in files], MAX_FILES_SHOWN)

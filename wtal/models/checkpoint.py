@@ -21,6 +21,7 @@ from wtal.core.errors import CheckpointError, ConfigError, DataError, first_vali
 from wtal.core.fingerprint import content_fingerprint
 from wtal.core.io import atomic_write_dir, os_error_message, read_json, read_tensors, write_json, write_tensors
 from wtal.data.provenance import Provenance, parse_provenance, to_json
+from wtal.data.video_files import PROJECT_NAME
 from wtal.models.layers import UNLIMITED
 from wtal.models.local_branch import build_model
 
@@ -147,7 +148,9 @@ def require_checkpoint(run_dir: Path) -> Path:
         raise CheckpointError(
             "not a run or model folder" if run_dir.exists() else "no such folder",
             path=run_dir,
-            hint="pass the folder given as --out to `wtal train`",
+            hint="pass a folder in its folder `runs`"
+            if (run_dir / PROJECT_NAME).is_file()
+            else "pass the folder given as --out to `wtal train`",
             code="not-a-model" if run_dir.exists() else "file-not-found",
         )
     return folder

@@ -15,7 +15,6 @@ from wtal.evaluation.protocols import DEFAULT_PROTOCOL
 from wtal.reporting.html.collect import collect_report_data, find_runs, find_video_urls
 from wtal.reporting.html.render import score_tables
 
-
 def test_comparison_is_reported_with_its_seeds(runs, tiny):
     report = collect_report_data(runs, runs / "report.html")
     results = report.scores.results
@@ -59,6 +58,12 @@ def test_command_writes_the_report_beside_the_run(runs, tiny):
     assert all(f'id="{section}"' in text for section in sections) and "subset validation" in text
     index = json.loads(Page(text).scripts["index"])
     assert [entry["id"] for entry in index["videos"]] == [video.id for video in tiny.subset("validation")]
+
+
+def test_project_knows_the_data_of_its_runs(tmp_path, runs, tiny):
+    run = shutil.copytree(runs / tiny.path.name / "dfe" / "seed-0", tmp_path / "runs" / "my-i3d-12")
+    (tmp_path / "wtal-project.json").touch()
+    assert find_runs(run).data == tmp_path / "data" / "my-i3d"
 
 
 def test_folder_without_runs_is_rejected(tmp_path):

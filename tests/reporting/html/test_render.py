@@ -115,6 +115,14 @@ def test_all_averages_are_over_the_same_tious():
     assert "averaged over 0.1:0.3" in text and "0.5:0.95" not in text
 
 
+@pytest.mark.parametrize("subset", ["training", "testing"])
+def test_scores_on_training_videos_are_marked(subset):
+    videos = [replace(make_video("a", "run"), subset=subset)]
+    scores = score({"m": [PROPOSALS]}, PROPOSALS, videos, EvaluationOptions(subset=subset))
+    text = render_page(make_report(make_timeline(), scores=scores))
+    assert ("trained on these videos" in text) == (subset == "training")
+
+
 def test_error_types_have_no_class_color():
     scores = score({"m": [PROPOSALS]}, PROPOSALS, [make_video("a", "run")], DEFAULT_OPTIONS)
     text = render_page(make_report(make_timeline(), scores=scores))

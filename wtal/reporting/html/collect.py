@@ -15,7 +15,7 @@ from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.ground_truth import find_ambiguous
 from wtal.data.layouts.activitynet import read_proposals
 from wtal.data.snippet_labels import describe_labels
-from wtal.data.video_files import LISTING_NAME, VideoFolder, read_listing
+from wtal.data.video_files import LISTING_NAME, PROJECT_NAME, VideoFolder, read_listing
 from wtal.evaluation.agreement import Agreement, agreement_by_video, measure_agreement
 from wtal.evaluation.error_analysis import Analysis, analyse
 from wtal.evaluation.evaluate import EvaluationWithMatches, evaluate, evaluate_with_matches
@@ -361,8 +361,12 @@ def _runs_by_seed(path: Path, pattern: str) -> list[Path]:
 
 
 def _recorded_data(run: Path) -> Path | None:
-    """The data set that `wtal compare` recorded beside the methods."""
-    path = realpath(run).parent.parent / "data.json"
+    """The data set that `wtal compare` recorded beside the methods, or that of a project of `wtal start`."""
+    run = realpath(run)
+    folder = run.parent.parent
+    if (folder / PROJECT_NAME).is_file():
+        return folder / "data" / run.name.rpartition("-")[0]
+    path = folder / "data.json"
     record = read_json(path) if path.is_file() else None
     return Path(record["path"]) if isinstance(record, dict) and isinstance(record.get("path"), str) else None
 
