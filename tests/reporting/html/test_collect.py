@@ -15,6 +15,7 @@ from wtal.evaluation.protocols import DEFAULT_PROTOCOL
 from wtal.reporting.html.collect import collect_report_data, find_runs, find_video_urls
 from wtal.reporting.html.render import score_tables
 
+
 def test_comparison_is_reported_with_its_seeds(runs, tiny):
     report = collect_report_data(runs, runs / "report.html")
     results = report.scores.results
