@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 JOINERS = "\u200c\u200d"
 BLANKS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"  # letters and symbols without a visible form
 INVISIBLE_CATEGORIES = ("Cc", "Cf", "Mn", "Me", "Mc", "Zs", "Zl", "Zp")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t")  # in spreadsheets
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -73,6 +74,16 @@ def format_time(seconds: float, step: float = 1.0) -> str:
     minutes, rest = divmod(tenths, 600)
     text = f"{rest / 10:04.1f}" if step < 1 else f"{rest // 10:02d}"
     return f"{minutes // 60}:{minutes % 60:02d}:{text}" if minutes >= 60 else f"{minutes}:{text}"
+
+
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet would run the text as a formula."""
+    return text.startswith(FORMULA_STARTS)
+
+
+def escape_formula(text: str) -> str:
+    """The text with an apostrophe before it, if a spreadsheet would run it as a formula."""
+    return f"'{text}" if is_formula(text) else text
 
 
 # --- Markdown ---------------------------------------------------------------------------------------------------------

@@ -4,11 +4,11 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from wtal.core.text import format_count, format_percent, format_time
+from wtal.core.text import escape_formula, format_count, format_percent, format_time
 from wtal.data.problems import format_ids
 from wtal.evaluation.agreement import Agreement, AgreementOptions, AgreementScores
 from wtal.evaluation.time_budget import ClassBudget, TimeBudget
-from wtal.reporting.tables import Block, TableData, escape_formula
+from wtal.reporting.tables import Block, TableData
 
 MAX_VIDEOS = 12  # with rows of their own in a terminal
 ALL_CLASSES = "all classes"

@@ -16,8 +16,15 @@ from rich.table import Table
 from rich.text import Text
 
 from wtal.core.errors import ConfigError
-from wtal.core.text import escape_markdown, format_percent, markdown_table, one_line, print_line, printable
-from wtal.data.annotations.convert import FORMULA_START
+from wtal.core.text import (
+    escape_formula,
+    escape_markdown,
+    format_percent,
+    markdown_table,
+    one_line,
+    print_line,
+    printable,
+)
 
 COLUMN_GAP = 2  # characters between two columns in a terminal
 EDGES = 2  # characters beside the first and the last column
@@ -181,11 +188,6 @@ def to_json(data: TableData) -> dict[str, object]:
     data = _split_pairs(data)
     rows = [[*row[: data.labels], *map(_json_cell, row[data.labels :])] for row in data.rows]
     return {"title": data.title, "columns": list(map(one_line, data.columns)), "rows": rows}
-
-
-def escape_formula(name: str) -> str:
-    """The name with an apostrophe before it, if a spreadsheet would run it as a formula."""
-    return f"'{name}" if FORMULA_START.match(name) else name
 
 
 def _join(render: Callable[[TableData], list[str]]) -> Callable[[Sequence[TableData]], str]:

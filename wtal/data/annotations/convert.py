@@ -1,6 +1,5 @@
 """Conversion of annotation files from one format to another, with warnings on what the new format cannot store."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.io import HINT_OTHER_PATH, atomic_write_dir, require_not_input
-from wtal.core.text import format_list
+from wtal.core.text import format_list, is_formula
 from wtal.data.annotations.base import (
     Annotation,
     AnnotationFile,
@@ -24,7 +23,6 @@ from wtal.data.features import is_file_name
 from wtal.data.problems import abbreviate
 
 MAX_FPS = 1_000_000
-FORMULA_START = re.compile(r"[=+\-@\t]")  # what spreadsheets take as the start of a formula
 
 
 @dataclass(frozen=True)
@@ -206,7 +204,7 @@ def conversion_warnings(
     counts["labels with line breaks or other unsupported characters are changed"] = changed
     if format.extension == ".csv":
         names = labels | {annotation.id for annotation in annotations}
-        formulas = sum(FORMULA_START.match(name) is not None for name in names)
+        formulas = sum(map(is_formula, names))
         counts["spreadsheets read names that begin with =, +, - or @ as formulas"] = formulas
     return count_warnings(format.name, counts)
 
