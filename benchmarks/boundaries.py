@@ -19,8 +19,9 @@ from wtal.core.text import markdown_table
 from wtal.data.dataset import load_dataset
 from wtal.evaluation.evaluate import evaluate
 from wtal.evaluation.protocols import EvaluationOptions
-from wtal.inference.calibration import F1, TIOU, calibrate
+from wtal.inference.calibration import calibrate
 from wtal.inference.localizer import Localizer
+from wtal.inference.operating_point import F1, TIOU
 from wtal.inference.postprocessing import SegmentConstraints
 from wtal.inference.proposals import generate_proposals
 from wtal.reporting.tables import format_mean_std

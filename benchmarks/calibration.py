@@ -20,8 +20,9 @@ from wtal.core.structures import Proposals, Video
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.evaluation.agreement import AgreementOptions, measure_agreement
 from wtal.inference.batch import localize_many
-from wtal.inference.calibration import F1, SEGMENTS, OperatingPoint, calibrate
+from wtal.inference.calibration import calibrate
 from wtal.inference.localizer import Localizer
+from wtal.inference.operating_point import F1, SEGMENTS, OperatingPoint
 from wtal.inference.postprocessing import SegmentConstraints
 from wtal.inference.proposals import top_non_overlapping
 

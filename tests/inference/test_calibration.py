@@ -19,18 +19,20 @@ from wtal.data.dataset import load_dataset, write_dataset_info
 from wtal.data.layouts.activitynet import write_activitynet
 from wtal.inference.calibration import (
     CALIBRATION_NAME,
+    calibrate,
+    calibrate_run,
+    calibrate_trained,
+    load_segment_filter,
+    read_calibration,
+)
+from wtal.inference.operating_point import (
     LABELS,
     MIN_SHARE,
     SEGMENTS,
     Calibration,
     CalibrationScores,
     OperatingPoint,
-    calibrate,
-    calibrate_run,
-    calibrate_trained,
-    load_segment_filter,
     pooled,
-    read_calibration,
 )
 from wtal.inference.postprocessing import SegmentConstraints, remove_overlaps, sort_by_time
 from wtal.inference.proposals import top_non_overlapping

@@ -167,7 +167,8 @@ def calibrate(
     format: FormatOption = "terminal",
 ) -> None:
     """Choose the confidence threshold of each class for `wtal predict`, from segments or from tags alone."""
-    from wtal.inference.calibration import CALIBRATION_NAME, calibrate_run, parse_target
+    from wtal.inference.calibration import CALIBRATION_NAME, calibrate_run
+    from wtal.inference.operating_point import parse_target
     from wtal.inference.postprocessing import SegmentConstraints
     from wtal.reporting.evaluation_tables import calibration_table
     from wtal.reporting.tables import open_output
@@ -238,7 +239,8 @@ def _read_settings(
 def _calibrate(run: Path, data: Path) -> None:
     """Choose the thresholds of `wtal predict`; a model that cannot be calibrated is still a model."""
     from wtal.core.errors import WtalError
-    from wtal.inference.calibration import F1, calibrate_trained
+    from wtal.inference.calibration import calibrate_trained
+    from wtal.inference.operating_point import F1
 
     try:
         calibration = calibrate_trained(run, data)

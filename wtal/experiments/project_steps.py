@@ -26,15 +26,9 @@ from wtal.experiments.pipeline import train
 from wtal.experiments.project import Project
 from wtal.experiments.project_status import OnProgress, StatusWriter, run_lock
 from wtal.experiments.remaining_time import RemainingTime
-from wtal.inference.calibration import (
-    CALIBRATION_NAME,
-    F1,
-    Calibration,
-    calibrate_trained,
-    load_segment_filter,
-    read_calibration,
-)
+from wtal.inference.calibration import CALIBRATION_NAME, calibrate_trained, load_segment_filter, read_calibration
 from wtal.inference.localizer import Localizer
+from wtal.inference.operating_point import F1, Calibration
 from wtal.models import checkpoint
 from wtal.training.stages import total_steps
 from wtal.video.backbones.base import BackboneOptions

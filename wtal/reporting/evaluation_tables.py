@@ -8,7 +8,7 @@ from wtal.core.text import format_percent
 from wtal.evaluation.bootstrap import DRAWS, EvaluatedFile, EvaluationComparison
 from wtal.evaluation.protocols import PROTOCOLS, Protocol
 from wtal.evaluation.results import EvaluationResult, format_range, summary_lines
-from wtal.inference.calibration import LABELS, Calibration
+from wtal.inference.operating_point import LABELS, Calibration
 from wtal.reporting.tables import Block, TableData, format_interval, format_mean_std
 
 COUNTS = ("videos", "instances", "classes")

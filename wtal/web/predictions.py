@@ -17,7 +17,8 @@ from wtal.core.io import atomic_write
 from wtal.core.structures import Segment
 from wtal.core.text import format_percent
 from wtal.inference import kinetics400
-from wtal.inference.calibration import F1, LABELS, OperatingPoint, read_calibration
+from wtal.inference.calibration import read_calibration
+from wtal.inference.operating_point import F1, LABELS, OperatingPoint
 from wtal.inference.postprocessing import SegmentConstraints, remove_overlaps
 from wtal.inference.proposals import RELATIVE_SCORE_THRESHOLD
 from wtal.reporting.figures.layout import TimelineData

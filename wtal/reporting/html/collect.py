@@ -25,8 +25,9 @@ from wtal.evaluation.time_budget import TimeBudget, time_budget
 from wtal.experiments.benchmarks.definitions import BENCHMARKS
 from wtal.experiments.external import ExternalScore, ExternalSystem, compare_external, read_external
 from wtal.inference.batch import localize_many
-from wtal.inference.calibration import F1, TIOU, load_segment_filter
+from wtal.inference.calibration import load_segment_filter
 from wtal.inference.localizer import Localizer
+from wtal.inference.operating_point import F1, TIOU
 from wtal.inference.proposals import SnippetScores
 from wtal.models import checkpoint
 from wtal.models.teacher import TEACHER, load_memory, read_info

@@ -19,7 +19,7 @@ from wtal.core.text import format_percent, format_time
 from wtal.evaluation.error_analysis import Analysis
 from wtal.evaluation.results import between, summary_lines
 from wtal.evaluation.sensitivity import Group
-from wtal.inference.calibration import TIOU
+from wtal.inference.operating_point import TIOU
 from wtal.reporting.budget_tables import (
     agreement_notes,
     agreement_table,
