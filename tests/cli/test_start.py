@@ -78,7 +78,7 @@ def test_without_tags_the_page_opens_first(videos, tmp_path, served):
 
 
 def test_without_the_web_extra_it_ends_with_the_timelines(videos, tmp_path, served, monkeypatch):
-    monkeypatch.setattr("wtal.cli.start._has_page", lambda: False)
+    monkeypatch.setattr("wtal.cli.start.has_page", lambda: False)
     output = run(videos, "--tags", tmp_path / "tags.csv", *FAST_OPTIONS)
     assert not served and (videos / "wtal/timeline.json").is_file() and "wtal[web]" in output
 

@@ -1,13 +1,12 @@
 """`wtal start`: from a folder of videos to a page with their timelines, in one command."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wtal.cli.app import DeviceOption, command, console, print_line
-from wtal.cli.video import BACKBONE_HELP, print_failures
+from wtal.cli.video import BACKBONE_HELP, has_page, print_failures, print_problems
 from wtal.core.errors import DataError
 from wtal.core.hardware import choose_device
 
@@ -64,7 +63,7 @@ def start(
     # What cannot work is an error now, not after minutes of training.
     if device != "auto":
         choose_device(device)
-    if _has_page():
+    if has_page():
         from wtal.web.server import require_free_port
 
         require_free_port(HOST, port)
@@ -75,17 +74,14 @@ def start(
     print_line(f"project {project.folder}")
     if tags:
         table = project.add_tags(tags)
-        for problem in table.problems:
-            print_line(f"{'warning' if problem.fatal else 'note'}: {problem}")
-        for remark in table.remarks:
-            print_line(f"note: {remark}")
+        print_problems(table.problems, table.remarks)
     summary = project.tag_summary()
     print_line(str(summary))
-    if summary.can_train or not _has_page():
+    if summary.can_train or not has_page():
         _run(project, device)
     else:
         print_line("no video is tagged with a class yet: tag your videos on the page, and train there")
-    if _has_page():
+    if has_page():
         _open_page(project, device, port)
     else:
         print_line("note: for the page, pip install 'wtal[web]'")
@@ -117,10 +113,6 @@ def _run(project: "Project", device: str) -> None:
     print_failures(list(read_failed(project.data).values()), f"{project.data / FAILED_NAME} lists all of them")
     for step in find_steps(project):
         print_line(f"{step.name}: {step.sentence}")
-
-
-def _has_page() -> bool:
-    return bool(find_spec("fastapi") and find_spec("uvicorn"))
 
 
 def _open_page(project: "Project", device: str, port: int) -> None:

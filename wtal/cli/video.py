@@ -1,14 +1,17 @@
 """Commands for videos: data set, features, predictions, web page."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wtal.cli.app import DeviceOption, MethodOption, allow_method, command, console, print_line
+
+if TYPE_CHECKING:
+    from wtal.data.problems import Problem
 
 MAX_FAILURES_SHOWN = 10  # failed.json lists all of them
 MAX_TIMELINES_SHOWN = 20
@@ -100,10 +103,7 @@ def init(
     if group and split is None:
         raise ConfigError("--group needs --split", hint="add --split 0.2", code="invalid-option")
     created = create_dataset(folder, videos, tags, None if split is None else SplitOptions(split, group, seed))
-    for problem in created.problems:
-        print_line(f"{'warning' if problem.fatal else 'note'}: {problem}")
-    for remark in created.remarks:
-        print_line(f"note: {remark}")
+    print_problems(created.problems, created.remarks)
     print_line(f"{folder}: {len(created.videos)} videos, {len(created.classes)} classes: {', '.join(created.classes)}")
     print_line(f"next: wtal extract {folder}")
 
@@ -283,7 +283,7 @@ def serve(
     from wtal.core.errors import ConfigError
 
     allow_method(method)
-    if not (find_spec("fastapi") and find_spec("uvicorn")):
+    if not has_page():
         raise ConfigError(
             "the web page needs FastAPI and uvicorn", hint="pip install 'wtal[web]'", code="missing-dependency"
         )
@@ -301,6 +301,19 @@ def serve(
         print_line("press Ctrl-C to stop; corrections are saved")
 
     serve_page(run, videos, store or videos / "timelines", options, host, port, announce, data)
+
+
+def has_page() -> bool:
+    """Whether the packages of the web page are installed."""
+    return bool(find_spec("fastapi") and find_spec("uvicorn"))
+
+
+def print_problems(problems: Iterable["Problem"], remarks: Iterable[str]) -> None:
+    """Print what is wrong with tables of tags, and what the user should know about them."""
+    for problem in problems:
+        print_line(f"{'warning' if problem.fatal else 'note'}: {problem}")
+    for remark in remarks:
+        print_line(f"note: {remark}")
 
 
 def print_failures(reasons: list[str], remainder: str) -> None:
