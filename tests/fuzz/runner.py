@@ -127,7 +127,7 @@ class _Process:
                 return self.pipe.recv()
             if seconds < MAX_SECONDS and self.process.is_alive():
                 return None
-        is_dead = not self.process.is_alive()
+        is_dead = seconds < MAX_SECONDS or not self.process.is_alive()  # a dying process closes the pipe first
         self.stop()
         reason = "the process died" if is_dead else f"takes longer than {MAX_SECONDS:.0f} s"
         reason += f" (exit code {self.process.exitcode})"
