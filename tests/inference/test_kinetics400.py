@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 import wtal
 from tests.helpers.errors import raises
+from tests.helpers.video import film
 from tests.video.backbones.test_i3d import random_weights
 from wtal.cli import app
 from wtal.core.errors import DataError
@@ -94,6 +95,15 @@ def test_folder_of_the_name_is_a_model_of_the_user(cache, tmp_path, monkeypatch)
 def test_built_in_model_is_not_to_be_calibrated(cache, tmp_path):
     assert "wtal calibrate" not in load_segment_filter(open_kinetics400(), "f1")[1]
     assert "wtal calibrate" in load_segment_filter(tmp_path, "f1")[1]
+
+
+@pytest.mark.slow
+def test_videos_without_any_of_the_actions_are_explained(cache, weights, tmp_path):
+    uniform = {name: value * 0 if "logits" in name else value for name, value in weights.items()}
+    save_file(uniform, cache / "i3d-rgb-kinetics-400.safetensors")
+    film(tmp_path / "film.mp4", 0, seconds=1)
+    result = CliRunner().invoke(app, ["predict", str(tmp_path / "film.mp4"), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0 and "wtal start FOLDER" in result.output, result.output
 
 
 @pytest.mark.slow

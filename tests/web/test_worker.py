@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers.processes import wait_until
 from tests.helpers.server import run_server
+from wtal.core.errors import DataError
 from wtal.web.worker import Task, WorkerProgress, _run_task
 
 
@@ -20,6 +21,15 @@ def test_errors_are_reported_without_the_folder(tmp_path, field):
 
     progress = _run_task(predict, task, print)
     assert not progress.done and "Permission denied" in progress.error and str(tmp_path) not in progress.error
+
+
+def test_reason_does_not_repeat_the_name_of_the_video(tmp_path):
+    task = Task(tmp_path / "a film.mp4", tmp_path / "out", "a film.mp4", "")
+
+    def predict(task: Task, on_progress: object) -> None:
+        raise DataError("is a text file", path=task.path, hint="use a video file")
+
+    assert _run_task(predict, task, print).error == "is a text file; use a video file"
 
 
 def test_success_is_reported(tmp_path):

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 MAX_FAILURES_SHOWN = 10  # failed.json lists all of them
 MAX_TIMELINES_SHOWN = 20
 MAX_FILES_SHOWN = 6
+HINT_NO_ACTION = (
+    "note: none of the 400 Kinetics actions is probable enough in these videos; to train a model on your own classes, "
+    "run `wtal start FOLDER`"
+)
 
 MODEL_HELP = (
     "Run folder written by `wtal train`, or kinetics400, the built-in model: a fully supervised recognition model of "
@@ -231,6 +235,8 @@ def predict(
         )
     if num_shown > MAX_TIMELINES_SHOWN:
         print_line(f"and {num_shown - MAX_TIMELINES_SHOWN:,} more videos")
+    if is_kinetics400(model) and summary.stored and not summary.shown:
+        print_line(HINT_NO_ACTION)
     for note in summary.notes:
         print_line(f"note: {note}")
     print_line(

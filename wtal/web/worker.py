@@ -95,6 +95,7 @@ def _run_task(
         return WorkerProgress(done=True)
     except Exception as error:  # decoders and file systems raise many types
         message = str(error) if isinstance(error, WtalError) else short_message(error)
+        message = message.removeprefix(f"{task.path}: ")  # the page shows it beside the name of the video
         for path in (task.path, task.out):  # clients must not learn where the folders are
             message = message.replace(str(path), path.name)
         return WorkerProgress(error=message)
