@@ -172,6 +172,14 @@ def test_tables_in_a_folder_are_the_same_for_all_commands(project, tmp_path):
     assert project.tag_table().entries["c.mp4"].labels == ("run",)
 
 
+def test_table_of_the_project_is_none_of_the_tables_beside_it(project, videos):
+    (videos / "tags.csv").write_text("video,labels\nc.mp4,run\n")
+    project.add_tags([videos])
+    project.set_tags({"c.mp4": ["swim"]})
+    project.add_tags([videos])
+    assert project.tag_table().entries["c.mp4"].labels == ("swim",), "what was changed on the page stays"
+
+
 def test_folders_that_cannot_be_projects(videos, tmp_path):
     with raises(DataError, code="file-not-found"):
         Project.open(tmp_path / "nowhere")

@@ -15,7 +15,7 @@ from wtal.data.layouts.activitynet import activitynet_json, parse_activitynet
 from wtal.data.problems import Problem, abbreviate
 from wtal.data.split import SplitOptions, split_rows
 from wtal.data.tags import Row, parse_rows, rows_to_videos
-from wtal.data.video_files import LISTING_NAME, VideoFolder, VideoListing, video_ids
+from wtal.data.video_files import LISTING_NAME, PROJECT_NAME, VideoFolder, VideoListing, video_ids
 
 ANNOTATIONS_NAME = "annotations.json"
 MAX_EXAMPLES = 3  # in a remark
@@ -267,11 +267,19 @@ def _read_tables(tags: Iterable[Path], group: str) -> tuple[list[Row], list[Prob
 
 
 def tables_below(folder: Path) -> list[Path]:
-    """The *.csv files in a folder and its subfolders, without hidden ones. Raises DataError if there are none."""
+    """The *.csv files in a folder and its subfolders, without hidden ones and those of projects of `wtal start`.
+
+    Raises:
+        DataError: There are none.
+    """
+    projects = {path.parent for path in folder.rglob(PROJECT_NAME)} - {folder}
     tables = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() == ".csv" and path.is_file() and not path.name.startswith(".")
+        if path.suffix.lower() == ".csv"
+        and path.is_file()
+        and not path.name.startswith(".")
+        and projects.isdisjoint(path.parents)
     )
     if not tables:
         raise DataError("contains no *.csv file", path=folder, hint="pass the table of tags", code="file-not-found")
