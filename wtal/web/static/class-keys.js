@@ -7,13 +7,16 @@ export const CLASS_KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9"];
 const HOLD_TIME = 300; // ms from which on a press is held
 
 /**
- * The index of the class of a key, also on keyboards whose digits need Shift; -1 if the key is none of them.
+ * The digit of a key, also on keyboards whose digits need Shift; undefined for other keys.
  * @param {KeyboardEvent} event
  */
-function labelOfKey({ key, code, shiftKey }) {
-  const digit = shiftKey ? undefined : code.match(/^(?:Digit|Numpad)([1-9])$/)?.[1];
-  return CLASS_KEYS.indexOf(digit || key);
-}
+export const digitOf = ({ code, shiftKey }) => (shiftKey ? undefined : code.match(/^(?:Digit|Numpad)([0-9])$/)?.[1]);
+
+/**
+ * The index of the class of a key; -1 if the key is none of them.
+ * @param {KeyboardEvent} event
+ */
+const labelOfKey = (event) => CLASS_KEYS.indexOf(digitOf(event) || event.key);
 
 /**
  * @param {object} options

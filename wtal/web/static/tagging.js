@@ -4,6 +4,7 @@
  * @import { ProjectInfo, TagChange, TaggedVideo } from "./api-types"
  */
 import { ApiError, request } from "./api.js";
+import { digitOf } from "./class-keys.js";
 import { connectDialog, getElement, setText } from "./dom.js";
 import { formatCount } from "./format.js";
 import { createTagClasses } from "./tag-classes.js";
@@ -282,8 +283,7 @@ export function createTagging({ onUpdate }) {
     if (target.closest("input, select")) return;
     const isControl = event.ctrlKey || event.metaKey;
     if (target.closest("button, a, summary, label") && [" ", "Enter"].includes(event.key)) return;
-    const digit = event.code.match(/^(?:Digit|Numpad)([0-9])$/)?.[1];
-    const key = digit && !event.shiftKey ? digit : event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const key = digitOf(event) ?? (event.key.length === 1 ? event.key.toLowerCase() : event.key);
     const name = isControl || event.altKey ? undefined : classes.classOfKey(key);
     if (name !== undefined) toggle(name);
     else if (isControl && key === "z") undo();
