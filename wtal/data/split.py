@@ -47,7 +47,7 @@ def split_rows(rows: Mapping[str, Sequence[Row]], options: SplitOptions) -> tupl
     """
     if given := next((row for video in rows.values() for row in video if row.subset), None):
         raise ConfigError(
-            "--split does not go with a column `subset`",
+            "--split cannot be combined with the column `subset`",
             path=given.table,
             location=f"line {given.line}",
             hint="leave out one of them",

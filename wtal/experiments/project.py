@@ -177,7 +177,7 @@ class Project:
 
     @property
     def data(self) -> Path:
-        """The data set folder of the present backbone, as `wtal init` and `wtal extract` write it."""
+        """The data set folder of the current backbone, as `wtal init` and `wtal extract` write it."""
         return self.folder / "data" / _slug(self.backbone)
 
     @property
@@ -272,7 +272,7 @@ class Project:
         """Give a class another name, in all videos; with the name of another class, the two become one.
 
         Args:
-            old: The present name.
+            old: The current name.
             new: The new name; empty to remove a class that no video has.
 
         Raises:

@@ -36,7 +36,7 @@ class ProjectStatus(BaseModel):
 
     Attributes:
         state: `idle` before the first run, `running`, `done`, `failed`, or `stopped` by a person or with its process.
-        step: The name of the present or last step.
+        step: The name of the current or last step.
         done: How much of the step is done.
         total: Of how much; 0 if that is not known.
         sentence: What is being done.

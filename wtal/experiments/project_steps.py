@@ -85,7 +85,7 @@ def run_steps(project: Project, on_progress: OnProgress = lambda _: None, *, dev
 
 
 def newest_model(project: Project) -> Path | None:
-    """The run folder of the newest complete model of the present backbone, or None."""
+    """The run folder of the newest complete model of the current backbone, or None."""
     complete = [run for run in _runs(project) if _is_complete(run)]
     return complete[-1] if complete else None
 
@@ -211,7 +211,7 @@ class _Inspection:
             or self.missing
             or _read_state(self.project).get("predictions") != self.predictions(model)
         ):
-            yield Step("predictions", "needed", "not of the present model and videos")
+            yield Step("predictions", "needed", "the model or the videos have changed")
         else:
             videos = len(self.listing.files) - len(self.failed)
             yield Step("predictions", "done", f"timelines of {format_count(videos, 'video')}")
@@ -236,7 +236,7 @@ def _digest(content: list[str]) -> str:
 
 
 def _runs(project: Project) -> list[Path]:
-    """The run folders of the present backbone in the order in which they were made."""
+    """The run folders of the current backbone in the order in which they were made."""
     prefix = f"{project.data.name}-"
     runs = [path for path in project.runs.glob(f"{prefix}*") if path.name.removeprefix(prefix).isdecimal()]
     return sorted(runs, key=lambda path: int(path.name.removeprefix(prefix)))

@@ -67,7 +67,7 @@ class ProjectSite:
                 self._is_opening = False
 
     def run_detection(self, keys: Iterable[str]) -> None:
-        """Queue videos for the present model; without a model, they are predicted after training. Raises DataError."""
+        """Queue videos for the current model; without a model, they are predicted after training. Raises DataError."""
         if service := self.service:
             service.run_detection(keys)
 

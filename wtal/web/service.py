@@ -111,7 +111,7 @@ class AnnotationService:
         }
 
     def activate(self, id: str) -> None:
-        """Let another model process videos, first those that have a prediction of the present one.
+        """Let another model process videos, first those that have a prediction of the current one.
 
         Raises:
             CheckpointError, DataError: There is no such model, or it cannot be used.
@@ -163,7 +163,7 @@ class AnnotationService:
         }
 
     def prediction(self, file: VideoFile) -> StoredPrediction | None:
-        """The stored prediction of the present model for a file, None if there is none."""
+        """The stored prediction of the current model for a file, None if there is none."""
         return read_prediction(prediction_path(self.store, file, self.model), file, self.library.fingerprint)
 
     def save(

@@ -94,7 +94,7 @@ class VideoLibrary:
         return file
 
     def current(self, file: VideoFile) -> VideoFile:
-        """A file with its present size and time. Raises DataError if it is gone or a link that leads out."""
+        """A file with its current size and time. Raises DataError if it is gone or a link that leads out."""
         current = self._stat(self.folder / file.name)
         if current is None:
             raise DataError("the video was moved or deleted", path=file.name, code="video-not-found")
@@ -152,7 +152,7 @@ def _find_renames(old: Mapping[str, VideoFile], new: Mapping[str, VideoFile]) ->
 def _chain_renames(
     moved: Mapping[str, str], renames: Mapping[str, str], files: Mapping[str, VideoFile]
 ) -> dict[str, str]:
-    """All renames so far, each to the present key; without keys that another file has now."""
+    """All renames so far, each to the current key; without keys that another file has now."""
     chained = {old: renames.get(new, new) for old, new in moved.items()} | dict(renames)
     return {old: new for old, new in chained.items() if old not in files and new in files}
 

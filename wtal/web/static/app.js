@@ -363,7 +363,7 @@ function startApp(config) {
 
   // ---- updates of the list of videos
 
-  /** Move sessions to the present keys of renamed videos. Returns whether the open video is one of these. */
+  /** Move sessions to the current keys of renamed videos. Returns whether the open video is one of these. */
   function followMovedVideos() {
     for (const [oldKey, session] of [...sessions]) {
       const newKey = videoList.moved[oldKey];

@@ -9,7 +9,7 @@ import { createElement, getElement, setText } from "./dom.js";
 /**
  * @param {object} options
  * @param {Config} options.config
- * @param {(label: number) => string} options.getColor The present color of a class in the light theme.
+ * @param {(label: number) => string} options.getColor The current color of a class in the light theme.
  * @param {() => void} options.onChange
  */
 export function createClassColors({ config, getColor, onChange }) {

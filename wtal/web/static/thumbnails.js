@@ -20,7 +20,7 @@ export function createThumbnail() {
   return {
     element,
     /**
-     * Show a video, or the present version of its file.
+     * Show a video, or the current version of its file.
      * @param {{ key: string, version: string }} video
      */
     show(video) {

@@ -67,7 +67,7 @@ function assignColors(labels, count) {
 export function createRenderer({ canvas, overview, clock, config, view }) {
   // ---- colors
 
-  /** Read the colors of the present theme. */
+  /** Read the colors of the current theme. */
   function updateColors(isPrinting = view.isPrinting) {
     view.isPrinting = isPrinting;
     view.isDark = darkScheme.matches && !isPrinting; // a query for each segment would take longer than drawing it
