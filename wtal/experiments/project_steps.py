@@ -211,7 +211,7 @@ class _Inspection:
             or self.missing
             or _read_state(self.project).get("predictions") != self.predictions(model)
         ):
-            yield Step("predictions", "needed", "the model or the videos have changed")
+            yield Step("predictions", "needed", "predictions of the current model and videos are missing")
         else:
             videos = len(self.listing.files) - len(self.failed)
             yield Step("predictions", "done", f"timelines of {format_count(videos, 'video')}")

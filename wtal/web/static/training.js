@@ -22,7 +22,7 @@ function describe({ training, has_model: hasModel, can_train: canTrain }) {
     return canStop ? "You can go on tagging, and close this window." : "Another program works on this project.";
   }
   if (state === "opening") return "The timelines are being opened.";
-  if (state === "failed") return `Training failed: ${error}`;
+  if (state === "failed") return `Failed: ${error}`;
   if (state === "stopped") return "Stopped. What is done is kept; Train continues.";
   if (!canTrain) return "Tag some videos first: each class in at least 5 videos, and some videos without it.";
   if (!hasModel) return "Makes a timeline of each video: when each class happens.";
