@@ -182,6 +182,8 @@ def _open_web(browser: Any, url: str, theme: str) -> Iterator[Any]:
 
 def main(arguments: list[str]) -> None:
     """Take the screenshots of a file or a URL."""
+    if unknown := [argument for argument in arguments if argument.startswith("-") and argument != "--gif"]:
+        sys.exit(f"{__doc__}\nunknown option {unknown[0]}")
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         sys.exit("Chromium is not installed")

@@ -14,6 +14,7 @@ from wtal.core.structures import Segment
 from wtal.data.add_labels import add_labels
 from wtal.data.annotations.base import Annotation
 from wtal.data.dataset import Dataset, load_dataset
+from wtal.data.snippet_labels import TRAINING_SEGMENTS_NAME
 
 
 @pytest.fixture
@@ -61,6 +62,16 @@ def test_adding_twice_is_adding_once(copy):
     content = (copy.path / "annotations.json").read_bytes()
     add_labels(copy.path, annotations)
     assert (copy.path / "annotations.json").read_bytes() == content
+
+
+def test_labels_that_training_would_not_use_are_rejected(copy):
+    (copy.path / TRAINING_SEGMENTS_NAME).write_text('{"training_0000": []}')
+    content = (copy.path / "annotations.json").read_bytes()
+    point = Segment(copy.classes[0], 1.0, 1.0)
+    with raises(DataError, code="already-labelled", path=copy.path / TRAINING_SEGMENTS_NAME):
+        add_labels(copy.path, [Annotation("training_0000", (point,))])
+    assert (copy.path / "annotations.json").read_bytes() == content
+    assert add_labels(copy.path, [Annotation("training_0001", (point,))]).points == 1
 
 
 def test_other_videos_are_named_in_remarks(copy):

@@ -13,6 +13,7 @@ from wtal.core.text import format_list
 from wtal.data.annotations.base import Annotation
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.problems import abbreviate, format_ids
+from wtal.data.snippet_labels import TRAINING_SEGMENTS_NAME
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,10 @@ def add_labels(folder: Path, annotations: Sequence[Annotation], complete: bool =
         What was written.
 
     Raises:
-        DataError: A label is unknown, a segment lies after the end of its video, a complete timeline has a tag without
-            segments, segments are predictions that are alternatives, no training video is annotated, another process
-            writes to the folder, or annotations.json cannot be read or written. Nothing is written then.
+        DataError: The times of a video are in training_segments.json. Or a label is unknown, a segment lies after the
+            end of its video, a complete timeline has a tag without segments, segments are predictions that are
+            alternatives, no training video is annotated, another process writes to the folder, or annotations.json
+            cannot be read or written. Nothing is written then.
     """
     require_folder(folder, "pass the folder with annotations.json or tags.csv")
     with directory_lock(folder, "wait for it, and run it again"):
@@ -72,6 +74,7 @@ def add_labels(folder: Path, annotations: Sequence[Annotation], complete: bool =
         ]
         if not used:
             raise _no_video_error(folder, annotations, training)
+        _require_not_overridden(folder, used)
         stated_complete = [annotation for annotation in used if complete or annotation.complete]
         with_points = [annotation.id for annotation in stated_complete if any(s.is_point for s in annotation.segments)]
         complete_ids = {annotation.id for annotation in stated_complete} - {*with_points}
@@ -88,6 +91,19 @@ def add_labels(folder: Path, annotations: Sequence[Annotation], complete: bool =
         len(complete_ids),
         tuple(_remarks(dataset, annotations, used, with_points)),
     )
+
+
+def _require_not_overridden(folder: Path, annotations: Sequence[Annotation]) -> None:
+    """Raise DataError if training would read the times of these videos from training_segments.json instead."""
+    path = folder / TRAINING_SEGMENTS_NAME
+    overridden = [a.id for a in annotations if a.id in read_json(path)] if path.is_file() else []
+    if overridden:
+        raise DataError(
+            f"has the complete timelines of {format_ids(overridden)}; training uses them instead of added labels",
+            path=path,
+            hint="move the file out of the data set, or remove these videos from it",
+            code="already-labelled",
+        )
 
 
 def _has_labels(annotation: Annotation, complete: bool) -> bool:

@@ -250,6 +250,11 @@ class Localizer:
         if meta.provenance and dataset.provenance and meta.provenance != dataset.provenance:
             code = "provenance-mismatch"
             message = f"features of {dataset.provenance}; the model was trained on {meta.provenance}"
+        elif not dataset.modalities:
+            code, message = (
+                "no-features",
+                f"has no features; the model was trained on {sum(meta.modalities)} per snippet",
+            )
         elif meta.modalities != dataset.modalities:
             code = "width-mismatch"
             widths = (" + ".join(map(str, modalities)) for modalities in (dataset.modalities, meta.modalities))
