@@ -195,6 +195,7 @@ def test_data_set_that_does_not_match_the_model_is_rejected(run, tiny):
     localizer.require_compatible(tiny)
     for changes, code in [
         ({"modalities": (8, 2)}, "width-mismatch"),
+        ({"modalities": ()}, "no-features"),
         ({"clock": replace(tiny.clock, stride=2.0)}, "stride-mismatch"),
         ({"classes": (*tiny.classes, "swim")}, "classes-mismatch"),
         ({"classes": tiny.classes[::-1]}, "classes-mismatch"),
