@@ -1,5 +1,6 @@
 """The `wtal` application: the order of its commands, its error handling, and the options that commands share."""
 
+import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from wtal import __version__
 from wtal.core import text
 from wtal.core.errors import WtalError
+from wtal.core.interrupts import record_interrupts
 from wtal.core.io import os_error_message
 
 # The panels of `wtal --help` and the commands in each, in the order in which they are used.
@@ -77,7 +79,8 @@ class ErrorHandlingGroup(Group):
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer has its own copy of click
         try:
-            return super().invoke(ctx)
+            with record_interrupts(signal.SIGINT):
+                return super().invoke(ctx)
         except WtalError as error:
             _print_error("error: ", str(error))
             raise typer.Exit(2) from error

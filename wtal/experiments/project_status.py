@@ -12,6 +12,7 @@ import filelock
 from pydantic import BaseModel, ValidationError
 
 from wtal.core.errors import DataError, first_validation_error
+from wtal.core.interrupts import raise_if_interrupted
 from wtal.core.io import LOCK_NAME, directory_lock, read_json, write_json
 
 STATUS_NAME = "status.json"
@@ -77,7 +78,8 @@ class StatusWriter:
         self._status, self._written = ProjectStatus(state="running"), float("-inf")
 
     def report(self, step: str, done: int, total: int, sentence: str) -> None:
-        """Report the state of a step."""
+        """Report the state of a step. Raises KeyboardInterrupt if an earlier one was lost."""
+        raise_if_interrupted()
         is_new = step != self._status.step
         self._status = ProjectStatus(state="running", step=step, done=done, total=total, sentence=sentence)
         now = time.monotonic()

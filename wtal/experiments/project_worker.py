@@ -14,6 +14,7 @@ from pathlib import Path
 
 from wtal.core.concurrency import lower_priority
 from wtal.core.errors import WtalError
+from wtal.core.interrupts import record_interrupts
 from wtal.experiments.project import Project
 from wtal.experiments.project_steps import run_steps
 
@@ -22,12 +23,12 @@ STOP_WITH_INPUT = "stop-with-input"
 
 def main(videos: Path, folder: Path, *options: str) -> int:
     """Run the steps of a project. Returns the exit code: 0, 2 after an error, 130 if it was stopped."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if STOP_WITH_INPUT in options:
         threading.Thread(target=_stop_with_input, daemon=True).start()
     lower_priority()
     try:
-        run_steps(Project.open(videos, folder))
+        with record_interrupts(signal.SIGINT, signal.SIGTERM):
+            run_steps(Project.open(videos, folder))
     except KeyboardInterrupt:
         return 130
     except (WtalError, OSError):  # in status.json

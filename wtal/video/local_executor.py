@@ -12,6 +12,7 @@ from typing import Any
 from wtal.core.concurrency import init_worker_process, limit_memory
 from wtal.core.errors import DataError
 from wtal.core.hardware import available_cores, available_ram, choose_device
+from wtal.core.interrupts import raise_if_interrupted
 from wtal.video.backbones.base import Backbone, BackboneOptions
 from wtal.video.backbones.registry import BACKBONES, find_backbone, open_backbone
 from wtal.video.extract_video import ProgressCallback, extract_video
@@ -120,6 +121,7 @@ def _run(
                     outcome = future.result()
                     free_slots.append(running.pop(future)[1])
                     yield outcome
+                raise_if_interrupted()
                 on_progress(tuple((task.id, seconds[slot]) for task, slot in running.values()))
         except BrokenProcessPool:
             return [task for task, _ in running.values()]
