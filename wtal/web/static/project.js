@@ -28,7 +28,7 @@ export function createProject(first) {
   const afterUploads = uploadList.nextElementSibling;
   let etag = "";
   let timer = 0;
-  let lastInput = 0;
+  let lastInput = -Infinity;
   let isTraining = first.training.state === "running";
 
   const tagging = createTagging({
