@@ -471,7 +471,7 @@ def test_upload_is_opened_and_errors_are_shown(site, visitor, own_videos, tmp_pa
     page.get_by_role("button", name="Dismiss a.txt").click()
     open_in_list(page, "uploads/no.mp4")
     expect(page.locator("#uploads li")).to_have_count(0)
-    expect(page.locator("#job-text")).to_contain_text("Detection failed: no.mp4")
+    expect(page.locator("#job-text")).to_contain_text("not a video")
     expect(page.locator("#run-detection")).to_have_text("Try again")
     expect(page.locator("#player-error")).to_contain_text("cannot play")
     expect(page.locator("#clock")).to_be_empty()
