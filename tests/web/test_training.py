@@ -216,7 +216,9 @@ def test_from_tags_to_timelines(project):
         wait_until(lambda: server.training()["is_current"] is False)
         server.change("later.mp4", add=["jump"])
         start(server)
-        wait_until(lambda: server.site.service and server.get("/api/config")["classes"] == ["jump", "left", "right"])
+        # Until then requests may be answered that the model is being loaded.
+        wait_until(lambda: server.training()["state"] not in ("running", "opening"))
+        assert server.get("/api/config")["classes"] == ["jump", "left", "right"]
         wait_until(lambda: server.get_videos()["later.mp4"]["state"] == "done")
         wait_until(lambda: server.training()["is_current"])
     with run_project_server(project) as server:
