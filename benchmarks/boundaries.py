@@ -44,7 +44,8 @@ def _score(run: Path, data: Path) -> list[list[float]]:
     """The row before and the row after, for one run."""
     dataset, localizer = load_dataset(data), Localizer(run)
     videos = dataset.subset("validation")
-    settings = [localizer.meta.config.localize.model_copy(update={"boundary_reach": reach}) for reach in (0, 0.15)]
+    refined = localizer.meta.config.localize
+    settings = [refined.model_copy(update={"boundary_reach": 0}), refined]
     variants: list[Proposals] = [{}, {}]
     for video, scores in localizer.score_videos(dataset, videos):
         features, clock = dataset.features(video.id), dataset.clock_of(video.id)

@@ -5,6 +5,7 @@ The scores of a network change gradually where an action begins or ends, because
 The features themselves change at once.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 
 import numpy as np
@@ -42,25 +43,27 @@ def refine_boundaries(runs: Ints, features: NDArray[np.generic], cas: Floats, re
     log_scores = np.log(np.maximum(cas, MIN_PROBABILITY))
     standardised = _standardise(features)
     moves = np.clip(np.rint(reach * (runs[:, 1] - runs[:, 0])), 1, MAX_MOVE).astype(np.intp)
-    # Nested runs share boundaries. Each boundary with its range is refined once, and windows of one shape together.
-    pairs = np.stack([runs, np.stack([moves, moves], 1)], -1).reshape(-1, 2)
-    (boundary, move), inverse = _unique_columns(pairs.T)
+    # Nested runs share boundaries: each boundary with its range is refined once.
+    keys, inverse = np.unique(runs * (MAX_MOVE + 1) + moves[:, None], return_inverse=True)
+    boundary, move = np.divmod(keys, MAX_MOVE + 1)
     first, last = np.maximum(0, boundary - 2 * move), np.minimum(len(cas), boundary + 2 * move)
-    is_inside = (boundary > 0) & (boundary < len(cas))
-    shapes, shape_of = _unique_columns(np.stack([boundary - first, move, last - first])[:, is_inside])
+    groups = defaultdict[tuple[int, ...], list[int]](list)  # windows of one shape are computed together
+    for row, shape in enumerate(zip(*np.stack([boundary - first, move, last - first]).tolist(), strict=True)):
+        groups[shape].append(row)
     refined = boundary.copy()
-    for index, (position, range_, length) in enumerate(shapes.T.tolist()):
-        lowest, highest = max(1, position - range_), min(length - 1, position + range_)
-        all_rows = np.flatnonzero(is_inside)[shape_of == index]
+    for (position, distance, length), group in groups.items():
+        if not 0 < position < length:  # an end of the video
+            continue
+        lowest, highest = max(1, position - distance), min(length - 1, position + distance)
         batch = max(1, MAX_VALUES // (length * features.shape[1]))
-        for rows in np.split(all_rows, range(batch, len(all_rows), batch)):
+        for rows in (group[begin : begin + batch] for begin in range(0, len(group), batch)):
             snippets = first[rows, None] + np.arange(length)  # W x L
             explained = explained_variance(standardised(snippets))
             explained += SCORES_WEIGHT * explained_variance(log_scores[snippets])
             best = lowest + explained[:, lowest - 1 : highest].argmax(1)
             is_better = explained[np.arange(len(rows)), best - 1] > explained[:, position - 1] + MIN_GAIN
             refined[rows] = np.where(is_better, first[rows] + best, boundary[rows])
-    result = refined[inverse].reshape(-1, 2)
+    result = refined[inverse.reshape(runs.shape)]
     return np.where(result[:, :1] < result[:, 1:], result, runs)
 
 
@@ -84,12 +87,6 @@ def explained_variance(windows: Floats) -> Floats:
     first_length = np.arange(1, length)
     between = norms * (length / (first_length * (length - first_length)))
     return np.divide(between, total, out=np.zeros_like(between), where=total > MIN_VARIANCE * length)
-
-
-def _unique_columns(columns: Ints) -> tuple[Ints, Ints]:
-    """The different columns, and for each column which of them it is. R x N -> R x M, N."""
-    unique, inverse = np.unique(columns, axis=1, return_inverse=True)
-    return unique, inverse.reshape(-1)
 
 
 def _standardise(features: NDArray[np.generic]) -> Callable[[Ints], Floats]:

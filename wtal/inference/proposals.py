@@ -72,7 +72,8 @@ def generate_proposals(
     rows, runs = rows[kept], runs[kept]
     if features is not None and settings.boundary_reach > 0:
         runs = refine_boundaries(runs, features, scores.cas, settings.boundary_reach)
-        first = _first_of_equal(rows, runs)  # of proposals that have become equal, the highest-scoring one stays
+        # Of proposals that have become equal, the first and highest-scoring one stays.
+        first = np.sort(np.unique(_candidate_keys(rows, runs, evidence.shape), return_index=True)[1])
         rows, runs, score = rows[first], runs[first], score[first]
     labels = [classes[index] for index in selected[rows].tolist()]
     return list(map(Segment._make, zip(labels, *clock.seconds(runs).T.tolist(), score.tolist(), strict=True)))
@@ -114,8 +115,7 @@ def is_supported(curves: Floats, rows: Ints, runs: Ints) -> NDArray[np.bool_]:
     Returns:
         Whether the mean of each piece is at least half of the mean of the run, N.
     """
-    total = np.zeros((len(curves), curves.shape[1] + 1))
-    np.cumsum(curves, 1, dtype=np.float64, out=total[:, 1:])
+    total = _cumulative(curves)
     start, end = runs.T
     length = np.ceil(MIN_REMAINING_FRACTION * (end - start)).astype(np.intp)
     required = MIN_SUPPORT * (total[rows, end] - total[rows, start]) / (end - start)
@@ -139,8 +139,7 @@ def outer_inner_contrast(curves: Floats, rows: Ints, runs: Ints, flank: float) -
     Returns:
         N.
     """
-    total = np.zeros((len(curves), curves.shape[1] + 1))
-    np.cumsum(curves, 1, dtype=np.float64, out=total[:, 1:])
+    total = _cumulative(curves)
     start, end = runs.T
     width = np.maximum(1, np.round(flank * (end - start)).astype(np.intp))
     outer_start, outer_end = np.maximum(0, start - width), np.minimum(curves.shape[1], end + width)
@@ -172,18 +171,23 @@ def _candidates_of_classes(attention: Floats, evidence: Floats, settings: "Local
     rows, runs = candidates(_min_max_scaled(evidence), settings.evidence_thresholds)
     rows = np.r_[np.repeat(np.arange(num_classes), len(shared)), rows]
     start, end = np.r_[np.tile(shared, (num_classes, 1)), runs].T
-    # One integer per candidate: np.unique(axis=0) is 40 to 100 times slower, and would be a third of the total time.
-    shape = (num_classes, length + 1, length + 1)
-    keys = np.sort(np.ravel_multi_index((rows, start, end), shape))
+    keys = np.sort(_candidate_keys(rows, np.stack([start, end], 1), evidence.shape))
     keys = keys[np.diff(keys, prepend=-1) > 0]
-    rows, start, end = np.unravel_index(keys, shape)
+    rows, start, end = np.unravel_index(keys, (num_classes, length + 1, length + 1))
     return rows, np.stack([start, end], 1)
 
 
-def _first_of_equal(rows: Ints, runs: Ints) -> Ints:
-    """The index of the first of each group of equal candidates, in their order. N, N x 2 -> M."""
-    _, first = np.unique(np.column_stack([rows, runs]), axis=0, return_index=True)
-    return np.sort(first)
+def _candidate_keys(rows: Ints, runs: Ints, shape: tuple[int, ...]) -> Ints:
+    """One integer per candidate, ascending with row, start and end: rows are slow to sort. N, N x 2, (K, T) -> N."""
+    num_rows, length = shape
+    return np.ravel_multi_index((rows, *runs.T), (num_rows, length + 1, length + 1))
+
+
+def _cumulative(curves: Floats) -> NDArray[np.float64]:
+    """The sum of the values before each position. K x T -> K x (T + 1)."""
+    total = np.zeros((len(curves), curves.shape[1] + 1))
+    np.cumsum(curves, 1, dtype=np.float64, out=total[:, 1:])
+    return total
 
 
 def _min_max_scaled(curves: Floats) -> Floats:
