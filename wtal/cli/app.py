@@ -151,7 +151,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Weakly supervised temporal action localization: train on video-level tags, predict segments.",
-    epilog="Own videos: init, extract, train, predict, serve. `wtal demo` runs these steps on synthetic videos.",
+    epilog="Own videos: start, or step by step init, extract, train, predict, serve. `wtal demo` runs these steps on "
+    "synthetic videos.",
 )
 console = Console(highlight=False)
 
@@ -232,7 +233,10 @@ def command(*examples: str, group: typer.Typer = app) -> Callable[[Callable[...,
         epilog = "\b\n" + "\n".join(
             [f"Example{'s' if len(examples) > 1 else ''}:", *(f"  {line}" for line in examples)]
         )
-        group.command(cls=Command, rich_help_panel=panel if group is app else None, epilog=epilog)(function)
+        paragraphs = [" ".join(paragraph.split()) for paragraph in (function.__doc__ or "").split("\n\n")]
+        help_text = "\n\n".join(paragraphs)  # typer keeps the line breaks of all but the first paragraph
+        panel = panel if group is app else None
+        group.command(cls=Command, rich_help_panel=panel, help=help_text, epilog=epilog)(function)
         return function
 
     return register
