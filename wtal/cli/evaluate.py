@@ -66,7 +66,7 @@ def evaluate(
     proposals: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PROPOSALS...",
+            metavar="PROPOSALS",
             help="Proposals files in the ActivityNet results format; the first is compared with each of the others",
         ),
     ],
@@ -178,7 +178,7 @@ def analyse(
     "wtal compare mydata --out runs/compare --external CO2-Net=proposals.json",
 )
 def compare(
-    data: Annotated[list[Path], typer.Argument(metavar="DATA...", help="One or more data set folders")],
+    data: Annotated[list[Path], typer.Argument(metavar="DATA", help="One or more data set folders")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the runs and comparison.json")],
     methods: MethodsOption = "baseline,local,dfe",
     seeds: SeedsOption = 5,

@@ -148,7 +148,7 @@ def extract(
 )
 def predict(
     videos: Annotated[
-        list[Path], typer.Argument(metavar="VIDEO...", help="Video files, and folders, searched with their subfolders")
+        list[Path], typer.Argument(metavar="VIDEO", help="Video files, and folders, searched with their subfolders")
     ],
     model: Annotated[
         Path,
