@@ -31,7 +31,7 @@ def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or folder of a comparison or benchmark")],
     data: Annotated[
         Path | None,
-        typer.Option(metavar="DATA", help="Data set folder", show_default="the data set of the comparison"),
+        typer.Option(metavar="DATA", help="Data set folder", show_default="that of the comparison or project"),
     ] = None,
     videos: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Folder of the video files, to play them in the report")

@@ -97,7 +97,7 @@ def train(
 ) -> None:
     """Train on videos with tags, and on points and segments if asked; write checkpoints to the run folder.
 
-    Then the thresholds are chosen from which each class is shown; `wtal calibrate` chooses them for other targets.
+    At the end, a confidence threshold is chosen for each class; `wtal calibrate` chooses thresholds for other targets.
 
     The method dfe trains several models first, then a memory and the final model (docs/method.md).
 
