@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from tests.helpers.errors import raises
 from wtal.core.errors import DataError
@@ -21,6 +22,7 @@ from wtal.core.io import (
     open_input,
     read_bytes,
     read_json,
+    read_json_as,
     read_tensors,
     read_text,
     require_file,
@@ -201,6 +203,25 @@ def test_integer_of_thousands_of_digits_is_read_as_infinity(tmp_path):
 def test_byte_order_mark_is_ignored(tmp_path):
     (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf[1]")
     assert read_json(tmp_path / "a.json") == [1]
+
+
+class Fields(BaseModel):
+    name: str
+    size: int = 1
+
+
+def test_fields_are_read(tmp_path):
+    path = tmp_path / "a.json"
+    write_text(path, '{"name": "x"}')
+    assert read_json_as(path, Fields, "a record", "delete it") == Fields(name="x")
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "{}", '{"name": 1}', '{"name": "x", "size": "y"}'])
+def test_invalid_fields_are_reported_with_the_file(tmp_path, text):
+    path = tmp_path / "a.json"
+    write_text(path, text)
+    with raises(DataError, code="invalid-value", path=path):
+        read_json_as(path, Fields, "a record", "delete it")
 
 
 @pytest.mark.parametrize("read", [read_text, read_json, read_tensors, open_input, require_file])

@@ -8,12 +8,15 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from wtal.core.errors import DataError
+from wtal.core.errors import DataError, first_validation_error
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from torch import Tensor
+
+Fields = TypeVar("Fields", bound="BaseModel")
 
 LOCK_NAME = ".lock"
 MAX_TEXT_BYTES = 256_000_000  # a million proposals as JSON take 100 MB
@@ -317,6 +320,27 @@ def read_json(path: Path, object_pairs_hook: Callable[[list[tuple[str, Any]]], A
         raise DataError("JSON is nested too deeply", path=path, hint="export it again", code="invalid-json") from error
 
 
+def read_json_as(path: Path, fields: type[Fields], content: str, hint: str) -> Fields:
+    """Read a JSON file that holds the fields of a pydantic class.
+
+    Args:
+        path: The file.
+        fields: The class.
+        content: What the file should be, for the error: `the record of a model`.
+        hint: How to fix invalid values.
+
+    Raises:
+        DataError: As `read_json`, or a value is missing or invalid.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return fields.model_validate(read_json(path))
+    except ValidationError as error:
+        message = f"not {content} ({first_validation_error(error)})"
+        raise DataError(message, path=path, hint=hint, code="invalid-value") from error
+
+
 def _parse_int(digits: str) -> int | float:
     """Python refuses thousands of digits with a ValueError that has no line; infinity is rejected with the entry."""
     try:
@@ -329,17 +353,24 @@ def _parse_int(digits: str) -> int | float:
 
 
 @contextmanager
-def directory_lock(folder: Path, hint: str = "wait for it, or choose another folder") -> Iterator[None]:
+def directory_lock(
+    folder: Path, hint: str = "wait for it, or choose another folder", timeout: float = 0.0
+) -> Iterator[None]:
     """Create a folder and lock it against other processes. The lock ends with the process, however it ends.
 
     On file systems without locks the folder is used unlocked.
+
+    Args:
+        folder: The folder.
+        hint: What to do while another process holds the lock.
+        timeout: Seconds to wait for the lock.
 
     Raises:
         DataError: Another process holds the lock, or the folder cannot be created.
     """
     import filelock  # here: its import takes a tenth of a second
 
-    lock = filelock.FileLock(folder / LOCK_NAME, timeout=0)
+    lock = filelock.FileLock(folder / LOCK_NAME, timeout=timeout)
     try:
         if folder.exists():
             require_folder(folder, HINT_OTHER_PATH)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from wtal import __version__
 from wtal.core.clock import SnippetClock
 from wtal.core.errors import DataError, first_validation_error
-from wtal.core.io import read_json, write_json
+from wtal.core.io import read_json_as, write_json
 
 HINT_EXTRACT = "extract the features again"
 
@@ -132,10 +132,7 @@ def read_origin(features: Path) -> Origin | None:
     path = origin_path(features)
     if not path.is_file():
         return None
-    try:
-        values = _OriginFile.model_validate(read_json(path))
-    except ValidationError as error:
-        raise DataError(first_validation_error(error), path=path, hint=HINT_EXTRACT, code="invalid-value") from error
+    values = read_json_as(path, _OriginFile, "the origin of a feature file", HINT_EXTRACT)
     edges = np.array(values.times)
     if not np.all(np.diff(edges) > 0):
         raise DataError("the recorded times do not ascend", path=path, hint=HINT_EXTRACT, code="invalid-value")

@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from wtal.core.errors import DataError, first_validation_error
+from wtal.core.errors import DataError
 from wtal.core.fingerprint import content_fingerprint
-from wtal.core.io import read_json, realpath, require_folder, write_json
+from wtal.core.io import read_json, read_json_as, realpath, require_folder, write_json
 from wtal.core.text import format_count
 from wtal.data.create import tables_below
 from wtal.data.problems import abbreviate, raise_first
@@ -339,16 +339,8 @@ class Project:
         return read_status(self.folder)
 
     def _read_settings(self) -> _ProjectFile:
-        path = self.folder / PROJECT_NAME
-        try:
-            return _ProjectFile.model_validate(read_json(path))
-        except ValidationError as error:
-            raise DataError(
-                f"not the file of a project ({first_validation_error(error)})",
-                path=path,
-                hint="update wtal, or name another folder with --project DIR",
-                code="invalid-value",
-            ) from error
+        hint = "update wtal, or name another folder with --project DIR"
+        return read_json_as(self.folder / PROJECT_NAME, _ProjectFile, "the file of a project", hint)
 
     def _write_settings(self, settings: _ProjectFile) -> None:
         path = self.folder / PROJECT_NAME

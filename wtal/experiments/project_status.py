@@ -1,23 +1,22 @@
 """What the steps of a project are doing, for other processes: the file of the progress, and the lock."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-import filelock
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from wtal.core.errors import DataError, first_validation_error
+from wtal.core.errors import DataError
 from wtal.core.interrupts import raise_if_interrupted
-from wtal.core.io import LOCK_NAME, directory_lock, read_json, write_json
+from wtal.core.io import directory_lock, read_json_as, write_json
 
 STATUS_NAME = "status.json"
 STATUS_INTERVAL = 0.5  # seconds between two writes of status.json
-LOCK_ATTEMPTS = 3  # a reader of the status holds the lock for a moment
+LOCK_TIMEOUT = 0.3  # seconds; a reader of the status holds the lock for a moment
 
 OnProgress = Callable[["ProjectProgress"], object]
 
@@ -59,15 +58,15 @@ def read_status(folder: Path) -> ProjectStatus:
     path = folder / STATUS_NAME
     if not path.is_file():
         return ProjectStatus()
-    try:
-        status = ProjectStatus.model_validate(read_json(path))
-    except ValidationError as error:
-        hint = "delete the file"
-        raise DataError(first_validation_error(error), path=path, hint=hint, code="invalid-value") from error
+    status = _read(path)
     if status.state == "running" and not _is_locked(folder):
-        status = ProjectStatus.model_validate(read_json(path))  # it may have ended meanwhile
+        status = _read(path)  # it may have ended meanwhile
         return status.model_copy(update={"state": "stopped"}) if status.state == "running" else status
     return status
+
+
+def _read(path: Path) -> ProjectStatus:
+    return read_json_as(path, ProjectStatus, "the status of a project", "delete the file")
 
 
 class StatusWriter:
@@ -99,26 +98,15 @@ class StatusWriter:
         write_json(self._path, self._status.model_copy(update={"updated": updated}).model_dump())
 
 
-@contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
+def run_lock(folder: Path) -> AbstractContextManager[None]:
     """Keep other processes from running the steps. Raises DataError (code `locked`)."""
-    hint = "wait for it, or stop it"
-    for attempt in range(LOCK_ATTEMPTS):
-        if attempt + 1 == LOCK_ATTEMPTS or not _is_locked(folder):
-            break
-        time.sleep(0.1)
-    with directory_lock(folder, hint):
-        yield
+    return directory_lock(folder, "wait for it, or stop it", LOCK_TIMEOUT)
 
 
 def _is_locked(folder: Path) -> bool:
     """Whether a process runs the steps."""
-    lock = filelock.FileLock(folder / LOCK_NAME, timeout=0)
     try:
-        lock.acquire()
-    except filelock.Timeout:
-        return True
-    except (NotImplementedError, OSError):  # the file system has no locks
-        return False
-    lock.release()
-    return False
+        with directory_lock(folder):
+            return False
+    except DataError as error:  # also a folder that cannot be written
+        return error.code == "locked"

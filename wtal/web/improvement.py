@@ -12,10 +12,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from wtal.core.errors import DataError, WtalError
-from wtal.core.io import read_json, to_data_error, write_json
+from wtal.core.io import read_json, read_json_as, to_data_error, write_json
 from wtal.web.corrections import CorrectionRecord
 from wtal.web.improvement_worker import (
     ExtraVideo,
@@ -292,9 +292,4 @@ def _problem(training_set: TrainingSet) -> DataError | None:
 def _read_state(path: Path) -> Improvement:
     if not path.is_file():
         return Improvement()
-    try:
-        return Improvement.model_validate(read_json(path))
-    except ValidationError as error:
-        raise DataError(
-            "not the state of an improvement", path=path, hint="delete the file", code="invalid-value"
-        ) from error
+    return read_json_as(path, Improvement, "the state of an improvement", "delete the file")

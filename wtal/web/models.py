@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from wtal.core.errors import DataError, WtalError, first_validation_error
-from wtal.core.io import read_json, realpath, write_json
+from wtal.core.errors import DataError, WtalError
+from wtal.core.io import read_json, read_json_as, realpath, write_json
 from wtal.models import checkpoint
 from wtal.web.predictions import DisplayThresholds, load_display_thresholds
 
@@ -177,12 +177,6 @@ class ModelList:
 
 
 def _read_record(path: Path) -> ModelRecord:
-    try:
-        return ModelRecord.model_validate(read_json(path))
-    except ValidationError as error:
-        raise DataError(
-            f"not the record of a model ({first_validation_error(error)})",
-            path=path,
-            hint="move its folder away to continue without this model",
-            code="invalid-value",
-        ) from error
+    return read_json_as(
+        path, ModelRecord, "the record of a model", "move its folder away to continue without this model"
+    )
