@@ -1,7 +1,6 @@
 """Size, loading time and responsiveness of the HTML report of a full test set (212 videos with synthetic proposals), in
 a real Chromium."""
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,8 +8,8 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import sync_playwright
 
+from benchmarks.browser import FIRST_PAINT, TWO_FRAMES, find_chromium, open_chromium
 from wtal.core.structures import Segment
 from wtal.inference.proposals import top_non_overlapping
 from wtal.reporting.figures.layout import TimelineData
@@ -26,22 +25,18 @@ OBSERVE_LONG_TASKS = (
     "new PerformanceObserver(list => longTasks.push(...list.getEntries())).observe({type: 'longtask'})"
 )
 LONGEST_TASK = "Math.max(0, ...longTasks.splice(0).map(task => task.duration))"
-FIRST_PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
-DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 def measure() -> list[str]:
     """The lines of the section."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    program = find_chromium()
     if program is None:
         return ["Not measured: Chromium is not installed."]
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+    with tempfile.TemporaryDirectory() as folder, open_chromium(program) as browser:
         path = Path(folder) / "report.html"
         write_report(path, ReportData("synthetic", (), CLASSES, _timelines()))
         size = path.stat().st_size
-        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
         visits = [_visit(browser, path) for _ in range(REPEATS)]
-        browser.close()
     first_paint = median(paint for paint, _ in visits)
     longest = {name: max(tasks[name] for _, tasks in visits) for name in visits[0][1]}
     actions = ", ".join(f"{name} {task:.0f} ms" if task else f"{name} none" for name, task in longest.items())
@@ -59,7 +54,7 @@ def _visit(browser: Any, path: Path) -> tuple[float, dict[str, float]]:
     page.add_init_script(OBSERVE_LONG_TASKS)
     page.goto(path.as_uri())
     page.locator("#timeline[height]").wait_for()
-    page.evaluate(DRAWN)
+    page.evaluate(TWO_FRAMES)
     first_paint = page.evaluate(FIRST_PAINT)
     page.locator("#timeline").focus()
     box = page.locator("#timeline").bounding_box()
@@ -78,7 +73,7 @@ def _visit(browser: Any, path: Path) -> tuple[float, dict[str, float]]:
 def _longest_task(page: Any, action: Callable[[], object] = lambda: None, times: int = 1) -> float:
     for _ in range(times):
         action()
-        page.evaluate(DRAWN)
+        page.evaluate(TWO_FRAMES)
     return page.evaluate(LONGEST_TASK)
 
 

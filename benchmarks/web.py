@@ -1,6 +1,5 @@
 """Loading time and responsiveness of the web page in a real Chromium: a folder of 1,000 videos, and 10,000 segments."""
 
-import shutil
 import socket
 import tempfile
 import threading
@@ -11,8 +10,8 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import sync_playwright
 
+from benchmarks.browser import FIRST_PAINT, TWO_FRAMES, find_chromium, open_chromium
 from benchmarks.measure import run_command
 from wtal.core.structures import Segment
 from wtal.data.create import create_dataset
@@ -31,27 +30,23 @@ VIEWPORT = {"width": 1280, "height": 720}
 REPEATS = 5
 STEPS = 20  # of each action
 MODEL_OUTPUT, EDITED = "long output.mp4", "long edited.mp4"
-FIRST_PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 NOW = "performance.now()"
-DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 TIMELINE_CLASS = "document.querySelector('#timeline').className"
 
 
 def measure() -> list[str]:
     """The lines of the section."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    program = find_chromium()
     if program is None:
         return ["Not measured: Chromium is not installed."]
     with (
         tempfile.TemporaryDirectory() as folder,
         _serve(Path(folder)) as url,
-        sync_playwright() as driver,
+        open_chromium(program) as browser,
     ):
-        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
         visits = [_visit(browser, url) for _ in range(REPEATS)]
         costs = _measure_output(browser, url) | _measure_edited(browser, url)
         budget = _measure_budget(browser, url) / 1000
-        browser.close()
     paint, listed = (median(times) / 1000 for times in zip(*visits, strict=True))
     frames = [f"| {action} | {median(steps):.0f} | {max(steps):.0f} |" for action, steps in costs.items()]
     return [
@@ -72,7 +67,7 @@ def _visit(browser: Any, url: str) -> tuple[float, float]:
     page.goto(f"{url}/#video=video 0000.mp4")
     page.locator("#videos button[aria-current]").wait_for()
     page.locator("#timeline[height]").wait_for()
-    page.evaluate(DRAWN)
+    page.evaluate(TWO_FRAMES)
     times = page.evaluate(FIRST_PAINT), page.evaluate(NOW)
     page.close()
     return times
@@ -109,7 +104,7 @@ def _measure_edited(browser: Any, url: str) -> dict[str, list[float]]:
         page.locator("#timeline").focus()
         for key in ("ArrowDown", *"++++++++++"):
             page.keyboard.press(key)
-        page.evaluate(DRAWN)
+        page.evaluate(TWO_FRAMES)
         box = page.locator("#timeline").bounding_box()
         y = box["y"] + 33  # the lane of edited segments
         edge, whole = (_find(page, box["x"] + 300, y, name) for name in ("edge", "whole"))
@@ -132,7 +127,7 @@ def _drag(page: Any, meter: Callable[[Callable[[], object]], float], x: float, y
     page.mouse.down()
     costs = [meter(lambda i=i: page.mouse.move(x + 3 * i, y)) for i in range(1, STEPS + 1)]
     page.mouse.up()
-    page.evaluate(DRAWN)
+    page.evaluate(TWO_FRAMES)
     return costs
 
 
@@ -142,7 +137,7 @@ def _open(browser: Any, url: str, name: str) -> Iterator[tuple[Any, Callable[[Ca
     page = browser.new_page(viewport=VIEWPORT)
     page.goto(f"{url}/#video={name}")
     page.locator("#caption", has_text=f"{SEGMENTS} segments").wait_for()
-    page.evaluate(DRAWN)
+    page.evaluate(TWO_FRAMES)
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable", {"timeDomain": "threadTicks"})
 
@@ -153,7 +148,7 @@ def _open(browser: Any, url: str, name: str) -> Iterator[tuple[Any, Callable[[Ca
     def cost(action: Callable[[], object]) -> float:
         start = total()
         action()
-        page.evaluate(DRAWN)
+        page.evaluate(TWO_FRAMES)
         return 1000 * (total() - start)
 
     yield page, cost

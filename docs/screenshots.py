@@ -8,7 +8,6 @@ printed by `wtal serve`, or by `wtal start` for a project without a model, of wh
 
 import io
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
+from benchmarks.browser import find_chromium, open_chromium
 from wtal.reporting.figures.colors import PALETTE
 
 DOCS = Path(__file__).parent
@@ -184,19 +183,17 @@ def main(arguments: list[str]) -> None:
     """Take the screenshots of a file or a URL."""
     if unknown := [argument for argument in arguments if argument.startswith("-") and argument != "--gif"]:
         sys.exit(f"{__doc__}\nunknown option {unknown[0]}")
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    program = find_chromium()
     if program is None:
         sys.exit("Chromium is not installed")
     target = next((argument for argument in arguments if argument != "--gif"), "demo/report.html")
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with open_chromium(program) as browser:
         if "--gif" in arguments:
             record_web(browser, target)
         elif target.startswith("http"):
             (take_web if _has_model(browser, target) else take_tagging)(browser, target)
         else:
             take_report(browser, Path(target))
-        browser.close()
 
 
 if __name__ == "__main__":

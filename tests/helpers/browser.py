@@ -1,26 +1,23 @@
 """Chromium for tests of the pages."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-TWO_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+from benchmarks.browser import TWO_FRAMES, find_chromium, open_chromium
 
 
 @contextmanager
 def chromium() -> Iterator[Any]:
     """The browser, as an object of Playwright, until the block ends. Skips the test if there is none."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    program = find_chromium()
     if program is None:
         pytest.skip("Chromium is not installed")
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    with open_chromium(program) as browser:
         yield browser
-        browser.close()
 
 
 def wait_until_drawn(page: Any) -> None:
