@@ -178,7 +178,7 @@ def _read(kinds_by_name: dict[str, Kind], number: int, seed: int, scratch: Path)
         detail = str(error)
         is_sentence = detail.isprintable() and len(detail) < MAX_MESSAGE_LENGTH
         result = REFUSED if is_sentence else FAILED
-    except BaseException:
+    except BaseException:  # also an exit, and a panic of a library in Rust
         result, detail = FAILED, traceback.format_exc()
     seconds, peak = time.monotonic() - start, _peak()
     if peak > MAX_BYTES:

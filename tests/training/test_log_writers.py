@@ -31,8 +31,11 @@ class Run:
     def log(self, values, step):
         self.write({"step": step, **values})
 
-    def finish(self, exit_code=0):
-        self.write({"exit_code": exit_code})
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.write({"exit_code": 0 if kind is None else 1})
 
 init, Settings = Run, SimpleNamespace
 """

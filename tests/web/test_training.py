@@ -77,6 +77,13 @@ class StubTraining:
         training.open()
         return training
 
+    def start(self) -> Training:
+        """As a new server does, on whose page somebody tags videos and starts the training."""
+        self.project.set_tags(TAGS)
+        training = self.open()
+        training.start()
+        return training
+
     def start_process(self, project: Project) -> StubProcess:
         self.processes.append(StubProcess())
         return self.processes[-1]
@@ -103,9 +110,7 @@ def test_nothing_is_trained_without_a_class(stub):
 
 
 def test_start_and_stop(stub):
-    stub.project.set_tags(TAGS)
-    training = stub.open()
-    training.start()
+    training = stub.start()
     training.start()
     assert len(stub.processes) == 1, "one at a time"
     assert training.describe()["state"] == "running" and training.describe()["can_stop"]
@@ -117,9 +122,7 @@ def test_start_and_stop(stub):
 
 
 def test_restarted_server_continues(stub):
-    stub.project.set_tags(TAGS)
-    training = stub.open()
-    training.start()
+    training = stub.start()
     training.close()
     assert stub.processes[0].terminated
     training = stub.open()
@@ -132,9 +135,7 @@ def test_restarted_server_continues(stub):
 
 
 def test_process_that_is_killed_says_so(stub):
-    stub.project.set_tags(TAGS)
-    training = stub.open()
-    training.start()
+    training = stub.start()
     stub.processes[0].code = -9
     wait_for(training, lambda state: state["state"] == "failed")
     assert "memory" in training.describe()["error"]

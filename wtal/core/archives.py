@@ -59,7 +59,7 @@ def read_member(archive: ZipFile, member: ZipInfo, max_bytes: int) -> bytes:
         One of `ARCHIVE_ERRORS`: The member is damaged, has another compression, or more than `max_bytes`.
     """
     if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
-        raise NotImplementedError("only stored and deflated members are read")
+        raise ValueError("only stored and deflated members are read")
     with archive.open(member) as file:
         return read_in_pieces(file, max_bytes)
 

@@ -142,7 +142,6 @@ def plan_dataset(
         videos: The folder of the video files.
         tags: As in `create_dataset`.
         list_all: List the video files that no row names too, so that their features are extracted.
-
         split: As in `create_dataset`.
 
     Raises:

@@ -93,7 +93,7 @@ def _open_wandb(run_dir: Path, config: Config, earlier: Metrics) -> Iterator[Wri
     for older in folder.glob(f"offline-run-*-{id}"):
         shutil.rmtree(older)
     is_stage_one = run_dir.parent.name == STAGE_ONE
-    run = wandb.init(
+    with wandb.init(
         project=os.environ.get("WANDB_PROJECT") or WANDB_PROJECT,
         dir=run_dir,
         id=id,
@@ -104,21 +104,16 @@ def _open_wandb(run_dir: Path, config: Config, earlier: Metrics) -> Iterator[Wri
         config=config.model_dump(),
         mode="offline" if is_offline else None,
         settings=wandb.Settings(console="off", silent=True, disable_git=True, disable_code=True),
-    )
-    first = run.step  # of a run that is continued on the server, the first step that it accepts
+    ) as run:
+        first = run.step  # of a run that is continued on the server, the first step that it accepts
 
-    def write(metrics: Metrics) -> None:
-        for step, values in metrics.items():
-            if step >= first:
-                run.log(dict(values), step=step)
+        def write(metrics: Metrics) -> None:
+            for step, values in metrics.items():
+                if step >= first:
+                    run.log(dict(values), step=step)
 
-    try:
         write(earlier)
         yield write
-    except BaseException:
-        run.finish(exit_code=1)
-        raise
-    run.finish()
 
 
 LOG_WRITERS = {"tensorboard": _open_tensorboard, "wandb": _open_wandb}

@@ -52,7 +52,7 @@ class LimitedProtocol(H11Protocol):
 
     limit: ConnectionLimit  # set in a subclass for each server
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
         self._connected_at = time.monotonic()
         self._header_timer: asyncio.TimerHandle | None = None

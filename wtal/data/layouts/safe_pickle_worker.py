@@ -5,16 +5,18 @@ and replaces each by a class or function of this module, so no code that the pic
 limits of memory and time, and ends with its parent.
 """
 
+import io
 import json
 import os
 import pickle
 import re
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from numpy.lib import format as npy
@@ -28,11 +30,11 @@ MIN_BYTES_PER_SECOND = 2_000_000  # a slow disk and processor read 20 times as m
 MAX_MEMO_BYTES = 1 << 16  # larger strings cannot be referred to again inside the pickle
 
 
-class StandIn:
+class StandIn(ABC):
     """What replaces a class of NumPy. Only stand-ins can be given a state."""
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def __setstate__(self, state: tuple[Any, ...]) -> None: ...
 
 
 class DtypeStandIn(StandIn):
@@ -122,13 +124,13 @@ class BoundedMemo(dict[int, Any]):
 class BoundedReads:
     """A file of which no more is read than it has: `read(n)` would allocate n bytes first, which a pickle chooses."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: io.BufferedIOBase) -> None:
         self.file = file
         start = file.tell()
         self.size = file.seek(0, os.SEEK_END)
         file.seek(start)
         self.readline = file.readline
-        self.readinto = file.readinto  # type: ignore[attr-defined]
+        self.readinto = file.readinto
 
     def read(self, size: int) -> bytes:
         return self.file.read(min(size, self.size - self.file.tell()))
@@ -139,23 +141,26 @@ class ArrayUnpickler(pickle._Unpickler):
     """Builds arrays, lists, tuples, strings and numbers, and rejects every other name."""
 
     dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
+    stack: list[Any]  # this and the two functions are set by `load`
+    append: Callable[[Any], None]
+    read: Callable[[int], bytes]
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: io.BufferedIOBase) -> None:
         super().__init__(BoundedReads(file), encoding="bytes")
         self.memo: dict[int, Any] = BoundedMemo()
 
     def load_build(self) -> None:
         """Give a stand-in its state. Python's own would also set attributes of functions and classes."""
-        state = self.stack.pop()  # type: ignore[attr-defined]
-        instance = self.stack[-1]  # type: ignore[attr-defined]
+        state = self.stack.pop()
+        instance = self.stack[-1]
         if not isinstance(instance, StandIn):
             reject(f"a state for a {type(instance).__name__}")
         instance.__setstate__(state)
 
     def load_bytearray8(self) -> None:
         """Read the bytes; Python's own would allocate any size first."""
-        length = int.from_bytes(self.read(8), "little")  # type: ignore[attr-defined]
-        self.append(bytearray(self.read(length)))  # type: ignore[attr-defined]
+        length = int.from_bytes(self.read(8), "little")
+        self.append(bytearray(self.read(length)))
 
     dispatch[pickle.BUILD[0]] = load_build
     dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8

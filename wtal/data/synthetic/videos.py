@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
@@ -19,6 +18,7 @@ import numpy as np
 from av.video.stream import VideoStream
 
 from wtal import __version__
+from wtal.core.concurrency import init_worker_process
 from wtal.core.errors import DataError
 from wtal.core.io import atomic_write_dir, read_json, realpath, write_json, write_text
 from wtal.core.structures import Video
@@ -85,21 +85,16 @@ def _write_parts(
     videos = folder / "videos"
     videos.mkdir()
     num_workers = min(MAX_WORKERS, os.cpu_count() or 1)
-    with ProcessPoolExecutor(num_workers, get_context("spawn"), _ignore_interrupts) as pool:
+    with ProcessPoolExecutor(num_workers, get_context("spawn"), init_worker_process) as pool:
         try:
             for count, _ in enumerate(pool.map(partial(_write_movie, videos), movies), start=1):
                 if on_progress:
                     on_progress(count, len(movies))
-        except BaseException:
+        except BaseException:  # also an interrupt: the movies that are being written are finished
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     write_text(folder / "tags.csv", _to_csv([movie.video for movie in movies]))
     write_json(folder / INFO_NAME, info)
-
-
-def _ignore_interrupts() -> None:
-    """The parent process handles interrupts."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _write_movie(folder: Path, movie: Movie) -> None:
