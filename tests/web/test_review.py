@@ -72,6 +72,10 @@ def test_queue_and_progress(site, visitor):
     expect(page.locator("#review-text")).to_have_text("1 of 3 reviewed")
     expect(page.locator("#states-text")).to_have_text("2 predicted")
     expect(page.locator("#folder-progress .predicted")).to_have_attribute("style", "--videos: 2;")
+    listing["videos"][1] |= {"state": "failed", "status": "failed", "reason": "not a video", "labels": []}
+    update_list(page)
+    expect(page.locator("#videos .status").nth(1)).to_have_text("Failed")
+    expect(page.locator("#states-text")).to_have_text("1 predicted, 1 failed")
     page.reload()
     expect(page.locator("#order")).to_have_value("review")
     open_in_list(page, "queue 2.mp4")

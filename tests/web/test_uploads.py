@@ -30,8 +30,8 @@ def test_uploads_of_one_name_are_stored_separately_and_processed(server, films):
 
 def test_file_that_is_not_a_video_fails(server):
     assert server.request("PUT", "/api/uploads/text.mp4", b"just text" * 99).status == 201
-    reason = server.wait_for_state("uploads/text.mp4", "failed")["reason"]
-    assert "text file" in reason
+    video = server.wait_for_state("uploads/text.mp4", "failed")
+    assert "text file" in video["reason"] and video["status"] == "failed"
 
 
 def test_upload_does_not_follow_a_link(own_videos, tmp_path):

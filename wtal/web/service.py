@@ -384,11 +384,13 @@ def _open_training_data(data: Path | None, videos: Path, models: ModelList) -> T
 
 
 def _status(job: QueueItem | None, record: CorrectionRecord | None, is_predicted: bool) -> str:
-    """`new`, `running`, `predicted`, `edited` or `reviewed`."""
+    """`new`, `running`, `failed`, `predicted`, `edited` or `reviewed`."""
     if job and job.state in ("queued", "running"):
         return "running"
     if record:
         return "reviewed" if record.reviewed else "edited"
+    if job and job.state == "failed":
+        return "failed"
     return "predicted" if is_predicted else "new"
 
 

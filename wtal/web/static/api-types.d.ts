@@ -39,7 +39,7 @@ export interface VideoInfo {
   /** Why detection failed, or when it was cancelled. */
   reason: string;
   /** What is shown in the list; `state` is that of detection. */
-  status: "new" | "running" | "predicted" | "edited" | "reviewed";
+  status: "new" | "running" | "failed" | "predicted" | "edited" | "reviewed";
   edited: boolean;
   reviewed: boolean;
   revision: number;

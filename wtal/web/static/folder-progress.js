@@ -5,7 +5,7 @@
 import { createElement, getElement, setText } from "./dom.js";
 
 /** From done to not begun. @type {VideoInfo["status"][]} */
-const STATUSES = ["reviewed", "edited", "predicted", "running", "new"];
+const STATUSES = ["reviewed", "edited", "predicted", "running", "failed", "new"];
 
 /** @param {VideoInfo[]} videos */
 export function showFolderProgress(videos) {
