@@ -72,8 +72,12 @@ def test_missing_weights_are_reported_with_the_command(tmp_path, monkeypatch):
         open_kinetics400()
     assert "wtal weights" in str(caught.value)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.mp4").touch()
     result = CliRunner().invoke(app, ["predict", "a.mp4"])
-    assert result.exit_code == 2 and "wtal weights" in result.output and not list(tmp_path.iterdir())
+    assert result.exit_code == 2 and "wtal weights" in result.output
+    result = CliRunner().invoke(app, ["predict", "b.mp4"])
+    assert result.exit_code == 2 and "b.mp4" in result.output and "wtal weights" not in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def test_weights_without_the_classifier_are_rejected(cache):

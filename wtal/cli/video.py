@@ -189,7 +189,7 @@ def predict(
 ) -> None:
     """Predict the segments of videos and write them into a folder. Run it again to continue."""
     from wtal.core.errors import ConfigError
-    from wtal.core.io import realpath
+    from wtal.core.io import realpath, require_file
     from wtal.data.annotations.registry import FORMATS, find_format
     from wtal.inference.calibration import load_segment_filter
     from wtal.inference.kinetics400 import DESCRIPTION, NAME, is_kinetics400, resolve_model
@@ -205,6 +205,8 @@ def predict(
         hint = "pass a folder with --out, and the formats of the files with --format"
         raise ConfigError("--out is a folder", path=out, hint=hint, code="invalid-value")
     annotation_formats = [find_format(name) for name in dict.fromkeys(formats.replace(" ", "").split(",")) if name]
+    if not any(path.exists() for path in videos):
+        require_file(videos[0])  # before the model, which may be missing too
     model = resolve_model(model)
     require_checkpoint(model)
     select, description = load_segment_filter(model, operating_point)
