@@ -22,7 +22,8 @@ from wtal.data.annotations.registry import FORMATS
 from wtal.data.layouts.activitynet import read_proposals
 from wtal.data.video_files import video_id
 from wtal.web.jobs import JobQueue
-from wtal.web.videos import video_key
+from wtal.web.library_api import VideoResponse
+from wtal.web.videos import VideoLibrary, video_key
 
 FILM = "film 3.mp4"
 
@@ -282,6 +283,24 @@ def test_video_is_sent_in_ranges(server, films):
     for invalid in (f"bytes={len(content)}-", "bytes=99999999999-", "bytes=9-5", "bytes=a-b"):
         assert server.request("GET", path, headers={"Range": invalid}).status in (400, 416), invalid
     assert server.request("GET", path).body == content
+
+
+@pytest.mark.parametrize("headers", [{}, {"Range": "bytes=5-9"}])
+@pytest.mark.parametrize("method", [(VideoLibrary, "path"), (VideoResponse, "set_stat_headers")])
+def test_video_that_is_deleted_while_it_is_requested_is_not_found(server, films, monkeypatch, method, headers):
+    film = films / "deleted.mp4"
+    film.write_bytes(bytes(100))
+    server.service.library.refresh()
+    original = getattr(*method)
+
+    def delete_after(*arguments):
+        result = original(*arguments)
+        film.unlink()
+        return result
+
+    monkeypatch.setattr(*method, delete_after)
+    response = server.request("GET", f"/api/videos/{video_key(film.name)}/file", headers=headers)
+    assert response.status == 404 and response.json["code"] == "video-not-found"
 
 
 def test_truncated_video_is_logged_in_one_line(server, films, caplog):

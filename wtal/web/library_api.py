@@ -1,6 +1,7 @@
 """The HTTP interface to the videos themselves: their files, thumbnails, and uploads."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
 
+from wtal.core.errors import DataError
 from wtal.web.messages import NO_STORE, json_response
 from wtal.web.thumbnails import Kind, Thumbnails
 from wtal.web.uploads import MAX_UPLOAD_BYTES, check_name, save_upload
@@ -16,6 +19,33 @@ from wtal.web.videos import UPLOADS_DIR, VideoLibrary, video_key
 
 MAX_PARALLEL_UPLOADS = 4
 MAX_AGE = 7 * 24 * 3600  # seconds for which a browser keeps an image; the address names the version of the video
+
+
+class VideoResponse(FileResponse):
+    """The content of a video. Raises DataError, before anything is sent, if the video was moved or deleted."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the head of the response together with the start of its body, which is sent once the file is open."""
+        head: Message | None = None
+
+        async def send_head_with_body(message: Message) -> None:
+            nonlocal head
+            if message["type"] == "http.response.start":
+                head = message
+                return
+            if head:
+                await send(head)
+                head = None
+            await send(message)
+
+        try:
+            # Otherwise the base class raises a RuntimeError if there is no file.
+            self.stat_result = await run_in_threadpool(os.stat, self.path)
+            self.set_stat_headers(self.stat_result)
+            await super().__call__(scope, receive, send_head_with_body)
+        except FileNotFoundError as error:
+            name = Path(self.path).name
+            raise DataError("the video was moved or deleted", path=name, code="video-not-found") from error
 
 
 def add_library(
@@ -41,7 +71,7 @@ def add_library(
 
     @app.get("/api/videos/{key}/file")
     def file(key: str) -> Response:
-        return FileResponse(library.path(library.find(key)))
+        return VideoResponse(library.path(library.find(key)))
 
     @app.get("/api/videos/{key}/{kind}")
     async def image(key: str, kind: Kind) -> Response:
