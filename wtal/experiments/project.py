@@ -105,8 +105,7 @@ class Project:
             hint = "pass the folder of the videos, and the project with --project"
             raise DataError("is a project, not a folder of videos", path=videos, hint=hint, code="is-project")
         project = cls((folder or videos / DEFAULT_FOLDER).absolute(), videos.absolute())
-        path = project.folder / PROJECT_NAME
-        if path.exists():
+        if project.settings_file.exists():
             settings = project._read_settings()
             recorded = project.folder / settings.videos
             if realpath(recorded) != realpath(videos) and os.path.isdir(recorded):  # noqa: PTH112  # unlike Path.is_dir it accepts a name that is too long
@@ -340,12 +339,11 @@ class Project:
 
     def _read_settings(self) -> _ProjectFile:
         hint = "update wtal, or name another folder with --project DIR"
-        return read_json_as(self.folder / PROJECT_NAME, _ProjectFile, "the file of a project", hint)
+        return read_json_as(self.settings_file, _ProjectFile, "the file of a project", hint)
 
     def _write_settings(self, settings: _ProjectFile) -> None:
-        path = self.folder / PROJECT_NAME
-        if not path.is_file() or read_json(path) != settings.model_dump():
-            write_json(path, settings.model_dump())
+        if not self.settings_file.is_file() or read_json(self.settings_file) != settings.model_dump():
+            write_json(self.settings_file, settings.model_dump())
 
 
 def _slug(backbone: str) -> str:
