@@ -9,6 +9,7 @@ A run folder of a method with two stages:
 """
 
 import multiprocessing
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, wait
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -22,7 +23,6 @@ from wtal.core.concurrency import init_worker_process, process_pool
 from wtal.core.config import SEED_LIMIT, Config
 from wtal.core.errors import CheckpointError
 from wtal.core.hardware import choose_device
-from wtal.core.methods import load_method
 from wtal.data.batching import TrainingDataset
 from wtal.data.dataset import Dataset
 from wtal.data.snippet_labels import segment_targets, snippet_labels
@@ -96,6 +96,8 @@ def train(
         DataError: The data cannot be used, or nothing can be written.
     """
     spec, targets, offset = config.method_spec, None, 0
+    # Options of `fit` that all networks share.
+    options: dict[str, Any] = {"device": device, "held_out": held_out, "compiled": compiled, "log": log}
     if not resume:
         require_empty_run_dir(run_dir)
     elif not spec.has_two_stages and (run_dir / STAGE_ONE).exists():
@@ -110,7 +112,7 @@ def train(
     elif spec.has_two_stages and _is_unfinished(config, run_dir, device):
         models = trained_stage_one or stage_one or run_dir / STAGE_ONE
         if trained_stage_one is None:
-            _train_stage_one(config, dataset, models, device, held_out, compiled, workers, log, on_progress)
+            _train_stage_one(config, dataset, models, workers, on_progress, options)
             offset = total_steps(config) - config.train.steps
         targets = _teach(config, dataset, models, run_dir / TEACHER, device, held_out)
     return fit(
@@ -118,13 +120,10 @@ def train(
         dataset,
         run_dir,
         resume=True,  # checked above
-        device=device,
-        held_out=held_out,
         targets=targets,
         validate=validate,
-        compiled=compiled,
-        log=log,
         on_progress=None if on_progress is None else lambda step, losses: on_progress(offset + step, losses),
+        **options,
     )
 
 
@@ -154,23 +153,20 @@ def _train_stage_one(
     config: Config,
     dataset: Dataset,
     stage_one: Path,
-    device: str,
-    held_out: frozenset[str],
-    compiled: bool,
     workers: int,
-    log: str | None,
     on_progress: OnProgress | None,
+    options: Mapping[str, Any],
 ) -> None:
-    """Train the models of stage one that are not finished."""
+    """Train the models of stage one that are not finished. `options` are those of `fit` for each."""
     jobs = [
-        (stage_one_config(config, number), dataset, folder, device, held_out, compiled, log)
+        (stage_one_config(config, number), dataset, folder, options)
         for number, folder in enumerate(stage_one_dirs(stage_one, config), 1)
     ]
     progress = _SumOfSteps(on_progress)
     workers = min(workers, len(jobs))
     if workers <= 1 or distributed.local_rows(config.train.batch_size) is not None:  # or all processes train each model
         for job in jobs:
-            _fit_model(*job, progress.of(job[2]))
+            _fit_model(*job, progress.add)
         return
     reports = multiprocessing.get_context("spawn").SimpleQueue()
     with process_pool(workers, _init_worker, (reports,), hint="continue with --resume and fewer --workers") as pool:
@@ -187,24 +183,13 @@ def _fit_model(
     config: Config,
     dataset: Dataset,
     run_dir: Path,
-    device: str,
-    held_out: frozenset[str],
-    compiled: bool,
-    log: str | None,
-    on_progress: OnProgress,
+    options: Mapping[str, Any],
+    report: Callable[[str, int, dict[str, float]], None],
 ) -> None:
-    fit(
-        config,
-        dataset,
-        run_dir,
-        resume=True,
-        device=device,
-        held_out=held_out,
-        compiled=compiled,
-        log=log,
-        on_progress=on_progress,
-    )
-    on_progress(config.train.steps, {})  # also of a model that was finished before
+    """Train one model; `report` is called with its folder, the number of steps done and the losses of a step."""
+    name = str(run_dir)
+    fit(config, dataset, run_dir, resume=True, on_progress=lambda step, losses: report(name, step, losses), **options)
+    report(name, config.train.steps, {})  # also of a model that was finished before
 
 
 class _SumOfSteps:
@@ -212,10 +197,6 @@ class _SumOfSteps:
 
     def __init__(self, on_progress: OnProgress | None) -> None:
         self._on_progress, self._steps = on_progress, dict[str, int]()
-
-    def of(self, run_dir: Path) -> OnProgress:
-        """The callback of one model."""
-        return lambda step, losses: self.add(str(run_dir), step, losses)
 
     def add(self, name: str, step: int, losses: dict[str, float]) -> None:
         """Report the steps of one model."""
@@ -234,16 +215,5 @@ def _init_worker(reports: Reports) -> None:
     _reports = reports
 
 
-def _fit_in_worker(config: Config, dataset: Dataset, run_dir: Path, *options: Any) -> None:
-    load_method(config.method)
-    device, held_out, compiled, log = options
-    _fit_model(
-        config,
-        dataset,
-        run_dir,
-        device,
-        held_out,
-        compiled,
-        log,
-        lambda step, losses: _reports.put((str(run_dir), step, losses)),
-    )
+def _fit_in_worker(config: Config, dataset: Dataset, run_dir: Path, options: Mapping[str, Any]) -> None:
+    _fit_model(config, dataset, run_dir, options, lambda *report: _reports.put(report))
