@@ -28,7 +28,7 @@ from wtal.models.local_branch import run_in_windows
 from wtal.models.teacher import STAGE_ONE, TEACHER, load_stage_one, read_teacher
 from wtal.reporting.tables import format_mean_std
 from wtal.training.tag_scores import tag_precision
-from wtal.training.teach import VideoOutput
+from wtal.training.teacher_writer import StageOneOutput
 
 ROWS = (
     "class scores of stage one",
@@ -64,7 +64,7 @@ def _probe(dataset: Dataset, run: Path) -> list[tuple[float, float]]:
     scores = []
     for video, classes in zip(videos, allowed, strict=True):
         features = dataset.features(video.id)
-        output = VideoOutput.of(models, features)
+        output = StageOneOutput.compute(models, features)
         vectors = teacher.memory.whitening(output.parts)
         posterior = mean_posterior(output.cas, teacher.reliability, classes)
         reading = teacher.memory.read(vectors, posterior, classes)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wtal.experiments.compare import compare
     from wtal.experiments.pipeline import evaluate, localize, train
     from wtal.inference.localizer import Localizer
-    from wtal.inference.video import predict
+    from wtal.inference.predict import predict
     from wtal.video.extract_video import extract_features
 
 __version__ = "0.2.0"
@@ -42,7 +42,7 @@ _PUBLIC = {
     "load_dataset": "wtal.data.dataset",
     "localize": "wtal.experiments.pipeline",
     "parse_config": "wtal.core.config",
-    "predict": "wtal.inference.video",
+    "predict": "wtal.inference.predict",
     "read_config": "wtal.core.config",
     "train": "wtal.experiments.pipeline",
 }

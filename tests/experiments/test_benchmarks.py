@@ -23,8 +23,8 @@ from wtal.data.synthetic.layout_writers import WRITERS
 from wtal.evaluation.protocols import PROTOCOLS
 from wtal.experiments import runner
 from wtal.experiments.benchmarks.definitions import BENCHMARKS, find_benchmark
-from wtal.experiments.benchmarks.inspect import survey
 from wtal.experiments.benchmarks.prepare import prepare
+from wtal.experiments.benchmarks.survey import survey
 
 THUMOS = find_benchmark("thumos14")
 QUICK = (
@@ -111,9 +111,9 @@ def test_synthetic_features_are_marked_after_conversion(make_features, tmp_path)
     convert_layout(make_features("wtalc"), tmp_path / "converted")
     bundle = next((tmp_path / "wtalc").glob("*-Annotations"))
     for number, source in enumerate((tmp_path / "converted", bundle)):
-        assert survey(THUMOS, prepare(THUMOS, source, tmp_path / f"out{number}")).made_up
+        assert survey(THUMOS, prepare(THUMOS, source, tmp_path / f"out{number}")).is_synthetic
     set_feature_name(tmp_path / "converted", "I3D")
-    assert not survey(THUMOS, prepare(THUMOS, tmp_path / "converted", tmp_path / "real")).made_up
+    assert not survey(THUMOS, prepare(THUMOS, tmp_path / "converted", tmp_path / "real")).is_synthetic
 
 
 def test_report_of_real_features_has_no_warning(make_features, tmp_path, serial_runs):
@@ -167,7 +167,7 @@ def test_activitynet_is_scored_on_validation(layout, tmp_path):
     prepared = prepare(benchmark, tmp_path / "source", tmp_path / "out", timing=TIMING.get(layout))
     result = survey(benchmark, prepared)
     scored = next(part for part in result.parts if part.subset == result.scored)
-    assert (scored.videos, scored.instances, scored.promised) == (1, 1, 4926)
+    assert (scored.videos, scored.instances, scored.expected) == (1, 1, 4926)
 
 
 @pytest.mark.parametrize("subset", ["training", "testing"])

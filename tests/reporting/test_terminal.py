@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from wtal.core.structures import Segment
-from wtal.inference.video import VideoPrediction
+from wtal.inference.predict import VideoPrediction
 from wtal.reporting.terminal import lane, render_timeline
 
 

@@ -69,9 +69,9 @@ def benchmark(
     from wtal.core.io import directory_lock, write_json, write_text
     from wtal.data.layouts.base import FeatureTiming
     from wtal.experiments.benchmarks.definitions import find_benchmark
-    from wtal.experiments.benchmarks.inspect import survey
     from wtal.experiments.benchmarks.prepare import prepare
     from wtal.experiments.benchmarks.run import run_benchmark
+    from wtal.experiments.benchmarks.survey import survey
     from wtal.experiments.compare import parse_methods
     from wtal.reporting.benchmark_report import benchmark_markdown, outcome_blocks, survey_blocks
     from wtal.reporting.progress import count_progress, runs_progress

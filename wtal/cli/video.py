@@ -193,8 +193,8 @@ def predict(
     from wtal.data.annotations.registry import FORMATS, find_format
     from wtal.inference.calibration import load_segment_filter
     from wtal.inference.kinetics400 import DESCRIPTION, NAME, is_kinetics400, resolve_model
+    from wtal.inference.predict import VideoPrediction
     from wtal.inference.prediction_folder import predict_into
-    from wtal.inference.video import VideoPrediction
     from wtal.models.checkpoint import require_checkpoint
     from wtal.reporting.progress import extraction_progress
     from wtal.reporting.terminal import render_timeline

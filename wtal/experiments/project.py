@@ -331,7 +331,7 @@ class Project:
 
     def tag_summary(self) -> TagSummary:
         """How many videos are tagged, and what is still needed."""
-        return TagSummary.of([video.labels for video in self.videos()], self.classes())
+        return TagSummary.from_tags([video.labels for video in self.videos()], self.classes())
 
     def status(self) -> ProjectStatus:
         """What `run_steps` is doing, in this process or another one, or how it ended. Raises DataError."""

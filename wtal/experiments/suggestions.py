@@ -23,7 +23,7 @@ from wtal.inference.localizer import Localizer
 from wtal.models.checkpoint import read_meta
 from wtal.models.global_branch import enhance, mean_posterior
 from wtal.models.teacher import STAGE_ONE, TEACHER, load_stage_one, read_teacher, require_teacher
-from wtal.training.teach import VideoOutput
+from wtal.training.teacher_writer import StageOneOutput
 
 UNCERTAINTY_WEIGHT = 5.0  # an instance counts 1, and this for each nat of its uncertainty
 MAX_MOMENTS = 5
@@ -148,7 +148,7 @@ def _expected_instances(run: Path, stage_one: Path, dataset: Dataset, ids: Seque
     result = {}
     for id, tags in zip(ids, labels, strict=True):
         allowed = F.pad(tags, (0, 1), value=1.0) > 0
-        output = VideoOutput.of(models, dataset.features(id))
+        output = StageOneOutput.compute(models, dataset.features(id))
         posterior = mean_posterior(output.cas, teacher.reliability, allowed)
         reading = memory.read(memory.whitening(output.parts), posterior, allowed, exclude=memory_index.get(id))
         by_model = output.cas.float().masked_fill(~allowed, -torch.inf).softmax(-1)  # K x T x (C + 1)

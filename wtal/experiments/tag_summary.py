@@ -33,7 +33,7 @@ class TagSummary:
         return any(self.counts.values())
 
     @classmethod
-    def of(cls, tags: Iterable[Sequence[str] | None], classes: Iterable[str]) -> "TagSummary":
+    def from_tags(cls, tags: Iterable[Sequence[str] | None], classes: Iterable[str]) -> "TagSummary":
         """The summary of videos.
 
         Args:

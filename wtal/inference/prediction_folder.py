@@ -24,8 +24,8 @@ from wtal.data.provenance import read_origin
 from wtal.data.video_files import VideoInput, find_videos, read_listing, video_ids
 from wtal.inference.calibration import SegmentFilter, load_segment_filter
 from wtal.inference.localizer import Localizer
+from wtal.inference.predict import VideoPrediction
 from wtal.inference.prediction_store import HINT_OUT, PredictionStore, StoredVideo, WriteFile
-from wtal.inference.video import VideoPrediction
 from wtal.models.checkpoint import model_fingerprint
 from wtal.video.backbones.base import BackboneOptions
 from wtal.video.extract_dataset import ExtractionProgress, is_up_to_date

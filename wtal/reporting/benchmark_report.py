@@ -8,8 +8,8 @@ from wtal.core.config import non_default_settings
 from wtal.core.methods import find_method, method_title, supervision_of
 from wtal.core.text import escape_markdown
 from wtal.evaluation.bootstrap import DRAWS
-from wtal.experiments.benchmarks.inspect import Survey
 from wtal.experiments.benchmarks.run import BenchmarkOutcome
+from wtal.experiments.benchmarks.survey import Survey
 from wtal.experiments.statistics import differences_of, score_of
 from wtal.reporting.comparison_tables import describe_seeds, supervision_note
 from wtal.reporting.evaluation_tables import class_table, map_table, merge_notes
@@ -24,7 +24,7 @@ def survey_blocks(survey: Survey) -> Iterator[Block]:
     """The contents of the data and the differences from the published data set."""
     yield _describe_data(survey)
     yield _mark_synthetic(_survey_table(survey), survey)
-    for note in [SYNTHETIC_WARNING] * survey.made_up + list(survey.notes):
+    for note in [SYNTHETIC_WARNING] * survey.is_synthetic + list(survey.notes):
         yield f"note: {note}"
 
 
@@ -51,14 +51,14 @@ def benchmark_markdown(outcome: BenchmarkOutcome, command: str) -> str:
 
 def _mark_synthetic(table: TableData, survey: Survey) -> TableData:
     """The table; its title says so if the features are synthetic, because a table may be copied alone."""
-    if not survey.made_up:
+    if not survey.is_synthetic:
         return table
     return replace(table, title=f"{SYNTHETIC_TITLE}; {table.title}" if table.title else SYNTHETIC_TITLE)
 
 
 def _summary(outcome: BenchmarkOutcome, command: str) -> Iterator[TableData | str]:
     yield from (f"# {outcome.benchmark.title}", "")
-    if outcome.survey.made_up:
+    if outcome.survey.is_synthetic:
         yield from (f"**{SYNTHETIC_WARNING}**", "")
     yield (
         f"Created by wtal {__version__} with `{command}`. {_describe_supervision(outcome)} "
@@ -103,7 +103,7 @@ def _survey_table(survey: Survey) -> TableData:
         (
             part.subset,
             f"{part.videos:,}",
-            f"{part.promised:,}" if part.promised is not None else "",
+            f"{part.expected:,}" if part.expected is not None else "",
             f"{part.features:,}",
             f"{part.snippets:,}",
             f"{part.instances:,}" if part.instances else "",

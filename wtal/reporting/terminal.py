@@ -7,7 +7,7 @@ from rich.text import Text
 
 from wtal.core.structures import Segment
 from wtal.core.text import format_time, one_line, print_line
-from wtal.inference.video import VideoPrediction
+from wtal.inference.predict import VideoPrediction
 
 NAME_WIDTH = 24  # columns for the class names
 MIN_LANE_WIDTH, MAX_LANE_WIDTH = 20, 100  # columns

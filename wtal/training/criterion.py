@@ -72,7 +72,7 @@ def compute_loss(branch: BranchOutput, batch: Batch, config: "Config") -> tuple[
     factor = 1.0 if batch.targets is None else config.teacher.weak_losses
     if config.method_spec.teacher == "segments":
         factor = 0.0
-    inputs = LossInputs.of(branch, batch.labels, batch.mask, config.train.topk_ratio, batch.rows)
+    inputs = LossInputs.from_branch(branch, batch.labels, batch.mask, config.train.topk_ratio, batch.rows)
     used = {name: loss for name, loss in LOSSES.items() if factor and name in weights}
     terms = [LossTerm(name, factor * weights[name], loss(inputs)) for name, loss in used.items()]
     if batch.targets is not None:

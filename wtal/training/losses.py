@@ -36,7 +36,7 @@ class LossInputs:
     low: Tensor  # B x C x H  features where a class is low
 
     @classmethod
-    def of(
+    def from_branch(
         cls, branch: BranchOutput, labels: Tensor, mask: Tensor, topk_ratio: int, rows: Rows | None = None
     ) -> "LossInputs":
         """Compute what several losses share."""

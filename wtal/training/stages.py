@@ -28,7 +28,7 @@ from wtal.data.dataset import Dataset
 from wtal.data.snippet_labels import segment_targets, snippet_labels
 from wtal.models import checkpoint
 from wtal.models.teacher import STAGE_ONE, TEACHER, load_stage_one, read_teacher, stage_one_dirs
-from wtal.training.teach import require_same_teacher, write_teacher
+from wtal.training.teacher_writer import require_same_teacher, write_teacher
 from wtal.training.trainer import OnProgress, Validate, fit, require_empty_run_dir, require_same_start
 
 REPORT_EVERY = 0.2  # seconds between looks at the steps of other processes

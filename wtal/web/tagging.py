@@ -144,7 +144,7 @@ class Tagging:
             entries, classes, error = {}, [], str(problem)
         files = self._library.files()
         tags = {key: list(entries[file.name].labels) if file.name in entries else None for key, file in files.items()}
-        summary = TagSummary.of(tags.values(), classes)
+        summary = TagSummary.from_tags(tags.values(), classes)
         return {
             "videos": [
                 {"key": key, "name": file.name, "version": file.version, "labels": tags[key]}

@@ -13,8 +13,8 @@ from wtal.evaluation.bootstrap import EvaluationComparison, compare_evaluations
 from wtal.evaluation.protocols import EvaluationOptions
 from wtal.evaluation.results import EvaluationResult
 from wtal.experiments.benchmarks.definitions import Benchmark
-from wtal.experiments.benchmarks.inspect import Survey
 from wtal.experiments.benchmarks.prepare import PreparedData
+from wtal.experiments.benchmarks.survey import Survey
 from wtal.experiments.compare import run_config
 from wtal.experiments.pipeline import evaluate
 from wtal.experiments.runner import OnProgress, RunSpec, require_same_data, results_of, run_specs, write_cards

@@ -38,16 +38,16 @@ MIN_RELIABILITY = 1e-6
 
 
 @dataclass(frozen=True)
-class VideoOutput:
+class StageOneOutput:
     """Output of the models of stage one for one video."""
 
     cas: Tensor  # K x T x (C + 1)
     parts: Tensor  # T x P x H  unit vectors
 
     @classmethod
-    def of(
+    def compute(
         cls, models: Sequence[nn.Module], features: NDArray[Any], device: torch.device | None = None
-    ) -> "VideoOutput":
+    ) -> "StageOneOutput":
         """Run the models, which are on a device, over T x D features. The result is on the CPU."""
         cas, parts = [], []
         for outputs in zip(*(run_in_windows(model, features, device=device) for model in models), strict=True):
@@ -86,7 +86,7 @@ def write_teacher(
         seed=config.train.seed,
     )
     for video in range(len(data)):
-        output = VideoOutput.of(models, data.features(video), device)
+        output = StageOneOutput.compute(models, data.features(video), device)
         posterior, is_labelled = _with_labels(mean_posterior(output.cas, reliability, allowed[video]), data, video)
         writer.write(video, output.parts, posterior, allowed[video], is_labelled)
     memory = writer.finish(settings.neighbours, settings.temperature)
@@ -98,7 +98,7 @@ def write_teacher(
 
     posteriors, readings = [], []  # of the allowed classes
     for video in range(len(data)):
-        output = VideoOutput.of(models, data.features(video), device)
+        output = StageOneOutput.compute(models, data.features(video), device)
         posterior, _ = _with_labels(mean_posterior(output.cas, reliability, allowed[video]), data, video)
         selection = {"only": video} if spec.memory == "own" else {"exclude": video}
         reading = memory.read(whitening(output.parts), posterior, allowed[video], **selection)
@@ -149,7 +149,7 @@ def _reliability_and_whitening(
     """The first pass: how reliable each model is for each class, K x (C + 1), and how their features vary."""
     scores, estimator = [], WhiteningEstimator()
     for video in range(len(data)):
-        output = VideoOutput.of(models, data.features(video), device)
+        output = StageOneOutput.compute(models, data.features(video), device)
         estimator.add(output.parts)
         scores.append(video_scores(output.cas, config.train.topk_ratio))
     precision = torch.stack([tag_precision(model_scores, data.labels) for model_scores in torch.stack(scores, 1)])

@@ -12,7 +12,7 @@ from wtal.models.global_branch import enhance, mean_posterior
 from wtal.models.local_branch import build_model
 from wtal.models.memory import GlobalMemory
 from wtal.models.teacher import MEMORY_NAME, TARGETS_NAME, read_teacher
-from wtal.training.teach import VideoOutput, write_teacher
+from wtal.training.teacher_writer import StageOneOutput, write_teacher
 
 CPU = torch.device("cpu")
 TAUGHT = ["dfe", "dfe-no-memory", "shuffled-memory", "random-memory", "own-video-memory"]
@@ -56,7 +56,7 @@ def test_no_video_is_taught_by_its_own_entries(tiny, settings, tmp_path, models)
     teacher = read_teacher(tmp_path / "teacher")
     assert len(teacher.memory.videos.unique()) == len(data), "every video is in the memory"
     for video in range(len(data)):
-        output = VideoOutput.of(models, data.features(video), CPU)
+        output = StageOneOutput.compute(models, data.features(video), CPU)
         allowed = torch.tensor([*(data.labels[video] > 0).tolist(), True])
         posterior = mean_posterior(output.cas, teacher.reliability, allowed)
         entries = teacher.memory.entries.masked_fill((teacher.memory.videos == video)[:, None], torch.nan)

@@ -23,7 +23,7 @@ class SubsetCounts:
 
     subset: str
     videos: int
-    promised: int | None  # number of videos of the benchmark; None if not known
+    expected: int | None  # number of videos of the benchmark; None if not known
     features: int  # videos with features
     snippets: int
     instances: int
@@ -40,7 +40,7 @@ class Survey:
     snippet_seconds: float
     scored: str  # the subset that is scored
     notes: tuple[str, ...]
-    made_up: bool  # synthetic features
+    is_synthetic: bool  # the features
 
 
 def survey(benchmark: Benchmark, prepared: PreparedData) -> Survey:
@@ -82,7 +82,7 @@ def survey(benchmark: Benchmark, prepared: PreparedData) -> Survey:
         dataset.clock.stride,
         scored,
         tuple(notes),
-        made_up=dataset.about.get("feature") == SYNTHETIC_KEY["feature"],
+        is_synthetic=dataset.about.get("feature") == SYNTHETIC_KEY["feature"],
     )
 
 
@@ -116,8 +116,8 @@ def _count(
 
 def _count_notes(benchmark: Benchmark, dataset: Dataset, parts: Sequence[SubsetCounts], scored: str) -> Iterable[str]:
     for part in parts:
-        if part.promised not in (None, part.videos):
-            yield f"{part.videos:,} videos in {part.subset}; {benchmark.title} has {part.promised:,}"
+        if part.expected not in (None, part.videos):
+            yield f"{part.videos:,} videos in {part.subset}; {benchmark.title} has {part.expected:,}"
         if part.subset == scored and benchmark.instances not in (None, part.instances):
             yield f"{part.instances:,} instances in {scored}; {benchmark.title} has {benchmark.instances:,}"
     if len(dataset.classes) != benchmark.classes:
