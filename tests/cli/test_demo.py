@@ -49,7 +49,7 @@ def test_printed_commands_name_existing_paths(finished):
     out, _, output = finished
     movies = out / "movies"
     assert f"wtal init {movies / 'data'} --videos {movies / 'videos'} --tags {movies / 'tags.csv'}\n" in output
-    assert f"wtal extract {movies / 'data'}\n" in output
+    assert f"wtal extract {movies / 'data'} --backbone tiny\n" in output
     words = output.partition("next: wtal predict ")[2].split()
     assert Path(words[0]).is_file() and Path(words[2]).is_dir()
 

@@ -20,7 +20,7 @@ def make_own_videos(root: Path) -> Path:
     settings += ("--set", "teacher.models=1", "--workers", "1")
     for arguments in (
         ("init", root / "data", "--videos", root / "videos", "--tags", root / "tags.csv"),
-        ("extract", root / "data"),
+        ("extract", root / "data", "--backbone", "tiny"),
         ("train", root / "data", "--out", root / "run", *settings),
     ):
         run_command(*arguments)

@@ -45,7 +45,7 @@ def test_every_command_names_videos_in_the_same_way(own_videos, tmp_path):
     (tmp_path / "tags.csv").write_text(tags)
     data, run = tmp_path / "data", own_videos / "run"
     assert wtal("init", data, "--videos", videos, "--tags", tmp_path / "tags.csv")[0] == 0
-    assert wtal("extract", data)[0] == 0
+    assert wtal("extract", data, "--backbone", "tiny")[0] == 0
     for words in ((videos, "--out", tmp_path / "a"), (videos / "b", "--out", tmp_path / "b", "--data", data)):
         assert wtal("predict", *words, "--model", run, "--format", "csv,vtt")[0] == 0
         ids = read_proposals(words[2] / "proposals.json").keys()
@@ -149,7 +149,7 @@ def test_training_skips_videos_that_cannot_be_decoded(own_videos, tmp_path):
     (videos / "film 2.mp4").write_bytes(b"not a video")
     tags = own_videos / "tags.csv"
     assert wtal("init", tmp_path / "data", "--videos", videos, "--tags", tags)[0] == 0
-    assert wtal("extract", tmp_path / "data")[0] == 2
+    assert wtal("extract", tmp_path / "data", "--backbone", "tiny")[0] == 2
     assert json.loads((tmp_path / "data" / "failed.json").read_text()).keys() == {"film 2"}
     code, output = wtal("check", tmp_path / "data")
     assert code == 0 and "film 2" in output

@@ -22,6 +22,8 @@ from wtal.cli import app
 from wtal.core.errors import ConfigError, DataError
 from wtal.data.dataset import load_dataset
 from wtal.video.backbones.base import BackboneOptions
+from wtal.video.backbones.cache import cached_weights
+from wtal.video.backbones.handcrafted import Tiny
 from wtal.video.backbones.registry import BACKBONES
 from wtal.video.extract_dataset import EXECUTORS, ExtractionProgress, ExtractionSummary, extract_dataset
 from wtal.video.local_executor import ExtractionOutcome, default_workers
@@ -70,7 +72,7 @@ def test_good_videos_are_extracted_and_bad_videos_are_listed(short_videos, tmp_p
     bad_names = write_bad_videos(videos)
     folder = create_folder(tmp_path / "data", videos, [*GOOD_NAMES, *bad_names])
 
-    first = CliRunner().invoke(app, ["extract", str(folder)])
+    first = CliRunner().invoke(app, ["extract", str(folder), "--backbone", "tiny"])
     assert first.exit_code == 2
     failed = json.loads((folder / "failed.json").read_text())
     assert failed.keys() == {Path(name).stem for name in bad_names}
@@ -171,7 +173,7 @@ def test_interrupted_extraction_keeps_finished_videos(short_videos, tmp_path, st
         "from wtal.video.backbones.registry import BACKBONES\n"
         "BACKBONES['tiny'] = BlockAfterFirst"
     )
-    process = start_wtal("extract", folder, "--workers", 1, setup=setup)
+    process = start_wtal("extract", folder, "--backbone", "tiny", "--workers", 1, setup=setup)
     wait_until(lambda: list((folder / "features").glob("*.npy")))
     output = interrupt(process, stop_signal)
     assert process.returncode == 130 and "Traceback" not in output
@@ -187,6 +189,42 @@ def test_features_of_another_backbone_are_rejected(short_videos, tmp_path):
     (folder / "dataset.json").write_text(json.dumps(description))
     with raises(DataError, code="provenance-mismatch", path=folder):
         extract_dataset(folder, TINY)
+
+
+class NamedI3D(Tiny):
+    """Has the name of I3D and needs no weights."""
+
+    name = "i3d"
+    accepted_options = frozenset({"weights"})
+
+
+def test_i3d_is_used_if_its_weights_are_there_and_a_folder_keeps_its_backbone(short_videos, tmp_path, monkeypatch):
+    monkeypatch.setenv("WTAL_CACHE", str(tmp_path))
+    monkeypatch.setitem(BACKBONES, "i3d", NamedI3D)
+    weights = cached_weights()
+
+    def extract(folder: Path, *options: str) -> str:
+        output = run_extract(folder, *options)
+        assert f"backbone: {json.loads((folder / 'dataset.json').read_text())['provenance']['backbone']}\n" in output
+        return output
+
+    old, new, given = (create_folder(tmp_path / name, short_videos, ["good0.mp4"]) for name in ("old", "new", "given"))
+    assert "wtal weights" in extract(old)
+    assert "backbone: i3d" in extract(given, "--weights", str(weights)), "given weights are there too"
+    weights.touch()
+    assert "backbone: i3d" in extract(new)
+    assert "backbone: tiny" in extract(old), "its features are of tiny"
+    weights.unlink()
+    assert "wtal weights" not in extract(new)
+    shutil.rmtree(old / "features")
+    weights.touch()
+    assert "backbone: i3d" in extract(old), "a folder without features has no backbone"
+
+
+def run_extract(*arguments: object) -> str:
+    result = CliRunner().invoke(app, ["extract", *map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 def test_second_extraction_of_the_same_folder_is_rejected(short_videos, tmp_path):

@@ -71,7 +71,7 @@ def make_dataset(folder: Path, settings: MovieConfig, console: Console) -> Datas
     data, videos, tags = folder / "data", folder / "videos", folder / "tags.csv"
     print_line(console, f"wtal init {data} --videos {videos} --tags {tags}")
     created = create_dataset(data, videos, [tags])
-    print_line(console, f"wtal extract {data}")
+    print_line(console, f"wtal extract {data} --backbone tiny")
     with extraction_progress(console) as progress:
         extract_dataset(data, BackboneOptions("tiny"), on_progress=progress)
     print_line(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wtal.cli.app import DeviceOption, command, console, print_line
-from wtal.cli.video import BACKBONE_HELP, has_page, print_failures, print_problems
+from wtal.cli.video import BACKBONE_HELP, has_page, print_backbone, print_failures, print_problems
 from wtal.core.errors import DataError
 from wtal.core.hardware import choose_device
 
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from wtal.experiments.project import Project
 
 HOST = "127.0.0.1"
-HINT_I3D = (
-    "note: the backbone is tiny, which needs no weights; I3D is more accurate (mAP 11 instead of 8 on 23 real clips of "
-    "daily activities). To use it, run `wtal weights` once (47 MB), then `wtal start` again"
-)
 
 
 @command(
@@ -106,8 +102,7 @@ def _run(project: "Project", device: str) -> None:
     from wtal.experiments.project_steps import find_steps, run_steps
     from wtal.reporting.progress import steps_progress
 
-    if project.backbone == "tiny" and not project.requested_backbone:
-        print_line(HINT_I3D)
+    print_backbone(project.backbone, project.requested_backbone, "run `wtal start` again")
     with steps_progress(console) as progress:
         run_steps(project, progress, device=device)
     print_failures(list(read_failed(project.data).values()), f"{project.data / FAILED_NAME} lists all of them")

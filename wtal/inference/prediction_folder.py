@@ -40,6 +40,7 @@ class PredictionSummary:
     """What `predict_into` did.
 
     Attributes:
+        backbone: The backbone of the model's features.
         videos: Number of videos that were asked for.
         predicted: Ids of the videos that were predicted in this call.
         reused: Ids of the videos whose stored prediction is up to date.
@@ -51,6 +52,7 @@ class PredictionSummary:
         notes: What the formats cannot store, and folders that could not be searched.
     """
 
+    backbone: str
     videos: int
     predicted: tuple[str, ...]
     reused: tuple[str, ...]
@@ -154,6 +156,7 @@ def predict_into(
         finally:
             outputs.write()
     return PredictionSummary(
+        provenance.backbone,
         len(videos),
         tuple(predicted),
         tuple(video.id for video in reused),

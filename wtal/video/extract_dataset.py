@@ -1,8 +1,9 @@
 """Extract the features of all videos of a data set folder. Existing features are kept, failed videos are listed."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.fingerprint import sampled_fingerprint
@@ -12,7 +13,7 @@ from wtal.data.features import features_path, open_features
 from wtal.data.provenance import Provenance, parse_provenance, read_origin, to_json
 from wtal.data.video_files import VideoListing, read_listing
 from wtal.video.backbones.base import BackboneOptions
-from wtal.video.backbones.registry import open_backbone
+from wtal.video.backbones.registry import open_backbone, recommended_backbone
 from wtal.video.local_executor import ActiveVideos, ExtractionOutcome, ExtractionTask, run_locally
 from wtal.video.ray_executor import run_on_ray
 
@@ -112,6 +113,25 @@ def extract_dataset(
     return ExtractionSummary(len(listing.files) - len(failed), len(tasks) - len(failed), failed)
 
 
+def choose_backbone(folder: Path, options: BackboneOptions) -> BackboneOptions:
+    """Options that name a backbone.
+
+    If none is requested, it is the one of the features in the data set folder. Without features it is I3D if its
+    weights have been downloaded or are in the options, else `tiny`.
+
+    Raises:
+        DataError: The folder was not created by `wtal init`, or dataset.json cannot be read.
+    """
+    read_listing(folder)
+    if options.name:
+        return options
+    recorded = _recorded_provenance(folder)
+    if recorded and _has_features(folder):
+        return replace(options, name=recorded.backbone)
+    has_weights = options.weights or options.flow_weights
+    return replace(options, name="i3d" if has_weights else recommended_backbone())
+
+
 def missing_features(folder: Path, listing: VideoListing) -> list[str]:
     """The ids of videos without features of the current file by the backbone that dataset.json records.
 
@@ -120,12 +140,9 @@ def missing_features(folder: Path, listing: VideoListing) -> list[str]:
     Raises:
         DataError: dataset.json cannot be read.
     """
-    path = folder / "dataset.json"
-    description = read_json(path) if path.is_file() else {}
-    recorded = description.get("provenance") if isinstance(description, dict) else None
-    if recorded is None:
+    provenance = _recorded_provenance(folder)
+    if provenance is None:
         return list(listing.files)
-    provenance = parse_provenance(recorded, str(path))
     tasks = [ExtractionTask(id, listing.path(id), features_path(folder, id)) for id in listing.files]
     return [task.id for task in tasks if not is_up_to_date(task, provenance)]
 
@@ -146,26 +163,39 @@ def is_up_to_date(task: ExtractionTask, provenance: Provenance) -> bool:
         return True
 
 
-def _write_description(folder: Path, provenance: Provenance, widths: tuple[int, ...]) -> None:
-    """Record the origin of the features in dataset.json. Raises DataError where the folder has others."""
+def _has_features(folder: Path) -> bool:
+    return any((folder / "features").glob("*.npy"))
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    """The content of dataset.json; empty if there is none."""
     path = folder / "dataset.json"
     description = read_json(path) if path.is_file() else {}
     if not isinstance(description, dict):
         raise DataError("not a JSON object", path=path, hint="run `wtal init` again", code="invalid-value")
-    recorded = description.get("provenance")
-    if recorded is not None and any((folder / "features").glob("*.npy")):
-        existing = parse_provenance(recorded, str(path))
-        if existing != provenance:
-            raise DataError(
-                f"contains features of {existing}, not of {provenance}",
-                path=folder,
-                hint=f"create another folder for these with `wtal init`, or delete {folder / 'features'}",
-                code="provenance-mismatch",
-            )
+    return description
+
+
+def _recorded_provenance(folder: Path) -> Provenance | None:
+    """The origin of the features by dataset.json; None if it does not say."""
+    recorded = _read_description(folder).get("provenance")
+    return None if recorded is None else parse_provenance(recorded, str(folder / "dataset.json"))
+
+
+def _write_description(folder: Path, provenance: Provenance, widths: tuple[int, ...]) -> None:
+    """Record the origin of the features in dataset.json. Raises DataError where the folder has others."""
+    recorded, description = _recorded_provenance(folder), _read_description(folder)
+    if recorded not in (None, provenance) and _has_features(folder):
+        raise DataError(
+            f"contains features of {recorded}, not of {provenance}",
+            path=folder,
+            hint=f"create another folder for these with `wtal init`, or delete {folder / 'features'}",
+            code="provenance-mismatch",
+        )
     update = {
         "snippet_seconds": provenance.stride / provenance.fps,
         "modalities": list(widths),
         "provenance": to_json(provenance),
     }
     if description != description | update:
-        write_json(path, description | update)
+        write_json(folder / "dataset.json", description | update)
