@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.helpers.errors import raises
-from wtal.core.config import Config
+from wtal.core.config import Config, flatten
 from wtal.core.errors import CheckpointError, ConfigError, DataError, WtalError
 from wtal.core.methods import METHODS
 from wtal.data.dataset import Dataset, load_dataset
@@ -198,6 +198,10 @@ def test_run_is_not_resumed_with_another_setting(tiny, tmp_path, settings, confi
     with raises(CheckpointError, code="different-run") as caught:
         train(settings("dfe", **other), tiny, run, resume=True, device="cpu")
     assert str(caught.value.path).startswith(str(run))
+    ((section, values),) = other.items()
+    ((name, value),) = values.items()
+    change = f"{section}.{name} = {flatten(config)[f'{section}.{name}']}, not {value}"
+    assert change in caught.value.message and caught.value.message.count(" = ") == 1
     after = tensors(run)
     assert all(torch.equal(after[file][name], value) for file in weights for name, value in weights[file].items())
 
@@ -207,12 +211,15 @@ def test_run_is_not_resumed_with_another_setting(tiny, tmp_path, settings, confi
 def test_run_is_not_resumed_with_another_method_or_other_videos(tiny, settings, config, run, method, finished):
     if not finished:
         shutil.rmtree(run / "checkpoint-000006")
-    with raises(CheckpointError, code="different-run"):
+    with raises(CheckpointError, code="different-run") as caught:
         train(settings(method), tiny, run, resume=True, device="cpu")
-    with raises(CheckpointError, code="different-run"):
+    assert method in caught.value.message
+    with raises(CheckpointError, code="different-run") as caught:
         train(config, tiny, run, resume=True, device="cpu", held_out=frozenset({"training_0000"}))
-    with raises(CheckpointError, code="different-run"):
+    assert "held-out videos" in caught.value.message and " = " not in caught.value.message
+    with raises(CheckpointError, code="different-run") as caught:
         train(config, replace(tiny, classes=tiny.classes[::-1]), run, resume=True, device="cpu")
+    assert "classes" in caught.value.message
 
 
 # Processes.

@@ -241,10 +241,26 @@ def with_overrides(config: Config, overrides: tuple[str, ...]) -> Config:
 
 def flatten(config: Config) -> dict[str, Any]:
     """Every setting as `section.name` -> value, as in config.json."""
-    values = config.model_dump(mode="json")
+    return _flatten(config.model_dump(mode="json"))
+
+
+def _flatten(values: dict[str, Any]) -> dict[str, Any]:
     sections = {name: value for name, value in values.items() if isinstance(value, dict)}
     settings = {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
-    return {"method": values["method"], **settings}
+    return {"method": values.get("method"), **settings}
+
+
+def describe_changes(old: dict[str, Any], new: Config) -> list[str]:
+    """The settings that differ, such as `train.steps = 500, not 1000`.
+
+    Args:
+        old: The settings as in config.json.
+        new: The current settings.
+    """
+    before, after = _flatten(old), flatten(new)
+    names = sorted(before.keys() | after.keys())
+    changes = {name: (before.get(name), after.get(name)) for name in names}
+    return [f"{name} = {_shorten(old)}, not {_shorten(new)}" for name, (old, new) in changes.items() if old != new]
 
 
 def non_default_settings(config: Config) -> dict[str, Any]:

@@ -5,7 +5,7 @@ training.safetensors  weights in training and optimizer state, to resume
 config.json           settings, classes, modalities, snippet clock, step, versions
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from wtal import __version__
 from wtal.core.clock import SnippetClock
-from wtal.core.config import Config, parse_config
+from wtal.core.config import Config, describe_changes, parse_config
 from wtal.core.errors import CheckpointError, ConfigError, DataError, first_validation_error
 from wtal.core.fingerprint import content_fingerprint
 from wtal.core.io import atomic_write_dir, os_error_message, read_json, read_tensors, write_json, write_tensors
@@ -46,6 +46,17 @@ REMOVED_SETTINGS = {
     "weights": ("prototypes", "distillation_features"),
     "localize": ("video_threshold",),
 }
+# What a run that is resumed must have in common with its checkpoint besides the settings: attribute -> description.
+COMPARED = {
+    "classes": "classes",
+    "modalities": "widths of features",
+    "clock": "snippet times",
+    "held_out": "held-out videos",
+    "provenance": "features",
+    "label_counts": "labels",
+    "label_fingerprint": "labels",
+}
+MAX_CHANGES_SHOWN = 4
 REMOVED_METHODS = ("dfe-no-distillation", "self-distillation")
 
 
@@ -63,6 +74,15 @@ class ModelMetadata:
     label_counts: Mapping[str, int] = field(default_factory=dict)  # training videos with each kind of label
     label_fingerprint: str = ""  # SHA-256 of these labels, to resume with the same ones; empty in older files
 
+    def describe_changes(self, new: "ModelMetadata") -> list[str]:
+        """What differs in new metadata, besides the step."""
+        same_if_unknown = ("label_counts", "label_fingerprint") if not self.label_fingerprint else ()
+        changes = describe_changes(self.config.model_dump(mode="json"), new.config)
+        for name, description in COMPARED.items():
+            if name not in same_if_unknown and getattr(self, name) != getattr(new, name):
+                changes.append(f"other {description}")
+        return list(dict.fromkeys(changes))
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for config.json."""
         return {
@@ -79,6 +99,18 @@ class ModelMetadata:
             "label_fingerprint": self.label_fingerprint,
             "config": self.config.model_dump(),
         }
+
+
+def different_run(path: Path, changes: Sequence[str]) -> CheckpointError:
+    """The error of a run that cannot be resumed, because of these differences; the first ones are named."""
+    shown = "; ".join(changes[:MAX_CHANGES_SHOWN])
+    more = f"; and {len(changes) - MAX_CHANGES_SHOWN} more" if len(changes) > MAX_CHANGES_SHOWN else ""
+    return CheckpointError(
+        f"the run was started with {shown}{more}",
+        path=path,
+        hint="resume it with what it was started with, or choose another folder",
+        code="different-run",
+    )
 
 
 class _MetaFile(BaseModel):

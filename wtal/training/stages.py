@@ -20,7 +20,7 @@ from torch import Tensor
 
 from wtal.core import distributed
 from wtal.core.concurrency import init_worker_process, process_pool
-from wtal.core.config import SEED_LIMIT, Config
+from wtal.core.config import SEED_LIMIT, Config, describe_changes
 from wtal.core.errors import CheckpointError
 from wtal.core.hardware import choose_device
 from wtal.data.batching import TrainingDataset
@@ -112,6 +112,7 @@ def train(
     elif spec.has_two_stages and _is_unfinished(config, run_dir, device):
         models = trained_stage_one or stage_one or run_dir / STAGE_ONE
         if trained_stage_one is None:
+            _require_same_stage_one(config, models)
             _train_stage_one(config, dataset, models, workers, on_progress, options)
             offset = total_steps(config) - config.train.steps
         targets = _teach(config, dataset, models, run_dir / TEACHER, device, held_out)
@@ -125,6 +126,22 @@ def train(
         on_progress=None if on_progress is None else lambda step, losses: on_progress(offset + step, losses),
         **options,
     )
+
+
+def _require_same_stage_one(config: Config, stage_one: Path) -> None:
+    """Raise CheckpointError if the models of stage one were started with other settings.
+
+    Their own settings would name derived ones: the seed of a model instead of the seed of the run.
+    """
+    for folder in stage_one_dirs(stage_one, config):
+        if checkpoint.latest_checkpoint(folder) is None:
+            continue
+        saved = checkpoint.read_meta(folder).config
+        seed = saved.train.seed // (saved.teacher.models + 1)  # the inverse of stage_one_config
+        train = saved.train.model_copy(update={"seed": seed})
+        run = saved.model_copy(update={"method": config.method, "train": train})
+        if changes := describe_changes(run.model_dump(mode="json"), config):
+            raise checkpoint.different_run(stage_one, changes)
 
 
 def _is_unfinished(config: Config, run_dir: Path, device: str) -> bool:

@@ -4,7 +4,6 @@ import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,18 +48,8 @@ class TrainingState:
         if folder is None:
             return 0
         saved = checkpoint.read_meta(folder)
-        unknown: dict[str, Any] = (
-            {}
-            if saved.label_fingerprint
-            else {"label_counts": meta.label_counts, "label_fingerprint": meta.label_fingerprint}
-        )
-        if replace(saved, step=0, **unknown) != meta:
-            raise CheckpointError(
-                "the run was trained with other settings, classes, features, labels or held-out videos",
-                path=run_dir,
-                hint="choose another folder",
-                code="different-run",
-            )
+        if changes := saved.describe_changes(meta):
+            raise checkpoint.different_run(run_dir, changes)
         path = folder / "training.safetensors"
         tensors = checkpoint.read_weights(path)
         try:

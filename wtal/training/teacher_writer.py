@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from wtal.core.errors import CheckpointError
+from wtal.core.config import describe_changes
 from wtal.core.io import atomic_write_dir, write_json, write_tensors
 from wtal.data.batching import TrainingDataset
+from wtal.models.checkpoint import different_run
 from wtal.models.global_branch import enhance, feature_parts, mean_posterior
 from wtal.models.local_branch import run_in_windows
 from wtal.models.memory import (
@@ -126,12 +127,9 @@ def require_same_teacher(folder: Path, config: "Config", data: TrainingDataset) 
     """Raise CheckpointError if the teacher in a folder was written with other settings or videos."""
     info, expected = read_info(folder), _identity(config, data)
     if {key: info.get(key) for key in expected} != expected:
-        raise CheckpointError(
-            "the teacher was written with other settings or videos",
-            path=folder,
-            hint="choose another folder",
-            code="different-run",
-        )
+        settings = info.get("config")
+        changes = describe_changes(settings, config) if isinstance(settings, dict) else []
+        raise different_run(folder, changes or ["other videos"])
 
 
 def _with_labels(probabilities: Tensor, data: TrainingDataset, video: int) -> tuple[Tensor, Tensor]:
