@@ -108,7 +108,7 @@ def different_run(path: Path, changes: Sequence[str]) -> CheckpointError:
     return CheckpointError(
         f"the run was started with {shown}{more}",
         path=path,
-        hint="resume it with what it was started with, or choose another folder",
+        hint="repeat the options of the first call, or choose another folder",
         code="different-run",
     )
 
