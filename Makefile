@@ -29,7 +29,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m benchmarks.names
+	$(BIN)/python -m benchmarks names
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory check-js; else echo "npm not found: skipping JavaScript checks"; fi
 
 # The JavaScript and CSS of the web page and the report: prettier, eslint and tsc.
@@ -48,8 +48,9 @@ build:
 	build/smoke/bin/pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
 	cd build && smoke/bin/wtal --version && smoke/bin/wtal doctor && smoke/bin/python -c "import wtal; print(dir(wtal))"
 
+# Hours. Replaces the measured sections of benchmarks/RESULTS.md; notes beside them are kept.
 bench: $(STAMP)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks all --write
 
 # Some minutes, printed only.
 bench-quick: $(STAMP)

@@ -1,76 +1,103 @@
-"""Measure speed and memory: `python -m benchmarks` runs all measurements and writes benchmarks/RESULTS.md.
+"""The command line of the developer tools: `python -m benchmarks NAME [ARGUMENTS]`."""
 
-`python -m benchmarks NAME ...` runs the named measurements and prints them; `python -m benchmarks --list` lists every
-tool of this package.
-"""
-
-import sys
+import ast
+from collections.abc import Callable
 from importlib import import_module
+from typing import Annotated, Any
 
-from benchmarks.measure import ROOT, machine_lines
-from wtal.core.io import write_text
+import typer
+from typer.main import get_command
 
-MEASUREMENTS = {  # a module with `measure() -> list[str]`, the lines of its section
-    "evaluation": "Evaluation and localization",
-    "peers": "Comparison with public code",
-    "training": "Training and inference",
-    "length": "Scaling with video length",
-    "extraction": "I3D feature extraction",
-    "threads": "Threads of extraction",
-    "videos": "Extraction of many videos",
-    "first_hour": "The first hour",
-    "full_size": "THUMOS14 and ActivityNet at full size",
-    "pages": "HTML report",
-    "web": "Web page",
-    "palette": "Colors of the classes",
-    "connections": "Web server under silent connections",
-    "gpu": "GPU",
-}
-TOOLS = {
-    "study": "when the memory helps: controls on subsets of a real data set; draws docs/study.png",
-    "probe": "how well the memory ranks the snippets of a class, beside the class scores and a shuffled memory",
-    "boundaries": "how exact the boundaries of segments are, before and after they are refined",
-    "ablate": "change each default of DFE, one at a time, and score the result",
-    "rehearse": "write synthetic features for real annotations, to test a benchmark before its features are there",
-    "labels": "how much points and corrected timelines of some training videos help; draws docs/labels.png",
-    "models": "rebuild and score the models of docs/models.md",
-    "backbones": "how much more accurate I3D is than tiny on real videos",
-    "calibration": "F1 of the shown segments by the rule that selects them, after training on tags",
-    "smoothing": "score finished runs again with smoothed class scores",
-    "normalisation": "whether scale, shift or dead dimensions of the features change the score",
-    "fuzz": "read files that were changed at random; `python -m benchmarks fuzz N`",
-    "kinetics400": "what the built-in model shows in real clips, and in a video stitched of them",
-    "names": "count placeholder names in the source; part of `make check`",
+from benchmarks.measure import ROOT
+from benchmarks.results import MEASUREMENTS, measure_sections
+from wtal.cli.app import Command, ErrorHandlingGroup
+
+ALL = "all"
+TOOLS = (  # modules with a function `main`
+    "study",
+    "probe",
+    "boundaries",
+    "ablate",
+    "rehearse",
+    "labels",
+    "models",
+    "backbones",
+    "calibration",
+    "smoothing",
+    "normalisation",
+    "kinetics400",
+    "hour",
+    "fuzz",
+    "names",
+)
+SETTINGS: Any = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
 }
 
 
-def main(names: list[str]) -> None:
-    """Run the named measurements and print them; run all of them and write RESULTS.md if none is named."""
-    if names == ["--list"]:
-        for name, description in (MEASUREMENTS | TOOLS).items():
-            print(f"python -m benchmarks.{name:12s} {description}")
-        return
-    if names[:1] == ["fuzz"]:
-        import_module("benchmarks.fuzz").main(names[1:])
-        return
-    if names in (["--help"], ["-h"]):
-        print(__doc__)
-        return
-    unknown = next((name for name in names if name not in MEASUREMENTS), None)
-    if unknown is not None:
-        print(f"error: no measurement {unknown!r}; use {', '.join(MEASUREMENTS)} or --list", file=sys.stderr)
-        raise SystemExit(2)
-    introduction = "Written by `make bench` on a shared machine: compare ratios rather than absolute times."
-    lines = ["# Benchmarks", "", introduction, "", *machine_lines()]
-    print("\n".join(lines), flush=True)
-    for name in names or MEASUREMENTS:
-        measure = import_module(f"benchmarks.{name}").measure
-        section = ["", f"## {MEASUREMENTS[name]}", "", f"`python -m benchmarks.{name}`", "", *measure()]
-        print("\n".join(section), flush=True)
-        lines += section
-    if not names:
-        write_text(ROOT / "benchmarks" / "RESULTS.md", "\n".join(lines) + "\n")
+class ToolGroup(ErrorHandlingGroup):
+    """Imports the module of a tool when the tool runs, so that help is fast and needs no optional package."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, _load(str(name)), rest
+
+
+app = typer.Typer(
+    cls=ToolGroup,
+    no_args_is_help=True,
+    subcommand_metavar="NAME [ARGUMENTS]",
+    help="Measurements of speed and memory, and tools for studies. `python -m benchmarks NAME --help` describes one.",
+    **SETTINGS,
+)
+
+
+def _load(name: str) -> Any:
+    """The command of a tool, with its options."""
+    function = import_module(f"benchmarks.{name}").main if name in TOOLS else _measurement(name)
+    single = typer.Typer(**SETTINGS)
+    single.command(name, cls=Command, help=_description(name))(function)
+    return get_command(single)
+
+
+def _measurement(name: str) -> Callable[..., None]:
+    def measure(
+        others: Annotated[
+            list[str] | None, typer.Argument(metavar="NAME", help="More measurements", show_default=False)
+        ] = None,
+        write: Annotated[
+            bool,
+            typer.Option("--write", help="Also replace the sections of these measurements in benchmarks/RESULTS.md"),
+        ] = False,
+    ) -> None:
+        measure_sections(None if name == ALL else [name, *(others or ())], write)
+
+    return measure
+
+
+def _description(name: str) -> str:
+    """The docstring of a module, which is not imported."""
+    if name == ALL:
+        return "Run all measurements, which takes hours. Those that this machine cannot do are skipped."
+    text = ast.get_docstring(ast.parse((ROOT / "benchmarks" / f"{name}.py").read_text(encoding="utf-8"))) or ""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
+def _register(name: str, panel: str) -> None:
+    summary = _description(name).partition("\n\n")[0]
+    app.command(name, help=summary, rich_help_panel=panel)(lambda: None)  # for the list; see ToolGroup
+
+
+for _name in (*MEASUREMENTS, ALL):
+    _register(_name, "Measurements")
+for _name in TOOLS:
+    _register(_name, "Tools")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    app(prog_name="python -m benchmarks")

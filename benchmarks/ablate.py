@@ -1,6 +1,4 @@
-"""Ablation: changes each default of DFE, one at a time, and scores the result.
-
-    python -m benchmarks.ablate DATA... --out FOLDER [--arm NAME]...
+"""Change each default of DFE, one at a time, and score the result.
 
 Writes FOLDER/ablation.json. Finished runs in FOLDER are reused.
 """
@@ -12,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from wtal.cli.app import ConfigOption, SeedsOption, SetOption
 from wtal.core.config import Config, read_config, with_overrides
 from wtal.core.errors import ConfigError
 from wtal.core.hardware import available_cores
@@ -112,21 +111,19 @@ def _run_spec(data: Path, name: str, arm: str, seed: int, subset: str, config: C
 
 
 def main(
-    data: Annotated[list[Path], typer.Argument(metavar="DATA...", help="One or more data set folders")],
+    data: Annotated[list[Path], typer.Argument(metavar="DATA", help="One or more data set folders")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the runs and ablation.json")],
     arm: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="One arm, such as 'models: 3'; repeatable", show_default="all"),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Number of seeds, counted from 0")] = 5,
+    seeds: SeedsOption = 5,
     subset: Annotated[str, typer.Option(metavar="NAME", help="Subset to score")] = "validation",
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="TOML file with settings")] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Override one setting; repeatable")
-    ] = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Number of parallel runs", show_default="cores")] = None,
 ) -> None:
-    """Change each default of DFE, one at a time, and score the result. Finished runs are reused."""
+    """Print the comparison, and write it."""
     console = Console(highlight=False)
     settings = read_config(config, tuple(overrides or ()))
     with runs_progress(console) as on_progress:
@@ -136,7 +133,3 @@ def main(
     with open_output(console) as output:
         output.print(comparison_blocks(comparison))
     console.print(f"written to {out / 'ablation.json'}", soft_wrap=True, markup=False)
-
-
-if __name__ == "__main__":
-    typer.run(main)

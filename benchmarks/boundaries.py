@@ -1,18 +1,18 @@
 """How exact the boundaries of segments are, before and after they are moved to changes of the features.
 
-    python -m benchmarks.boundaries DATA RUN...
-
 For the validation videos and all runs: average mAP over tIoU 0.1:0.7 and 0.5:0.95 of the proposals; F1 at the
 operating point with the best F1, chosen and measured on the same videos for both rows alike; and the boundary error,
 the mean distance in seconds of start and end from those of the annotated segment, over its correct segments.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 
+from wtal.cli.app import DataArgument
 from wtal.core.clock import tiou
 from wtal.core.structures import Proposals, Segment, Video
 from wtal.core.text import markdown_table
@@ -30,7 +30,7 @@ RANGES = (np.arange(0.1, 0.75, 0.1).round(2).tolist(), np.arange(0.5, 0.975, 0.0
 HEADERS = ["mAP 0.1:0.7", "mAP 0.5:0.95", "F1", "boundary error (s)"]
 
 
-def main(data: Path, runs: Sequence[Path]) -> None:
+def main(data: DataArgument, runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders")]) -> None:
     """Print the table of a data set."""
     results = np.array([_score(run, data) for run in runs])  # runs x before, after x columns
     rows = [
@@ -72,7 +72,3 @@ def _boundary_errors(shown: Sequence[Segment], annotated: Sequence[Segment]) -> 
             other = same[int(np.argmax(overlaps))]
             errors += [abs(segment.start - other.start), abs(segment.end - other.end)]
     return errors
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), [Path(run) for run in sys.argv[2:]])

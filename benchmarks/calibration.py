@@ -1,21 +1,26 @@
-"""Which segments to show of a model that was trained on tags: F1 of the shown segments of the validation subset.
+"""F1 of the shown segments by the rule that selects them, after training on tags.
 
-`python -m benchmarks.calibration RUNS DATA` takes the runs below RUNS that were trained on the data set DATA and prints
-the mean F1 at tIoU 0.5 of four rules:
+Prints the mean F1 at tIoU 0.5 of the validation subset, by four rules.
 
-- relative: at least 0.4 of the highest score of the video, as without calibration;
-- thresholds: one score for each class, chosen on the tags of the training videos;
-- tags: these thresholds decide which classes are shown, and the highest score of the video which of their segments;
-- segments: thresholds chosen on the segments of one half of the validation videos and used in the other, both ways.
+`relative`: at least 0.4 of the highest score of the video, as without calibration.
+
+`thresholds`: one score for each class, chosen on the tags of the training videos.
+
+`tags`: these thresholds decide which classes are shown, and the highest score of the video which of their segments.
+
+`segments`: thresholds chosen on the segments of one half of the validation videos and used in the other, both ways.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 
+from wtal.cli.app import DataArgument
+from wtal.core.errors import DataError
 from wtal.core.structures import Proposals, Video
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.evaluation.agreement import AgreementOptions, measure_agreement
@@ -30,9 +35,15 @@ RULES = ("relative", "thresholds", "tags", "segments")
 OPTIONS = AgreementOptions(min_tiou=0.5, tolerance=0.0)
 
 
-def main(runs: Path, data: Path) -> None:
+def main(
+    runs: Annotated[Path, typer.Argument(metavar="RUNS", help="Folder with the runs that were trained on DATA")],
+    data: DataArgument,
+) -> None:
+    """Print the mean F1 of each rule."""
     dataset = load_dataset(data)
     folders = [path.parent for path in sorted(runs.glob("**/metrics.jsonl")) if "stage-one" not in path.parts]
+    if not folders:
+        raise DataError("no run below this folder", path=runs, hint="train one with wtal train", code="no-runs")
     means = np.mean([_scores(run, dataset) for run in folders], 0)
     print(f"{data.name}, {len(folders)} runs: " + ", ".join(f"{r} {m:.1f}" for r, m in zip(RULES, means, strict=True)))
 
@@ -62,7 +73,3 @@ def _scores(run: Path, dataset: Dataset) -> list[float]:
 def _f1(shown: Proposals, videos: Sequence[Video]) -> float:
     truth = {video.id: video.segments for video in videos}
     return 100 * (measure_agreement(shown, truth, options=OPTIONS).overall.f1 or 0.0)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""Time in which `wtal serve` answers its owner while other clients hold connections open without sending requests."""
+"""Time in which `wtal serve` answers its owner while others hold connections open without sending requests."""
 
 import resource
 import socket
@@ -111,7 +111,3 @@ def answer_seconds(port: int, pause: float = 0.0) -> float:
     assert connection.getresponse().read()
     connection.close()
     return time.perf_counter() - start
-
-
-if __name__ == "__main__":
-    print("\n".join(measure()))

@@ -1,11 +1,14 @@
-"""Time to score the 31,587 proposals of a published system on THUMOS14, to localize segments in its 212 testing videos
-from given class scores, and to score as many proposals as ActivityNet 1.3 has."""
+"""Time to score proposals and to localize segments from class scores.
+
+The 31,587 proposals of a published system on THUMOS14 are scored, segments are localized in its 212 testing videos, and
+as many proposals as ActivityNet 1.3 has are scored.
+"""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.measure import SHARED, elapsed, median_seconds
+from benchmarks.measure import elapsed, median_seconds, shared_path
 from wtal.core.clock import SnippetClock
 from wtal.core.config import LocalizeConfig
 from wtal.core.structures import Proposals, Segment, Video
@@ -24,9 +27,7 @@ PROTOCOLS = ("thumos14-210", "thumos14-212", "thumos14-snippet", "wtalc")
 
 def measure() -> list[str]:
     """The lines of the section."""
-    folder = SHARED / "thumos14"
-    if not folder.is_dir():
-        return ["Not measured: the THUMOS14 annotations are missing."]
+    folder = shared_path("thumos14")
     paths = folder / "pmil_base_test.json", folder / "acmnet_gt.json", folder / "Thumos14reduced-Annotations"
     reading = elapsed(lambda: (read_proposals(paths[0]), read_ground_truth(paths[1]), find_ambiguous(paths[2])))
     proposals, truth, ambiguous = read_proposals(paths[0]), read_ground_truth(paths[1]), find_ambiguous(paths[2])
@@ -59,7 +60,7 @@ def measure() -> list[str]:
 
 def read_scores() -> dict[str, SnippetScores]:
     """Snippet scores of THUMOS14's testing videos, made from the ground truth and noise, by video id."""
-    with np.load(SHARED / "bench" / "canned_cas.npz") as arrays:
+    with np.load(shared_path("bench", "canned_cas.npz")) as arrays:
         ids = [name.removesuffix("/cas") for name in arrays.files if name.endswith("/cas")]
         return {id: _to_scores(arrays[f"{id}/cas"], arrays[f"{id}/attn"]) for id in ids}
 
@@ -112,7 +113,3 @@ def _to_scores(logits: np.ndarray, attention: np.ndarray) -> SnippetScores:
     cas = weights / weights.sum(1, keepdims=True)
     video_scores = np.sort(cas[:, :-1], 0)[-max(1, len(cas) // 8) :].mean(0)
     return SnippetScores(attention[:, 0], cas, video_scores)
-
-
-if __name__ == "__main__":
-    print("\n".join(measure()))

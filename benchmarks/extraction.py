@@ -1,8 +1,10 @@
-"""I3D feature extraction: classification of real clips with the published classifier, frames per second on decoded
-frames and from a 720p file, and the difference between bfloat16 and float32 features."""
+"""Speed and exactness of I3D feature extraction.
 
-import subprocess
-import sys
+Real clips are classified with the published classifier. Measured are frames per second on decoded frames and from a
+720p file, and the difference between bfloat16 and float32 features.
+"""
+
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +13,16 @@ from statistics import median
 import numpy as np
 import torch
 
-from benchmarks.measure import SHARED, elapsed
-from wtal.core.errors import DataError
+from benchmarks.measure import elapsed, process_memory, run_in_process, shared_path
 from wtal.core.text import markdown_table
+from wtal.video.backbones.base import BackboneOptions
 from wtal.video.backbones.i3d import I3D, PIXEL_SCALE
 from wtal.video.backbones.i3d_network import class_logits, load_trunk, pool_features
 from wtal.video.backbones.i3d_weights import load_weights
+from wtal.video.backbones.registry import open_backbone
+from wtal.video.extract_video import extract_features
 from wtal.video.reader import read_snippets
 
-CLIPS = SHARED / "videos" / "clips"
 CLIP_CLASSES = {
     "v_CricketShot_g04_c01_rgb.gif": "playing cricket",
     "v_SoccerJuggling_g23_c01.avi": "juggling soccer ball",
@@ -32,42 +35,23 @@ ROUNDS = 5
 WINDOW, WINDOW_STEP = 32, 8  # frames that are classified at once; from one window to the next
 CHUNK = 64  # frames per call of the reference network, as most public extractors use it
 
-# A separate process, so that its peak memory is that of the extraction. Prints the length of the video in seconds, the
-# seconds taken and the peak memory in MB. VmHWM, because ru_maxrss begins with the peak of the parent.
-EXTRACT = """
-import re, sys, time
-from pathlib import Path
-from wtal.video.backbones.base import BackboneOptions
-from wtal.video.backbones.registry import open_backbone
-from wtal.video.extract_video import extract_features
-backbone = open_backbone(BackboneOptions("i3d", device="cpu", precision=sys.argv[2]))
-start = time.perf_counter()
-features, origin = extract_features(sys.argv[1], backbone)
-seconds = time.perf_counter() - start
-peak = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]
-print(origin.edges[-1] - origin.edges[0], seconds, int(peak) / 1024)
-"""
-
 
 def measure() -> list[str]:
     """The lines of the section."""
-    if not CLIPS.is_dir():
-        return ["Not measured: the clips are missing."]
-    try:
-        weights, digest = load_weights(None)
-    except DataError as error:
-        return [f"Not measured: {error}."]
+    clips = shared_path("videos", "clips")
+    videos = shared_path("videos", "gmdcsa24")
+    weights, digest = load_weights(None)
     backbones = {name: I3D(weights, digest, precision=name) for name in ("float32", "bfloat16")}
     return [
         f"Precision chosen by `auto` on this machine: {I3D(weights, digest).precision}.",
         "",
-        *_classify_clips(weights),
+        *_classify_clips(clips, weights),
         "",
         *_measure_speed(weights, backbones),
         "",
-        *_measure_difference(backbones),
+        *_measure_difference(clips, backbones),
         "",
-        *_measure_file(),
+        *_measure_file(videos),
     ]
 
 
@@ -96,11 +80,11 @@ def windows(video: Path) -> Iterator[np.ndarray]:
         yield np.stack(frames)
 
 
-def _classify_clips(weights: dict[str, torch.Tensor]) -> Iterator[str]:
-    labels = (CLIPS / "label_map.txt").read_text().splitlines()
+def _classify_clips(clips: Path, weights: dict[str, torch.Tensor]) -> Iterator[str]:
+    labels = (clips / "label_map.txt").read_text().splitlines()
     rows = []
     for name, expected in CLIP_CLASSES.items():
-        probabilities = class_probabilities(CLIPS / name, weights)
+        probabilities = class_probabilities(clips / name, weights)
         rows.append((name[:28], expected, labels[probabilities.argmax()], f"{probabilities.max():.3f}"))
     return markdown_table(("clip", "class", "predicted (float32)", "probability"), rows)
 
@@ -143,10 +127,10 @@ def _measure_speed(weights: dict[str, torch.Tensor], backbones: dict[str, I3D]) 
     return markdown_table(("decoded frames, 224 x 224", "frames per second", "best", "speed-up"), rows)
 
 
-def _measure_difference(backbones: dict[str, I3D]) -> list[str]:
+def _measure_difference(clips: Path, backbones: dict[str, I3D]) -> list[str]:
     differences = []
     for name in CLIP_CLASSES:
-        for snippet in read_snippets(CLIPS / name, I3D.sampling):
+        for snippet in read_snippets(clips / name, I3D.sampling):
             exact, rounded = (backbones[precision](snippet.frames[None])[0] for precision in ("float32", "bfloat16"))
             differences.append(float(np.linalg.norm(rounded - exact) / np.linalg.norm(exact)))
     return [
@@ -155,14 +139,11 @@ def _measure_difference(backbones: dict[str, I3D]) -> list[str]:
     ]
 
 
-def _measure_file() -> list[str]:
-    videos = sorted((SHARED / "videos" / "gmdcsa24").rglob("*.mp4"))
-    if not videos:
-        return ["From a file: not measured, the 720p videos are missing."]
-    video = max(videos, key=lambda path: path.stat().st_size)
+def _measure_file(videos: Path) -> list[str]:
+    video = max(sorted(videos.rglob("*.mp4")), key=lambda path: path.stat().st_size)
     rows = []
     for precision in ("bfloat16", "float32"):
-        runs = [_extract(video, precision) for _ in range(3)]
+        runs = [run_in_process(_extract, video, precision) for _ in range(3)]
         length, seconds = runs[0][0], median(run[1] for run in runs)
         peak = max(run[2] for run in runs)
         rows.append((precision, f"{25 * length / seconds:.1f}", f"{length / seconds:.1f}", f"{peak:.0f}"))
@@ -175,13 +156,9 @@ def _measure_file() -> list[str]:
 
 
 def _extract(video: Path, precision: str) -> tuple[float, float, float]:
-    command = [sys.executable, "-c", EXTRACT, str(video), precision]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"{video}: {done.stderr}")
-    length, seconds, peak = map(float, done.stdout.split())
-    return length, seconds, peak
-
-
-if __name__ == "__main__":
-    print("\n".join(measure()))
+    """The length of the video in seconds, the seconds that extraction takes, and the peak memory in MB."""
+    backbone = open_backbone(BackboneOptions("i3d", device="cpu", precision=precision))
+    start = time.perf_counter()
+    _, origin = extract_features(video, backbone)
+    seconds = time.perf_counter() - start
+    return float(origin.edges[-1] - origin.edges[0]), seconds, process_memory("VmHWM")

@@ -1,7 +1,4 @@
-"""The minutes from a folder of 20 tagged videos to the page: `wtal start` on clips of GMDCSA24 with the backbone tiny.
-
-Prints the seconds until the address of the page is printed.
-"""
+"""Seconds from a folder of 20 tagged videos to the page: `wtal start` on clips of GMDCSA24 with the backbone tiny."""
 
 import shutil
 import subprocess
@@ -10,21 +7,19 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.measure import SHARED
+from benchmarks.measure import shared_path
 
-CLIPS = SHARED / "videos" / "gmdcsa24"
 CLIP_COUNT = 20
 
 
 def measure() -> list[str]:
     """The lines of the section."""
-    clips = sorted(CLIPS.glob("*/*/*.mp4"))[:CLIP_COUNT]
-    if not clips:
-        return ["Not measured: the clips are missing."]
+    source = shared_path("videos", "gmdcsa24")
+    clips = sorted(source.glob("*/*/*.mp4"))[:CLIP_COUNT]
     with TemporaryDirectory() as folder:
         videos = Path(folder, "videos")
-        for path in [*clips, *CLIPS.glob("*/*.csv")]:
-            copy = videos / path.relative_to(CLIPS)
+        for path in [*clips, *source.glob("*/*.csv")]:
+            copy = videos / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy)
         seconds = _start(videos)
@@ -48,11 +43,7 @@ def _start(videos: Path) -> float:
             lines.append(line)
             if line.startswith("open "):
                 return time.perf_counter() - start
-        raise SystemExit("".join(lines))
+        raise RuntimeError("".join(lines))
     finally:
         process.terminate()
         process.wait()
-
-
-if __name__ == "__main__":
-    print("\n".join(measure()))

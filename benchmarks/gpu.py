@@ -1,5 +1,7 @@
-"""Speed of training and inference on a GPU, on random data of THUMOS14's shape, and the share of the GPU's peak.
-At most eight minutes; without a GPU nothing is measured."""
+"""Speed of training and inference on a GPU, and the share of its peak, on random data of THUMOS14's shape.
+
+Takes at most eight minutes.
+"""
 
 import tempfile
 import time
@@ -12,7 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from wtal.core.config import Config, parse_config
-from wtal.core.errors import WtalError
+from wtal.core.errors import ConfigError, WtalError
 from wtal.core.text import markdown_table
 from wtal.data.batching import Batch
 from wtal.models.global_branch import Ensemble, feature_parts
@@ -31,7 +33,7 @@ SECONDS = 10.0  # of each measurement
 def measure() -> list[str]:
     """The lines of the section."""
     if not torch.cuda.is_available():
-        return ["Not measured: no GPU."]
+        raise ConfigError("this machine has no GPU that PyTorch can use", code="no-gpu")
     device = torch.device("cuda")
     peak = _peak_flops(device)
     rows = [
@@ -43,8 +45,9 @@ def measure() -> list[str]:
     ]
     return [
         f"{torch.cuda.get_device_name(device)}; a bfloat16 matrix product reaches {peak / 1e12:.0f} TFLOP/s.",
-        f"Batch size {BATCH_SIZE}, T {SNIPPETS}, 2 x 1024 features, {CLASSES} classes, random data. The",
-        "models of stage one are trained one after the other; the memory is read on the CPU.",
+        "",
+        f"Batch size {BATCH_SIZE}, T {SNIPPETS}, 2 x 1024 features, {CLASSES} classes, random data. The models of "
+        "stage one are trained one after the other; the memory is read on the CPU.",
         "",
         *markdown_table(("what", "per second", "share of peak"), rows),
     ]
@@ -143,7 +146,3 @@ def _per_second(work: Callable[[], object], seconds: float) -> float:
         torch.cuda.synchronize()
         count += 1
     return count / (time.perf_counter() - start)
-
-
-if __name__ == "__main__":
-    print("\n".join(measure()))

@@ -1,6 +1,6 @@
 """What the built-in model shows in real clips, and in a video stitched of four of them.
 
-The clips and what happens in them are in `EXPECTED`; they are looked up in the public data (WTAL_SHARED).
+Needs the weights that `wtal weights` fetches, and the public clips in WTAL_SHARED.
 """
 
 import tempfile
@@ -12,13 +12,12 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.measure import SHARED
+from benchmarks.measure import shared_path
 from wtal.core.text import markdown_table
 from wtal.inference.calibration import load_segment_filter
 from wtal.inference.kinetics400 import open_kinetics400
 from wtal.inference.localizer import Localizer
 
-CLIPS = SHARED / "videos" / "clips"
 # What a person sees in the clip, and the class of Kinetics for it, if there is one.
 EXPECTED = {
     "R6llTwEh07w.mp4": ("rides a Segway all the time", "using segway"),
@@ -43,8 +42,9 @@ STITCHED = (
 FPS, WIDTH, HEIGHT = 25, 340, 256
 
 
-def measure() -> list[str]:
-    """The tables."""
+def main() -> None:
+    """Print the table of the clips, and the segments of the stitched video."""
+    clips = shared_path("videos", "clips")
     model = open_kinetics400()
     localizer = Localizer(model)
     select, _ = load_segment_filter(model, "f1")
@@ -56,30 +56,31 @@ def measure() -> list[str]:
     rows = [
         (f"`{name[:24]}`", description, label or "none", text, _verdict(label, text))
         for name, (description, label) in EXPECTED.items()
-        for text in [shown(CLIPS / name)]
+        for text in [shown(clips / name)]
     ]
-    lines = list(markdown_table(["clip", "what happens", "class of Kinetics", "shown", "class shown"], rows))
+    header = ["clip", "what happens", "class of Kinetics", "shown", "class shown"]
+    print("\n".join(markdown_table(header, rows)), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stitched.mp4"
-        ends = _stitch(path)
+        ends = _stitch(clips, path)
         text = shown(path)
     starts = [0.0, *ends[:-1]]
     truth = (f"{EXPECTED[name][1]} {a:.1f} to {b:.1f} s" for name, a, b in zip(STITCHED, starts, ends, strict=True))
-    return [*lines, "", f"Stitched: {', '.join(truth)}.", "", f"Shown: {text}."]
+    print(f"\nStitched: {', '.join(truth)}.\n\nShown: {text}.")
 
 
 def _verdict(label: str, text: str) -> str:
     return "-" if not label else "yes" if label in text else "no"
 
 
-def _stitch(path: Path) -> list[float]:
+def _stitch(clips: Path, path: Path) -> list[float]:
     """Write the clips one after the other, at one size and rate. Returns the end of each in seconds."""
     ends, count = [], 0
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "18"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for name in STITCHED:
-            for image in _frames(CLIPS / name):
+            for image in _frames(clips / name):
                 frame = av.VideoFrame.from_ndarray(image, "rgb24")
                 frame.pts, frame.time_base, count = count, Fraction(1, FPS), count + 1
                 container.mux(stream.encode(frame))
@@ -97,7 +98,3 @@ def _frames(path: Path) -> Iterator[NDArray[np.uint8]]:
             while count <= (frame.time or 0.0) * FPS:
                 yield image
                 count += 1
-
-
-if __name__ == "__main__":
-    print("\n".join(measure()))

@@ -1,18 +1,19 @@
-"""Time and memory of a training step, of inference and of localization for videos of a hundred to a million snippets.
-Each point is measured in a process of its own, so that its peak memory is its own; also draws benchmarks/length.png."""
+"""Time and memory of a training step, inference and localization for videos of a hundred to a million snippets.
 
-import subprocess
+Each point is measured in a process of its own, so that its peak memory is its own. Also draws benchmarks/length.png.
+"""
+
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 
-import matplotlib
 import numpy as np
 import torch
 
-from benchmarks.measure import ROOT, elapsed
+from benchmarks.figures import open_figure
+from benchmarks.measure import ROOT, elapsed, process_memory, run_in_process
 from wtal.core.clock import SnippetClock
 from wtal.core.config import Config, parse_config
 from wtal.core.text import markdown_table
@@ -37,7 +38,7 @@ def measure() -> list[str]:
     points: dict[str, list[tuple[float, float]]] = {name: [] for name in TASKS}
     for length in LENGTHS:
         for name in TASKS:
-            points[name].append(_measure_in_process(name, length))
+            points[name].append(run_in_process(_measure_task, name, length))
             print(f"{length:,} snippets, {name}: {points[name][-1]}", file=sys.stderr, flush=True)
     _draw(points)
     header = ["snippets", *(column for name in TASKS for column in (f"{name}, s", "MB"))]
@@ -46,11 +47,11 @@ def measure() -> list[str]:
         values = [points[name][index] for name in TASKS]
         cells = [cell for seconds, peak in values for cell in (f"{seconds:.4f}", f"{peak:.0f}")]
         rows.append([f"{length:,}", *cells])
-    seconds, peak = _measure_in_process("week", WEEK)
+    seconds, peak = run_in_process(_measure_task, "week", WEEK)
     return [
-        "One training step (width 16, batch size 1), snippet scores by the local branch from a",
-        f"memory-mapped file ({sum(WIDTHS)} features per snippet), and proposals for {CLASSES} classes. Memory is in",
-        "MB beyond that of the process before the work.",
+        "One training step (width 16, batch size 1), snippet scores by the local branch from a memory-mapped file "
+        f"({sum(WIDTHS)} features per snippet), and proposals for {CLASSES} classes. Memory is in MB beyond that of "
+        "the process before the work.",
         "",
         *markdown_table(header, rows),
         "",
@@ -125,51 +126,27 @@ def _write_features(path: Path, length: int, width: int) -> np.ndarray:
     return np.load(path, mmap_mode="r")
 
 
-def _measure_in_process(name: str, length: int) -> tuple[float, float]:
-    """Seconds and MB of a task in a process of its own."""
+def _measure_task(name: str, length: int) -> tuple[float, float]:
+    """Seconds and MB of a task."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "benchmarks.length", name, str(length), folder]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    seconds, peak = done.stdout.split()
-    return float(seconds), float(peak)
-
-
-def _measure_task(name: str, length: int, folder: Path) -> None:
-    """Print seconds and MB of a task."""
-    work = (TASKS | {"week": _week})[name](length, folder)
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-    baseline = _memory("RssAnon")  # pages mapped from files are left out: the system can drop them at any time
-    seconds = elapsed(work)
-    peak = _memory("VmHWM") - _memory("RssFile") - baseline
-    if length <= MAX_REPEATED_LENGTH:
-        seconds = median(elapsed(work) for _ in range(5))
-    print(seconds, max(0.0, peak))
-
-
-def _memory(field: str) -> float:
-    """A field of /proc/self/status in MB."""
-    return int(Path("/proc/self/status").read_text().split(f"{field}:")[1].split()[0]) / 1024
+        work = (TASKS | {"week": _week})[name](length, Path(folder))
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+        # Pages mapped from files are left out: the system can drop them at any time.
+        baseline = process_memory("RssAnon")
+        seconds = elapsed(work)
+        peak = process_memory("VmHWM") - process_memory("RssFile") - baseline
+        if length <= MAX_REPEATED_LENGTH:
+            seconds = median(elapsed(work) for _ in range(5))
+    return seconds, max(0.0, peak)
 
 
 def _draw(points: Mapping[str, list[tuple[float, float]]]) -> None:
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    for column, (axis, title) in enumerate(zip(axes, ("seconds", "MB"), strict=True)):
-        for name, values in points.items():
-            axis.loglog(LENGTHS, [value[column] for value in values], marker="o", label=name)
-        unit = points["inference"][-1][column] / LENGTHS[-1]
-        axis.loglog(LENGTHS, [unit * length for length in LENGTHS], color="0.7", linestyle=":", label="linear")
-        axis.set(xlabel="snippets", title=title)
-        axis.grid(alpha=0.3)
-    axes[0].legend(frameon=False)
-    figure.savefig(FIGURE, dpi=120)
-    plt.close(figure)
-
-
-if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        _measure_task(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
-    else:
-        print("\n".join(measure()))
+    with open_figure(FIGURE, 2, 9, 3.6) as (_, grid):
+        for column, (axes, title) in enumerate(zip(grid, ("seconds", "MB"), strict=True)):
+            for name, values in points.items():
+                axes.loglog(LENGTHS, [value[column] for value in values], marker="o", label=name)
+            unit = points["inference"][-1][column] / LENGTHS[-1]
+            axes.loglog(LENGTHS, [unit * length for length in LENGTHS], color="0.7", linestyle=":", label="linear")
+            axes.set(xlabel="snippets", title=title)
+            axes.grid(alpha=0.3)
+        grid[0].legend(frameon=False)

@@ -1,17 +1,22 @@
-"""What the measurements share: paths, median times, time and peak memory of a command, the machine's own speed."""
+"""What the tools share: paths, median times, and the time and peak memory of a command or of a function."""
 
+import multiprocessing
 import os
-import platform
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-import torch
+from wtal.core.concurrency import init_worker_process
+from wtal.core.errors import DataError
+
+if TYPE_CHECKING:
+    import torch
 
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("WTAL_SHARED", ROOT.parent / "shared" / "data"))
@@ -29,6 +34,21 @@ finally:
     print("PEAK", peak, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
 """
 
+Result = TypeVar("Result")
+
+
+def shared_path(*parts: str) -> Path:
+    """A file or folder in the public data. Raises DataError if it is missing."""
+    path = SHARED.joinpath(*parts)
+    if not path.exists():
+        raise DataError(
+            "the public data are missing",
+            path=path,
+            hint="set WTAL_SHARED to the folder that has them",
+            code="missing-public-data",
+        )
+    return path
+
 
 def elapsed(function: Callable[[], object]) -> float:
     """Seconds that a call takes."""
@@ -45,44 +65,41 @@ def median_seconds(function: Callable[[], object], repeats: int = 5) -> float:
 
 @dataclass(frozen=True)
 class CommandUsage:
-    """Seconds, exit code and peak memory in MB of a command, and peak memory of its largest child process."""
+    """Seconds and peak memory in MB of a command, and peak memory of its largest child process."""
 
     seconds: float
-    exit_code: int
     peak: float
     child_peak: float
 
 
-def run_command(*arguments: str, module: str = "wtal") -> CommandUsage:
+def run_command(*arguments: str, module: str = "wtal", exit_code: int = 0) -> CommandUsage:
     """Run `python -m MODULE ARGUMENTS` in a process of its own (Linux).
 
     Raises:
-        RuntimeError: The exit code is neither 0 nor 2, which means that some videos failed.
+        RuntimeError: The command ends with another exit code.
     """
     start = time.perf_counter()
     command = [sys.executable, "-c", RUN_MODULE, module, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     seconds = time.perf_counter() - start
-    if done.returncode not in (0, 2) or "PEAK" not in done.stderr:
+    if done.returncode != exit_code or "PEAK" not in done.stderr:
         raise RuntimeError(f"{module} {' '.join(arguments)}: {done.stdout}{done.stderr}")
     peak, child_peak = (int(kilobytes) / 1024 for kilobytes in done.stderr.rsplit("PEAK ", 1)[1].split())
-    return CommandUsage(seconds, done.returncode, peak, child_peak)
+    return CommandUsage(seconds, peak, child_peak)
 
 
-def num_parameters(module: torch.nn.Module) -> int:
+def run_in_process(function: Callable[..., Result], *arguments: object) -> Result:
+    """Call a function in a process of its own, so that its peak memory is its own."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=init_worker_process) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def process_memory(field: str) -> float:
+    """A field of /proc/self/status in MB, such as `VmHWM`, the peak of this process (Linux)."""
+    return int(Path("/proc/self/status").read_text().split(f"{field}:")[1].split()[0]) / 1024
+
+
+def num_parameters(module: "torch.nn.Module") -> int:
     """The number of parameters of a network."""
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def machine_lines() -> list[str]:
-    """Versions, and what the machine reaches with a matrix product and a copy."""
-    matrix = torch.randn(1024, 1024)
-    gflops = 2 * 1024**3 / median_seconds(lambda: matrix @ matrix) / 1e9
-    array = np.zeros(1 << 25, dtype=np.float32)
-    bandwidth = 2 * array.nbytes / median_seconds(array.copy) / 1e9
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    return [
-        f"- {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"torch {torch.__version__} with {torch.get_num_threads()} threads, commit {commit.stdout.strip()}",
-        f"- reference, measured in the same run: matrix product {gflops:.0f} GFLOP/s, copy {bandwidth:.1f} GB/s",
-    ]

@@ -1,22 +1,22 @@
-"""Rebuild the models of docs/models.md: train, score the testing subset, and print the table of that page.
-
-    python -m benchmarks.models RUNS [NAME ...]
+"""Rebuild and score the models of docs/models.md, and print the table of that page.
 
 Each model is the default, `dfe` with seed 0, on one data set. Finished models in RUNS are scored again, not trained
 again; `--workers` trains models of stage one side by side.
 """
 
-import argparse
 import platform
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+import typer
 from rich.console import Console
 
 import wtal
-from benchmarks.measure import SHARED
+from benchmarks.measure import shared_path
 from wtal.cli.demo import make_dataset
+from wtal.core.errors import ConfigError
 from wtal.core.fingerprint import content_fingerprint
 from wtal.core.text import code_span, markdown_table
 from wtal.data.dataset import load_dataset
@@ -31,17 +31,19 @@ CONFIG = wtal.Config()
 DIGITS = 16  # of a hash
 
 
-def main() -> None:
+def main(
+    runs: Annotated[Path, typer.Argument(metavar="RUNS", help="Folder of the models")],
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help=", ".join(NAMES), show_default="all")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes for the models of stage one")] = 1,
+) -> None:
     """Train and score the named models, and print a row for each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, metavar="RUNS", help="folder of the models")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}; default: all")
-    parser.add_argument("--workers", type=int, default=1, help="processes for the models of stage one")
-    arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(NAMES):
-        parser.error(f"unknown model {', '.join(sorted(unknown))}")
+    for name in names or ():
+        if name not in NAMES:
+            raise ConfigError(f"unknown model {name!r}", hint=f"use {', '.join(NAMES)}", code="unknown-name")
     console = Console(stderr=True, highlight=False)
-    rows = [build(name, arguments.runs, arguments.workers, console) for name in arguments.names or NAMES]
+    rows = [build(name, runs, workers, console) for name in names or NAMES]
     options = wtal.EvaluationOptions()
     average = f"avg {format_range(*options.averages[-1])}"
     columns = ("model", "training videos", "classes", "width", "0.3", "0.5", "0.7", average, "SHA-256 of the weights")
@@ -54,7 +56,7 @@ def main() -> None:
 
 def build(name: str, runs: Path, workers: int, console: Console) -> tuple[str, ...]:
     """Train a model, unless it is finished, and score it. Returns its row."""
-    data = make_dataset(runs / "synthetic", MovieConfig(), console).path if name == MOVIES else SHARED / name
+    data = make_dataset(runs / "synthetic", MovieConfig(), console).path if name == MOVIES else shared_path(name)
     dataset, run = load_dataset(data), runs / name
     with training_progress(total_steps(CONFIG), console) as progress:
         checkpoint = wtal.train(
@@ -72,7 +74,3 @@ def build(name: str, runs: Path, workers: int, console: Console) -> tuple[str, .
         *(f"{100 * score:.1f}" for score in (*scores, result.main_average)),
         code_span(content_fingerprint(checkpoint / "model.safetensors")[:DIGITS]),
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,18 +1,19 @@
-"""Count placeholder names: variables, functions and files whose name says nothing about their content.
+"""Count placeholder names: variables and functions whose name says nothing about their content.
 
-    python -m benchmarks.names [--list]
-
-Exits with 1 if more than 0.3 % of the names bound in wtal/ and tests/ (Python and JavaScript) are placeholders.
+Part of `make check`. Exits with 1 if more than 0.3 % of the names bound in wtal/ and tests/ (Python and JavaScript) are
+placeholders.
 """
 
 import ast
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Annotated
 
-ROOT = Path(__file__).parents[1]
+import typer
+
+from benchmarks.measure import ROOT
+
 LIMIT = 0.003
 PLACEHOLDERS = frozenset(
     "found place places told said heard one own ours theirs known there before most least wanted wishes book friends "
@@ -63,18 +64,17 @@ def is_placeholder(name: str) -> bool:
     return name.strip("_").rstrip("0123456789").lower() in PLACEHOLDERS
 
 
-def main() -> int:
+def main(
+    show_all: Annotated[bool, typer.Option("--list", help="Also print each placeholder and its line")] = False,
+) -> None:
+    """Print the counts."""
     names = list(bound_names())
     placeholders = [(name, where) for name, where in names if is_placeholder(name)]
-    if "--list" in sys.argv:
+    if show_all:
         for name, where in placeholders:
             print(f"{where}: {name}")
     share = len(placeholders) / len(names)
     common = ", ".join(f"{name} {count}" for name, count in Counter(n for n, _ in placeholders).most_common(8))
     print(f"{len(placeholders):,} of {len(names):,} bound names are placeholders ({share:.1%}, limit {LIMIT:.1%})")
     print(common)
-    return int(share > LIMIT)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    raise typer.Exit(int(share > LIMIT))

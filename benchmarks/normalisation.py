@@ -1,26 +1,29 @@
-"""Does the scale, the shift or the number of dead dimensions of the features change the result?
+"""Whether scale, shift or dead dimensions of the features change the score.
 
-    python -m benchmarks.normalisation DATA RUNS [METHOD]
-
-Trains a method (`local` by default) with five seeds on the data set and on changed copies of it, and scores the
-validation subset. Finished runs in RUNS are reused.
+Trains a method with five seeds on the data set and on changed copies of it, and scores the validation subset. Finished
+runs in RUNS are reused.
 """
 
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
+from rich.console import Console
 
+from wtal.cli.app import DataArgument
 from wtal.core.config import Config
 from wtal.core.hardware import available_cores
 from wtal.core.io import read_json, write_json
 from wtal.core.text import markdown_table
 from wtal.data.dataset import load_dataset
-from wtal.experiments.compare import run_config
+from wtal.experiments.compare import known_methods, run_config
 from wtal.experiments.runner import RunSpec, comparison_options, results_of, run_specs
 from wtal.experiments.statistics import score_of
+from wtal.reporting.progress import runs_progress
+from wtal.reporting.tables import format_mean_std
 
 SEEDS = 5
 Features = NDArray[np.float32]
@@ -33,8 +36,13 @@ VARIANTS: Mapping[str, Callable[[Features], Features]] = {
 }
 
 
-def main(data: Path, runs: Path, method: str) -> None:
+def main(
+    data: DataArgument,
+    runs: Annotated[Path, typer.Argument(metavar="RUNS", help="Folder of the data sets and runs")],
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="Method to train")] = "local",
+) -> None:
     """Print the table."""
+    known_methods([method])
     dataset, specs = load_dataset(data), {}
     for name, change in VARIANTS.items():
         folder = runs / "data" / name.replace(" ", "-")
@@ -46,9 +54,10 @@ def main(data: Path, runs: Path, method: str) -> None:
             )
             for seed in range(SEEDS)
         ]
-    run_specs([spec for group in specs.values() for spec in group], available_cores())
+    with runs_progress(Console(stderr=True)) as on_progress:
+        run_specs([spec for group in specs.values() for spec in group], available_cores(), on_progress)
     scores = [score_of(name, method, results_of(group)) for name, group in specs.items()]
-    rows = [(score.data, f"{score.mean:.1f} ± {score.spread:.1f}") for score in scores]
+    rows = [(score.data, format_mean_std(score.averages)) for score in scores]
     print("\n".join(markdown_table((f"features of {dataset.path.name}, {method}", "average mAP 0.1:0.7 (%)"), rows)))
 
 
@@ -60,9 +69,3 @@ def _write(data: Path, folder: Path, change: Callable[[Features], Features]) -> 
     write_json(folder / "dataset.json", {key: value for key, value in about.items() if key != "modalities"})
     for path in sorted((data / "features").glob("*.npy")):
         np.save(folder / "features" / path.name, change(np.load(path).astype(np.float32)))
-
-
-if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "local")

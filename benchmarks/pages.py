@@ -1,5 +1,4 @@
-"""Size, loading time and responsiveness of the HTML report of a full test set (212 videos with synthetic proposals), in
-a real Chromium."""
+"""Size, loading time and responsiveness of the HTML report of 212 videos with synthetic proposals, in Chromium."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.browser import FIRST_PAINT, TWO_FRAMES, find_chromium, open_chromium
+from benchmarks.browser import FIRST_PAINT, TWO_FRAMES, open_chromium
 from wtal.core.structures import Segment
 from wtal.inference.proposals import top_non_overlapping
 from wtal.reporting.figures.layout import TimelineData
@@ -29,10 +28,7 @@ LONGEST_TASK = "Math.max(0, ...longTasks.splice(0).map(task => task.duration))"
 
 def measure() -> list[str]:
     """The lines of the section."""
-    program = find_chromium()
-    if program is None:
-        return ["Not measured: Chromium is not installed."]
-    with tempfile.TemporaryDirectory() as folder, open_chromium(program) as browser:
+    with tempfile.TemporaryDirectory() as folder, open_chromium() as browser:
         path = Path(folder) / "report.html"
         write_report(path, ReportData("synthetic", (), CLASSES, _timelines()))
         size = path.stat().st_size
@@ -93,7 +89,3 @@ def _random_segment(rng: np.random.Generator, end: float) -> tuple[str, float, f
     length = min(end, rng.exponential(4.0) + 0.5)
     start = rng.uniform(0, end - length)
     return CLASSES[rng.integers(2)], start, start + length
-
-
-if __name__ == "__main__":
-    print("\n".join(measure()))

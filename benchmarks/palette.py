@@ -1,6 +1,6 @@
-"""How well the colors of the classes can be told apart: CIEDE2000 with normal and with simulated color-blind vision.
+"""How well the colors of the classes can be told apart, with normal and with simulated color-blind vision.
 
-`python -m benchmarks.palette` prints the smallest difference between two of the 12 colors in each theme.
+Prints the smallest difference (CIEDE2000) between two of the 12 colors in each theme.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from wtal.core.text import markdown_table
 from wtal.reporting.figures.colors import DARK_PALETTE, PALETTE
 
 Array = NDArray[np.float64]
@@ -100,13 +101,9 @@ def smallest_difference(hex_colors: Sequence[str], vision: str = "normal") -> tu
 
 def measure() -> list[str]:
     """The lines of the section."""
-    lines = ["| theme | vision | smallest CIEDE2000 | between |", "|---|---|---|---|"]
+    rows = []
     for theme, palette in (("light", PALETTE), ("dark", DARK_PALETTE)):
         for vision in VISIONS:
             difference, first, second = smallest_difference(palette, vision)
-            lines.append(f"| {theme} | {vision} | {difference:.1f} | {first}, {second} |")
-    return lines
-
-
-if __name__ == "__main__":
-    print("\n".join(measure()))
+            rows.append((theme, vision, f"{difference:.1f}", f"{first}, {second}"))
+    return list(markdown_table(("theme", "vision", "smallest CIEDE2000", "between"), rows))

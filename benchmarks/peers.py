@@ -1,6 +1,8 @@
-"""Training step, inference and localization on data of THUMOS14's shape, compared with public code of other methods.
+"""Speed and memory on data of THUMOS14's shape, beside public code of other methods.
+
 Their figures were measured on two cores too, with synthetic features of this shape, but not in this run: they show the
-order of magnitude only."""
+order of magnitude only.
+"""
 
 import tempfile
 import time
@@ -13,7 +15,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.evaluation import class_names, measure_localization, read_scores
-from benchmarks.measure import SHARED, elapsed, median_seconds, num_parameters, run_command
+from benchmarks.measure import elapsed, median_seconds, num_parameters, run_command, shared_path
 from wtal.core.config import parse_config
 from wtal.core.text import markdown_table
 from wtal.data.batching import TrainingDataset
@@ -48,12 +50,10 @@ PEERS = (
 
 def measure() -> list[str]:
     """The lines of the section."""
-    annotations = SHARED / "thumos14" / "Thumos14reduced-Annotations"
-    if not annotations.is_dir():
-        return ["Not measured: the THUMOS14 annotations are missing."]
+    annotations = shared_path("thumos14", "Thumos14reduced-Annotations")
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
-        run_command(str(annotations), str(data), module="benchmarks.rehearse")
+        run_command("rehearse", str(annotations), str(data), module="benchmarks")
         return _measure(load_dataset(data), Path(folder))
 
 
@@ -67,7 +67,7 @@ def _measure(dataset: Dataset, folder: Path) -> list[str]:
     loading = _loading(TrainingDataset(dataset, 0))
     network, _ = load_model(folder / "run")
     seconds = _inference(Localizer(folder / "run"), dataset)
-    truth = read_ground_truth(SHARED / "thumos14" / "acmnet_gt.json")
+    truth = read_ground_truth(shared_path("thumos14", "acmnet_gt.json"))
     localization, proposals = measure_localization(read_scores(), class_names(truth))
     scoring = median_seconds(lambda: evaluate(proposals, truth, EvaluationOptions("thumos14-snippet")))
     wtal = (
@@ -84,8 +84,9 @@ def _measure(dataset: Dataset, folder: Path) -> list[str]:
     return [
         *markdown_table(HEADER, [*PEERS, wtal]),
         "",
-        f"The step is one of stage one. A step of stage two takes {stage_two:.2f} s, {stage_two / stage_one:.2f} times",
-        f"as long. Loading takes {100 * loading / stage_one:.0f} % of a step ({1000 * loading:.0f} ms, page cache).",
+        "*Proposals and NMS* of wtal is without the refinement of boundaries, which is measured above. The step is one "
+        f"of stage one. A step of stage two takes {stage_two:.2f} s, {stage_two / stage_one:.2f} times as long. "
+        f"Loading takes {100 * loading / stage_one:.0f} % of a step ({1000 * loading:.0f} ms, page cache). "
         f"`wtal localize` of the 212 testing videos: {testing.peak:,.0f} MB at the peak, "
         f"{_flops(network, width) * snippets / 1e9:.0f} GFLOP.",
     ]
@@ -133,7 +134,3 @@ def _flops(network: torch.nn.Module, width: int) -> float:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(x, mask)
     return counter.get_total_flops() / 1000
-
-
-if __name__ == "__main__":
-    print("\n".join(measure()))

@@ -1,23 +1,22 @@
-"""Does the memory know the classes? How well its reading ranks the snippets of a class, whatever the student learns.
+"""How well the memory ranks the snippets of a class, beside the class scores and a shuffled memory.
 
-    python -m benchmarks.probe DATA RUN...
-
-RUN are run folders of `dfe`, such as those of `wtal compare`. For the validation videos, whose tags are given to all
+For the validation videos, whose tags are given to all
 rows alike, the snippets are ranked by the class scores of the models of stage one, by the memory, by the memory with
 shuffled classes, by the teacher, and by the final model. Average precision, mean over classes, background left out;
 and the mean probability of the foreground, which in truth is the share of the snippets that have a class.
 """
 
-import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+import typer
 from torch import Tensor
 
+from wtal.cli.app import DataArgument
 from wtal.core.text import markdown_table
 from wtal.data.batching import multi_hot
 from wtal.data.dataset import Dataset, load_dataset
@@ -41,10 +40,13 @@ ROWS = (
 )
 
 
-def main(data: str, runs: Sequence[str]) -> None:
+def main(
+    data: DataArgument,
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders of `dfe`")],
+) -> None:
     """Print the table."""
     dataset = load_dataset(data)
-    results = np.array([_probe(dataset, Path(run)) for run in runs])  # runs x rows x columns
+    results = np.array([_probe(dataset, run) for run in runs])  # runs x rows x columns
     rows = [
         (name, *map(format_mean_std, columns)) for name, columns in zip(ROWS, results.transpose(1, 2, 0), strict=True)
     ]
@@ -90,9 +92,3 @@ def _mean_precision(scores: Tensor, labels: Tensor) -> float:
     """Mean over the classes that occur. N x C each."""
     present = labels.any(0)
     return float(tag_precision(scores[:, present], (labels[:, present] > 0).float()).mean())
-
-
-if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        sys.exit(__doc__)
-    main(sys.argv[1], sys.argv[2:])

@@ -1,51 +1,32 @@
-"""Write synthetic features for the annotations of a real benchmark, to test `wtal benchmark` before its features exist.
+"""Write synthetic features for the annotations of a real benchmark, to test it before its features are there."""
 
-python -m benchmarks.rehearse ANNOTATIONS OUT [OPTIONS]
-"""
-
-import argparse
-import sys
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
-from wtal.core.errors import WtalError
 from wtal.data.synthetic.benchmark import SignalConfig, write_synthetic_benchmark
 from wtal.data.synthetic.layout_writers import WRITERS
 from wtal.reporting.progress import count_progress
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks.rehearse", description="Write synthetic features for the annotations of a real benchmark."
-    )
-    parser.add_argument("annotations", type=Path, help="ActivityNet JSON, THUMOS text files or W-TALC arrays")
-    parser.add_argument("out", type=Path, help="folder to write")
-    parser.add_argument("--layout", default="plain", help=f"{', '.join(WRITERS)} (default: plain)")
-    parser.add_argument("--strength", type=float, default=1.0, help="strength of actions, 0 for none (default: 1)")
-    parser.add_argument("--context", type=float, default=1.0, help="strength of scenes that classes share (default: 1)")
-    parser.add_argument("--width", type=int, default=1024, help="width of RGB, and of flow (default: 1024)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the features (default: 0)")
-    parser.add_argument("--share", type=float, default=1.0, help="share of each subset to keep (default: 1)")
-    return parser.parse_args()
-
-
-def main() -> int:
-    options = parse_arguments()
-    try:
-        signal = SignalConfig(options.strength, options.context, options.width, options.seed)
-        with count_progress("writing", Console()) as progress:
-            videos = write_synthetic_benchmark(
-                options.annotations, options.out, options.layout, signal, options.share, progress
-            )
-    except WtalError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{options.layout}: {len(videos)} videos with synthetic features written to {options.out}")
-    if options.layout == "opentad":
+def main(
+    annotations: Annotated[
+        Path, typer.Argument(metavar="ANNOTATIONS", help="ActivityNet JSON, THUMOS text files or W-TALC arrays")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write")],
+    layout: Annotated[str, typer.Option(metavar="NAME", help=", ".join(WRITERS))] = "plain",
+    strength: Annotated[float, typer.Option(help="Strength of actions, 0 for none")] = 1.0,
+    context: Annotated[float, typer.Option(help="Strength of scenes that classes share")] = 1.0,
+    width: Annotated[int, typer.Option(help="Width of RGB, and of flow")] = 1024,
+    seed: Annotated[int, typer.Option(help="Seed of the features")] = 0,
+    share: Annotated[float, typer.Option(help="Share of each subset to keep")] = 1.0,
+) -> None:
+    """Write the folder."""
+    signal = SignalConfig(strength, context, width, seed)
+    with count_progress("writing", Console()) as progress:
+        videos = write_synthetic_benchmark(annotations, out, layout, signal, share, progress)
+    print(f"{layout}: {len(videos)} videos with synthetic features written to {out}")
+    if layout == "opentad":
         print("this layout does not store times: convert it with --stride 16 --window 16 --fps 25")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Processes and threads of I3D extraction, alone and beside other work: seconds per clip of real clips.
+"""Seconds per clip of I3D extraction by the number of processes and threads, alone and beside other work.
 
 Each combination extracts the same clips. "Beside other work" runs one process per core that computes all the time.
 The table shows the load average before each measurement, since other users of the machine are other work too.
@@ -11,13 +11,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks.measure import SHARED
-from wtal.core.errors import DataError
+from benchmarks.measure import shared_path
 from wtal.core.hardware import available_cores
 from wtal.core.text import markdown_table
 from wtal.video.backbones.i3d_weights import load_weights
 
-CLIPS = SHARED / "videos" / "gmdcsa24"
 CLIP_COUNT = 2
 
 # Loads I3D, waits for a line, then extracts the clips that are given.
@@ -38,13 +36,8 @@ BUSY = "while True: sum(range(100000))"
 
 def measure() -> list[str]:
     """The lines of the section."""
-    clips = [str(path) for path in sorted(CLIPS.glob("*/*/*.mp4"))[:CLIP_COUNT]]
-    if not clips:
-        return ["Not measured: the clips are missing."]
-    try:
-        load_weights(None)
-    except DataError as error:
-        return [f"Not measured: {error}."]
+    clips = [str(path) for path in sorted(shared_path("videos", "gmdcsa24").glob("*/*/*.mp4"))[:CLIP_COUNT]]
+    load_weights(None)  # an error, if there are none
     cores = available_cores()
     variants = {
         f"1 process, {cores} threads": (1, cores, {}),
@@ -98,7 +91,3 @@ def _other_work(count: int) -> Iterator[None]:
         for process in processes:
             process.kill()
             process.wait()
-
-
-if __name__ == "__main__":
-    print("\n".join(measure()))

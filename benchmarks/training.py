@@ -1,5 +1,7 @@
-"""Time and memory of one training run with the default settings on real recordings (HAPT), and what inference saves by
-leaving out the models of stage one and the memory."""
+"""Time and memory of a training run with the default settings on real recordings (HAPT).
+
+Also what inference saves by leaving out the models of stage one and the memory.
+"""
 
 import tempfile
 from functools import partial
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.measure import SHARED, median_seconds, num_parameters, run_command
+from benchmarks.measure import median_seconds, num_parameters, run_command, shared_path
 from wtal.core.text import markdown_table
 from wtal.models.checkpoint import load_model, read_meta
 from wtal.models.teacher import load_ensemble, load_global_branch
@@ -17,9 +19,7 @@ SNIPPETS = 2000
 
 def measure() -> list[str]:
     """The lines of the section."""
-    data = SHARED / "hapt"
-    if not data.is_dir():
-        return ["Not measured: the HAPT data set is missing."]
+    data = shared_path("hapt")
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         usage = run_command("train", str(data), "--out", str(run))
@@ -41,7 +41,3 @@ def _measure_branches(run: Path) -> list[str]:
             seconds = median_seconds(partial(network, x, mask))
             rows.append((name, f"{num_parameters(network):,}", f"{1000 * seconds:.1f}"))
     return list(markdown_table((f"{SNIPPETS:,} snippets", "parameters", "ms"), rows))
-
-
-if __name__ == "__main__":
-    print("\n".join(measure()))

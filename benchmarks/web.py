@@ -1,4 +1,4 @@
-"""Loading time and responsiveness of the web page in a real Chromium: a folder of 1,000 videos, and 10,000 segments."""
+"""Loading time and responsiveness of the web page in Chromium: a folder of 1,000 videos, and 10,000 segments."""
 
 import socket
 import tempfile
@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.browser import FIRST_PAINT, TWO_FRAMES, find_chromium, open_chromium
+from benchmarks.browser import FIRST_PAINT, TWO_FRAMES, open_chromium
 from benchmarks.measure import run_command
 from wtal.core.structures import Segment
+from wtal.core.text import markdown_table
 from wtal.data.create import create_dataset
 from wtal.data.synthetic.movie_plans import MovieConfig
 from wtal.data.synthetic.rendering import ACTIONS
@@ -36,28 +37,19 @@ TIMELINE_CLASS = "document.querySelector('#timeline').className"
 
 def measure() -> list[str]:
     """The lines of the section."""
-    program = find_chromium()
-    if program is None:
-        return ["Not measured: Chromium is not installed."]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        _serve(Path(folder)) as url,
-        open_chromium(program) as browser,
-    ):
+    with open_chromium() as browser, tempfile.TemporaryDirectory() as folder, _serve(Path(folder)) as url:
         visits = [_visit(browser, url) for _ in range(REPEATS)]
         costs = _measure_output(browser, url) | _measure_edited(browser, url)
         budget = _measure_budget(browser, url) / 1000
     paint, listed = (median(times) / 1000 for times in zip(*visits, strict=True))
-    frames = [f"| {action} | {median(steps):.0f} | {max(steps):.0f} |" for action, steps in costs.items()]
+    rows = [(action, f"{median(steps):.0f}", f"{max(steps):.0f}") for action, steps in costs.items()]
     return [
         f"A folder with {VIDEOS:,} predicted videos: first paint after {paint:.2f} s, list and timeline after "
         f"{listed:.2f} s (medians of {REPEATS}). Time budget of all videos: {budget:.1f} s.",
         "",
         f"Processor time for a step and the frame that shows it, with {SEGMENTS:,} segments; {STEPS} steps:",
         "",
-        "| action | median, ms | longest, ms |",
-        "|---|---|---|",
-        *frames,
+        *markdown_table(("action", "median, ms", "longest, ms"), rows),
     ]
 
 
@@ -210,7 +202,3 @@ def _write_predictions(service: AnnotationService) -> None:
         if file.name == EDITED:
             edited = [segment._replace(score=None) for segment in segments]
             service.save(key, edited, 0, file.version)
-
-
-if __name__ == "__main__":
-    print("\n".join(measure()))

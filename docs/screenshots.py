@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from benchmarks.browser import find_chromium, open_chromium
+from benchmarks.browser import open_chromium
 from wtal.reporting.figures.colors import PALETTE
 
 DOCS = Path(__file__).parent
@@ -183,11 +183,8 @@ def main(arguments: list[str]) -> None:
     """Take the screenshots of a file or a URL."""
     if unknown := [argument for argument in arguments if argument.startswith("-") and argument != "--gif"]:
         sys.exit(f"{__doc__}\nunknown option {unknown[0]}")
-    program = find_chromium()
-    if program is None:
-        sys.exit("Chromium is not installed")
     target = next((argument for argument in arguments if argument != "--gif"), "demo/report.html")
-    with open_chromium(program) as browser:
+    with open_chromium() as browser:
         if "--gif" in arguments:
             record_web(browser, target)
         elif target.startswith("http"):

@@ -12,11 +12,10 @@ from benchmarks.browser import TWO_FRAMES, find_chromium, open_chromium
 @contextmanager
 def chromium() -> Iterator[Any]:
     """The browser, as an object of Playwright, until the block ends. Skips the test if there is none."""
-    program = find_chromium()
-    if program is None:
+    if find_chromium() is None:
         pytest.skip("Chromium is not installed")
     pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    with open_chromium(program) as browser:
+    with open_chromium() as browser:
         yield browser
 
 

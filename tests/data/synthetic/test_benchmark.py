@@ -300,7 +300,7 @@ def test_interrupt_leaves_nothing(truth, tmp_path):
 
 
 def test_developer_tool_writes_layout(truth, tmp_path):
-    command = [sys.executable, "-m", "benchmarks.rehearse", str(truth), str(tmp_path / "out"), "--width", "6"]
+    command = [sys.executable, "-m", "benchmarks", "rehearse", str(truth), str(tmp_path / "out"), "--width", "6"]
     root = Path(__file__).parents[3]
     done = subprocess.run([*command, "--layout", "opentad"], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

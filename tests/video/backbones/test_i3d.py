@@ -282,7 +282,7 @@ def test_classified_windows_are_inside_the_video(monkeypatch, length, starts):
     ],
 )
 def test_real_clips_are_classified(shared, clip, label):
-    """The two shortest clips; `python -m benchmarks.extraction` classifies the others."""
+    """The two shortest clips; `python -m benchmarks extraction` classifies the others."""
     clips = shared("videos", "clips")
     if not cached_weights().is_file():
         pytest.skip("I3D's published weights are not in the cache; run `wtal weights`")

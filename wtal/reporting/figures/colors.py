@@ -1,6 +1,6 @@
 """Class colors: the same in every figure of a run, and distinguishable by color-blind readers.
 
-`python -m benchmarks.palette` measures how well the colors can be told apart.
+`python -m benchmarks palette` measures how well the colors can be told apart.
 """
 
 from collections.abc import Sequence
