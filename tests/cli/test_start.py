@@ -13,7 +13,7 @@ from tests.helpers.video import film
 from wtal.cli import app
 from wtal.data.layouts.activitynet import read_proposals
 from wtal.experiments.project import Project
-from wtal.experiments.project_steps import newest_model
+from wtal.experiments.project_models import newest_model
 
 FAST = ("method=local", "train.steps=4", "train.save_every=2", "train.batch_size=2", "model.width=16")
 FAST_OPTIONS = [part for setting in FAST for part in ("--set", setting)]

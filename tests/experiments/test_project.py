@@ -18,8 +18,10 @@ from wtal.data.layouts.activitynet import read_proposals
 from wtal.data.tag_table import TagEntry, write_tag_table
 from wtal.data.video_files import PROJECT_NAME
 from wtal.experiments.project import Project
+from wtal.experiments.project_models import newest_model
+from wtal.experiments.project_run import run_steps
 from wtal.experiments.project_status import ProjectStatus
-from wtal.experiments.project_steps import STEPS, find_steps, newest_model, run_steps
+from wtal.experiments.project_steps import STEPS, find_steps
 from wtal.inference.calibration import CALIBRATION_NAME, read_calibration
 
 FAST = ("method=local", "train.steps=4", "train.save_every=2", "train.batch_size=2", "model.width=16")

@@ -348,7 +348,7 @@ def test_train_stop_and_timelines(page, server):
     train.click()
     expect(page.locator("#training-progress")).to_be_visible()
     expect(page.locator("#training-steps [aria-current]")).to_have_text("Train the model")
-    expect(page.locator("#training-sentence")).to_contain_text("training on 6 videos")
+    expect(page.locator("#training-message")).to_contain_text("training on 6 videos")
     page.click("#stop-training")
     expect(page.locator("#training-text")).to_contain_text("Stopped")
     server.site.project.configure(overrides=("train.steps=4", "model.width=16", "teacher.models=1"))

@@ -99,7 +99,8 @@ def _configure(project: "Project", backbone: str | None, overrides: list[str] | 
 def _run(project: "Project", device: str) -> None:
     """Do the steps that are needed, and say what is there."""
     from wtal.data.dataset import FAILED_NAME, read_failed
-    from wtal.experiments.project_steps import find_steps, run_steps
+    from wtal.experiments.project_run import run_steps
+    from wtal.experiments.project_steps import find_steps
     from wtal.reporting.progress import steps_progress
 
     print_backbone(project.backbone, project.requested_backbone, "run `wtal start` again")
@@ -107,7 +108,7 @@ def _run(project: "Project", device: str) -> None:
         run_steps(project, progress, device=device)
     print_failures(list(read_failed(project.data).values()), f"{project.data / FAILED_NAME} lists all of them")
     for step in find_steps(project):
-        print_line(f"{step.name}: {step.sentence}")
+        print_line(f"{step.name}: {step.message}")
 
 
 def _open_page(project: "Project", device: str, port: int) -> None:

@@ -23,12 +23,12 @@ OnProgress = Callable[["ProjectProgress"], object]
 
 @dataclass(frozen=True)
 class ProjectProgress:
-    """What `run_steps` is doing: the name of the step, how much of how much is done, and a sentence."""
+    """What `run_steps` is doing: the name of the step, how much of how much is done, and a message."""
 
     step: str
     done: int
     total: int
-    sentence: str
+    message: str
 
 
 class ProjectStatus(BaseModel):
@@ -39,7 +39,7 @@ class ProjectStatus(BaseModel):
         step: The name of the current or last step.
         done: How much of the step is done.
         total: Of how much; 0 if that is not known.
-        sentence: What is being done.
+        message: What is being done.
         error: Why it failed.
         updated: When the file was written, in UTC.
     """
@@ -48,7 +48,7 @@ class ProjectStatus(BaseModel):
     step: str = ""
     done: int = 0
     total: int = 0
-    sentence: str = ""
+    message: str = ""
     error: str = ""
     updated: str = ""
 
@@ -76,16 +76,16 @@ class StatusWriter:
         self._path, self._on_progress = folder / STATUS_NAME, on_progress
         self._status, self._written = ProjectStatus(state="running"), float("-inf")
 
-    def report(self, step: str, done: int, total: int, sentence: str) -> None:
+    def report(self, step: str, done: int, total: int, message: str) -> None:
         """Report the state of a step. Raises KeyboardInterrupt if an earlier one was lost."""
         raise_if_interrupted()
         is_new = step != self._status.step
-        self._status = ProjectStatus(state="running", step=step, done=done, total=total, sentence=sentence)
+        self._status = ProjectStatus(state="running", step=step, done=done, total=total, message=message)
         now = time.monotonic()
         if is_new or now - self._written >= STATUS_INTERVAL:
             self._write()
             self._written = now
-        self._on_progress(ProjectProgress(step, done, total, sentence))
+        self._on_progress(ProjectProgress(step, done, total, message))
 
     def finish(self, state: Literal["done", "failed", "stopped"], error: str = "") -> None:
         """Report the end."""

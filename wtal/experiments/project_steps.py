@@ -1,41 +1,33 @@
-"""The steps of a project: which are up to date, and how each is done."""
+"""The steps of a project, and which of them are up to date."""
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from wtal.core.config import Config, read_config
-from wtal.core.errors import DataError, WtalError
+from wtal.core.errors import DataError
 from wtal.core.fingerprint import content_fingerprint
-from wtal.core.hardware import available_cores
-from wtal.core.io import directory_lock, os_error_message, read_json, write_json
+from wtal.core.io import read_json
 from wtal.core.structures import Video
 from wtal.core.text import format_count
 from wtal.data.create import ANNOTATIONS_NAME, DatasetPlan, plan_dataset
-from wtal.data.dataset import load_dataset, read_failed
+from wtal.data.dataset import read_failed
 from wtal.data.features import features_path
-from wtal.data.layouts.activitynet import write_proposals
 from wtal.data.provenance import read_origin
-from wtal.data.video_files import LISTING_NAME, VideoFolder, VideoListing, video_ids
-from wtal.experiments.pipeline import train
+from wtal.data.video_files import VideoFolder, VideoListing, video_ids
 from wtal.experiments.project import Project
-from wtal.experiments.project_status import OnProgress, StatusWriter, run_lock
-from wtal.experiments.remaining_time import RemainingTime
-from wtal.inference.calibration import CALIBRATION_NAME, calibrate_trained, load_segment_filter, read_calibration
-from wtal.inference.localizer import Localizer
-from wtal.inference.operating_point import F1, Calibration
+from wtal.experiments.project_models import find_run, is_complete, usable_calibration
+from wtal.inference.calibration import CALIBRATION_NAME
+from wtal.inference.operating_point import F1
 from wtal.models import checkpoint
-from wtal.training.stages import total_steps
-from wtal.video.backbones.base import BackboneOptions
-from wtal.video.extract_dataset import ExtractionProgress, extract_dataset, missing_features
+from wtal.video.extract_dataset import missing_features
 
 STEPS = ("videos", "tags", "data set", "features", "model", "calibration", "predictions")
-STATE_NAME, INPUTS_NAME = "state.json", "inputs.json"
+STATE_NAME = "state.json"  # what the files in the project were made from
 
 State = Literal["done", "needed", "blocked"]
 
@@ -47,54 +39,21 @@ class Step:
     Attributes:
         name: A name in `STEPS`.
         state: `done`, `needed`, or `blocked` until a person has done something.
-        sentence: What is there, or what is missing.
+        message: What is there, or what is missing.
     """
 
     name: str
     state: State
-    sentence: str
+    message: str
 
 
 def find_steps(project: Project) -> list[Step]:
     """The steps from videos to predictions in order, and which of them are up to date."""
-    return list(_Inspection(project).steps())
-
-
-def run_steps(project: Project, on_progress: OnProgress = lambda _: None, *, device: str = "auto") -> None:
-    """Do the steps that are needed, in order. It can be stopped at any time, and called again to continue.
-
-    Its progress is written to status.json. Without tags, it stops after the features.
-
-    Raises:
-        WtalError: A step failed, or another process works on this project (code `locked`).
-    """
-    with run_lock(project.folder):
-        status = StatusWriter(project.folder, on_progress)
-        try:
-            _run(project, status, device)
-        except KeyboardInterrupt:
-            status.finish("stopped")
-            raise
-        except WtalError as error:
-            status.finish("failed", str(error))
-            raise
-        except OSError as error:
-            status.finish("failed", os_error_message(error))
-            raise
-        status.finish("done")
-
-
-def newest_model(project: Project) -> Path | None:
-    """The run folder of the newest complete model of the current backbone, or None."""
-    complete = [run for run in _runs(project) if _is_complete(run)]
-    return complete[-1] if complete else None
-
-
-# --- What is up to date -----------------------------------------------------------------------------------------------
+    return list(Inspection(project).steps())
 
 
 @dataclass(frozen=True)
-class _Inspection:
+class Inspection:
     """A project as it is when it is inspected; nothing is read twice."""
 
     project: Project
@@ -149,10 +108,11 @@ class _Inspection:
     @cached_property
     def model(self) -> Path | None:
         """The complete model of these inputs."""
-        return next((run for run in _runs(self.project) if _inputs_of(run) == self.inputs and _is_complete(run)), None)
+        run = find_run(self.project, self.inputs)
+        return run if run and is_complete(run) else None
 
     def predictions(self, model: Path) -> str:
-        """The fingerprint of everything that the predictions depend on."""
+        """The fingerprint of everything that the predictions of a model depend on."""
         calibration = model / CALIBRATION_NAME
         content = [
             checkpoint.weights_fingerprint(model),
@@ -160,6 +120,14 @@ class _Inspection:
             *(f"{id} {self._feature_fingerprint(id)}" for id in self.listing.files),
         ]
         return _digest(content)
+
+    def is_predicted(self, model: Path) -> bool:
+        """Whether the predictions in the project are those of a model, its calibration and the features."""
+        with suppress(DataError):
+            state = read_json(self.project.folder / STATE_NAME)
+            recorded = state.get("predictions") if isinstance(state, dict) else None
+            return self.project.timeline_file.is_file() and recorded == self.predictions(model)
+        return False
 
     def steps(self) -> Iterator[Step]:
         videos, failed = len(self.listing.files), len(self.failed)
@@ -201,16 +169,12 @@ class _Inspection:
             yield Step("predictions", "needed", "after training")
             return
         yield Step("model", "done", f"trained: {model.relative_to(self.project.folder)}")
-        calibration = _read_calibration(model)
+        calibration = usable_calibration(model)
         if calibration is None:
             yield Step("calibration", "needed", "not calibrated")
         else:
             yield Step("calibration", "done", calibration.operating_point(F1).describe())
-        if (
-            calibration is None
-            or self.missing
-            or _read_state(self.project).get("predictions") != self.predictions(model)
-        ):
+        if calibration is None or self.missing or not self.is_predicted(model):
             yield Step("predictions", "needed", "predictions of the current model and videos are missing")
         else:
             videos = len(self.listing.files) - len(self.failed)
@@ -233,140 +197,3 @@ def training_config(project: Project, videos: list[Video]) -> Config:
 
 def _digest(content: list[str]) -> str:
     return sha256("\n".join(content).encode(errors="surrogatepass")).hexdigest()
-
-
-def _runs(project: Project) -> list[Path]:
-    """The run folders of the current backbone in the order in which they were made."""
-    prefix = f"{project.data.name}-"
-    runs = [path for path in project.runs.glob(f"{prefix}*") if path.name.removeprefix(prefix).isdecimal()]
-    return sorted(runs, key=lambda path: int(path.name.removeprefix(prefix)))
-
-
-def _inputs_of(run: Path) -> str:
-    with suppress(DataError):
-        content = read_json(run / INPUTS_NAME)
-        return str(content.get("inputs")) if isinstance(content, dict) else ""
-    return ""
-
-
-def _is_complete(run: Path) -> bool:
-    with suppress(WtalError):
-        meta = checkpoint.read_meta(run)
-        return meta.step >= meta.config.train.steps
-    return False
-
-
-def _read_calibration(run: Path) -> Calibration | None:
-    """The calibration of a model; None if there is none, or it cannot be used."""
-    with suppress(WtalError):
-        return read_calibration(run)
-    return None
-
-
-def _read_state(project: Project) -> dict[str, Any]:
-    """state.json: what the files in the project were made of."""
-    with suppress(DataError):
-        content = read_json(project.folder / STATE_NAME)
-        return content if isinstance(content, dict) else {}
-    return {}
-
-
-# --- Work -------------------------------------------------------------------------------------------------------------
-
-
-def _run(project: Project, status: StatusWriter, device: str) -> None:
-    """Do what is needed, in order; each step sees what the one before it wrote."""
-    inspection = _Inspection(project)
-    if not inspection.listing.files:
-        raise DataError("contains no video", path=inspection.folder.path, hint="copy videos there", code="no-videos")
-    status.report("data set", 0, 0, "reading the tags")
-    if (
-        isinstance(inspection.plan, DataError)
-        and project.tags_file.exists()
-        and inspection.plan.code not in ("no-labels", "no-videos")
-    ):
-        raise inspection.plan
-    _write_dataset(project, inspection)
-    _extract(project, inspection, status, device)
-    if isinstance(inspection.plan, DataError):
-        return
-    model = _train(project, _Inspection(project), status, device)
-    if _read_calibration(model) is None:
-        status.report("calibration", 0, 0, "choosing the thresholds")
-        calibrate_trained(model, project.data)
-    _predict(project, _Inspection(project), model, status)
-
-
-def _write_dataset(project: Project, inspection: _Inspection) -> None:
-    project.data.mkdir(parents=True, exist_ok=True)
-    with directory_lock(project.data):
-        if isinstance(inspection.plan, DatasetPlan):
-            if not inspection.plan.is_written():
-                inspection.plan.write()
-        else:  # the features can be extracted before there are tags
-            write_json(project.data / LISTING_NAME, inspection.listing.to_json())
-
-
-def _extract(project: Project, inspection: _Inspection, status: StatusWriter, device: str) -> None:
-    if not inspection.missing:
-        return
-    remaining = RemainingTime({id: inspection.listing.path(id) for id in [*inspection.missing, *inspection.failed]})
-
-    def report(state: ExtractionProgress) -> None:
-        text = remaining.describe(state.finished, state.active, time.monotonic())
-        sentence = f"extracting features with {project.backbone}{text and f', {text}'}"
-        status.report("features", state.done, state.total, sentence)
-
-    status.report("features", 0, len(inspection.missing), f"extracting features with {project.backbone}")
-    extract_dataset(project.data, BackboneOptions(project.backbone, device=device), on_progress=report)
-
-
-def _train(project: Project, inspection: _Inspection, status: StatusWriter, device: str) -> Path:
-    if inspection.model is not None:
-        return inspection.model
-    dataset = load_dataset(project.data)
-    training = list(dataset.subset("training"))
-    config = training_config(project, [video for video in inspection.usable if video.subset == "training"])
-    run = next((run for run in _runs(project) if _inputs_of(run) == inspection.inputs), None)
-    run = run or _new_run(project, inspection.inputs)
-    steps = total_steps(config)
-    sentence = f"training on {format_count(len(training), 'video')}"
-    status.report("model", 0, steps, sentence)
-    train(
-        project.data,
-        run,
-        config,
-        resume=True,
-        device=device,
-        workers=available_cores(),
-        on_progress=lambda step, losses: status.report("model", step, steps, sentence),
-    )
-    return run
-
-
-def _new_run(project: Project, inputs: str) -> Path:
-    """The folder of a new model, with the fingerprint of what it is trained on."""
-    last = _runs(project)[-1:]
-    number = 1 + (int(last[0].name.rpartition("-")[2]) if last else 0)
-    run = project.runs / f"{project.data.name}-{number}"
-    write_json(run / INPUTS_NAME, {"inputs": inputs})
-    return run
-
-
-def _predict(project: Project, inspection: _Inspection, model: Path, status: StatusWriter) -> None:
-    fingerprint = inspection.predictions(model)
-    if _read_state(project).get("predictions") == fingerprint and project.timeline_file.is_file():
-        return
-    dataset, localizer = load_dataset(project.data), Localizer(model)
-    select, _ = load_segment_filter(model, F1)
-    annotated = {video.id: video for video in dataset.videos}
-    ids = [id for id in inspection.listing.files if features_path(project.data, id).is_file()]
-    videos = [annotated.get(id) or Video(id, "", ()) for id in ids]
-    proposals, shown = {}, {}
-    for number, (video, result) in enumerate(localizer.localize_videos(dataset, videos)):
-        status.report("predictions", number, len(videos), "predicting segments")
-        proposals[video.id] = result.segments
-        shown[video.id] = select(result.segments)
-    write_proposals(project.proposals_file, proposals)
-    write_proposals(project.timeline_file, shown)
-    write_json(project.folder / STATE_NAME, {"predictions": fingerprint})

@@ -16,7 +16,7 @@ from wtal.core.concurrency import lower_priority
 from wtal.core.errors import WtalError
 from wtal.core.interrupts import record_interrupts
 from wtal.experiments.project import Project
-from wtal.experiments.project_steps import run_steps
+from wtal.experiments.project_run import run_steps
 
 STOP_WITH_INPUT = "stop-with-input"
 

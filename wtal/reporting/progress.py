@@ -70,7 +70,7 @@ def steps_progress(console: Console) -> Iterator[Callable[["ProjectProgress"], N
             if state.step not in bars:
                 stack.close()  # the bar of the step before
                 bars[state.step] = stack.enter_context(_progress(state.step, console, brief=True))
-            bars[state.step](state.done, state.total, state.sentence)
+            bars[state.step](state.done, state.total, state.message)
 
         yield on_progress
 

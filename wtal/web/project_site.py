@@ -10,7 +10,7 @@ from wtal.core.errors import WtalError
 from wtal.core.io import directory_lock
 from wtal.data.video_files import VIDEO_SUFFIXES
 from wtal.experiments.project import Project
-from wtal.experiments.project_steps import newest_model
+from wtal.experiments.project_models import newest_model
 from wtal.video.backbones.registry import BackboneOptions
 from wtal.web.models import displayable
 from wtal.web.service import AnnotationService, prepare_store, run_service

@@ -135,11 +135,11 @@ class Training:
         try:
             status = self._project.status().model_dump()
         except DataError as problem:
-            status = {"state": "failed", "step": "", "done": 0, "total": 0, "sentence": "", "error": str(problem)}
+            status = {"state": "failed", "step": "", "done": 0, "total": 0, "message": "", "error": str(problem)}
         if process and status["state"] != "running":
             is_old = status.get("updated") == self._previous_update
-            step, sentence = (STEPS[0], "starting") if is_old else (STEPS[-1], "finishing")
-            status |= {"state": "running", "step": step, "done": 0, "total": 0, "sentence": sentence, "error": ""}
+            step, message = (STEPS[0], "starting") if is_old else (STEPS[-1], "finishing")
+            status |= {"state": "running", "step": step, "done": 0, "total": 0, "message": message, "error": ""}
         elif error and status["state"] != "running":
             status |= {"state": "failed", "error": error}
         return status | {"steps": list(STEPS), "can_stop": process is not None, "is_current": is_current}

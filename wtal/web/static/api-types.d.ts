@@ -197,7 +197,7 @@ export interface TrainingInfo {
   /** How much of the step is done, of how much; `total` is 0 if that is not known. */
   done: number;
   total: number;
-  sentence: string;
+  message: string;
   error: string;
   steps: string[];
   /** Whether this server does the steps. */

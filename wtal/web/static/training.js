@@ -72,7 +72,7 @@ export function createTraining({ onStart, onStop }) {
         progress.max = training.total;
         progress.value = training.done;
       } else progress.removeAttribute("value");
-      setText(getElement("training-sentence", HTMLElement), training.state === "running" ? training.sentence : "");
+      setText(getElement("training-message", HTMLElement), training.state === "running" ? training.message : "");
       setText(getElement("training-text", HTMLElement), describe(project));
     },
   };
