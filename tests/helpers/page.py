@@ -1,7 +1,8 @@
 """The web page in Chromium, as a person uses it: a site with videos, visitors, and what they do."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,7 +46,9 @@ class Site:
     def add(self, name: str, segments: Sequence[Segment] = (LEFT, RIGHT, WEAK), end: float = DURATION) -> str:
         """Add a video with a prediction; its content differs from all others. Returns its name."""
         service = self.server.service
-        (self.folder / name).write_bytes((self.folder / "new.mp4").read_bytes() + name.encode())
+        part = self.folder / f".{name}"  # renamed when it is complete: a page may request the list at any time
+        part.write_bytes((self.folder / "new.mp4").read_bytes() + name.encode())
+        part.rename(self.folder / name)
         self.refresh()
         file = service.library.find(video_key(name))
         edges, attention = np.linspace(0, end, 13), np.linspace(0, 1, 12, dtype=np.float32)
@@ -75,6 +78,7 @@ class Visitor:
     site: Site
     context: Any
     messages: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
 
     def open(self, name: str = "", **viewport: int) -> Any:
         """A page with a video open."""
@@ -89,9 +93,29 @@ class Visitor:
         return page
 
     def expect_messages(self, text: str) -> None:
-        """All messages so far contain a text, such as the status of a failed request."""
-        assert all(text in message for message in self.messages), self.messages
-        self.messages.clear()
+        """Messages with a text, such as the status of a failed request, may be shown at any time of the test."""
+        self.expected.append(text)
+
+    def unexpected_messages(self) -> list[str]:
+        """The messages that the test did not expect."""
+        return [message for message in self.messages if not any(text in message for text in self.expected)]
+
+
+@contextmanager
+def delayed(page: Any, *patterns: str) -> Iterator[None]:
+    """Requests of a page to these addresses reach the server at the end of the block, however slow the machine is."""
+    routes: list[Any] = []
+
+    def hold(route: Any) -> None:
+        routes.append(route)
+
+    for pattern in patterns:
+        page.route(pattern, hold)
+    yield
+    for pattern in patterns:
+        page.unroute(pattern)
+    for route in routes:
+        route.continue_()
 
 
 def wait_until_saved(page) -> None:

@@ -62,4 +62,4 @@ def visitor(site, browser) -> "Iterator[Visitor]":
     visitor = Visitor(site, context)
     yield visitor
     context.close()
-    assert visitor.messages == []
+    assert visitor.unexpected_messages() == []

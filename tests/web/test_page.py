@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.helpers.page import (
     LEFT,
     RIGHT,
     WEAK,
+    delayed,
     delete_first,
     drag,
     expect,
@@ -28,6 +30,7 @@ from tests.helpers.processes import wait_until
 from wtal.core.structures import Segment
 from wtal.data.annotations.convert import read_annotations
 from wtal.web.videos import video_key
+from wtal.web.worker import Worker
 
 MARKUP = '</script><img src=x onerror="boom()">'
 
@@ -427,17 +430,19 @@ def test_export(site, visitor, tmp_path, format, suffix, remark, hint):
     expect(message).to_be_empty()
 
 
-def test_detection_is_cancelled_and_run_again(site, visitor):
+def test_detection_is_cancelled_and_run_again(site, visitor, monkeypatch):
     page = visitor.open("new.mp4")
     job = page.locator("#job-text")
     expect(job).to_contain_text("no model output")
     expect(page.locator("#timeline")).to_have_attribute("aria-label", re.compile("new.mp4, 0:06.0 long: 0 segments"))
     page.click("#export")
     expect(page.locator("#export-status")).to_contain_text("No segments to export")
-    page.click("#run-detection")
-    page.click("#cancel-detection")
-    expect(job).to_contain_text("cancelled (20")
-    expect(page.locator("#videos [aria-current] .labels")).to_contain_text("Cancelled: 20")
+    with monkeypatch.context() as patch:
+        patch.setattr(Worker, "poll", lambda self, timeout: time.sleep(0.01))  # never ends by itself
+        page.click("#run-detection")
+        page.click("#cancel-detection")
+        expect(job).to_contain_text("cancelled (20")
+        expect(page.locator("#videos [aria-current] .labels")).to_contain_text("Cancelled: 20")
     page.click("#run-detection")
     expect(page.locator("#job")).to_be_hidden()
     assert site.server.videos()["new.mp4"]["state"] == "done"
@@ -475,7 +480,6 @@ def test_upload_is_opened_and_errors_are_shown(site, visitor, own_videos, tmp_pa
     expect(page.locator("#run-detection")).to_have_text("Try again")
     expect(page.locator("#player-error")).to_contain_text("cannot play")
     expect(page.locator("#clock")).to_be_empty()
-    visitor.messages.clear()
 
 
 def test_each_of_several_uploads_can_be_opened(site, visitor, own_videos, tmp_path):
@@ -495,6 +499,22 @@ def test_each_of_several_uploads_can_be_opened(site, visitor, own_videos, tmp_pa
     expect(entries).to_have_count(0)
 
 
+def test_upload_that_is_opened_before_it_is_answered_leaves_the_list(site, visitor, own_videos, tmp_path):
+    page = visitor.open(site.add("early.mp4"))
+    routes = []
+    page.route("**/api/uploads/first.mp4", lambda route: routes.append(route))
+    films = [shutil.copy(own_videos / "videos" / "film 1.mp4", tmp_path / name) for name in ("first.mp4", "next.mp4")]
+    page.set_input_files("#file", films)
+    wait_until(lambda: page.wait_for_timeout(20) or routes)
+    answer = site.server.request("PUT", "/api/uploads/first.mp4", films[0].read_bytes())
+    site.server.wait_for_state("uploads/first.mp4", "done")
+    update_list(page)
+    open_in_list(page, "uploads/first.mp4")
+    routes[0].fulfill(status=201, json=answer.json)
+    expect(page.get_by_role("button", name="Open next.mp4")).to_be_visible()
+    expect(page.locator("#uploads li")).to_have_count(1)
+
+
 # ---- changes by others
 
 
@@ -503,9 +523,10 @@ def test_conflict_of_two_editors(site, visitor):
     other, mine = visitor.open(name), visitor.open(name)  # the last one is in front
     expect_rows(mine, 2)
     expect_rows(other, 2)
-    press(mine, "ArrowDown", "Delete")
     remote = [{"label": "wave", "start": 0, "end": 1}]
-    assert site.server.save(name, remote).status == 200
+    with delayed(mine, "**/corrections"):
+        press(mine, "ArrowDown", "Delete")
+        assert site.server.save(name, remote).status == 200
     expect(mine.locator("#conflict")).to_contain_text("Someone else edited this video at")
     assert site.saved(name) == [("wave", 0, 1)]
     mine.click("#keep-theirs")
@@ -517,11 +538,12 @@ def test_conflict_of_two_editors(site, visitor):
     update_list(other)
     expect_rows(other, 1)  # it had no changes of its own
     expect(other.locator("#segments th")).to_have_text("right")
-    mine.locator("#segments button").click()
-    mine.keyboard.press("s")
-    mine.keyboard.press("Delete")
-    revision = site.server.corrections(name)["revision"]
-    site.server.save(name, remote, revision)
+    with delayed(mine, "**/corrections"):
+        mine.locator("#segments button").click()
+        mine.keyboard.press("s")
+        mine.keyboard.press("Delete")
+        revision = site.server.corrections(name)["revision"]
+        assert site.server.save(name, remote, revision).status == 200
     mine.click("#keep-mine")
     wait_until_saved(mine)
     assert site.saved(name) == []
@@ -536,11 +558,12 @@ def test_conflict_is_in_view(site, visitor, width):
     name = site.add(f"conflict {width}.mp4")
     page = visitor.open(name, width=width, height=900)
     expect_rows(page, 2)
-    assert site.server.save(name, [{"label": "wave", "start": 0, "end": 1}]).status == 200
-    start = page.locator("#segments input").first
-    start.scroll_into_view_if_needed()
-    start.fill("0.5")
-    page.keyboard.press("Enter")
+    with delayed(page, "**/api/videos"):  # else it may load the other version before the edit
+        assert site.server.save(name, [{"label": "wave", "start": 0, "end": 1}]).status == 200
+        start = page.locator("#segments input").first
+        start.scroll_into_view_if_needed()
+        start.fill("0.5")
+        page.keyboard.press("Enter")
     keep_mine = page.get_by_role("button", name="Keep mine")
     expect(keep_mine).to_be_in_viewport(ratio=1)
     keep_mine.click()
@@ -604,10 +627,11 @@ def test_edits_continue_in_a_renamed_video(site, visitor):
     expect_rows(page, 2)
     delete_first(page)
     save(page)
-    (site.folder / name).rename(site.folder / "after.mp4")  # not seen by the server yet
-    page.keyboard.press("a")
-    page.keyboard.press("Control+s")
-    expect(page.locator("#save-status")).to_have_text("Not saved: the video file is missing")
+    with delayed(page, "**/api/videos"):  # else it may follow the new name before the edit
+        (site.folder / name).rename(site.folder / "after.mp4")
+        page.keyboard.press("a")
+        page.keyboard.press("Control+s")
+        expect(page.locator("#save-status")).to_have_text("Not saved: the video file is missing")
     site.refresh()
     update_list(page)
     expect(page.locator("#name")).to_have_text("after.mp4")
@@ -658,11 +682,13 @@ def test_unsaved_changes_are_not_saved_for_a_replaced_file(site, visitor):
     name = site.add("taken.mp4")
     page = visitor.open(name)
     expect_rows(page, 2)
-    delete_first(page)
-    path = site.folder / name
-    path.write_bytes(path.read_bytes()[:-1] + b"!")  # of the same size
-    page.keyboard.press("Control+s")
-    expect(page.locator("#save-status")).to_have_text("Not saved: the video file is missing")
+    with delayed(page, "**/api/videos"):
+        with delayed(page, "**/corrections"):
+            delete_first(page)
+            path = site.folder / name
+            path.write_bytes(path.read_bytes()[:-1] + b"!")  # of the same size
+        page.keyboard.press("Control+s")
+        expect(page.locator("#save-status")).to_have_text("Not saved: the video file is missing")
     update_list(page)
     expect(page.locator("#status")).to_contain_text("replaced by another one")
     wait_until_saved(page)
@@ -793,8 +819,12 @@ def test_player_is_as_wide_as_the_frames(site, visitor):
     player = page.locator("#player")
     ratio = "player => player.videoWidth / player.videoHeight"
     wait_until(lambda: player.evaluate("player => player.readyState > 0"))
-    box = player.bounding_box()
-    assert box["width"] / box["height"] == pytest.approx(player.evaluate(ratio), rel=0.02)
+
+    def is_as_wide() -> bool:
+        box = player.bounding_box()
+        return box["width"] / box["height"] == pytest.approx(player.evaluate(ratio), rel=0.02)
+
+    wait_until(is_as_wide)  # the layout follows the metadata
 
 
 def test_dark_theme_phone_and_empty_folder(site, visitor):

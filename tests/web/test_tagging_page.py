@@ -180,7 +180,7 @@ def test_class_is_renamed_and_removed(page, server):
 
 
 def test_markup_in_classes_and_file_names_is_text(page, server):
-    page.wait_for_load_state("networkidle")  # a thumbnail of the old name would not be found
+    expect(page.locator("#tag-grid .loaded")).to_have_count(len(NAMES))  # afterwards the old name would not be found
     folder = server.site.library.folder
     (folder / "a.mp4").rename(folder / f"{MARKUP.replace('/', '')}.mp4")
     server.site.library.refresh()
@@ -225,6 +225,7 @@ def test_two_people_see_the_tags_of_each_other(page, server, browser):
     expect(other.locator("#tag-classes .name")).to_have_text("dive")
     tile(page, "a.mp4").click()
     page.keyboard.press("1")
+    expect_tags(server, a=["dive"])
     other.fill("#tag-class", "swim")
     other.keyboard.press("Enter")
     expect_tags(server, a=["dive", "swim"])

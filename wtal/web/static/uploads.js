@@ -63,6 +63,8 @@ function createEntry(file) {
 export function createUploads({ list, config, onOpen, onUploaded }) {
   /** Key to the entry of an uploaded video that was not opened yet. @type {Map<string, Entry>} */
   const finished = new Map();
+  /** The keys of the videos that were opened; the list of videos may show one before its upload is answered. */
+  const opened = new Set();
   /** @type {{ entry: Entry, isOnly: boolean }[]} */
   let queue = [];
   let isUploading = false;
@@ -99,7 +101,7 @@ export function createUploads({ list, config, onOpen, onUploaded }) {
       request.onload = () => {
         const { response, status } = request;
         if (status !== 201) return entry.finish(`Not uploaded: ${response?.error || `HTTP status ${status}`}`);
-        if (isOnly) entry.item.remove();
+        if (isOnly || opened.has(response.key)) entry.item.remove();
         else offerToOpen(entry, response.key);
         onUploaded(response.key, isOnly);
       };
@@ -138,6 +140,7 @@ export function createUploads({ list, config, onOpen, onUploaded }) {
    * @param {string} key
    */
   function markOpened(key) {
+    opened.add(key);
     finished.get(key)?.item.remove();
     finished.delete(key);
   }
