@@ -134,6 +134,15 @@ def test_keys_alone_are_enough(page, server):
     expect_tags(server, a=["dive"], b=["dive", "swim"], c=["dive", "swim"], e=[])
 
 
+def test_class_that_exists_is_not_added_again(page):
+    add_classes(page, "dive")
+    page.keyboard.press("c")
+    page.keyboard.type("dive")
+    page.keyboard.press("Enter")
+    expect(page.locator("#tag-status")).to_have_text("dive already exists.")
+    expect(page.locator("#tag-classes .class")).to_have_count(1)
+
+
 def test_buttons_do_the_same(page, server):
     page.fill("#tag-class", "dive")
     page.get_by_role("button", name="Add", exact=True).click()
@@ -263,6 +272,32 @@ def test_server_that_is_gone_is_reported_and_nothing_is_pretended(page, server):
     page.keyboard.press("1")
     expect_tags(server, a=["dive"])
     expect(page.locator("#connection-error")).to_be_hidden()
+    page.route("**/api/project**", lambda route: route.abort())
+    page.keyboard.press("z")
+    expect(page.locator("#tag-status")).to_contain_text("Not done: the server does not answer")
+    page.unroute("**/api/project**")
+    page.keyboard.press("z")
+    expect(page.locator("#tag-status")).to_have_text("Undone.")
+    expect_tags(server)
+    page.keyboard.press("z")
+    expect(page.locator("#tag-status")).to_have_text("Nothing to undo.")
+
+
+def test_undo_leaves_out_videos_that_are_gone(page, server):
+    add_classes(page, "dive", "swim")
+    tile(page, "b.mp4").click()
+    page.keyboard.press("1")
+    tile(page, "a.mp4").click(modifiers=["Control"])
+    page.keyboard.press("2")
+    tile(page, "a.mp4").click()
+    page.keyboard.press("1")
+    expect_tags(server, a=["dive", "swim"], b=["dive", "swim"])
+    (server.site.library.folder / "a.mp4").unlink()
+    server.site.library.refresh()
+    page.evaluate("dispatchEvent(new Event('focus'))")
+    expect(tile(page, "a.mp4")).to_have_count(0)
+    page.keyboard.press("z")  # the last change was of that video only
+    expect_tags(server, b=["dive"])
 
 
 def test_preview_plays_on_hover_and_with_a_key(page, server, browser):

@@ -137,7 +137,7 @@ export function createTagging({ onUpdate }) {
   // ---- changes
 
   /**
-   * @param {() => Promise<ProjectInfo> | undefined} action
+   * @param {() => Promise<ProjectInfo | void> | undefined} action
    * @param {() => string} message
    */
   function send(action, message) {
@@ -209,11 +209,18 @@ export function createTagging({ onUpdate }) {
   const markNothing = () => change(() => (video) => ({ remove: video.labels || [], tagged: true }), "Nothing happens");
   const clear = () => change(() => (video) => ({ remove: video.labels || [], tagged: false }), "Tags removed");
 
+  /** Undo the latest change of videos that are still there. It can be repeated if the server does not answer. */
   function undo() {
     send(
-      () => {
-        const changes = undoStack.pop();
-        return changes && request("POST", "/api/project/tags", { changes });
+      async () => {
+        const canUndo = undoStack.map((changes) => Object.keys(changes).some((key) => videos.has(key)));
+        const index = canUndo.lastIndexOf(true);
+        if (index < 0) return setText(status, "Nothing to undo.");
+        const present = Object.entries(undoStack[index]).filter(([key]) => videos.has(key));
+        /** @type {ProjectInfo} */
+        const answer = await request("POST", "/api/project/tags", { changes: Object.fromEntries(present) });
+        undoStack.length = index;
+        return answer;
       },
       () => "Undone.",
     );
@@ -230,12 +237,15 @@ export function createTagging({ onUpdate }) {
     const name = field.value.trim();
     if (!name) return;
     field.value = "";
-    if (grid.selection.length) change(() => ({ add: [name] }), name);
-    else
-      send(
-        () => request("POST", "/api/project/classes", { name }),
-        () => `${name} was added.`,
-      );
+    if (grid.selection.length) return change(() => ({ add: [name] }), name);
+    let exists = false;
+    send(
+      () => {
+        exists = project.classes.some((other) => other.name === name);
+        return request("POST", "/api/project/classes", { name });
+      },
+      () => (exists ? `${name} already exists.` : `${name} was added.`),
+    );
   }
 
   // ---- events
