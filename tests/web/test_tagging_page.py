@@ -391,9 +391,9 @@ def test_train_stop_and_timelines(page, server):
     train.click()
     expect(page.locator("#training-text")).to_contain_text("You can go on tagging")
     page.reload()  # closing the window changes nothing
-    expect(page.locator("#run")).to_contain_text("Model: runs/tiny-", timeout=3 * TIMEOUT)
+    expect(page.locator("#run")).to_contain_text("Model: runs/tiny-")
     expect(page.locator("#tagging")).to_be_hidden()
-    expect(page.locator("#videos [data-status=predicted]")).to_have_count(len(NAMES), timeout=2 * TIMEOUT)
+    expect(page.locator("#videos [data-status=predicted]")).to_have_count(len(NAMES))
     page.click("#show-tagging")
     expect(page.locator("#tagging")).to_be_visible()
     expect(page.locator("#training-text")).to_have_text("The timelines are up to date.")
