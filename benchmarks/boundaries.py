@@ -59,7 +59,7 @@ def _measure(proposals: Proposals, videos: Sequence[Video], classes: Sequence[st
     average = [100 * evaluate(proposals, videos, option).average() for option in options]
     point = calibrate(proposals, videos, classes, "", "validation", SegmentConstraints()).operating_point(F1)
     errors = [error for video in videos for error in _boundary_errors(point.apply(proposals[video.id]), video.segments)]
-    return [*average, 100 * (point.overall.f1 or 0), float(np.mean(errors))]
+    return [*average, 100 * (point.overall.f1 or 0), float(np.mean(errors)) if errors else np.nan]
 
 
 def _boundary_errors(shown: Sequence[Segment], annotated: Sequence[Segment]) -> list[float]:

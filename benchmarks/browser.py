@@ -1,7 +1,7 @@
 """Chromium for measurements and screenshots of the pages."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,3 +30,26 @@ def open_chromium() -> Iterator[Any]:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+class CpuMeter:
+    """Measures the processor time of a page, which does not depend on other processes of the machine."""
+
+    def __init__(self, page: Any) -> None:
+        self._page = page
+        self._session = page.context.new_cdp_session(page)
+        self._session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def total(self) -> float:
+        """Seconds since the page was opened."""
+        metrics = {
+            metric["name"]: metric["value"] for metric in self._session.send("Performance.getMetrics")["metrics"]
+        }
+        return metrics["TaskDuration"]
+
+    def measure(self, action: Callable[[], object]) -> float:
+        """Seconds of an action, including drawing its result."""
+        start = self.total()
+        action()
+        self._page.evaluate(TWO_FRAMES)
+        return self.total() - start

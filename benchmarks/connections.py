@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.helpers.own_videos import make_own_videos
+from wtal.core.text import format_count
 
 DESCRIPTORS = 256
 SILENT, SLOW = 1000, 200  # connections that send nothing, and that send a header of one byte a second
@@ -38,7 +39,7 @@ def measure() -> list[str]:
     return [
         f"{SILENT:,} silent and {SLOW} slow connections, opened again when the server closes them; {DESCRIPTORS} "
         f"descriptors for the server. The list of videos arrives {times} without the others {median(alone):.2f} s, at "
-        f"most {max(alone):.2f} s). The server logs {len(log.splitlines())} lines.",
+        f"most {max(alone):.2f} s). The server logs {format_count(len(log.splitlines()), 'line')}.",
     ]
 
 

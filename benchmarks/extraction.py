@@ -13,7 +13,7 @@ from statistics import median
 import numpy as np
 import torch
 
-from benchmarks.measure import elapsed, process_memory, run_in_process, shared_path
+from benchmarks.measure import elapsed, process_memory, run_in_process, shared_path, shared_videos
 from wtal.core.text import markdown_table
 from wtal.video.backbones.base import BackboneOptions
 from wtal.video.backbones.i3d import I3D, PIXEL_SCALE
@@ -39,7 +39,7 @@ CHUNK = 64  # frames per call of the reference network, as most public extractor
 def measure() -> list[str]:
     """The lines of the section."""
     clips = shared_path("videos", "clips")
-    videos = shared_path("videos", "gmdcsa24")
+    videos = shared_videos()
     weights, digest = load_weights(None)
     backbones = {name: I3D(weights, digest, precision=name) for name in ("float32", "bfloat16")}
     return [
@@ -139,8 +139,8 @@ def _measure_difference(clips: Path, backbones: dict[str, I3D]) -> list[str]:
     ]
 
 
-def _measure_file(videos: Path) -> list[str]:
-    video = max(sorted(videos.rglob("*.mp4")), key=lambda path: path.stat().st_size)
+def _measure_file(videos: list[Path]) -> list[str]:
+    video = max(videos, key=lambda path: path.stat().st_size)
     rows = []
     for precision in ("bfloat16", "float32"):
         runs = [run_in_process(_extract, video, precision) for _ in range(3)]

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.measure import shared_path
+from benchmarks.measure import shared_path, shared_videos
 
 CLIP_COUNT = 20
 
@@ -15,7 +15,7 @@ CLIP_COUNT = 20
 def measure() -> list[str]:
     """The lines of the section."""
     source = shared_path("videos", "gmdcsa24")
-    clips = sorted(source.glob("*/*/*.mp4"))[:CLIP_COUNT]
+    clips = shared_videos()[:CLIP_COUNT]
     with TemporaryDirectory() as folder:
         videos = Path(folder, "videos")
         for path in [*clips, *source.glob("*/*.csv")]:

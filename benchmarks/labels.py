@@ -110,6 +110,7 @@ def main(
         figure_format(figure)
     for dataset in datasets:
         require_segments(load_dataset(shared_path(dataset)), subset)
+        shared_path(dataset, TRAINING_SEGMENTS_NAME)
     tags = LabelChoice.parse("tags")
     keys: list[Key] = [(dataset, method, choice) for dataset in datasets for method in names for choice in choices]
     keys += [(dataset, "supervised", tags) for dataset in datasets]
@@ -232,4 +233,4 @@ def _draw(
             axes.minorticks_off()
             axes.set(title=data, xlabel="training videos with labels", ylabel="average mAP (%)")
         handles = grid[0].get_legend_handles_labels()
-        figure.legend(*handles, loc="outside lower center", ncols=2, frameon=False)
+        figure.legend(*handles, loc="outside lower center", ncols=len(datasets), frameon=False)

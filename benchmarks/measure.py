@@ -41,13 +41,22 @@ def shared_path(*parts: str) -> Path:
     """A file or folder in the public data. Raises DataError if it is missing."""
     path = SHARED.joinpath(*parts)
     if not path.exists():
-        raise DataError(
-            "the public data are missing",
-            path=path,
-            hint="set WTAL_SHARED to the folder that has them",
-            code="missing-public-data",
-        )
+        raise _missing_data(path)
     return path
+
+
+def shared_videos() -> list[Path]:
+    """The clips of GMDCSA24 in the public data, 720p. Raises DataError if there are none."""
+    folder = shared_path("videos", "gmdcsa24")
+    clips = sorted(folder.glob("*/*/*.mp4"))
+    if not clips:
+        raise _missing_data(folder / "*/*/*.mp4")
+    return clips
+
+
+def _missing_data(path: Path) -> DataError:
+    hint = "set WTAL_SHARED to the folder that has them"
+    return DataError("the public data are missing", path=path, hint=hint, code="missing-public-data")
 
 
 def elapsed(function: Callable[[], object]) -> float:

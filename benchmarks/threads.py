@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks.measure import shared_path
+from benchmarks.measure import shared_videos
 from wtal.core.hardware import available_cores
 from wtal.core.text import markdown_table
 from wtal.video.backbones.i3d_weights import load_weights
@@ -36,7 +36,7 @@ BUSY = "while True: sum(range(100000))"
 
 def measure() -> list[str]:
     """The lines of the section."""
-    clips = [str(path) for path in sorted(shared_path("videos", "gmdcsa24").glob("*/*/*.mp4"))[:CLIP_COUNT]]
+    clips = [str(path) for path in shared_videos()[:CLIP_COUNT]]
     load_weights(None)  # an error, if there are none
     cores = available_cores()
     variants = {

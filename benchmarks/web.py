@@ -3,7 +3,7 @@
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.browser import FIRST_PAINT, TWO_FRAMES, open_chromium
+from benchmarks.browser import FIRST_PAINT, TWO_FRAMES, CpuMeter, open_chromium
 from benchmarks.measure import run_command
 from wtal.core.structures import Segment
 from wtal.core.text import markdown_table
@@ -42,7 +42,7 @@ def measure() -> list[str]:
         costs = _measure_output(browser, url) | _measure_edited(browser, url)
         budget = _measure_budget(browser, url) / 1000
     paint, listed = (median(times) / 1000 for times in zip(*visits, strict=True))
-    rows = [(action, f"{median(steps):.0f}", f"{max(steps):.0f}") for action, steps in costs.items()]
+    rows = [(action, f"{1000 * median(steps):.0f}", f"{1000 * max(steps):.0f}") for action, steps in costs.items()]
     return [
         f"A folder with {VIDEOS:,} predicted videos: first paint after {paint:.2f} s, list and timeline after "
         f"{listed:.2f} s (medians of {REPEATS}). Time budget of all videos: {budget:.1f} s.",
@@ -85,8 +85,8 @@ def _measure_output(browser: Any, url: str) -> dict[str, list[float]]:
     with _open(browser, url, MODEL_OUTPUT) as (page, meter):
         page.locator("#threshold").focus()
         return {
-            "confidence threshold": [meter(lambda: page.keyboard.press("ArrowRight")) for _ in range(STEPS)],
-            "zoom": [meter(lambda: page.keyboard.press("+")) for _ in range(STEPS)],
+            "confidence threshold": [meter.measure(lambda: page.keyboard.press("ArrowRight")) for _ in range(STEPS)],
+            "zoom": [meter.measure(lambda: page.keyboard.press("+")) for _ in range(STEPS)],
         }
 
 
@@ -114,36 +114,23 @@ def _find(page: Any, x: float, y: float, class_name: str) -> float:
     return x
 
 
-def _drag(page: Any, meter: Callable[[Callable[[], object]], float], x: float, y: float) -> list[float]:
+def _drag(page: Any, meter: CpuMeter, x: float, y: float) -> list[float]:
     page.mouse.move(x, y)
     page.mouse.down()
-    costs = [meter(lambda i=i: page.mouse.move(x + 3 * i, y)) for i in range(1, STEPS + 1)]
+    costs = [meter.measure(lambda i=i: page.mouse.move(x + 3 * i, y)) for i in range(1, STEPS + 1)]
     page.mouse.up()
     page.evaluate(TWO_FRAMES)
     return costs
 
 
 @contextmanager
-def _open(browser: Any, url: str, name: str) -> Iterator[tuple[Any, Callable[[Callable[[], object]], float]]]:
-    """A page with a video, and a function that measures the processor time of an action in ms."""
+def _open(browser: Any, url: str, name: str) -> Iterator[tuple[Any, CpuMeter]]:
+    """A page with a video, and the meter of its processor time."""
     page = browser.new_page(viewport=VIEWPORT)
     page.goto(f"{url}/#video={name}")
     page.locator("#caption", has_text=f"{SEGMENTS} segments").wait_for()
     page.evaluate(TWO_FRAMES)
-    session = page.context.new_cdp_session(page)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-    def total() -> float:
-        metrics = session.send("Performance.getMetrics")["metrics"]
-        return next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
-
-    def cost(action: Callable[[], object]) -> float:
-        start = total()
-        action()
-        page.evaluate(TWO_FRAMES)
-        return 1000 * (total() - start)
-
-    yield page, cost
+    yield page, CpuMeter(page)
     page.close()
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import settings as hypothesis_settings
 
+from benchmarks.measure import SHARED
 from tests.helpers.data import TINY
 from tests.helpers.executor import InProcessExecutor
 from tests.helpers.own_videos import make_own_videos
@@ -65,10 +66,9 @@ def settings() -> Callable[..., Config]:
 @pytest.fixture(scope="session")
 def shared() -> Callable[..., Path]:
     """`shared("hapt")`: a path in the public data, WTAL_SHARED or ../shared/data. Skips the test if it is missing."""
-    root = Path(os.environ.get("WTAL_SHARED", Path(__file__).parents[2] / "shared" / "data"))
 
     def find(*parts: str) -> Path:
-        path = root.joinpath(*parts)
+        path = SHARED.joinpath(*parts)
         if not path.exists():
             pytest.skip(f"{path} does not exist; set WTAL_SHARED to the folder with hapt, thumos14, ...")
         return path

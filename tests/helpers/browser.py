@@ -1,6 +1,6 @@
 """Chromium for tests of the pages."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,26 +29,3 @@ def timeline_pixels(page: Any) -> str:
     """The image of the timeline, after pending changes were drawn."""
     page.evaluate(TWO_FRAMES)
     return page.evaluate("document.querySelector('#timeline').toDataURL()")
-
-
-class CpuMeter:
-    """Measures the processor time of a page, which does not depend on other processes of the machine."""
-
-    def __init__(self, page: Any) -> None:
-        self._page = page
-        self._session = page.context.new_cdp_session(page)
-        self._session.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-    def total(self) -> float:
-        """Seconds since the page was opened."""
-        metrics = {
-            metric["name"]: metric["value"] for metric in self._session.send("Performance.getMetrics")["metrics"]
-        }
-        return metrics["TaskDuration"]
-
-    def measure(self, action: Callable[[], object]) -> float:
-        """Seconds of an action, including drawing its result."""
-        start = self.total()
-        action()
-        self._page.evaluate(TWO_FRAMES)
-        return self.total() - start

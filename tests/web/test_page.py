@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from tests.helpers.browser import CpuMeter, timeline_pixels
+from benchmarks.browser import CpuMeter
+from tests.helpers.browser import timeline_pixels
 from tests.helpers.page import (
     DURATION,
     LEFT,

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.helpers.browser import CpuMeter, chromium, timeline_pixels, wait_until_drawn
+from benchmarks.browser import CpuMeter
+from tests.helpers.browser import chromium, timeline_pixels, wait_until_drawn
 from tests.helpers.processes import wait_until
 from tests.helpers.report import (
     CLASSES,
