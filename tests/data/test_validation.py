@@ -10,9 +10,9 @@ from rich.console import Console
 
 from tests.helpers.errors import raises
 from wtal.core.errors import DataError
-from wtal.data.dataset import write_dataset_info
+from wtal.data.dataset import load_dataset, write_dataset_info
 from wtal.data.problems import Problem, raise_first
-from wtal.data.validation import ValidationReport, validate_dataset
+from wtal.data.validation import ValidationReport, require_valid_features, validate_dataset
 from wtal.reporting.tables import open_output
 from wtal.reporting.validation_tables import validation_blocks
 
@@ -80,6 +80,25 @@ def test_invalid_features_are_reported(folder, array, code, fatal):
     np.save(folder / "features" / "b.npy", array, allow_pickle=True)
     report = validate_dataset(folder)
     assert ("features/b.npy", None, code, fatal) in codes(report) and report.fatal == fatal
+
+
+def test_features_of_another_width_are_reported_wherever_they_are(folder):
+    for id in "acdef":
+        np.save(folder / "features" / f"{id}.npy", np.ones((10, 4), dtype=np.float16))
+    np.save(folder / "features" / "a.npy", np.ones((10, 5)))
+    annotate(folder, **{id: entry() for id in "abcdef"})
+    report = validate_dataset(folder)
+    assert report.width == 4
+    invalid = {("features/a.npy", None, "invalid-shape", True)}
+    assert {problem for problem in codes(report) if problem[3]} == invalid
+    dataset = load_dataset(folder)
+    with raises(DataError, code="invalid-shape", path=dataset.features_path("a")):
+        require_valid_features(dataset, dataset.videos)
+
+    info = json.loads((folder / "dataset.json").read_text()) | {"modalities": [2, 3]}
+    (folder / "dataset.json").write_text(json.dumps(info))
+    invalid.add(("dataset.json", None, "invalid-shape", True))
+    assert {problem for problem in codes(validate_dataset(folder)) if problem[3]} == invalid
 
 
 def test_all_problems_are_reported_at_once(folder):
@@ -151,7 +170,7 @@ def test_similar_class_names_are_reported(folder):
 def test_both_text_files_are_reported(folder):
     (folder / "annotations.json").write_text('{"database": {"a": {"sub')
     (folder / "dataset.json").unlink()
-    assert {problem for problem in codes(validate_dataset(folder)) if problem[3]} == {
+    assert codes(validate_dataset(folder)) == {
         ("annotations.json", "line 1", "invalid-json", True),
         ("dataset.json", None, "file-not-found", True),
     }

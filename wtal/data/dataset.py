@@ -1,9 +1,12 @@
 """The data set folder: annotations.json or tags.csv, dataset.json, and features/<id>.npy."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ SYNTHETIC_KEY = {
     "source": "wtal rehearse",
 }
 MAX_SECONDS = 1e12
+MAX_FILES_COMPARED = 99  # to find the usual width quickly
 HINT_INFO = 'write it as {"snippet_seconds": 0.64, "offset_seconds": 0.0}'
 HINT_EXTRACT = "run `wtal extract` again"
 FALLBACK_CLOCK = SnippetClock(1.0)  # of a folder whose dataset.json is invalid, so that the rest can be checked
@@ -324,7 +328,7 @@ def _parse_classes(
 def _parse_modalities(
     about: Mapping[str, Any], videos: Iterable[Video], path: Path, problems: list[Problem]
 ) -> tuple[int, ...]:
-    """`modalities` of dataset.json, by default the width of the first feature file that can be opened."""
+    """`modalities` of dataset.json, by default the most common width of the first feature files."""
     widths = about.get("modalities")
     if isinstance(widths, list) and widths and all(type(width) is int and width > 0 for width in widths):
         return tuple(widths)
@@ -332,13 +336,12 @@ def _parse_modalities(
         message = f"`modalities` is {abbreviate(repr(widths))}"
         hint = "use the widths of the feature groups, such as [1024, 1024]"
         problems.append(Problem(message, path / "dataset.json", hint=hint, code="invalid-value"))
-    for video in videos:
-        if is_file_name(video.id) and features_path(path, video.id).is_file():
-            try:
-                return (open_features(features_path(path, video.id)).shape[1],)
-            except DataError:
-                continue  # reported when this file is opened
-    return ()
+    paths = (features_path(path, video.id) for video in videos if is_file_name(video.id))
+    counts: Counter[int] = Counter()
+    for file in islice((file for file in paths if file.is_file()), MAX_FILES_COMPARED):
+        with suppress(DataError):  # reported when this file is opened
+            counts[open_features(file).shape[1]] += 1
+    return tuple(width for width, _ in counts.most_common(1))
 
 
 def _parse_provenance(

@@ -79,9 +79,8 @@ def validate_dataset(path: Path, on_progress: OnProgress | None = None) -> Valid
     dataset, problems = parse_dataset(path)
     shapes, feature_problems = _check_features(dataset, on_progress)
     lengths = {id: length for id, (length, _) in shapes.items()}
-    width = _expected_width(dataset, shapes)
     problems += feature_problems
-    problems += _check_widths(dataset, shapes, width)
+    problems += _check_widths(dataset, {id: width for id, (_, width) in shapes.items()})
     problems += _check_lengths(dataset, lengths)
     problems += _check_unused_features(dataset)
     problems += _check_segments(dataset)
@@ -90,7 +89,7 @@ def validate_dataset(path: Path, on_progress: OnProgress | None = None) -> Valid
         path,
         dataset.classes,
         dataset.clock,
-        width,
+        dataset.width,
         dataset.modalities,
         tuple(_summarize(dataset, name, lengths) for name in dataset.subsets),
         tuple(sorted(problems, key=lambda problem: not problem.fatal)),
@@ -124,10 +123,11 @@ def _check_features(
             problems.append(Problem.from_error(error))
             continue
         shapes[video.id] = (features.shape[0], features.shape[1])
-        try:
-            dataset.clock_of(video.id)
-        except DataError as error:
-            problems.append(Problem.from_error(error))
+        if features.shape[1] == dataset.width:
+            try:
+                dataset.clock_of(video.id)
+            except DataError as error:
+                problems.append(Problem.from_error(error))
         if runs := find_non_finite(features):
             message = f"{format_runs(runs)} NaN or infinite"
             problems.append(Problem(message, path, hint="extract it again", code="non-finite"))
@@ -136,26 +136,30 @@ def _check_features(
     return shapes, problems
 
 
-def _expected_width(dataset: Dataset, shapes: Mapping[str, tuple[int, int]]) -> int | None:
-    """D of dataset.json, else the most common width."""
-    if "modalities" in dataset.about and dataset.width is not None:
-        return dataset.width
-    widths = Counter(width for _, width in shapes.values())
-    return widths.most_common(1)[0][0] if widths else None
-
-
-def _check_widths(dataset: Dataset, shapes: Mapping[str, tuple[int, int]], expected_width: int | None) -> list[Problem]:
-    hint = "extract it as the others, or correct `modalities` in dataset.json"
-    return [
+def _check_widths(dataset: Dataset, widths: Mapping[str, int]) -> list[Problem]:
+    """The files whose width is not the most common one, and dataset.json if it gives another width."""
+    if not widths:
+        return []
+    counts = Counter(widths.values())
+    common = max(counts, key=lambda width: (counts[width], width == dataset.width))
+    problems = [
         Problem(
-            f"expected {expected_width} numbers per snippet, got {width}",
+            f"expected {common} numbers per snippet, as in {counts[common]} of {len(widths)} files, got {width}",
             dataset.features_path(id),
-            hint=hint,
+            hint="extract it as the others",
             code="invalid-shape",
         )
-        for id, (_, width) in shapes.items()
-        if width != expected_width
+        for id, width in widths.items()
+        if width != common
     ]
+    if common != dataset.width:
+        message = (
+            f"the sum of `modalities` is {dataset.width}, but {counts[common]} of {len(widths)} feature files have "
+        )
+        hint = "correct `modalities`, or extract the features again"
+        path = dataset.path / "dataset.json"
+        problems.append(Problem(f"{message}{common} numbers per snippet", path, hint=hint, code="invalid-shape"))
+    return problems
 
 
 def _check_lengths(dataset: Dataset, lengths: Mapping[str, int]) -> list[Problem]:
@@ -188,6 +192,8 @@ def _check_lengths(dataset: Dataset, lengths: Mapping[str, int]) -> list[Problem
 
 def _check_unused_features(dataset: Dataset) -> list[Problem]:
     ids = {video.id for video in dataset.videos}
+    if not ids:  # a problem of the annotations, which is reported
+        return []
     hint = "add the video to the annotations, or delete the file"
     return [
         Problem("features without a video are not used", path, hint=hint, code="unused-file", fatal=False)
