@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from tests.helpers.data import TINIEST
 from wtal import __version__, cli
 from wtal.cli.app import HELP_LISTS, ORDER, interrupt_hint
+from wtal.data.snippet_labels import describe_labels
 from wtal.data.synthetic.features import write_synthetic
 
 TINY = ("teacher.models=1", "model.width=8", "train.batch_size=2", "train.snippets=8")
@@ -71,10 +72,11 @@ def test_added_labels_are_trained_on(tmp_path):
     output = wtal("label", tmp_path / "data", tmp_path / "labels.csv")
     assert "1 segments and 1 points in 2 training videos" in output and "note: " in output
     steps = ["--method", "local", "--set", "train.steps=1"]
-    wtal("train", tmp_path / "data", "--out", tmp_path / "run", "--supervision", "all", *SETTINGS, *steps)
+    output = wtal("train", tmp_path / "data", "--out", tmp_path / "run", "--supervision", "all", *SETTINGS, *steps)
     (config,) = (tmp_path / "run").glob("checkpoint-*/config.json")
     counts = json.loads(config.read_text())["labels"]
     assert (counts["points"], counts["partial"], counts["complete"]) == (1, 1, 0)
+    assert f"labels: {describe_labels(counts)}\n" in output
 
 
 def test_next_command_names_an_existing_subset(tmp_path):
@@ -144,6 +146,7 @@ def test_interrupted_training_resumes(folder, tmp_path, models, steps, checkpoin
         text=True,
     ) as process:
         assert process.stdout is not None
+        assert process.stdout.readline().startswith("labels: ")
         first_line = process.stdout.readline()  # printed after the first step, which saves a checkpoint
         while not list(tmp_path.glob(f"{checkpoints}/config.json")):
             assert process.poll() is None

@@ -20,6 +20,7 @@ from torch import Tensor
 from wtal.core.errors import DataError
 from wtal.core.io import read_json
 from wtal.core.structures import Segment, Video
+from wtal.core.text import format_count
 from wtal.data.dataset import Dataset
 
 TRAINING_SEGMENTS_NAME = "training_segments.json"
@@ -86,7 +87,7 @@ def describe_labels(counts: Mapping[str, int]) -> str:
         return "not recorded"
     kinds = {"points": "with points", "partial": "with some segments", "complete": "with a complete timeline"}
     parts = [f"{counts[kind]:,} {text}" for kind, text in kinds.items() if counts.get(kind)]
-    return ", ".join([f"{counts['tags']:,} videos with tags", *parts])
+    return ", ".join([f"{format_count(counts['tags'], 'video')} with tags", *parts])
 
 
 def segment_targets(dataset: Dataset, held_out: frozenset[str] = frozenset()) -> dict[str, Tensor]:
