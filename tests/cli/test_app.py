@@ -95,7 +95,7 @@ def test_next_command_names_an_existing_subset(tmp_path):
 def test_localize_and_evaluate(folder, training_output):
     assert f"{folder}/run/proposals.json" in wtal("localize", folder / "run", folder / "data")
     wtal("localize", folder / "run", folder / "data", "--branch", "global", "--out", folder / "global.json")
-    options = ["--classes", "--tiou", "0.5", "--tiou", "0.5"]
+    options = ["--classes", "--tiou", "0.5", "--tiou", "0.5", "--out", folder / "run/results.json"]
     output = wtal("evaluate", folder / "run/proposals.json", folder / "data", *options)
     result = json.loads((folder / "run/results.json").read_text())
     assert result["tious"] == [0.5] and set(result["per_class"]) == {"jump", "throw"}
@@ -146,7 +146,6 @@ def test_interrupted_training_resumes(folder, tmp_path, models, steps, checkpoin
         text=True,
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("labels: ")
         first_line = process.stdout.readline()  # printed after the first step, which saves a checkpoint
         while not list(tmp_path.glob(f"{checkpoints}/config.json")):
             assert process.poll() is None

@@ -415,7 +415,7 @@ def test_names_may_contain_markup_spaces_and_accents(trained, tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"classes": ["jump", "[red]x[/nope]"]}))
     assert f"{run}/checkpoint-000002" in run_command("train", data, "--out", run, *SETTINGS)[1]
     assert f"{run}/proposals.json" in run_command("localize", run, data)[1]
-    code, output = run_command("evaluate", run / "proposals.json", data, "--classes")
+    code, output = run_command("evaluate", run / "proposals.json", data, "--classes", "--out", run / "results.json")
     assert code == 0 and "[red]x[/nope]" in output and f"{run}/results.json" in output
     assert "[red]x[/nope]" in run_command("check", data)[1]
 

@@ -44,10 +44,13 @@ def call(*arguments, columns=100):
 
 
 def test_single_file_under_one_protocol(folder):
-    code, output = call("evaluate", "good/p.json", "truth.json", "--protocol", "thumos14-212")
-    assert code == 0 and "good/results.json" in output and "interval" not in output
+    files, arguments = set(folder.rglob("*")), ("evaluate", "good/p.json", "truth.json", "--protocol", "thumos14-212")
+    code, printed = call(*arguments)
+    assert code == 0 and "interval" not in printed and set(folder.rglob("*")) == files
+    code, output = call(*arguments, "--out", "new/results.json")
+    assert code == 0 and output == f"{printed}written to new/results.json\n"
     proposals, truth = read_proposals(folder / "good/p.json"), read_activitynet(folder / "truth.json")
-    assert read_result(folder / "good/results.json") == score(proposals, truth, "thumos14-212")
+    assert read_result(folder / "new/results.json") == score(proposals, truth, "thumos14-212")
 
 
 @pytest.mark.parametrize(
@@ -59,15 +62,15 @@ def test_output_names_tiou_range_of_average(folder, protocol, tiou_range):
 
 
 def test_several_files_are_compared(folder):
-    code, output = call("evaluate", "good/p.json", "half/p.json", "truth.json", "--protocol", "thumos14-212")
-    assert code == 0 and "good/evaluations.json" in output
+    files = ("good/p.json", "half/p.json", "truth.json")
+    code, output = call("evaluate", *files, "--protocol", "thumos14-212", "--out", "evaluations.json")
+    assert code == 0 and "written to evaluations.json" in output
     assert "good/p.json - half/p.json" in output and "+50.0" in output
     assert output.count("NOT COMPARABLE: thumos14-212") == 1
-    written = json.loads((folder / "good/evaluations.json").read_text())
+    written = json.loads((folder / "evaluations.json").read_text())
     assert written["files"] == {"good/p.json": "good/p.json", "half/p.json": "half/p.json"}
     assert [EvaluationResult.from_json(entry["result"]).map[0] for entry in written["entries"]] == [1.0, 0.5]
     assert written["leads"][0]["difference"]["value"] == 0.5 and written["draws"] == 1000
-    assert not (folder / "good/results.json").exists()
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -84,8 +87,8 @@ def test_all_protocols_show_map_at_each_tiou(folder):
     files = ["half/p.json", "good/p.json"]
     for number in (1, 2):
         arguments = ["evaluate", *files[:number], "truth.json", "--protocol", "all", "--format", "json"]
-        result = CliRunner().invoke(app, arguments)
-        assert result.exit_code == 0 and "written to half/evaluations.json" in result.stderr
+        result = CliRunner().invoke(app, [*arguments, "--out", "all.json"])
+        assert result.exit_code == 0 and "written to all.json" in result.stderr
         tables = [table for table in json.loads(result.stdout) if table["title"].startswith("mAP")]
         assert len(tables) == 2, "the protocols have different thresholds"
         for table, protocol in zip(tables, ("general", "activitynet"), strict=True):
@@ -111,8 +114,8 @@ def test_unknown_format_is_rejected_before_anything_is_written(folder, name):
 
 
 def test_same_default_protocol_in_all_commands(folder):
-    call("evaluate", "good/p.json", "truth.json")
-    call("analyse", "good/p.json", "truth.json")
+    call("evaluate", "good/p.json", "truth.json", "--out", "good/results.json")
+    call("analyse", "good/p.json", "truth.json", "--out", "good")
     assert read_result(folder / "good/results.json").protocol == DEFAULT_PROTOCOL
     assert json.loads((folder / "good/analysis.json").read_text())["result"]["protocol"] == DEFAULT_PROTOCOL
     options = comparison_options("testing")
@@ -240,8 +243,10 @@ def test_analyse_writes_json_and_figure(analysis_folder):
     written = json.loads((analysis_folder / "new" / "analysis.json").read_text())
     proposals, truth = read_proposals(analysis_folder / "p.json"), read_activitynet(analysis_folder / "truth.json")
     assert written == json.loads(json.dumps(analyse(proposals, truth).to_json()))
-    assert call("analyse", "p.json", "truth.json")[0] == 0  # writes beside the proposals
-    assert (analysis_folder / "analysis.png").read_bytes() == (analysis_folder / "new" / "analysis.png").read_bytes()
+    assert (analysis_folder / "new" / "analysis.png").read_bytes().startswith(b"\x89PNG")
+    files = set(analysis_folder.rglob("*"))
+    assert output == f"{call('analyse', 'p.json', 'truth.json')[1]}{output.splitlines()[-1]}\n"
+    assert set(analysis_folder.rglob("*")) == files, "without --out nothing is written"
 
 
 @pytest.mark.parametrize(
@@ -256,7 +261,7 @@ def test_analyse_writes_json_and_figure(analysis_folder):
         ([".", "truth.json"], ".: "),
         (["truth.json", "truth.json"], "truth.json"),
         (["p.json", "p.json"], "p.json"),
-        (["analysis.json", "truth.json"], "analysis.json"),
+        (["analysis.json", "truth.json", "--out", "."], "analysis.json"),
     ],
 )
 def test_analyse_rejects_invalid_arguments_and_writes_nothing(analysis_folder, arguments, expected):

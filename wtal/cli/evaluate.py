@@ -59,7 +59,7 @@ def localize(
 
 @command(
     "wtal evaluate runs/mine/proposals.json mydata",
-    "wtal evaluate ours.json theirs.json truth.json --protocol thumos14-212",
+    "wtal evaluate ours.json theirs.json truth.json --protocol thumos14-212 --out comparison.json",
     "wtal evaluate proposals.json truth.json --protocol all --format latex > table.tex",
 )
 def evaluate(
@@ -91,9 +91,7 @@ def evaluate(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE",
-            help="File to write",
-            show_default="results.json beside PROPOSALS; evaluations.json for several files or protocols",
+            metavar="FILE", help="JSON file to write, with all numbers in full precision", show_default="none"
         ),
     ] = None,
     format: FormatOption = "terminal",
@@ -118,18 +116,19 @@ def evaluate(
     is_single = len(proposals) == 1 and not all_protocols
     if classes and not is_single:
         raise ConfigError("--classes works for one file under one protocol", hint="leave it out", code="invalid-option")
-    path = out or proposals[0].parent / ("results.json" if is_single else "evaluations.json")
     with open_output(console, format) as output:
-        require_not_input(path, ambiguous)
+        if out is not None:
+            require_not_input(out, ambiguous)
         if is_single:
-            output.print(evaluation_blocks(evaluate_file(proposals[0], truth, options, out=path), classes))
+            output.print(evaluation_blocks(evaluate_file(proposals[0], truth, options, out=out), classes))
         else:
-            comparison = evaluate_files(proposals, truth, options, all_protocols=all_protocols, out=path)
+            comparison = evaluate_files(proposals, truth, options, all_protocols=all_protocols, out=out)
             output.print(comparison_blocks(comparison))
-        output.print([f"written to {path}"])
+        if out is not None:
+            output.print([f"written to {out}"])
 
 
-@command("wtal analyse runs/mine/proposals.json mydata")
+@command("wtal analyse runs/mine/proposals.json mydata --out analysis")
 def analyse(
     proposals: ProposalsArgument,
     truth: TruthArgument,
@@ -140,8 +139,8 @@ def analyse(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Folder for analysis.json and analysis.png",
-            show_default="the folder of PROPOSALS",
+            help="Folder to write, with analysis.json (all numbers) and analysis.png (a figure)",
+            show_default="none",
         ),
     ] = None,
     format: FormatOption = "terminal",
@@ -157,20 +156,21 @@ def analyse(
     from wtal.reporting.figures.error_analysis import draw_analysis
     from wtal.reporting.tables import open_output
 
-    folder = proposals.parent if out is None else out
-    json_path, figure_path = folder / "analysis.json", folder / "analysis.png"
     require_file(proposals, "name the proposals file first, then the ground truth")
-    hint = "name another folder with --out"
-    require_output_file(json_path, (proposals, truth), _is_analysis, hint)
-    require_output_file(figure_path, (proposals, truth), lambda _: json_path.exists(), hint)
+    if out is not None:
+        json_path, figure_path, hint = out / "analysis.json", out / "analysis.png", "name another folder with --out"
+        require_output_file(json_path, (proposals, truth), _is_analysis, hint)
+        require_output_file(figure_path, (proposals, truth), lambda _: json_path.exists(), hint)
     options = EvaluationOptions(protocol or DEFAULT_PROTOCOL, subset=subset, ambiguous=find_ambiguous(truth))
     with open_output(console, format) as output:
         predicted, ground_truth = read_proposals(proposals), read_timed_ground_truth(truth)
         require_overlap(predicted, ground_truth, options, proposals)
         analysis = analyse_proposals(predicted, ground_truth, options, tiou)
-        write_json(json_path, analysis.to_json())
-        draw_analysis(figure_path, analysis)
-        output.print([*analysis_blocks(analysis), f"written to {json_path} and {figure_path}"])
+        output.print(analysis_blocks(analysis))
+        if out is not None:
+            write_json(json_path, analysis.to_json())
+            draw_analysis(figure_path, analysis)
+            output.print([f"written to {json_path} and {figure_path}"])
 
 
 @command(

@@ -105,10 +105,10 @@ def train(
     """
     from wtal.core import distributed
     from wtal.core.hardware import available_cores
-    from wtal.data.batching import held_out_ids
     from wtal.data.dataset import load_dataset
-    from wtal.data.snippet_labels import count_labels, describe_labels
+    from wtal.data.snippet_labels import describe_labels
     from wtal.experiments.pipeline import train as train_model
+    from wtal.models.checkpoint import read_meta
     from wtal.reporting.progress import training_progress
     from wtal.training.stages import total_steps
     from wtal.training.tag_scores import find_collapse
@@ -118,9 +118,6 @@ def train(
         console.quiet = not is_first
         settings = _read_settings(config, overrides, method, supervision, seed)
         allow_method(settings.method)
-        dataset = load_dataset(data)
-        held_out = held_out_ids(dataset, hold_out, settings.train.seed)
-        print_line(f"labels: {describe_labels(count_labels(dataset, settings.supervision, held_out))}")
         with training_progress(total_steps(settings), console) as progress:
             checkpoint = train_model(
                 data,
@@ -136,9 +133,10 @@ def train(
                 on_progress=progress,
             )
         print_line(f"{settings.method}: {settings.train.steps} steps, last checkpoint {checkpoint}")
+        print_line(f"labels: {describe_labels(read_meta(checkpoint).label_counts)}")
     if not is_first:
         os._exit(0)  # PyTorch's threads can abort a process of torchrun while the interpreter shuts down
-    collapse = find_collapse(out, dataset)  # in the first process alone
+    collapse = find_collapse(out, load_dataset(data))  # in the first process alone
     if collapse is not None:
         print_line(f"warning: training has collapsed: {collapse}")
     _calibrate(out, data)
