@@ -383,7 +383,7 @@ def test_train_stop_and_timelines(page, server):
     expect(train).to_have_class(re.compile("primary"))
     train.click()
     expect(page.locator("#training-progress")).to_be_visible()
-    expect(page.locator("#training-steps [aria-current]")).to_have_text("Train the model")
+    expect(page.locator("#training-steps [aria-current]")).to_have_text("Train the model", timeout=3 * TIMEOUT)
     expect(page.locator("#training-message")).to_contain_text("training on 6 videos")
     page.click("#stop-training")
     expect(page.locator("#training-text")).to_contain_text("Stopped")
