@@ -126,9 +126,8 @@ def load_method(name: str) -> MethodSpec:
 def _import_function(path: str) -> "BuildNetwork":
     module, _, function = path.partition(":")
     folder = str(Path.cwd())
-    if (
-        not module.startswith("wtal.") and folder not in sys.path
-    ):  # the `wtal` script does not search the current folder, unlike `python -m wtal`
+    # The `wtal` script does not search the current folder, unlike `python -m wtal`.
+    if not module.startswith("wtal.") and folder not in sys.path:
         sys.path.insert(0, folder)
     try:
         build = getattr(import_module(module), function)

@@ -44,7 +44,7 @@ def parse_name(location: Location, value: Any, field: str) -> str:
     """Check a label or id, and strip surrounding white space.
 
     Raises:
-        DataError: If it is not a string, empty, too long, or contains an unpaired surrogate.
+        DataError: It is not a string, empty, too long, or contains an unpaired surrogate.
     """
     if not isinstance(value, str) or not value.strip():
         raise location.error(f"{field} must be a non-empty string, not {abbreviate(repr(value))}", "enter a name")
@@ -78,7 +78,7 @@ def parse_number(location: Location, value: Any, field: str) -> float:
     """A finite number, which may be written as text.
 
     Raises:
-        DataError: If it is anything else.
+        DataError: It is anything else.
     """
     if type(value) is float and math.isfinite(value):  # the usual case, of possibly millions
         return value + 0.0  # turns -0.0 into 0.0
@@ -96,7 +96,7 @@ def parse_seconds(location: Location, value: Any, field: str) -> float:
     """A time in seconds.
 
     Raises:
-        DataError: If it is not a number, negative, or above `MAX_SECONDS`.
+        DataError: It is not a number, negative, or above `MAX_SECONDS`.
     """
     time = parse_number(location, value, field)
     if not 0 <= time <= MAX_SECONDS:
@@ -108,7 +108,7 @@ def parse_segment(location: Location, label: Any, start: Any, end: Any, score: A
     """Check the values of a segment; times in seconds.
 
     Raises:
-        DataError: If a value is invalid, or the end is before the start.
+        DataError: A value is invalid, or the end is before the start.
     """
     label = parse_label(location, label)
     start, end = parse_seconds(location, start, "start"), parse_seconds(location, end, "end")
@@ -121,7 +121,7 @@ def parse_object(location: Location, value: Any, keys: Sequence[str] = ()) -> di
     """A JSON object that has all of these keys.
 
     Raises:
-        DataError: If it is not an object, or lacks a key.
+        DataError: It is not an object, or lacks a key.
     """
     if not isinstance(value, dict):
         raise location.error(f"expected an object, not {_describe(value)}", "export the file again", "invalid-type")
@@ -135,7 +135,7 @@ def parse_list(location: Location, value: Any) -> list[Any]:
     """A JSON list.
 
     Raises:
-        DataError: If it is anything else.
+        DataError: It is anything else.
     """
     if not isinstance(value, list):
         raise location.error(f"expected a list, not {_describe(value)}", "export the file again", "invalid-type")

@@ -47,7 +47,7 @@ class AgreementOptions:
         tolerance: Seconds by which start and end may each differ for two bouts to match whatever their IoU.
 
     Raises:
-        ConfigError: If a value is out of range.
+        ConfigError: A value is out of range.
     """
 
     bin_width: float = 0.1

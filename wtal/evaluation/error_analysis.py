@@ -96,7 +96,7 @@ def analyse(
         tiou: tIoU at which a prediction is correct, from 0.1 to 1.
 
     Raises:
-        ConfigError: If `tiou` is out of range.
+        ConfigError: `tiou` is out of range.
         DataError: As `wtal.evaluation.evaluate.evaluate`.
     """
     (tiou,) = check_tious(tiou)

@@ -73,7 +73,7 @@ def evaluate(
         mAP, average precision of each class, counts and notes.
 
     Raises:
-        DataError: If the subset has no annotated segments, or a time or score is not finite.
+        DataError: The subset has no annotated segments, or a time or score is not finite.
 
     Source: the public evaluators of ActivityNet (seconds), CO2-Net (snippets) and W-TALC.
     """
@@ -173,9 +173,9 @@ def require_overlap(
         path: The file of the proposals, for the error.
 
     Raises:
-        DataError: If there are predicted videos and none of them is in the scored subset (code `no-common-videos`), if
-            there are predicted segments and none of their labels is in the ground truth (code `no-common-labels`), or
-            if the subset has no annotated segments.
+        DataError: There are predicted videos and none of them is in the scored subset (code `no-common-videos`), there
+            are predicted segments and none of their labels is in the ground truth (code `no-common-labels`), or the
+            subset has no annotated segments.
     """
     subset = _choose_subset(ground_truth, options.rules, options.subset)
     scored = [video.id for video in _split_videos(ground_truth, options.rules, subset)[0]]

@@ -112,7 +112,7 @@ def find_protocol(name: str) -> Protocol:
     """Return the protocol of that name.
 
     Raises:
-        ConfigError: If the name is unknown.
+        ConfigError: The name is unknown.
     """
     if name not in PROTOCOLS:
         raise ConfigError(f"unknown protocol {name!r}", hint=f"use one of {', '.join(PROTOCOLS)}", code="unknown-name")
@@ -132,7 +132,7 @@ class EvaluationOptions:
         checkpoint: Which checkpoint made the proposals, such as "last" or "best on test". Copied to the result.
 
     Raises:
-        ConfigError: If the protocol is unknown or a threshold is out of range.
+        ConfigError: The protocol is unknown or a threshold is out of range.
     """
 
     protocol: str = DEFAULT_PROTOCOL

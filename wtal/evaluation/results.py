@@ -73,7 +73,7 @@ class EvaluationResult:
         """Mean of the mAP at the thresholds from low to high, both included.
 
         Raises:
-            ConfigError: If no threshold is in this range.
+            ConfigError: No threshold is in this range.
         """
         values = [value for value, inside in zip(self.map, between(self.tious, low, high), strict=True) if inside]
         if not values:
@@ -93,7 +93,7 @@ class EvaluationResult:
         """The inverse of `to_json`; `path` is named in the error.
 
         Raises:
-            DataError: If the value is something else.
+            DataError: The value is something else.
         """
         try:
             fields = {name: _to_tuples(item) for name, item in value.items()}
@@ -108,7 +108,7 @@ def read_result(path: Path) -> EvaluationResult:
     """Read `results.json`.
 
     Raises:
-        DataError: If the file cannot be read or holds something else.
+        DataError: The file cannot be read or holds something else.
     """
     return EvaluationResult.from_json(read_json(path), path)
 

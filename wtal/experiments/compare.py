@@ -65,9 +65,9 @@ def compare(
         Scores and paired differences in percent.
 
     Raises:
-        ConfigError: If a method is unknown, `out` has runs with other settings or on other data, or `external` has an
+        ConfigError: A method is unknown, `out` has runs with other settings or on other data, or `external` has an
             invalid name or comes with several data sets.
-        DataError: If data cannot be trained on or scored, or an external file cannot be read or has no proposal for the
+        DataError: Data cannot be trained on or scored, or an external file cannot be read or has no proposal for the
             subset. Finished runs are kept.
 
     Example:

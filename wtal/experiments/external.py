@@ -100,8 +100,8 @@ def read_external(
         options: Protocol, thresholds and subset.
 
     Raises:
-        ConfigError: If a name cannot be printed, or is that of a method.
-        DataError: If a file cannot be read, or has no proposal for the videos or the classes of the subset.
+        ConfigError: A name cannot be printed, or is that of a method.
+        DataError: A file cannot be read, or has no proposal for the videos or the classes of the subset.
     """
     for name in files:
         if not name.strip() or not name.isprintable():

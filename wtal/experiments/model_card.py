@@ -113,8 +113,8 @@ def write_card(
         Path of the card.
 
     Raises:
-        CheckpointError: If there is no model.
-        DataError: If the card cannot be written.
+        CheckpointError: There is no model.
+        DataError: The card cannot be written.
     """
     folder = latest_checkpoint(run)
     if folder is None:

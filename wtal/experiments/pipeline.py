@@ -82,9 +82,9 @@ def train(
         Folder of the last checkpoint.
 
     Raises:
-        DataError: If the data cannot be used or the run folder cannot be written.
-        ConfigError: If an option cannot be used.
-        CheckpointError: If `out` has another run.
+        DataError: The data cannot be used or the run folder cannot be written.
+        ConfigError: An option cannot be used.
+        CheckpointError: `out` has another run.
 
     Example:
         >>> wtal.train("mydata", "runs/mine", device="cpu")
@@ -160,9 +160,9 @@ def localize(
         Proposals by video id; times in seconds, by descending score.
 
     Raises:
-        CheckpointError: If there is no model, or it does not fit the data.
-        DataError: If the data cannot be used or the file cannot be written.
-        ConfigError: If an option cannot be used.
+        CheckpointError: There is no model, or it does not fit the data.
+        DataError: The data cannot be used or the file cannot be written.
+        ConfigError: An option cannot be used.
 
     Example:
         >>> proposals = wtal.localize("runs/mine", "mydata", "proposals.json")
@@ -198,7 +198,7 @@ def evaluate(
         mAP as fractions, with what was counted and notes on how far it can be compared.
 
     Raises:
-        DataError: If a file cannot be read or written, the ground truth has no segments in the subset, or none of the
+        DataError: A file cannot be read or written, the ground truth has no segments in the subset, or none of the
             predicted videos is in it.
 
     Example:
@@ -260,7 +260,7 @@ def short_names(paths: Sequence[Path], separator: str = "/") -> list[str]:
     """The shortest distinct endings of different paths, such as `dfe/proposals.json` and `baseline/proposals.json`.
 
     Raises:
-        ConfigError: If there are none.
+        ConfigError: There are none.
     """
     for depth in range(1, 1 + max((len(path.parts) for path in paths), default=0)):
         names = [separator.join(path.parts[-depth:]).strip(os.sep) for path in paths]

@@ -101,7 +101,7 @@ def run_specs(specs: Sequence[RunSpec], workers: int, on_progress: OnProgress | 
         on_progress: Called after each run.
 
     Raises:
-        ConfigError: If a run folder has other settings.
+        ConfigError: A run folder has other settings.
         WtalError: The first error of a run, after all other runs have finished. They are reused by the next call.
     """
     unfinished = [spec for spec in specs if not _is_finished(spec)]
@@ -221,7 +221,7 @@ def require_same_data(folder: Path, data: Path) -> None:
     """Record the data set of the runs in a folder in `data.json`.
 
     Raises:
-        ConfigError: If the folder has runs on other data, or the data have changed.
+        ConfigError: The folder has runs on other data, or the data have changed.
     """
     path, fingerprint = folder / "data.json", dataset_fingerprint(data)
     if not path.is_file():

@@ -251,18 +251,16 @@ class Localizer:
             code = "provenance-mismatch"
             message = f"features of {dataset.provenance}; the model was trained on {meta.provenance}"
         elif not dataset.modalities:
-            code, message = (
-                "no-features",
-                f"has no features; the model was trained on {sum(meta.modalities)} per snippet",
-            )
+            code = "no-features"
+            message = f"has no features; the model was trained on {sum(meta.modalities)} per snippet"
         elif meta.modalities != dataset.modalities:
             code = "width-mismatch"
-            widths = (" + ".join(map(str, modalities)) for modalities in (dataset.modalities, meta.modalities))
-            message = "features of width {}; the model was trained on {}".format(*widths)
+            width, expected = (" + ".join(map(str, modalities)) for modalities in (dataset.modalities, meta.modalities))
+            message = f"features of width {width}; the model was trained on {expected}"
         elif abs(meta.clock.stride - dataset.clock.stride) > STRIDE_TOLERANCE * meta.clock.stride:
             code = "stride-mismatch"
-            strides = f"{dataset.clock.stride:g} s; the model was trained on {meta.clock.stride:g} s"
-            message = f"snippets of {strides}"
+            stride, expected = f"{dataset.clock.stride:g} s", f"{meta.clock.stride:g} s"
+            message = f"snippets of {stride}; the model was trained on {expected}"
         elif meta.classes != dataset.classes:
             code, hint = "classes-mismatch", "train on this data set, or correct dataset.json"
             different = sorted(set(meta.classes) ^ set(dataset.classes)) or ["their order"]

@@ -117,7 +117,7 @@ def open_output(console: Console, format: str = TERMINAL) -> Iterator[Output]:
     output can be written to a file.
 
     Raises:
-        ConfigError: If the format is unknown.
+        ConfigError: The format is unknown.
     """
     if format not in (TERMINAL, *TABLE_FORMATS):
         names = ", ".join((TERMINAL, *TABLE_FORMATS))

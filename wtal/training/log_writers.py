@@ -36,7 +36,7 @@ def open_log(name: str | None, run_dir: Path, config: Config, earlier: Metrics) 
         earlier: The metrics of the steps before, from metrics.jsonl.
 
     Raises:
-        ConfigError: If the name is unknown, or its package is missing.
+        ConfigError: The name is unknown, or its package is missing.
     """
     if name is None:
         yield lambda metrics: None

@@ -82,7 +82,7 @@ def pair_events(events: Iterable[Event], duration: float | None) -> tuple[list[S
         The segments in order of time, and the number of states without a stop.
 
     Raises:
-        DataError: If a state stops that has not started, or a time is invalid.
+        DataError: A state stops that has not started, or a time is invalid.
     """
     segments: list[Segment] = []
     started: dict[tuple[str, str], deque[Event]] = {}
@@ -108,7 +108,7 @@ def to_annotations(observations: Sequence[Observation], path: Path) -> list[Anno
     """One annotation per observation, with the id of its video if it is the only observation of one video.
 
     Raises:
-        DataError: If two observations have the same id.
+        DataError: Two observations have the same id.
     """
     uses = Counter(media_id(media) for observation in observations for media in set(observation.media))
     annotations = []

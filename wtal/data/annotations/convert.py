@@ -64,8 +64,8 @@ def convert_annotations(
         fps: Frames per second, for formats that store frame numbers.
 
     Raises:
-        ConfigError: If a format is unknown or ambiguous, or `fps` is missing, unused or out of range.
-        DataError: If `source` cannot be read or `out` cannot be written.
+        ConfigError: A format is unknown or ambiguous, or `fps` is missing, unused or out of range.
+        DataError: `source` cannot be read or `out` cannot be written.
     """
     target = find_format(target_format) if target_format else format_for_output(out)
     file, origin = read_annotations(source, source_format, fps)
@@ -107,8 +107,8 @@ def read_annotations(
         videos: `holiday/beach.srt` is `holiday__beach`.
 
     Raises:
-        ConfigError: If the format is unknown, or `fps` is missing.
-        DataError: If a file cannot be read, its format cannot be detected, or a video appears twice.
+        ConfigError: The format is unknown, or `fps` is missing.
+        DataError: A file cannot be read, its format cannot be detected, or a video appears twice.
     """
     paths = _find_files(source, format) if source.is_dir() else [source]
     formats = {path: find_format(format) if format else detect_format(path) for path in paths}

@@ -36,7 +36,7 @@ def read(path: Path) -> AnnotationFile:
     """Read the time-aligned annotations of all tiers; an annotation without text is labelled with its tier.
 
     Raises:
-        DataError: If the file is not XML, has a DOCTYPE, has an id twice, or is not an ELAN document.
+        DataError: The file is not XML, has a DOCTYPE, has an id twice, or is not an ELAN document.
     """
     _validate_xml(path)
     from pympi.Elan import Eaf

@@ -46,7 +46,7 @@ def find_format(name: str) -> AnnotationFormat:
     """The format with this name.
 
     Raises:
-        ConfigError: If there is none; the hint lists all names.
+        ConfigError: There is none; the hint lists all names.
     """
     if name not in FORMATS:
         raise ConfigError(
@@ -59,7 +59,7 @@ def format_for_output(path: Path) -> AnnotationFormat:
     """The format to write a file in, by its extension.
 
     Raises:
-        ConfigError: If several formats have this extension and none is the default, or no format has it.
+        ConfigError: Several formats have this extension and none is the default, or no format has it.
     """
     candidates = _with_extension(path)
     defaults = [format for format in candidates if format.default_for_extension]
@@ -78,7 +78,7 @@ def detect_format(path: Path) -> AnnotationFormat:
     """The format of an existing file: by its extension if only one format has it, else by its content.
 
     Raises:
-        DataError: If the file cannot be read, or no format recognizes it.
+        DataError: The file cannot be read, or no format recognizes it.
     """
     candidates = _with_extension(path)
     if len(candidates) == 1:

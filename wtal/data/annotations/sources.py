@@ -39,8 +39,8 @@ def read_segments(path: Path, format: str | None = None, fps: float | None = Non
         fps: Frames per second, for formats that store frame numbers.
 
     Raises:
-        ConfigError: If the format is unknown, or `fps` is missing.
-        DataError: If the source cannot be read, is a public layout of features, or no video has its times marked.
+        ConfigError: The format is unknown, or `fps` is missing.
+        DataError: The source cannot be read, is a public layout of features, or no video has its times marked.
     """
     if not path.exists():
         raise DataError("no such file or folder", path=path, code="file-not-found")
@@ -93,7 +93,7 @@ def common_videos(source: SegmentSource, reference: SegmentSource) -> tuple[list
     """The ids of the videos that two sources have in common, in the order of the first, and remarks on the others.
 
     Raises:
-        DataError: If there is none; the message shows ids of both.
+        DataError: There is none; the message shows ids of both.
     """
     common = [id for id in source.segments if id in reference.segments]
     if not common:

@@ -32,8 +32,8 @@ def read(path: Path) -> AnnotationFile:
     """Read the instances; the code is the label.
 
     Raises:
-        DataError: If the file is not XML, has a DOCTYPE, or is not from Sportscode, or with the line of an invalid
-            instance.
+        DataError: The file is not XML, has a DOCTYPE, is not from Sportscode, or an instance is invalid (with its
+            line).
     """
     reader = _Reader(path)
     parse_xml(path, "Sportscode", reader.set_handlers)

@@ -32,7 +32,7 @@ def parse_xml(path: Path, tool: str, set_handlers: Callable[[expat.XMLParserType
         set_handlers: Sets the handlers of the parser, `StartElementHandler` among them.
 
     Raises:
-        DataError: If the file cannot be read, is too large, has too many elements, is not XML, or has a DOCTYPE.
+        DataError: The file cannot be read, is too large, has too many elements, is not XML, or has a DOCTYPE.
     """
 
     def reject_doctype(*_: object) -> None:

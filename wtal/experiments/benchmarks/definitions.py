@@ -110,7 +110,7 @@ def find_benchmark(name: str) -> Benchmark:
     """Return the benchmark of that name.
 
     Raises:
-        ConfigError: If the name is unknown.
+        ConfigError: The name is unknown.
     """
     if name not in BENCHMARKS:
         raise ConfigError(

@@ -63,8 +63,8 @@ def prepare(
         on_progress: Called with the number of converted videos and of all videos.
 
     Raises:
-        DataError: If the layout is unknown or malformed.
-        ConfigError: If `out` was made from another source, or the source has changed.
+        DataError: The layout is unknown or malformed.
+        ConfigError: `out` was made from another source, or the source has changed.
     """
     _require_separate(source, out)
     layout = _find_layout(benchmark, source)

@@ -83,7 +83,7 @@ def run_benchmark(
         on_progress: Called after each run.
 
     Raises:
-        ConfigError: If `out` has runs with other settings or on other data.
+        ConfigError: `out` has runs with other settings or on other data.
         WtalError: As `wtal.experiments.runner.run_specs`.
     """
     require_same_data(out / "runs", prepared.data)

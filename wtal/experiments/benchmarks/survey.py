@@ -47,7 +47,7 @@ def survey(benchmark: Benchmark, prepared: PreparedData) -> Survey:
     """Inspect the data of a benchmark; of feature files only the headers are read.
 
     Raises:
-        DataError: If there is nothing to train on or to score.
+        DataError: There is nothing to train on or to score.
     """
     dataset, ground_truth = load_dataset(prepared.data), read_ground_truth(prepared.ground_truth)
     lengths = {
