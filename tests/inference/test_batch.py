@@ -109,7 +109,7 @@ def test_ray_reports_bad_features_like_a_single_process(ray_started, run, tiny, 
 
 
 def test_results_are_sorted_by_index():
-    assert list(batch._in_order([(2, "c"), (0, "a"), (1, "b"), (3, "d")])) == list("abcd")
+    assert list(batch.in_order([(2, "c"), (0, "a"), (1, "b"), (3, "d")])) == list("abcd")
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def _localize_on_ray(
     arguments = (model.absolute(), localizer.branch, method, absolute, torch.get_num_threads())
     ids = [video.id for video in videos]
     results = ray_cluster.map_items(Worker, arguments, ids, min(processors, workers or machines))
-    for id, segments in zip(ids, _in_order(results), strict=True):
+    for id, segments in zip(ids, in_order(results), strict=True):
         if isinstance(segments, ray_cluster.WorkerDiedError):
             hint = "give the workers more memory, or remove the video from the data set"
             raise DataError(segments.message, path=dataset.features_path(id), hint=hint, code=segments.code)
@@ -104,7 +104,7 @@ class Worker:
         return result.segments
 
 
-def _in_order(results: Iterable[tuple[int, Any]]) -> Iterator[Any]:
+def in_order(results: Iterable[tuple[int, Any]]) -> Iterator[Any]:
     """Results that arrive in any order, by ascending index."""
     waiting: dict[int, Any] = {}
     next_index = 0

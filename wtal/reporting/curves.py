@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from wtal.core.io import read_text
 from wtal.evaluation.average_precision import Floats, precision_envelope
 from wtal.evaluation.evaluate import EvaluationWithMatches
+from wtal.training.metrics import METRICS_NAME
 
 MAX_POINTS = 150  # of a drawn curve
 MAX_VALUE = 1e100  # larger metrics are skipped: sums and squares must stay finite
@@ -55,7 +56,7 @@ def read_metrics(run: Path) -> dict[str, Curve]:
     Args:
         run: A run folder. Without metrics.jsonl the result is empty; incomplete lines are skipped.
     """
-    path = run / "metrics.jsonl"
+    path = run / METRICS_NAME
     points: dict[str, list[tuple[float, float]]] = {}
     for line in read_text(path).splitlines() if path.is_file() else []:
         values = _parse_metrics(line)

@@ -29,7 +29,8 @@ from wtal.models.local_branch import build_model
 from wtal.models.teacher import STAGE_ONE
 from wtal.training.criterion import compute_loss, loss_weights
 from wtal.training.log_writers import open_log
-from wtal.training.state import TrainingState, append_metrics, truncate_metrics
+from wtal.training.metrics import append_metrics, truncate_metrics
+from wtal.training.state import TrainingState
 
 NORMALISED_LIMIT = 5.0
 MIN_RELATIVE_DEVIATION = 1e-6  # dimensions that vary less, relative to the strongest, are ignored
