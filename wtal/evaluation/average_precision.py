@@ -1,11 +1,8 @@
 """Average precision: of ranked proposals, and of the same proposals on resampled videos."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from wtal.core.arrays import Bools, Floats, Ints
 
 
 def precision_envelope(precision: Floats, axis: int = -1) -> Floats:
@@ -30,7 +27,7 @@ def average_precision(hits: Bools, instances: int, interpolated: bool = True) ->
     Returns:
         Average precision at each tIoU, as fractions.
     """
-    precision = hits.cumsum(1) / np.arange(1, hits.shape[1] + 1)
+    precision: Floats = hits.cumsum(1) / np.arange(1, hits.shape[1] + 1)
     if interpolated:
         precision = precision_envelope(precision)
     total: Floats = (precision * hits).sum(1) / instances

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from wtal.core.arrays import Bools, Floats, Ints
 from wtal.core.structures import Proposals, Video
-from wtal.evaluation.average_precision import Bools, Floats, Ints, resampled_precision_sum
+from wtal.evaluation.average_precision import resampled_precision_sum
 from wtal.evaluation.evaluate import EvaluationWithMatches, evaluate_with_matches
 from wtal.evaluation.matching import MatchedProposals
 from wtal.evaluation.protocols import DEFAULT_OPTIONS, EvaluationOptions

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from wtal.core.arrays import Bools, Floats, Ints
 from wtal.core.clock import tiou as temporal_iou
 from wtal.core.errors import ConfigError
 from wtal.core.structures import Proposals, Video
-from wtal.evaluation.average_precision import Bools, Floats, Ints, mean_average_precision
+from wtal.evaluation.average_precision import mean_average_precision
 from wtal.evaluation.evaluate import ScoringInputs, evaluate, prepare_scoring
 from wtal.evaluation.matching import matched_segment
 from wtal.evaluation.protocols import DEFAULT_OPTIONS, EvaluationOptions, check_tious

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from wtal.core.arrays import Bools
 from wtal.core.errors import DataError
 from wtal.core.structures import SUBSETS, Proposals, Segment, Video
 from wtal.core.text import format_list
-from wtal.evaluation.average_precision import Bools, average_precision
+from wtal.evaluation.average_precision import average_precision
 from wtal.evaluation.matching import Intervals, MatchedProposals, match_proposals, sort_by_score
 from wtal.evaluation.protocols import DEFAULT_OPTIONS, PROTOCOLS, AmbiguousIntervals, EvaluationOptions, Protocol
 from wtal.evaluation.results import EvaluationCounts, EvaluationResult, comparison_notes, quote_subset, subset_notes

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from wtal.core.arrays import Bools, Floats, Ints
 from wtal.core.clock import tiou
-from wtal.evaluation.average_precision import Bools, Floats, Ints
 from wtal.evaluation.protocols import Protocol
 
 VECTORIZE_THRESHOLD = 0.9  # share of pairs left after a round of array operations above which a plain loop is faster

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wtal.core.arrays import Bools, Floats, Ints
 from wtal.core.structures import Video
-from wtal.evaluation.average_precision import Bools, Floats, Ints, mean_average_precision
+from wtal.evaluation.average_precision import mean_average_precision
 from wtal.evaluation.evaluate import ScoringInputs
 
 SIZES = ("XS", "S", "M", "L", "XL")

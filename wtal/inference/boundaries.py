@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from wtal.inference.soft_nms import Floats, Ints
+from wtal.core.arrays import Floats, Ints
 
 SCORES_WEIGHT = 0.5  # of the class scores relative to the features; chosen on the validation subsets
 MIN_PROBABILITY = 1e-4  # of the class scores before the logarithm

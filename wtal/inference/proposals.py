@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from wtal.core.arrays import Floats, Ints
 from wtal.core.clock import SnippetClock
 from wtal.core.structures import Segment
 from wtal.inference.boundaries import refine_boundaries
-from wtal.inference.soft_nms import Floats, Ints, soft_nms
+from wtal.inference.soft_nms import soft_nms
 
 if TYPE_CHECKING:
     from wtal.core.config import LocalizeConfig

@@ -3,10 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from wtal.core.arrays import Floats, Ints
 from wtal.core.clock import tiou
-
-Floats = NDArray[np.floating]
-Ints = NDArray[np.intp]
 
 
 def soft_nms(

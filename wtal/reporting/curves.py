@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wtal.core.arrays import Floats
 from wtal.core.io import read_text
-from wtal.evaluation.average_precision import Floats, precision_envelope
+from wtal.evaluation.average_precision import precision_envelope
 from wtal.evaluation.evaluate import EvaluationWithMatches
 from wtal.training.metrics import METRICS_NAME
 
@@ -33,7 +34,7 @@ def precision_recall_curves(evaluation: EvaluationWithMatches, tiou: int) -> dic
     instances = matches.instances.sum(1)
     for label, rows, count in zip(evaluation.result.per_class, matches.class_slices, instances, strict=True):
         hits = matches.hits[tiou, rows]
-        precision = hits.cumsum() / np.arange(1, len(hits) + 1)
+        precision: Floats = hits.cumsum() / np.arange(1, len(hits) + 1)
         if matches.interpolated:
             precision = precision_envelope(precision)
         recall = hits.cumsum()[hits] / count

@@ -10,9 +10,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from wtal.core.arrays import Floats
 from wtal.video.backbones.base import Backbone, Sampling
-
-Floats = NDArray[np.floating]
 
 GREY_SIDE = 32  # pixels of the shorter side of the grey frames
 MAX_ASPECT = 4  # longer side of the grey frames relative to the shorter; wider frames are squeezed
