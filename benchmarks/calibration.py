@@ -28,8 +28,7 @@ from wtal.inference.batch import localize_many
 from wtal.inference.calibration import calibrate
 from wtal.inference.localizer import Localizer
 from wtal.inference.operating_point import F1, SEGMENTS, OperatingPoint
-from wtal.inference.postprocessing import SegmentConstraints
-from wtal.inference.proposals import top_non_overlapping
+from wtal.inference.postprocessing import SegmentConstraints, top_non_overlapping
 
 RULES = ("relative", "thresholds", "tags", "segments")
 OPTIONS = AgreementOptions(min_tiou=0.5, tolerance=0.0)

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.browser import FIRST_PAINT, TWO_FRAMES, open_chromium
 from wtal.core.structures import Segment
-from wtal.inference.proposals import top_non_overlapping
+from wtal.inference.postprocessing import top_non_overlapping
 from wtal.reporting.figures.layout import TimelineData
 from wtal.reporting.html.collect import ReportData
 from wtal.reporting.html.render import write_report

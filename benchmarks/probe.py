@@ -24,7 +24,7 @@ from wtal.data.snippet_labels import snippet_targets
 from wtal.models.checkpoint import load_model, read_meta
 from wtal.models.global_branch import enhance, mean_posterior
 from wtal.models.local_branch import run_in_windows
-from wtal.models.teacher import STAGE_ONE, TEACHER, load_stage_one, read_teacher
+from wtal.models.teacher import STAGE_ONE_DIR, TEACHER_DIR, load_stage_one, read_teacher
 from wtal.reporting.tables import format_mean_std
 from wtal.training.tag_scores import tag_precision
 from wtal.training.teacher_writer import StageOneOutput
@@ -57,8 +57,8 @@ def main(
 @torch.inference_mode()
 def _probe(dataset: Dataset, run: Path) -> list[tuple[float, float]]:
     """Average precision and mean probability of the foreground, in percent, of each row."""
-    meta, teacher = read_meta(run), read_teacher(run / TEACHER)
-    models, final = load_stage_one(run / STAGE_ONE, meta.config), load_model(run)[0]
+    meta, teacher = read_meta(run), read_teacher(run / TEACHER_DIR)
+    models, final = load_stage_one(run / STAGE_ONE_DIR, meta.config), load_model(run)[0]
     shuffled = teacher.memory.with_shuffled_classes(torch.Generator().manual_seed(0))
     unweighted = replace(teacher.memory, background_weight=1.0)
     videos = dataset.subset("validation")

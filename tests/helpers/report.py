@@ -9,7 +9,7 @@ import numpy as np
 from wtal.core.structures import Segment, Video
 from wtal.data.layouts.activitynet import read_activitynet, read_proposals
 from wtal.evaluation.protocols import EvaluationOptions
-from wtal.inference.proposals import top_non_overlapping
+from wtal.inference.postprocessing import top_non_overlapping
 from wtal.reporting.figures.layout import TimelineData
 from wtal.reporting.html.collect import ReportData, score
 

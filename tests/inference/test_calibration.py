@@ -23,8 +23,7 @@ from wtal.inference.calibration import (
     read_calibration,
 )
 from wtal.inference.operating_point import LABELS, SEGMENTS, Calibration, pooled
-from wtal.inference.postprocessing import SegmentConstraints, sort_by_time
-from wtal.inference.proposals import top_non_overlapping
+from wtal.inference.postprocessing import SegmentConstraints, sort_by_time, top_non_overlapping
 from wtal.training.stages import train
 
 CLASSES = ("jump", "run", "throw")

@@ -12,8 +12,7 @@ from wtal.core.io import read_json, write_json
 from wtal.data.layouts.activitynet import read_proposals
 from wtal.data.synthetic.features import write_synthetic
 from wtal.inference.calibration import read_calibration
-from wtal.inference.postprocessing import sort_by_time
-from wtal.inference.proposals import top_non_overlapping
+from wtal.inference.postprocessing import sort_by_time, top_non_overlapping
 
 SMALL = ("--set", "train.steps=4", "--set", "model.width=16", "--set", "train.save_every=4")
 

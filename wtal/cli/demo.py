@@ -12,7 +12,7 @@ from wtal.data.synthetic.videos import MovieConfig, write_movies
 from wtal.data.video_files import read_listing
 from wtal.experiments.compare import compare
 from wtal.inference.localizer import Localizer
-from wtal.inference.proposals import top_non_overlapping
+from wtal.inference.postprocessing import top_non_overlapping
 from wtal.reporting.comparison_tables import comparison_blocks
 from wtal.reporting.figures.layout import TimelineData
 from wtal.reporting.figures.timeline import draw_timelines

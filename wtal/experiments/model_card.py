@@ -24,19 +24,19 @@ from wtal.models.checkpoint import ModelMetadata, latest_checkpoint, read_meta
 CARD_NAME = "README.md"
 TASK = "temporal-action-localization"
 MAX_ABOUT_LENGTH = 500  # characters of a text from dataset.json
-MEMORY = {
+MEMORY_TEXTS = {
     "written": "a memory of all training videos",
     "shuffled": "a memory with shuffled classes, as a control",
     "random": "a memory of random content, as a control",
     "own": "a memory of the own video only, as a control",
 }
-TEACHER = {
+TEACHER_TEXTS = {
     "none": "no teacher",
     "memory": "distilled from {models} models and {memory}",
     "ensemble": "distilled from {models} models without a memory",
     "segments": "**fully supervised**: trained on true segments, as an upper bound",
 }
-LEARNED_FROM = {
+LABEL_TEXTS = {
     "tags": "video-level labels only, without starts and ends",
     "points": "video-level labels, and on single times in instances of some videos",
     "segments": "video-level labels, and on starts and ends in some videos",
@@ -143,7 +143,7 @@ def card_text(card: Card) -> str:
     supervision = meta.config.supervision
     kind = "fully" if _is_supervised(meta) else "weakly" if supervision in ("tags", "points") else "semi"
     tags = [TASK, f"{kind}-supervised"]
-    learned_from = LEARNED_FROM["supervised" if _is_supervised(meta) else supervision]
+    learned_from = LABEL_TEXTS["supervised" if _is_supervised(meta) else supervision]
     metadata = ModelCardData(library_name="wtal", tags=tags, classes=list(meta.classes)).to_dict()
     # Without escapes, YAML reads a rare line break such as U+0085 in a name as a space
     yaml = yaml_dump(metadata, sort_keys=False, allow_unicode=all(map(str.isprintable, meta.classes))).strip()
@@ -193,7 +193,7 @@ def _training(card: Card) -> Iterator[str]:
     config = card.meta.config
     spec = config.method_spec
     local = "local enhancement" if spec.local else "no local enhancement"
-    teacher = TEACHER[spec.teacher].format(models=config.teacher.models, memory=MEMORY[spec.memory])
+    teacher = TEACHER_TEXTS[spec.teacher].format(models=config.teacher.models, memory=MEMORY_TEXTS[spec.memory])
     parts = "a network of its own" if spec.build else f"{local}, {teacher}"
     yield f"- Method: {code_span(config.method)} ({parts})."
     yield (

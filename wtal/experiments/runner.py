@@ -20,7 +20,7 @@ from wtal.experiments.model_card import write_card
 from wtal.experiments.pipeline import evaluate, localize, train
 from wtal.experiments.statistics import Score
 from wtal.models import checkpoint
-from wtal.models.teacher import STAGE_ONE
+from wtal.models.teacher import STAGE_ONE_DIR
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class RunSpec:
     @property
     def stage_one(self) -> Path:
         """The folder of the models of stage one, which methods with two stages share for each seed."""
-        return self.out / self.name / DEFAULT_METHOD / f"seed-{self.config.train.seed}" / STAGE_ONE
+        return self.out / self.name / DEFAULT_METHOD / f"seed-{self.config.train.seed}" / STAGE_ONE_DIR
 
     @property
     def shared_dir(self) -> Path:

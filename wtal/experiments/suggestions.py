@@ -22,7 +22,7 @@ from wtal.data.dataset import Dataset
 from wtal.inference.localizer import Localizer
 from wtal.models.checkpoint import read_meta
 from wtal.models.global_branch import enhance, mean_posterior
-from wtal.models.teacher import STAGE_ONE, TEACHER, load_stage_one, read_teacher, require_teacher
+from wtal.models.teacher import STAGE_ONE_DIR, TEACHER_DIR, load_stage_one, read_teacher, require_teacher
 from wtal.training.teacher_writer import StageOneOutput
 
 UNCERTAINTY_WEIGHT = 5.0  # an instance counts 1, and this for each nat of its uncertainty
@@ -78,7 +78,7 @@ def suggest(run: Path, dataset: Dataset, count: int, *, stage_one: Path | None =
         CheckpointError: The run has no models of stage one, or does not fit the data set.
         DataError: Every training video is labelled (code `nothing-to-suggest`).
     """
-    stage_one = stage_one or run / STAGE_ONE
+    stage_one = stage_one or run / STAGE_ONE_DIR
     require_teacher(run, stage_one)
     Localizer(run).require_compatible(dataset)
     videos = dataset.subset("training")
@@ -141,7 +141,7 @@ class _Instance:
 def _expected_instances(run: Path, stage_one: Path, dataset: Dataset, ids: Sequence[str]) -> dict[str, list[_Instance]]:
     """The instances that the teacher expects in each of these videos."""
     meta = read_meta(run)
-    models, teacher = load_stage_one(stage_one, meta.config), read_teacher(run / TEACHER)
+    models, teacher = load_stage_one(stage_one, meta.config), read_teacher(run / TEACHER_DIR)
     by_id = {video.id: video for video in dataset.videos}
     labels = multi_hot([by_id[id] for id in ids], dataset.classes)
     memory, memory_index = teacher.memory, {id: index for index, id in enumerate(teacher.videos)}

@@ -26,8 +26,14 @@ from wtal.inference.operating_point import (
     parse_target,
     sorted_scores,
 )
-from wtal.inference.postprocessing import SegmentConstraints, co_occurring_classes, remove_overlaps, sort_by_time
-from wtal.inference.proposals import RELATIVE_SCORE_THRESHOLD, top_non_overlapping
+from wtal.inference.postprocessing import (
+    RELATIVE_SCORE_THRESHOLD,
+    SegmentConstraints,
+    co_occurring_classes,
+    remove_overlaps,
+    sort_by_time,
+    top_non_overlapping,
+)
 from wtal.models.checkpoint import weights_fingerprint
 
 CALIBRATION_NAME = "operating.json"

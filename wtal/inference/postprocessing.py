@@ -14,6 +14,7 @@ from wtal.inference.proposals import MIN_REMAINING_FRACTION
 
 MIN_SHARED_FRACTION = 0.5  # classes co-occur if two segments share more than this of the shorter one
 SECONDS_PER_MINUTE = 60.0
+RELATIVE_SCORE_THRESHOLD = 0.4  # without calibration, segments with at least this share of the highest score are shown
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,18 @@ def remove_overlaps(proposals: Iterable[Segment], constraints: SegmentConstraint
             lane = lanes[rest.label if rest.label in may_overlap else None]
             insort(lane, rest, key=lambda p: (p.start, p.end))
     return sort_by_time(segment for lane in lanes.values() for segment in lane)
+
+
+def top_non_overlapping(proposals: Sequence[Segment]) -> list[Segment]:
+    """The proposals to show without calibration: close to the highest score, and none over a higher-scoring one."""
+    kept: list[Segment] = []
+    min_score = RELATIVE_SCORE_THRESHOLD * max((p.confidence for p in proposals), default=0)
+    for proposal in sorted(proposals, key=lambda p: -p.confidence):
+        if proposal.confidence < min_score:
+            break
+        if not any(proposal.start < other.end and other.start < proposal.end for other in kept):
+            kept.append(proposal)
+    return kept
 
 
 def sort_by_time(proposals: Iterable[Segment]) -> list[Segment]:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 MIN_REMAINING_FRACTION = 0.7  # without overlaps, at least this share of a proposal is shown; otherwise none of it
 MIN_SUPPORT = 0.5  # mean evidence of a piece of a proposal that may be shown, relative to the whole proposal
-RELATIVE_SCORE_THRESHOLD = 0.4  # without calibration, segments with at least this share of the highest score are shown
 
 
 @dataclass(frozen=True)
@@ -148,18 +147,6 @@ def outer_inner_contrast(curves: Floats, rows: Ints, runs: Ints, flank: float) -
     outside = total[rows, outer_end] - total[rows, outer_start] - inside
     outer_length = np.maximum(1, (outer_end - outer_start) - (end - start))
     return inside / np.maximum(1, end - start) - outside / outer_length
-
-
-def top_non_overlapping(proposals: Sequence[Segment]) -> list[Segment]:
-    """The proposals to show without calibration: close to the highest score, and none over a higher-scoring one."""
-    kept: list[Segment] = []
-    min_score = RELATIVE_SCORE_THRESHOLD * max((p.confidence for p in proposals), default=0)
-    for proposal in sorted(proposals, key=lambda p: -p.confidence):
-        if proposal.confidence < min_score:
-            break
-        if not any(proposal.start < other.end and other.start < proposal.end for other in kept):
-            kept.append(proposal)
-    return kept
 
 
 def _candidates_of_classes(attention: Floats, evidence: Floats, settings: "LocalizeConfig") -> tuple[Ints, Ints]:

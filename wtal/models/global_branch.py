@@ -68,15 +68,15 @@ class GlobalBranch(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> BranchOutput:
         """Score the snippets of a batch. Arguments as for `LocalBranch`."""
-        local = self.ensemble(x, mask)
-        posterior, allowed = local.cas.exp(), torch.ones(local.cas.shape[-1], dtype=torch.bool)
-        parts = local.features.unflatten(-1, self.memory.whitening.mean.shape)  # B x T x P x H
+        output = self.ensemble(x, mask)
+        posterior, allowed = output.cas.exp(), torch.ones(output.cas.shape[-1], dtype=torch.bool)
+        parts = output.features.unflatten(-1, self.memory.whitening.mean.shape)  # B x T x P x H
         reading = [
             self.memory.read(self.memory.whitening(part), probabilities, allowed)
             for part, probabilities in zip(parts, posterior, strict=True)
         ]
         enhanced = enhance(posterior, torch.stack(reading), self.share)
-        return BranchOutput(local.embeddings, local.features, 1 - enhanced[None, ..., -1], (enhanced + EPSILON).log())
+        return BranchOutput(output.embeddings, output.features, 1 - enhanced[None, ..., -1], (enhanced + EPSILON).log())
 
 
 def mean_posterior(cas: Tensor, reliability: Tensor, allowed: Tensor) -> Tensor:

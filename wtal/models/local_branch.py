@@ -34,7 +34,7 @@ class LocalBranch(nn.Module):
         classes: Number of classes C, without background.
         width: Hidden width H.
         dropout: Dropout probability.
-        local: Makes the local enhancement of one modality.
+        build_enhancement: Builds the local enhancement of one modality.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class LocalBranch(nn.Module):
         classes: int,
         width: int,
         dropout: float,
-        local: Callable[[], LocalEnhancement],
+        build_enhancement: Callable[[], LocalEnhancement],
     ) -> None:
         super().__init__()
         self.modalities = tuple(modalities)
         self.normalise = Normalise(sum(modalities))
         self.embed = nn.ModuleList(nn.Linear(dim, width) for dim in modalities)
         self.dropout = Dropout(dropout)
-        self.local = nn.ModuleList(local() for _ in modalities)
+        self.local = nn.ModuleList(build_enhancement() for _ in modalities)
         self.fuse = nn.Linear(width * len(modalities), width) if len(modalities) > 1 else nn.Identity()
         self.attend = nn.ModuleList(nn.Linear(width, 1) for _ in modalities)
         self.classify = nn.Linear(width, classes + 1)
@@ -112,7 +112,7 @@ def build_model(config: "Config", modalities: Sequence[int], classes: int) -> nn
 def _build_local_branch(config: "Config", modalities: Sequence[int], classes: int) -> LocalBranch:
     settings = config.model
 
-    def local() -> LocalEnhancement:
+    def build_enhancement() -> LocalEnhancement:
         if not config.method_spec.local:
             return LocalEnhancement([])
         blocks: list[nn.Module] = [Smoothing(settings.width, settings.smoothing)]
@@ -122,7 +122,7 @@ def _build_local_branch(config: "Config", modalities: Sequence[int], classes: in
             blocks += [DilatedBlock(settings.width, d, settings.dropout) for d in settings.dilations]
         return LocalEnhancement(blocks)
 
-    return LocalBranch(modalities, classes, settings.width, settings.dropout, local)
+    return LocalBranch(modalities, classes, settings.width, settings.dropout, build_enhancement)
 
 
 @torch.inference_mode()

@@ -23,7 +23,7 @@ from wtal.models.checkpoint import ModelMetadata, load_model, read_meta, read_we
 from wtal.models.global_branch import Ensemble, GlobalBranch
 from wtal.models.memory import GlobalMemory
 
-STAGE_ONE, TEACHER = "stage-one", "teacher"
+STAGE_ONE_DIR, TEACHER_DIR = "stage-one", "teacher"
 TARGETS_NAME, MEMORY_NAME, INFO_NAME = "targets.safetensors", "memory.safetensors", "teacher.json"
 
 
@@ -87,7 +87,7 @@ def load_ensemble(run_dir: Path) -> tuple[nn.Module, ModelMetadata]:
 
 def load_memory(run_dir: Path) -> GlobalMemory:
     """Load the memory of a run, to inspect it. Raises CheckpointError if there is none."""
-    return GlobalMemory.load(run_dir / TEACHER / MEMORY_NAME)
+    return GlobalMemory.load(run_dir / TEACHER_DIR / MEMORY_NAME)
 
 
 def stage_one_dirs(stage_one: Path, config: Config) -> list[Path]:
@@ -102,7 +102,7 @@ def require_teacher(run_dir: Path, stage_one: Path | None = None) -> None:
         run_dir: The run folder.
         stage_one: The folder of the models of stage one; None: in the run folder.
     """
-    if not (stage_one or run_dir / STAGE_ONE).is_dir() or not (run_dir / TEACHER).is_dir():
+    if not (stage_one or run_dir / STAGE_ONE_DIR).is_dir() or not (run_dir / TEACHER_DIR).is_dir():
         raise CheckpointError(
             f"no models of stage one and no memory (method {read_meta(run_dir).config.method})",
             path=run_dir,
@@ -113,8 +113,8 @@ def require_teacher(run_dir: Path, stage_one: Path | None = None) -> None:
 
 def _load_ensemble(run_dir: Path, meta: ModelMetadata) -> tuple[Ensemble, GlobalMemory]:
     require_teacher(run_dir)
-    teacher = read_teacher(run_dir / TEACHER)
-    models = load_stage_one(run_dir / STAGE_ONE, meta.config)
+    teacher = read_teacher(run_dir / TEACHER_DIR)
+    models = load_stage_one(run_dir / STAGE_ONE_DIR, meta.config)
     return Ensemble(models, teacher.reliability), teacher.memory
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from wtal.core.config import Config
 from wtal.core.errors import ConfigError
 from wtal.core.io import read_text, write_text
-from wtal.models.teacher import STAGE_ONE
+from wtal.models.teacher import STAGE_ONE_DIR
 
 Metrics = Mapping[int, Mapping[str, float]]  # losses and scores by step
 Write = Callable[[Metrics], None]
@@ -92,7 +92,7 @@ def _open_wandb(run_dir: Path, config: Config, earlier: Metrics) -> Iterator[Wri
     write_text(id_path, id)
     for older in folder.glob(f"offline-run-*-{id}"):
         shutil.rmtree(older)
-    is_stage_one = run_dir.parent.name == STAGE_ONE
+    is_stage_one = run_dir.parent.name == STAGE_ONE_DIR
     with wandb.init(
         project=os.environ.get("WANDB_PROJECT") or WANDB_PROJECT,
         dir=run_dir,

@@ -27,7 +27,7 @@ from wtal.data.batching import TrainingDataset
 from wtal.data.dataset import Dataset
 from wtal.data.snippet_labels import segment_targets, snippet_labels
 from wtal.models import checkpoint
-from wtal.models.teacher import STAGE_ONE, TEACHER, load_stage_one, read_teacher, stage_one_dirs
+from wtal.models.teacher import STAGE_ONE_DIR, TEACHER_DIR, load_stage_one, read_teacher, stage_one_dirs
 from wtal.training.teacher_writer import require_same_teacher, write_teacher
 from wtal.training.trainer import OnProgress, Validate, fit, require_empty_run_dir, require_same_start
 
@@ -100,7 +100,7 @@ def train(
     options: dict[str, Any] = {"device": device, "held_out": held_out, "compiled": compiled, "log": log}
     if not resume:
         require_empty_run_dir(run_dir)
-    elif not spec.has_two_stages and (run_dir / STAGE_ONE).exists():
+    elif not spec.has_two_stages and (run_dir / STAGE_ONE_DIR).exists():
         raise CheckpointError(
             f"the folder holds a run of a method with two stages, not of {config.method}",
             path=run_dir,
@@ -110,12 +110,12 @@ def train(
     if spec.teacher == "segments":
         targets = segment_targets(dataset, held_out)
     elif spec.has_two_stages and _is_unfinished(config, run_dir, device):
-        models = trained_stage_one or stage_one or run_dir / STAGE_ONE
+        models = trained_stage_one or stage_one or run_dir / STAGE_ONE_DIR
         if trained_stage_one is None:
             _require_same_stage_one(config, models)
             _train_stage_one(config, dataset, models, workers, on_progress, options)
             offset = total_steps(config) - config.train.steps
-        targets = _teach(config, dataset, models, run_dir / TEACHER, device, held_out)
+        targets = _teach(config, dataset, models, run_dir / TEACHER_DIR, device, held_out)
     return fit(
         config,
         dataset,

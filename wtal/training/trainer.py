@@ -26,7 +26,7 @@ from wtal.data.snippet_labels import count_labels, snippet_labels
 from wtal.models import checkpoint
 from wtal.models.layers import UNLIMITED, Dropout, Normalise
 from wtal.models.local_branch import build_model
-from wtal.models.teacher import STAGE_ONE
+from wtal.models.teacher import STAGE_ONE_DIR
 from wtal.training.criterion import compute_loss, loss_weights
 from wtal.training.log_writers import open_log
 from wtal.training.metrics import append_metrics, truncate_metrics
@@ -283,7 +283,7 @@ def eval_copy(averaged: nn.Module) -> nn.Module:
 
 def require_empty_run_dir(run_dir: Path) -> int:
     """Raise CheckpointError if the folder holds a run, or a part of one; return 0, the first step."""
-    if checkpoint.latest_checkpoint(run_dir) is not None or (run_dir / STAGE_ONE).exists():
+    if checkpoint.latest_checkpoint(run_dir) is not None or (run_dir / STAGE_ONE_DIR).exists():
         raise CheckpointError(
             "the folder already holds a run",
             path=run_dir,

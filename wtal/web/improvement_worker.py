@@ -22,10 +22,9 @@ from wtal.evaluation.protocols import EvaluationOptions
 from wtal.experiments.pipeline import train
 from wtal.inference.calibration import calibrate_trained
 from wtal.inference.localizer import Localizer
-from wtal.inference.postprocessing import SegmentConstraints, remove_overlaps
-from wtal.inference.proposals import RELATIVE_SCORE_THRESHOLD
+from wtal.inference.postprocessing import RELATIVE_SCORE_THRESHOLD, SegmentConstraints, remove_overlaps
 from wtal.models import checkpoint
-from wtal.models.teacher import STAGE_ONE, stage_one_dirs
+from wtal.models.teacher import STAGE_ONE_DIR, stage_one_dirs
 from wtal.training.stages import total_steps
 from wtal.video.backbones.registry import BackboneOptions
 from wtal.video.extract_video import extract_video
@@ -166,7 +165,7 @@ def reusable_stage_one(run: Path, config: Config, dataset: Dataset) -> Path | No
     """The folder of the models of stage one of a run, if all are trained and fit a data set; else None."""
     if not config.method_spec.has_two_stages:
         return None
-    for folder in stage_one_dirs(run / STAGE_ONE, config):
+    for folder in stage_one_dirs(run / STAGE_ONE_DIR, config):
         if checkpoint.latest_checkpoint(folder) is None:
             return None
         meta = checkpoint.read_meta(folder)
@@ -174,7 +173,7 @@ def reusable_stage_one(run: Path, config: Config, dataset: Dataset) -> Path | No
             return None
         if meta.step < meta.config.train.steps:
             return None
-    return run / STAGE_ONE
+    return run / STAGE_ONE_DIR
 
 
 def measure(run: Path, method: str, dataset: Dataset, videos: list[Video]) -> Scores | None:

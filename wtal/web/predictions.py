@@ -19,8 +19,7 @@ from wtal.core.text import format_percent
 from wtal.inference import kinetics400
 from wtal.inference.calibration import read_calibration
 from wtal.inference.operating_point import F1, LABELS, OperatingPoint
-from wtal.inference.postprocessing import SegmentConstraints, remove_overlaps
-from wtal.inference.proposals import RELATIVE_SCORE_THRESHOLD
+from wtal.inference.postprocessing import RELATIVE_SCORE_THRESHOLD, SegmentConstraints, remove_overlaps
 from wtal.reporting.figures.layout import TimelineData
 from wtal.reporting.html.encoding import encode_timeline
 from wtal.web.videos import VideoFile
@@ -71,18 +70,18 @@ class DisplayThresholds:
     """How proposals are filtered for display.
 
     Attributes:
-        limits: The constraints of the segments.
+        constraints: The constraints of the segments.
         point: The operating point; None for thresholds relative to the highest score of each video.
         description: How the thresholds were chosen.
     """
 
-    limits: SegmentConstraints
+    constraints: SegmentConstraints
     point: OperatingPoint | None
     description: str
 
     def candidates(self, prediction: StoredPrediction) -> list[Segment]:
         """The proposals without overlaps, at any score; a threshold selects from these."""
-        return _without_overlaps(prediction, self.limits)
+        return _without_overlaps(prediction, self.constraints)
 
     def for_video(self, prediction: StoredPrediction) -> Mapping[str, float | None]:
         """The minimum score of each class in a video; None for a class that is not shown."""
@@ -197,8 +196,8 @@ def _belongs_to(stored: StoredPrediction | VideoSummary, file: VideoFile, finger
 
 
 @lru_cache(maxsize=MAX_CACHED_PREDICTIONS)
-def _without_overlaps(prediction: StoredPrediction, limits: SegmentConstraints) -> list[Segment]:
-    return remove_overlaps(prediction.proposals, limits)
+def _without_overlaps(prediction: StoredPrediction, constraints: SegmentConstraints) -> list[Segment]:
+    return remove_overlaps(prediction.proposals, constraints)
 
 
 @lru_cache(maxsize=MAX_CACHED_PREDICTIONS)

@@ -17,7 +17,7 @@ from wtal.core.io import read_json, write_json
 from wtal.core.methods import load_method
 from wtal.data.dataset import load_dataset
 from wtal.experiments.suggestions import suggest
-from wtal.models.teacher import STAGE_ONE
+from wtal.models.teacher import STAGE_ONE_DIR
 from wtal.web.models import DATA_DIR, ORIGINAL, ModelList, ServedModel
 from wtal.web.processes import init_background_process
 from wtal.web.training_set import TrainingData
@@ -116,8 +116,8 @@ class Suggestions:
 
     def _stage_one(self, model: ServedModel) -> Path:
         """The models of stage one: an improved model that has none was trained with those of the original one."""
-        folder = model.run / STAGE_ONE
-        return folder if folder.is_dir() else self._models.original.run / STAGE_ONE
+        folder = model.run / STAGE_ONE_DIR
+        return folder if folder.is_dir() else self._models.original.run / STAGE_ONE_DIR
 
 
 def _read(path: Path, model: str) -> dict[str, list[SuggestedMoment]] | None:

@@ -30,7 +30,7 @@ from wtal.inference.localizer import Localizer
 from wtal.inference.operating_point import F1, TIOU
 from wtal.inference.proposals import SnippetScores
 from wtal.models import checkpoint
-from wtal.models.teacher import TEACHER, load_memory, read_info
+from wtal.models.teacher import TEACHER_DIR, load_memory, read_info
 from wtal.reporting.curves import Curve, read_metrics
 from wtal.reporting.figures.layout import TimelineData
 from wtal.reporting.html.memory import MemorySummary, summarize_memory
@@ -338,9 +338,9 @@ def _timelines(
 
 def _summarize_memory(run: Path, dataset: Dataset) -> MemorySummary | None:
     """The summary of the memory; None without one, or if it was written from other data."""
-    if not (run / TEACHER).is_dir():
+    if not (run / TEACHER_DIR).is_dir():
         return None
-    videos = read_info(run / TEACHER)["videos"]
+    videos = read_info(run / TEACHER_DIR)["videos"]
     if not {video.id for video in dataset.videos}.issuperset(videos):
         return None
     return summarize_memory(load_memory(run), checkpoint.read_meta(run).classes, videos, dataset.clock_of)
