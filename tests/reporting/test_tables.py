@@ -15,6 +15,7 @@ from wtal.reporting.tables import (
     format_mean_std,
     open_output,
     print_table,
+    to_csv,
     to_json,
     to_latex,
     to_markdown,
@@ -104,6 +105,22 @@ def test_programs_get_the_bounds_of_an_interval_as_two_numbers():
     data = to_json(TableData(("name", "interval", "mAP", "text"), rows))
     assert data["columns"] == ["name", "interval low", "interval high", "mAP", "mAP std", "text"]
     assert data["rows"] == [["a", -1.5, 2.0, 12.3, None, "[x, y]"], ["b", None, None, 4.5, 0.1, None]]
+
+
+def test_programs_get_times_in_seconds_and_a_row_for_each_line():
+    rows = (("1:00", "1:05.2", "0:07\n1:00:01", "a\nb", "9"), ("x", "", "", "", "0:30 h"))
+    data = TableData(("name", "side\ntotal", "moment", "class", "text"), rows, bold=(1,), sections=(1,))
+    content = to_json(data)
+    assert content["columns"] == ["name", "side total (s)", "moment (s)", "class", "text"]
+    assert content["rows"] == [
+        ["1:00", 65.2, 7, "a", 9],
+        ["1:00", 65.2, 3601, "b", 9],
+        ["x", None, None, None, "0:30 h"],
+    ]
+    assert list(csv.reader(to_csv(data)))[2] == ["1:00", "65.2", "3601", "b", "9"]
+    first, second = "| 1:00 | 1:05.2 | 0:07 | a | 9 |", "| 1:00 | 1:05.2 | 1:00:01 | b | 9 |"
+    assert to_markdown(data)[2:] == [first, second, "| **x** |  |  |  | 0:30 h |"]
+    assert to_latex(data).count(r"\midrule") == 2 and to_latex(data)[-4] == r"\midrule"
 
 
 def test_program_formats_keep_the_names_of_rows():

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, chain
 from typing import Literal
 
 import numpy as np
@@ -32,6 +33,7 @@ MIN_LABEL_WIDTH = 24  # a longer label column is folded before a table is split
 
 TERMINAL = "terminal"
 NUMBER = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?")
+TIME = re.compile(r"(\d+:)?\d{1,2}:\d\d(\.\d+)?")  # as `format_time` writes it
 PAIRS = {  # what a cell with two numbers looks like -> what is added to the headings of its two columns
     re.compile(r"(?P<first>\S+)( ± (?P<second>\S+))?"): ("", " std"),
     re.compile(r"\[(?P<first>\S+), (?P<second>\S+)\]"): (" low", " high"),
@@ -55,7 +57,8 @@ class TableData:
 
     Args:
         columns: Headings; a heading may have several lines.
-        rows: Cells, as many in each row as there are columns.
+        rows: Cells, as many in each row as there are columns. Cells of a row may have several lines, all the same
+            number; outside a terminal each line is a row.
         title: What the table shows; empty where the surrounding text says it.
         bold: Indices of highlighted rows, such as the main method. LaTeX and Markdown highlight the labels alone,
             because bold numbers are read as the best ones.
@@ -151,6 +154,7 @@ def print_table(data: TableData, console: Console) -> None:
 
 def to_markdown(data: TableData) -> list[str]:
     """The lines of a Markdown table; every cell is escaped."""
+    data = _split_lines(data)
     rows = [
         [_markdown_cell(cell, number in data.bold and column < data.labels) for column, cell in enumerate(row)]
         for number, row in enumerate(data.rows)
@@ -161,6 +165,7 @@ def to_markdown(data: TableData) -> list[str]:
 
 def to_latex(data: TableData) -> list[str]:
     """The lines of a LaTeX table for the package booktabs; every cell is escaped, the title is a comment."""
+    data = _split_lines(data)
     align = "".join(data.justify(column)[0] for column in range(len(data.columns)))
     lines = [f"% {one_line(data.title)}"] if data.title else []
     lines += [rf"\begin{{tabular}}{{{align}}}", r"\toprule", _latex_row(data.columns), r"\midrule"]
@@ -173,7 +178,7 @@ def to_latex(data: TableData) -> list[str]:
 
 def to_csv(data: TableData) -> list[str]:
     """The lines of a CSV table. Numbers are plain; a name that a spreadsheet would run is preceded by an apostrophe."""
-    data = _split_pairs(data)
+    data = _for_programs(data)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([escape_formula(one_line(name)) for name in data.columns])
@@ -185,7 +190,7 @@ def to_csv(data: TableData) -> list[str]:
 
 def to_json(data: TableData) -> dict[str, object]:
     """A table as a plain dict: title, columns and rows; cells that are numbers are numbers, empty ones None."""
-    data = _split_pairs(data)
+    data = _for_programs(data)
     rows = [[*row[: data.labels], *map(_json_cell, row[data.labels :])] for row in data.rows]
     return {"title": data.title, "columns": list(map(one_line, data.columns)), "rows": rows}
 
@@ -251,12 +256,44 @@ def _latex_cell(cell: str) -> str:
     return re.sub(r"(?<![\w.)])-(?=\d)", "$-$", text)
 
 
-def _split_pairs(data: TableData) -> TableData:
-    """The table with `12.3 ± 0.4` and `[12.1, 14.0]` in two columns each, so that all cells are numbers."""
+def _for_programs(data: TableData) -> TableData:
+    """The table with a number in each cell: `12.3 ± 0.4` and `[12.1, 14.0]` are two columns, times are in seconds."""
+    data = _split_lines(data)
     columns = list(zip(data.columns, *data.rows, strict=True))
     split = [columns[: data.labels], *(_split_column(column) for column in columns[data.labels :])]
-    headings, *rows = zip(*(column for group in split for column in group), strict=True)
-    return replace(data, columns=headings, rows=tuple(rows))
+    headings, *cells = zip(*(_in_seconds(column) for group in split for column in group), strict=True)
+    return replace(data, columns=headings, rows=tuple(cells))
+
+
+def _split_lines(data: TableData) -> TableData:
+    """The table with a row for each line of its cells; labels and cells of one line are repeated."""
+    groups = []
+    for row in data.rows:
+        cells = [*([label] for label in row[: data.labels]), *(cell.split("\n") for cell in row[data.labels :])]
+        lines = max(map(len, cells))
+        groups.append(list(zip(*(cell if len(cell) > 1 else cell * lines for cell in cells), strict=True)))
+    starts = list(accumulate(map(len, groups), initial=0))
+    return replace(
+        data,
+        rows=tuple(chain.from_iterable(groups)),
+        bold=tuple(row for number in data.bold for row in range(starts[number], starts[number + 1])),
+        sections=tuple(starts[number] for number in data.sections),
+    )
+
+
+def _in_seconds(column: tuple[str, ...]) -> tuple[str, ...]:
+    """A column of times in seconds, with the unit in its heading; other columns unchanged."""
+    heading, *cells = column
+    times = [TIME.fullmatch(cell) for cell in cells if cell]
+    if not times or None in times:
+        return column
+    return (f"{heading} (s)", *(_seconds(cell) if cell else "" for cell in cells))
+
+
+def _seconds(time: str) -> str:
+    """The seconds of `m:ss`, `m:ss.s` or `h:mm:ss`, with as many decimals."""
+    seconds = sum(float(part) * 60**power for power, part in enumerate(reversed(time.split(":"))))
+    return f"{seconds:.{len(time.partition('.')[2])}f}"
 
 
 def _split_column(column: Sequence[str]) -> list[tuple[str, ...]]:
