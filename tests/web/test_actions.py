@@ -4,7 +4,18 @@ import re
 
 import pytest
 
-from tests.helpers.page import LEFT, RIGHT, WEAK, expect, expect_rows, press, save, table, wait_until_saved
+from tests.helpers.page import (
+    LEFT,
+    RIGHT,
+    WEAK,
+    expect,
+    expect_rows,
+    open_in_list,
+    press,
+    save,
+    table,
+    wait_until_saved,
+)
 
 SIZES = {"1280 x 720": (1280, 720), "390 x 844": (390, 844)}
 BACKGROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(21, 24, 28)"}
@@ -199,3 +210,52 @@ def test_every_action_by_keyboard(site, visitor, size):
         expect(page.locator("#name")).to_have_text("new.mp4")
         enter("#run-detection")
     wait_until_saved(page)
+
+
+def test_every_class_of_many_is_chosen_by_mouse_and_by_keyboard(site, visitor):
+    """More classes than number keys: the menu of the field has them all, also those of other videos."""
+    names = [f"class {i}" for i in range(30)]
+    names[20] = "a name that is longer than any field of the page, and says exactly what happens in the video"
+    segments = [{"label": label, "start": 0.1 * i, "end": 0.1 * i + 0.1} for i, label in enumerate(names)]
+    site.server.save(site.add("crowded.mp4"), segments)
+    name = site.add("many classes.mp4")
+    page = visitor.open(name, width=1280, height=720)
+    expect_rows(page, 2)
+    field, menu = page.locator("#label"), page.locator("#class-menu")
+    options = menu.locator("li")
+
+    field.click()
+    expect(options).to_have_count(2 + len(names))
+    expect(menu).to_be_in_viewport(ratio=1)
+    expect(menu.locator("kbd")).to_have_text(["1", "2"])  # only classes of this page have numbers
+    options.filter(has_text="longer than any field").click()
+    expect(menu).to_be_hidden()
+    expect(page.locator("#timeline")).to_be_focused()
+    page.click("#add-point")
+    save(page)
+    assert {label for label, *_ in site.saved(name)} == {"left", "right", names[20]}
+
+    open_in_list(page, "crowded.mp4")
+    expect(page.locator("#caption")).to_have_text("30 segments, edited")
+    open_in_list(page, name)
+    expect(page.locator("#chips button")).to_have_count(9)  # those with keys
+    page.get_by_role("button", name="23 more").press("Enter")
+    expect(field).to_be_focused()
+    page.keyboard.type("CLASS 2")
+    expect(options).to_have_count(10)  # 2, 21 to 29 without 20
+    page.keyboard.press("ArrowUp")
+    expect(menu.locator("[aria-selected]")).to_have_text("32class 29")
+    page.keyboard.press("ArrowUp")
+    expect(field).to_have_attribute("aria-activedescendant", "class-menu-30")
+    page.keyboard.press("Enter")
+    expect(page.locator("#timeline")).to_be_focused()
+    press(page, "ArrowRight", "m")
+    save(page)
+    assert {label for label, *_ in site.saved(name)} == {"left", "right", names[20], "class 28"}
+    press(page, "l", "ArrowDown", "Escape")
+    expect(menu).to_be_hidden()
+    expect(field).to_have_value("class 28")
+    press(page, "l")
+    page.keyboard.type("class")  # a new class, although others contain its name
+    page.keyboard.press("Enter")
+    expect(field).to_have_value("class")

@@ -86,6 +86,7 @@ function startApp(config) {
   const editor = createEditor({
     config,
     getTime,
+    getOtherClasses: () => videoList.videos.flatMap((video) => video.labels),
     createTimeline: (listeners, shortcuts) =>
       createTimeline({
         canvas,

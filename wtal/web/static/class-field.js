@@ -1,20 +1,18 @@
 /** The field with the class of the selected and of the next segment. It offers all classes, and accepts new ones. */
-import { createElement, getElement } from "./dom.js";
+import { createClassMenu } from "./class-menu.js";
+import { getElement } from "./dom.js";
 import { checkClassName } from "./edits.js";
 
 /**
  * @param {object} options
  * @param {string[]} options.classes Grows with new classes.
+ * @param {() => Iterable<string>} options.getOtherClasses More classes to offer.
  * @param {(label: number) => void} options.onEnter
  * @param {(message: string) => void} options.showStatus
  */
-export function createClassField({ classes, onEnter, showStatus }) {
+export function createClassField({ classes, getOtherClasses, onEnter, showStatus }) {
   const field = getElement("label", HTMLInputElement);
   let shownName = "";
-
-  /** @param {string} name */
-  const addOption = (name) => getElement("classes", HTMLElement).append(createElement("option", { value: name }));
-  classes.forEach(addOption);
 
   /**
    * The index of a class; an unknown class is added.
@@ -22,9 +20,7 @@ export function createClassField({ classes, onEnter, showStatus }) {
    */
   function labelOf(name) {
     const index = classes.indexOf(name);
-    if (index >= 0) return index;
-    addOption(name);
-    return classes.push(name) - 1;
+    return index >= 0 ? index : classes.push(name) - 1;
   }
 
   function draw() {
@@ -41,10 +37,25 @@ export function createClassField({ classes, onEnter, showStatus }) {
     else onEnter(labelOf(name));
   }
 
-  // While the field has the focus, the class is its placeholder, so that the browser offers all classes.
+  function leave() {
+    getElement("timeline", HTMLElement).focus({ preventScroll: true });
+  }
+
+  // While the field has the focus, the class is its placeholder, so that the menu offers all classes.
   field.addEventListener("focus", () => {
     field.placeholder = field.value;
     field.value = "";
+  });
+  createClassMenu({
+    field,
+    list: getElement("class-menu", HTMLElement),
+    classes,
+    getOtherClasses,
+    onChoose(name) {
+      enter(name);
+      field.value = "";
+      leave();
+    },
   });
   field.addEventListener("change", () => enter(field.value));
   field.addEventListener("blur", draw);
@@ -52,7 +63,7 @@ export function createClassField({ classes, onEnter, showStatus }) {
     if (event.key !== "Escape" && event.key !== "Enter") return;
     if (event.key === "Escape") field.value = "";
     event.preventDefault();
-    getElement("timeline", HTMLElement).focus({ preventScroll: true });
+    leave();
   });
 
   return {

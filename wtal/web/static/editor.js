@@ -8,7 +8,7 @@
  */
 import { createClassField } from "./class-field.js";
 import { CLASS_KEYS, createClassKeys } from "./class-keys.js";
-import { getElement } from "./dom.js";
+import { getElement, setText } from "./dom.js";
 import {
   addSegment,
   deleteSegment,
@@ -34,9 +34,10 @@ const KEY_STEP = 0.1; // seconds that a segment is moved by a key
  * @param {object} options
  * @param {Config} options.config
  * @param {() => number} options.getTime The time of the player in seconds.
+ * @param {() => Iterable<string>} options.getOtherClasses Classes that other videos have.
  * @param {(listeners: TimelineListeners, shortcuts: Shortcuts) => Timeline} options.createTimeline
  */
-export function createEditor({ config, getTime, createTimeline }) {
+export function createEditor({ config, getTime, getOtherClasses, createTimeline }) {
   const { classes } = config;
   const canvas = getElement("timeline", HTMLCanvasElement);
   /** The session of the open video. @type {Session | null} */
@@ -115,7 +116,12 @@ export function createEditor({ config, getTime, createTimeline }) {
     },
     onTime: enterTime,
   });
-  const classField = createClassField({ classes, onEnter: enterLabel, showStatus: timeline.showStatus });
+  const classField = createClassField({
+    classes,
+    getOtherClasses,
+    onEnter: enterLabel,
+    showStatus: timeline.showStatus,
+  });
   const keys = createClassKeys({
     getTime,
     countClasses: () => classes.length,
@@ -196,6 +202,9 @@ export function createEditor({ config, getTime, createTimeline }) {
       "aria-label",
       `Timeline of ${video.name}, ${formatTime(video.end)} long: ${summary}; ${formatCount(proposals, "proposal")}`,
     );
+    const rest = classes.length - video.labels.length; // classes without a button
+    getElement("more-classes", HTMLElement).hidden = !rest;
+    setText(getElement("more-classes", HTMLElement), `${rest} more`);
   }
 
   /** Why no segment is visible, and what to do. */
@@ -460,6 +469,7 @@ export function createEditor({ config, getTime, createTimeline }) {
     "zoom-in": () => timeline.zoom(0.5),
     "zoom-out": () => timeline.zoom(2),
     fit: timeline.fit,
+    "more-classes": classField.focus,
   })) {
     getElement(id, HTMLElement).addEventListener("click", action);
   }

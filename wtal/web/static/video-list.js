@@ -23,7 +23,7 @@ export function describeState({ state, labels, duration, position, queue_positio
       ? `Running: ${formatTime(position, 1)} of ${formatTime(duration, 1)}`
       : "Running: opening the video";
   }
-  if (state === "failed") return `Failed: ${reason}`;
+  if (state === "failed") return reason; // the status says that it failed
   const names = labels.join(", ");
   if (edited) return names || "No segments";
   if (state === "cancelled") return `Cancelled: ${reason}`;
