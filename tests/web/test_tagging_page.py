@@ -143,6 +143,30 @@ def test_class_that_exists_is_not_added_again(page):
     expect(page.locator("#tag-classes .class")).to_have_count(1)
 
 
+def test_classes_without_a_number_key_are_found_by_their_names(page, server):
+    for i in range(12):
+        server.change("f.mp4", add=[f"class {i:02}"])
+    server.change("f.mp4", add=["dive from the board", "swim"])
+    page.evaluate("dispatchEvent(new Event('focus'))")
+    classes = page.locator("#tag-classes .class")
+    expect(classes).to_have_count(14)
+    expect(classes.locator("kbd")).to_have_count(9)
+    tile(page, "a.mp4").click()
+    page.keyboard.press("c")
+    page.keyboard.type("DIVE")
+    expect(classes).to_have_count(1)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect_tags(server, a=["dive from the board"], f=server.tags()["f.mp4"])
+    expect(classes).to_be_focused()
+    page.keyboard.press("Enter")
+    expect_tags(server, a=[], f=server.tags()["f.mp4"])
+    page.keyboard.press("c")
+    page.keyboard.press("Escape")
+    expect(classes).to_have_count(14)
+    assert page.evaluate("document.activeElement.matches('#tag-grid li')")
+
+
 def test_buttons_do_the_same(page, server):
     page.fill("#tag-class", "dive")
     page.get_by_role("button", name="Add", exact=True).click()

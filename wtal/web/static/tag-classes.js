@@ -1,5 +1,6 @@
 /**
- * The list of classes beside the grid of videos: each has a number key, and shows whether the selected videos have it.
+ * The list of classes beside the grid of videos: the first ones have number keys, and each shows whether the selected
+ * videos have it. It has only the classes that contain what is typed into the field above.
  * @import { ProjectInfo } from "./api-types"
  */
 import { CLASS_KEYS } from "./class-keys.js";
@@ -8,12 +9,12 @@ import { formatCount } from "./format.js";
 
 /**
  * @param {object} options
+ * @param {HTMLInputElement} options.field
  * @param {(name: string) => void} options.onToggle
  * @param {(old: string, name: string) => void} options.onRename With "" as the new name: remove the class.
  */
-export function createTagClasses({ onToggle, onRename }) {
+export function createTagClasses({ field: search, onToggle, onRename }) {
   const list = getElement("tag-classes", HTMLElement);
-  const options = getElement("tag-class-names", HTMLElement);
   /** What is shown. */
   let shown = "";
   /** The class whose name is being changed. @type {string | null} */
@@ -59,17 +60,15 @@ export function createTagClasses({ onToggle, onRename }) {
 
   function draw() {
     const { classes, shareOf } = latest;
-    const states = classes.map(({ name, count }, index) => ({
-      name,
-      count,
-      key: CLASS_KEYS[index] || "",
-      share: shareOf(name),
-    }));
+    const text = search.value.trim().toLowerCase();
+    const states = classes
+      .map(({ name, count }, index) => ({ name, count, key: CLASS_KEYS[index] || "", share: shareOf(name) }))
+      .filter(({ name }) => name === renamed || name.toLowerCase().includes(text));
     if (renamed !== null && list.querySelector("form")?.dataset.name === renamed) return; // keeps what is typed
-    const text = JSON.stringify([states, renamed]);
-    if (text === shown) return; // keeps the focus
+    const latestState = JSON.stringify([states, renamed]);
+    if (latestState === shown) return; // keeps the focus
     const hadFocus = list.contains(document.activeElement) && document.activeElement?.getAttribute("data-name");
-    shown = text;
+    shown = latestState;
     list.replaceChildren(
       ...states.map(({ name, count, key, share }) => {
         if (name === renamed) {
@@ -92,12 +91,22 @@ export function createTagClasses({ onToggle, onRename }) {
       }),
     );
     list.querySelector("input")?.select();
-    options.replaceChildren(...classes.map(({ name }) => createElement("option", { value: name })));
     if (hadFocus)
       /** @type {HTMLElement | null} */ (list.querySelector(`[data-name="${CSS.escape(hadFocus)}"]`))?.focus();
   }
 
+  search.addEventListener("input", draw);
+
   return {
+    /** Show all classes again. */
+    clearSearch() {
+      search.value = "";
+      draw();
+    },
+    /** Go to the first class that is shown. */
+    focus() {
+      /** @type {HTMLElement | null} */ (list.querySelector(".class"))?.focus();
+    },
     /**
      * @param {ProjectInfo["classes"]} classes
      * @param {(name: string) => number} shareOf The share of the selected videos that have a class.

@@ -55,6 +55,7 @@ export function createTagging({ onUpdate }) {
 
   const grid = createTagGrid({ list: getElement("tag-grid", HTMLElement), onSelect: () => project && drawSelection() });
   const classes = createTagClasses({
+    field,
     onToggle: toggle,
     onRename: (old, name) =>
       send(
@@ -236,7 +237,7 @@ export function createTagging({ onUpdate }) {
   function enterClass() {
     const name = field.value.trim();
     if (!name) return;
-    field.value = "";
+    classes.clearSearch();
     if (grid.selection.length) return change(() => ({ add: [name] }), name);
     let exists = false;
     send(
@@ -286,10 +287,11 @@ export function createTagging({ onUpdate }) {
     const target = /** @type {Element} */ (event.target);
     if (view.hidden || shortcuts.open) return;
     if (target === field && event.key === "Escape") {
-      field.value = "";
+      classes.clearSearch();
       getElement("tag-grid", HTMLElement).querySelector("li")?.focus();
       return;
     }
+    if (target === field && event.key === "ArrowDown") classes.focus();
     if (target.closest("input, select")) return;
     const isControl = event.ctrlKey || event.metaKey;
     if (target.closest("button, a, summary, label") && [" ", "Enter"].includes(event.key)) return;
