@@ -158,7 +158,7 @@ def test_ids_that_do_not_match_are_an_error_that_shows_both_kinds(folder):
     assert not (folder / "out.csv").exists()
 
 
-def test_all_proposals_are_recognised(folder):
+def test_all_proposals_are_recognized(folder):
     proposals = [Segment("groom", 0, 6, 0.9), Segment("groom", 1, 7, 0.5)]
     write_proposals(folder / "proposals.json", {"v": proposals})
     assert "timeline.json" in call("proposals.json") and "timeline.json" not in call("anna.json")

@@ -20,9 +20,9 @@ SECTIONS = [name for name in Config.model_fields if name != "method"]
 @pytest.mark.parametrize("section", [name for name in SECTIONS if name != "weights"])  # weights: see test_criterion
 def test_unknown_setting_lists_the_known_settings(section):
     with raises(ConfigError, code="unknown-setting") as caught:
-        parse_config({section: {"colour": 1}})
+        parse_config({section: {"color": 1}})
     names = type(getattr(Config(), section)).model_fields
-    assert f"{section}.colour" in caught.value.message and all(name in caught.value.hint for name in names)
+    assert f"{section}.color" in caught.value.message and all(name in caught.value.hint for name in names)
 
 
 def test_unknown_section_and_unknown_method_list_the_known_ones():

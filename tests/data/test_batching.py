@@ -203,10 +203,10 @@ def test_padding_is_zero_and_masked():
     assert features[0].sum(1).tolist() == [3, 3, 0, 0] and features[1].eq(2).all()
 
 
-# --- Labelled snippets ------------------------------------------------------------------------------------------------
+# --- Labeled snippets ------------------------------------------------------------------------------------------------
 
 
-def labelled(dataset: Dataset, *ids: str, snippet: int = -1) -> dict[str, torch.Tensor]:
+def labeled(dataset: Dataset, *ids: str, snippet: int = -1) -> dict[str, torch.Tensor]:
     """Labels of a single snippet in each of these videos."""
     labels = {id: torch.zeros(len(dataset.features(id)), len(dataset.classes) + 1) for id in ids}
     for values in labels.values():
@@ -216,9 +216,9 @@ def labelled(dataset: Dataset, *ids: str, snippet: int = -1) -> dict[str, torch.
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
 @pytest.mark.parametrize("snippets", [4, 1000])
-def test_share_of_a_batch_is_drawn_from_labelled_videos(tiny, share, snippets):
+def test_share_of_a_batch_is_drawn_from_labeled_videos(tiny, share, snippets):
     ids = ("training_0001", "training_0004")
-    data = TrainingDataset(tiny, 0, snippet_labels=labelled(tiny, *ids), labelled_share=share)
+    data = TrainingDataset(tiny, 0, snippet_labels=labeled(tiny, *ids), labelled_share=share)
     indices = [index for index, video in enumerate(data.videos) if video.id in ids]
     drawn = []
     for step in range(6):
@@ -237,14 +237,14 @@ def test_share_of_a_batch_is_drawn_from_labelled_videos(tiny, share, snippets):
 def test_without_labels_batches_are_those_of_training_on_tags(tiny):
     ids = [video.id for video in tiny.subset("training")]
     plain, share = TrainingDataset(tiny, 0), TrainingDataset(tiny, 0, labelled_share=0.5)
-    every = TrainingDataset(tiny, 0, snippet_labels=labelled(tiny, *ids), labelled_share=0.5)
+    every = TrainingDataset(tiny, 0, snippet_labels=labeled(tiny, *ids), labelled_share=0.5)
     for step in range(3):
         assert equal(plain.batch(step, 4, 8), share.batch(step, 4, 8))
-        assert plain.crops(step, 4, 40) == every.crops(step, 4, 40), "all videos are labelled, and none is cropped"
+        assert plain.crops(step, 4, 40) == every.crops(step, 4, 40), "all videos are labeled, and none is cropped"
 
 
-def test_labels_at_the_end_of_long_videos_are_seen_if_all_videos_are_labelled(tiny):
+def test_labels_at_the_end_of_long_videos_are_seen_if_all_videos_are_labeled(tiny):
     ids = [video.id for video in tiny.subset("training")]
-    data = TrainingDataset(tiny, 0, snippet_labels=labelled(tiny, *ids), labelled_share=0.5)
+    data = TrainingDataset(tiny, 0, snippet_labels=labeled(tiny, *ids), labelled_share=0.5)
     for step in range(6):
         assert (data.batch(step, 4, 4).snippet_labels.sum((1, 2)) > 0)[2:].all()

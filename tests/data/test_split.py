@@ -45,8 +45,8 @@ def test_choice_depends_on_the_seed_alone_and_leaves_every_class_in_training(vid
         held_out = choose_held_out(videos, share, seed)
     except ConfigError:
         rare = {label for label, number in count(videos, videos).items() if number == 1}
-        unlabelled = sum(not labels for labels in videos.values())
-        assert all(set(labels) & rare or (not labels and unlabelled == 1) for labels in videos.values())
+        unlabeled = sum(not labels for labels in videos.values())
+        assert all(set(labels) & rare or (not labels and unlabeled == 1) for labels in videos.values())
         return
     assert held_out and held_out == choose_held_out({id: videos[id] for id in order}, share, seed)
     training = count(videos, videos.keys() - held_out)

@@ -67,12 +67,12 @@ def test_kappa_of_unrelated_annotations_is_about_zero():
 
 @given(segments, segments)
 def test_bins_are_counted_as_if_one_by_one(first, second):
-    centres = np.arange(0.125, DURATION, 0.25)
+    centers = np.arange(0.125, DURATION, 0.25)
 
     def labels_at(group, time):
         return frozenset(segment.label for segment in group if segment.start <= time < segment.end)
 
-    pairs = Counter((labels_at(first, time), labels_at(second, time)) for time in centres)
+    pairs = Counter((labels_at(first, time), labels_at(second, time)) for time in centers)
     agreement = agree(first, second)
     assert agreement.overall.kappa == cohen_kappa(pairs)
     for label, scores in agreement.classes.items():

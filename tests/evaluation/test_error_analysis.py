@@ -124,13 +124,13 @@ def test_tiou_out_of_range_is_rejected(tiou):
 # Invariants
 
 spans = st.tuples(st.integers(0, 20), st.integers(1, 8)).map(lambda span: (span[0], span[0] + span[1]))
-labelled = st.tuples(st.sampled_from("abc"), spans).map(lambda pair: (pair[0], *map(float, pair[1])))
+labeled = st.tuples(st.sampled_from("abc"), spans).map(lambda pair: (pair[0], *map(float, pair[1])))
 truths = (
-    st.dictionaries(st.sampled_from("uvw"), st.lists(labelled, max_size=6), min_size=1)
+    st.dictionaries(st.sampled_from("uvw"), st.lists(labeled, max_size=6), min_size=1)
     .filter(lambda videos: any(videos.values()))
     .map(lambda videos: [video(id, *segments, duration=30.0) for id, segments in videos.items()])
 )
-scored = st.tuples(labelled, st.integers(0, 5)).map(lambda pair: Segment(*pair[0], pair[1] / 5))
+scored = st.tuples(labeled, st.integers(0, 5)).map(lambda pair: Segment(*pair[0], pair[1] / 5))
 files = st.dictionaries(st.sampled_from("uvwx"), st.lists(scored, max_size=25))
 tious = st.sampled_from((0.1, 0.3, 0.5, 0.75, 1.0))
 options = st.sampled_from(("activitynet", "thumos14-212", "thumos14-snippet", "wtalc")).map(EvaluationOptions)

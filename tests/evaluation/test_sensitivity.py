@@ -1,4 +1,4 @@
-"""Traits of ground-truth segments, and the normalised mAP of the segments of one size."""
+"""Traits of ground-truth segments, and the normalized mAP of the segments of one size."""
 
 import numpy as np
 import pytest

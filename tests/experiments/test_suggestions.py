@@ -1,4 +1,4 @@
-"""Suggestions of videos to label: unlabelled videos only, in an order that does not depend on their number."""
+"""Suggestions of videos to label: unlabeled videos only, in an order that does not depend on their number."""
 
 import itertools
 import json
@@ -63,7 +63,7 @@ def test_disagreement_is_symmetric_and_zero_for_equal_predictions():
     torch.testing.assert_close(disagreement(certain), torch.tensor([2.0]).log())
 
 
-def test_suggestions_are_unlabelled_training_videos(run, copy):
+def test_suggestions_are_unlabeled_training_videos(run, copy):
     training = {video.id: video for video in copy.subset("training") if video.labels}
     suggested = suggest(run, copy, 100)
     ids = [suggestion.video_id for suggestion in suggested]
@@ -88,7 +88,7 @@ def test_videos_without_expected_instances_have_no_gain(run, copy, monkeypatch):
     assert {(s.gain, s.labels, s.moments) for s in suggest(run, copy, 100)} == {(0.0, (), ())}
 
 
-def test_nothing_is_suggested_if_all_is_labelled(run, copy):
+def test_nothing_is_suggested_if_all_is_labeled(run, copy):
     content = json.loads((copy.path / "annotations.json").read_text())
     for entry in content["database"].values():
         entry["timeline"] = "complete"

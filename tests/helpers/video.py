@@ -32,8 +32,8 @@ def quarters(width: int = 96, height: int = 48) -> Frame:
     return frame
 
 
-def colours(frame: Frame) -> str:
-    """The colours of the four quarters, row by row: W(hite), R(ed), G(reen), B(lue) or K for black."""
+def colors(frame: Frame) -> str:
+    """The colors of the four quarters, row by row: W(hite), R(ed), G(reen), B(lue) or K for black."""
     height, width = frame.shape[:2]
     pixels = [frame[y, x] for y in (height // 4, 3 * height // 4) for x in (width // 4, 3 * width // 4)]
     return "".join("KW"[int(p.min() > 128)] if np.ptp(p) < 100 else "RGB"[int(p.argmax())] for p in pixels)

@@ -189,7 +189,7 @@ def test_model_of_an_older_format_is_opened(settings, tmp_path, format, method):
 
 @pytest.mark.parametrize("format", [None, 1, 2])
 @torch.inference_mode()
-def test_model_of_an_older_format_without_normalisation_is_opened(settings, tmp_path, format):
+def test_model_of_an_older_format_without_normalization_is_opened(settings, tmp_path, format):
     meta, network = make(settings, "local")
     folder = save(tmp_path / "model", meta, network)
     age(folder, format, model={"normalise": "none"})
@@ -198,7 +198,7 @@ def test_model_of_an_older_format_without_normalisation_is_opened(settings, tmp_
 
 
 @pytest.mark.parametrize("format", [None, 1, 2])
-def test_model_that_normalises_each_video_is_refused(settings, tmp_path, format):
+def test_model_that_normalizes_each_video_is_refused(settings, tmp_path, format):
     folder = save(tmp_path / "model", *make(settings))
     age(folder, format, model={"normalise": "video"})
     with raises(CheckpointError, code="unsupported-version", path=folder / "config.json"):

@@ -21,7 +21,7 @@ def test_classes_are_distinct():
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 5, 12])
-def test_logits_are_means_over_the_neighbours_inside_the_video(network, length):
+def test_logits_are_means_over_the_neighbors_inside_the_video(network, length):
     x = torch.randn(1, length, 6)
     output = network(x, torch.ones(1, length, dtype=torch.bool))
     logits = network.classifier(x)[0]

@@ -29,7 +29,7 @@ LOCAL = pytest.mark.parametrize("local", ["dilated", "attention"])
 MODALITIES = pytest.mark.parametrize("modalities", [(7,), (4, 3)], ids=["one", "two"])
 
 
-def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
+def randomized(network: nn.Module, seed: int = 0) -> nn.Module:
     """Weights far from their initial values, which are zero in places; dropout off."""
     torch.manual_seed(seed)
     with torch.no_grad():
@@ -68,7 +68,7 @@ def video_outputs(branch: BranchOutput, length: int) -> list[dict[str, Tensor]]:
 @MODALITIES
 @torch.inference_mode()
 def test_output_does_not_depend_on_padding_or_batch(settings, method, local, modalities):
-    network = randomised(build_model(settings(method, model={"local": local}), modalities, CLASSES))
+    network = randomized(build_model(settings(method, model={"local": local}), modalities, CLASSES))
     x, mask = videos()
     plain, padded = network(x, mask), network(*videos(padding=6, garbage=1e6))
     torch.testing.assert_close(video_outputs(padded, T + 6), video_outputs(plain, T), rtol=1e-4, atol=1e-5)
@@ -82,7 +82,7 @@ def test_output_does_not_depend_on_padding_or_batch(settings, method, local, mod
 @LOCAL
 @MODALITIES
 def test_single_snippet_is_a_valid_video(settings, local, modalities):
-    network = randomised(build_model(settings("local", model={"local": local}), modalities, CLASSES))
+    network = randomized(build_model(settings("local", model={"local": local}), modalities, CLASSES))
     branch = network(torch.randn(1, 1, 7), torch.ones(1, 1, dtype=torch.bool))
     assert branch.cas.shape == (1, 1, CLASSES + 1) and branch.attention.shape == (1, 1)
     assert branch.cas.isfinite().all() and (branch.attention > 0).all() and (branch.attention < 1).all()
@@ -90,7 +90,7 @@ def test_single_snippet_is_a_valid_video(settings, local, modalities):
 
 @pytest.mark.parametrize("window", [1, 4, 12, 100])
 def test_windows_together_are_a_single_pass(settings, window):
-    network = randomised(build_model(settings("local"), (4, 3), CLASSES))
+    network = randomized(build_model(settings("local"), (4, 3), CLASSES))
     features = np.random.default_rng(0).normal(size=(29, 7)).astype(np.float16)
     (whole,) = run_in_windows(network, features)
     windows = list(run_in_windows(network, features, window))
@@ -191,7 +191,7 @@ def window_around(length: int, at: int, each_side: int) -> str:
 @pytest.mark.parametrize("at", [0, 7, 8, 15, 28])
 @torch.inference_mode()
 def test_receptive_field_of_windowed_attention(window, at):
-    block = randomised(WindowedAttention(WIDTH, window, 0.0))
+    block = randomized(WindowedAttention(WIDTH, window, 0.0))
     assert affected(block, 29, at, WIDTH) == window_around(29, at, block.receptive_field)
 
 
@@ -199,7 +199,7 @@ def test_receptive_field_of_windowed_attention(window, at):
 @pytest.mark.parametrize("at", [0, 1, 14, 27, 28])
 @torch.inference_mode()
 def test_receptive_field_of_smoothing(radius, at):
-    block = randomised(Smoothing(WIDTH, radius))
+    block = randomized(Smoothing(WIDTH, radius))
     assert affected(block, 29, at, WIDTH) == window_around(29, at, block.receptive_field)
 
 
@@ -207,7 +207,7 @@ def test_receptive_field_of_smoothing(radius, at):
 @pytest.mark.parametrize("at", [0, 14, 28])
 @torch.inference_mode()
 def test_receptive_field_of_dilated_blocks(dilations, at):
-    blocks = randomised(LocalEnhancement([DilatedBlock(WIDTH, d, 0.0) for d in dilations]))
+    blocks = randomized(LocalEnhancement([DilatedBlock(WIDTH, d, 0.0) for d in dilations]))
     output = affected(blocks, 29, at, WIDTH)
     if len(dilations) == 1:  # only every d-th snippet
         assert output == "".join("#" if t - at in (-dilations[0], 0, dilations[0]) else "." for t in range(29))
@@ -219,7 +219,7 @@ def test_receptive_field_of_dilated_blocks(dilations, at):
 @torch.inference_mode()
 def test_classifier_reads_mixed_features_and_attention_unmixed_ones(settings, local):
     model = {"local": local, "smoothing": 2, "dilations": (1, 2, 4), "window": 3}
-    network = randomised(build_model(settings("local", model=model), (4, 3), CLASSES))
+    network = randomized(build_model(settings("local", model=model), (4, 3), CLASSES))
     attention = affected(lambda x, mask: network(x, mask).attentions.movedim(0, -1), 29, 14, 7)
     cas = affected(lambda x, mask: network(x, mask).cas, 29, 14, 7)
     assert attention == window_around(29, 14, 0)
@@ -227,18 +227,18 @@ def test_classifier_reads_mixed_features_and_attention_unmixed_ones(settings, lo
     assert network.receptive_field == 2 + (3 if local == "attention" else 1 + 2 + 4)
 
 
-def test_normalisation_subtracts_divides_limits_and_zeroes_padding():
+def test_normalization_subtracts_divides_limits_and_zeroes_padding():
     normalise = Normalise(7)
     normalise.mean[:], normalise.scale[:], normalise.limit[()] = torch.arange(7.0), 2.0, 3.0
     normalise.scale[6] = UNLIMITED
     x, mask = videos(padding=4, garbage=1e6)
-    normalised = normalise(5 + x, mask)
-    assert not normalised[~mask].any() and normalised.abs().max() <= 3
-    torch.testing.assert_close(normalised[mask][:, :6], ((5 + x[mask][:, :6] - torch.arange(6)) / 2).clamp(-3, 3))
-    torch.testing.assert_close(normalised[mask][:, 6], torch.zeros(sum(LENGTHS)))
+    normalized = normalise(5 + x, mask)
+    assert not normalized[~mask].any() and normalized.abs().max() <= 3
+    torch.testing.assert_close(normalized[mask][:, :6], ((5 + x[mask][:, :6] - torch.arange(6)) / 2).clamp(-3, 3))
+    torch.testing.assert_close(normalized[mask][:, 6], torch.zeros(sum(LENGTHS)))
 
 
-def test_normalisation_starts_as_the_identity():
+def test_normalization_starts_as_the_identity():
     x, mask = videos()
     assert torch.equal(Normalise(7)(1e20 * x, mask), 1e20 * x)
 

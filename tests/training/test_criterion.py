@@ -19,11 +19,11 @@ from wtal.training.losses import LOSSES, LossInputs
 CLASSES = 3
 METHOD = pytest.mark.parametrize("method", METHODS)
 DISTILLATION = {"distillation_cas", "distillation_attention"}
-LABELLED = {"labelled_cas", "labelled_attention"}
+LABELED = {"labelled_cas", "labelled_attention"}
 
 
 def make_batch(method: str, labels: list[list[int]], lengths: tuple[int, ...] = (12, 7), padding: int = 0) -> Batch:
-    """A random batch, with targets if the method has a teacher; the first snippets of the last video are labelled."""
+    """A random batch, with targets if the method has a teacher; the first snippets of the last video are labeled."""
     torch.manual_seed(1)
     mask = torch.arange(max(lengths) + padding)[None] < torch.tensor(lengths)[:, None]
     features = F.pad(torch.randn(len(lengths), max(lengths), 10), (0, 0, 0, padding), value=1e4)
@@ -85,7 +85,7 @@ def test_padding_changes_nothing(settings, method):
 
 def factor_of(name: str, config: Config) -> float:
     """How much a term counts besides its weight."""
-    if name in DISTILLATION | LABELLED or config.method_spec.teacher == "none":
+    if name in DISTILLATION | LABELED or config.method_spec.teacher == "none":
         return 1.0
     return config.teacher.weak_losses
 
@@ -108,8 +108,8 @@ def test_terms_follow_from_the_teacher(settings, method):
     terms = losses_of(network, make_batch(method, [[0], [2]]), config)[1].keys()
     teacher = config.method_spec.teacher
     assert (terms >= DISTILLATION) == (teacher != "none")
-    assert terms >= LABELLED
-    assert terms - DISTILLATION - LABELLED == (set() if teacher == "segments" else set(LOSSES))
+    assert terms >= LABELED
+    assert terms - DISTILLATION - LABELED == (set() if teacher == "segments" else set(LOSSES))
 
 
 def test_tags_count_for_nothing_in_supervised_training(settings):
@@ -121,18 +121,18 @@ def test_tags_count_for_nothing_in_supervised_training(settings):
 
 def test_tags_can_be_switched_off_in_stage_two(settings):
     config, network = make(settings, "dfe", teacher={"weak_losses": 0})
-    assert losses_of(network, make_batch("dfe", [[0], [2]]), config)[1].keys() == DISTILLATION | LABELLED
+    assert losses_of(network, make_batch("dfe", [[0], [2]]), config)[1].keys() == DISTILLATION | LABELED
 
 
 @METHOD
-def test_labelled_snippets_alone_have_labelled_losses(settings, method):
+def test_labeled_snippets_alone_have_labeled_losses(settings, method):
     config, network = make(settings, method)
     batch = make_batch(method, [[0], [2]])
-    unlabelled = replace(batch, snippet_labels=torch.zeros_like(batch.snippet_labels))
+    unlabeled = replace(batch, snippet_labels=torch.zeros_like(batch.snippet_labels))
     terms = losses_of(network, batch, config)[1]
-    without = losses_of(network, unlabelled, config)[1]
-    assert all(terms[name] > 0 and without[name] == 0 for name in LABELLED)
-    assert all(torch.equal(terms[name], without[name]) for name in terms.keys() - LABELLED)
+    without = losses_of(network, unlabeled, config)[1]
+    assert all(terms[name] > 0 and without[name] == 0 for name in LABELED)
+    assert all(torch.equal(terms[name], without[name]) for name in terms.keys() - LABELED)
 
 
 def test_every_loss_has_a_weight_and_every_weight_a_loss(settings):

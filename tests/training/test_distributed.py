@@ -78,9 +78,9 @@ def train_cases(rank: int, count: int, folder: Path, data: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def labelled(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def labeled(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """A copy with a point, a segment and a complete timeline; its tags are the same."""
-    root = Path(shutil.copytree(tiny.path, tmp_path_factory.mktemp("labelled") / "set"))
+    root = Path(shutil.copytree(tiny.path, tmp_path_factory.mktemp("labeled") / "set"))
     videos = [video for video in tiny.subset("training") if len(video.labels) == 1][:3]
     spans = ((3.0, 3.0), (4.0, 9.0), (2.0, 5.0))
     annotations = [
@@ -92,7 +92,7 @@ def labelled(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset
 
 
 @pytest.fixture(scope="module")
-def trained(labelled: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+def trained(labeled: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
     """`trained(3)`: the folder in which three processes have trained all cases."""
     folders: dict[int, Path] = {}
 
@@ -101,9 +101,9 @@ def trained(labelled: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Call
             folder = folders[count] = tmp_path_factory.mktemp(f"by-{count}")
             if count == 1:
                 for case in CASES:
-                    stages.train(config_of(case), labelled, folder / case, device="cpu")
+                    stages.train(config_of(case), labeled, folder / case, device="cpu")
             else:
-                codes = run_all([(train_cases, rank, count, folder, labelled.path) for rank in range(count)])
+                codes = run_all([(train_cases, rank, count, folder, labeled.path) for rank in range(count)])
                 assert codes == [0] * count
         return folders[count]
 

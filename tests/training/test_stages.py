@@ -413,7 +413,7 @@ def test_supervised_training_needs_segments(tiny, tmp_path, settings):
 # Labels beyond tags.
 
 
-def labelled(tiny: Dataset, folder: Path) -> Dataset:
+def labeled(tiny: Dataset, folder: Path) -> Dataset:
     """A copy in which one training video has a point, one a segment, and one a complete timeline."""
     shutil.copytree(tiny.path, folder)
     content = json.loads((folder / "annotations.json").read_text())
@@ -435,7 +435,7 @@ def weights_of(run: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("method", ["local", "dfe"])
 def test_each_kind_of_supervision_trains_other_weights(tiny, tmp_path, settings, method):
-    dataset = labelled(tiny, tmp_path / "set")
+    dataset = labeled(tiny, tmp_path / "set")
     for supervision in ("tags", "points", "segments", "all"):
         config = settings(method, train={"steps": 3, "supervision": supervision})
         train(config, dataset, tmp_path / supervision, device="cpu")
@@ -448,7 +448,7 @@ def test_each_kind_of_supervision_trains_other_weights(tiny, tmp_path, settings,
 
 @pytest.mark.parametrize("step", [3, 2 * STEPS + 1, 3 * STEPS - 2])
 def test_run_with_labels_resumes_to_the_same_bits(tiny, tmp_path, settings, step):
-    dataset, config = labelled(tiny, tmp_path / "set"), settings("dfe", train={"supervision": "all"})
+    dataset, config = labeled(tiny, tmp_path / "set"), settings("dfe", train={"supervision": "all"})
     train(config, dataset, tmp_path / "whole", device="cpu")
     with pytest.raises(KeyboardInterrupt):
         train(config, dataset, tmp_path / "run", device="cpu", on_progress=stop_at(step))
@@ -457,7 +457,7 @@ def test_run_with_labels_resumes_to_the_same_bits(tiny, tmp_path, settings, step
 
 
 def test_supervised_method_is_trained_on_its_targets_alone(tiny, tmp_path, settings):
-    dataset = labelled(tiny, tmp_path / "set")
+    dataset = labeled(tiny, tmp_path / "set")
     for supervision in ("tags", "all"):
         config = settings("supervised", train={"steps": 3, "supervision": supervision})
         train(config, dataset, tmp_path / supervision, device="cpu")
@@ -467,7 +467,7 @@ def test_supervised_method_is_trained_on_its_targets_alone(tiny, tmp_path, setti
 
 def test_run_is_not_resumed_with_other_labels(tiny, tmp_path, settings):
     config = settings("local", train={"supervision": "all"})
-    train(config, labelled(tiny, tmp_path / "set"), tmp_path / "run", device="cpu")
+    train(config, labeled(tiny, tmp_path / "set"), tmp_path / "run", device="cpu")
     content = json.loads((tmp_path / "set/annotations.json").read_text())
     content["database"]["training_0001"]["annotations"][-1]["segment"] = [5.0, 9.0]
     (tmp_path / "set/annotations.json").write_text(json.dumps(content))

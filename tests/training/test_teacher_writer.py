@@ -78,19 +78,19 @@ def test_teacher_sees_as_much_background_as_the_models(tiny, settings, tmp_path,
     assert shares == pytest.approx([shares[0]] * 3, abs=1e-4)
 
 
-def test_labelled_snippets_override_the_teacher_and_are_in_the_memory(tiny, settings, tmp_path, models):
+def test_labeled_snippets_override_the_teacher_and_are_in_the_memory(tiny, settings, tmp_path, models):
     video = next(v for v in tiny.subset("training") if v.labels)
     column = tiny.classes.index(video.labels[0])
     labels = torch.zeros(len(tiny.features(video.id)), len(tiny.classes) + 1)
     labels[[2, 5], column] = labels[7, -1] = 1
     config = config_of(settings, max_entries=2)
     data = TrainingDataset(tiny, 0, snippet_labels={video.id: labels})
-    write_teacher(config, data, models, tmp_path / "labelled", CPU)
+    write_teacher(config, data, models, tmp_path / "labeled", CPU)
     write_teacher(config, TrainingDataset(tiny, 0), models, tmp_path / "tags", CPU)
-    teacher, without = read_teacher(tmp_path / "labelled"), read_teacher(tmp_path / "tags")
-    is_labelled = labels.sum(1) > 0
-    assert torch.equal(teacher.targets[video.id][is_labelled], labels[is_labelled])
-    assert not torch.equal(without.targets[video.id][is_labelled], labels[is_labelled])
+    teacher, without = read_teacher(tmp_path / "labeled"), read_teacher(tmp_path / "tags")
+    is_labeled = labels.sum(1) > 0
+    assert torch.equal(teacher.targets[video.id][is_labeled], labels[is_labeled])
+    assert not torch.equal(without.targets[video.id][is_labeled], labels[is_labeled])
     memory = teacher.memory
     kept = {(v, s) for c, v, s in zip(memory.classes, memory.videos, memory.snippets, strict=True) if c == column}
     index = [v.id for v in data.videos].index(video.id)

@@ -384,7 +384,7 @@ def test_diverged_weights_are_not_saved(tiny, tmp_path, settings, simulated_gpu)
     assert checkpoint.latest_checkpoint(tmp_path) is None
 
 
-class SynchronisingOperations(TorchDispatchMode):
+class SynchronizingOperations(TorchDispatchMode):
     """Records operations that make the host wait for a GPU: reading numbers, and sizes that depend on numbers."""
 
     def __init__(self) -> None:
@@ -405,7 +405,7 @@ def test_a_step_never_waits_for_the_device(tiny, settings, method):
     targets = None if config.method_spec.teacher == "none" else random_targets(tiny)
     averaged, data = deepcopy(model), DeviceCachedDataset(TrainingDataset(tiny, 0, targets=targets), cpu)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
-    with SynchronisingOperations() as recorded:
+    with SynchronizingOperations() as recorded:
         for step in range(6):
             batch = data.batch(step, 3, 20)
             loss, _ = compute_loss(model(batch.features, batch.mask), batch, config)
@@ -440,7 +440,7 @@ def test_learning_rate_falls_from_its_setting_to_almost_zero(settings):
     assert rates[0] == 0.5 and rates == sorted(rates, reverse=True) and 0 < rates[-1] < 1e-3
 
 
-# Input normalisation.
+# Input normalization.
 
 
 def changed_copy(dataset: Dataset, folder: Path, change) -> Dataset:
@@ -451,15 +451,15 @@ def changed_copy(dataset: Dataset, folder: Path, change) -> Dataset:
     return load_dataset(folder)
 
 
-def normalised_inputs(dataset: Dataset, settings) -> torch.Tensor:
+def normalized_inputs(dataset: Dataset, settings) -> torch.Tensor:
     """What the network reads of all training snippets, N x D."""
     model = build_model(settings("local"), dataset.modalities, len(dataset.classes))
     data = TrainingDataset(dataset, 0)
     fit_normalisation(model, data)
     batch = data.batch(0, len(data), 1000)
-    normalised = model.normalise(batch.features, batch.mask)
-    assert not normalised[~batch.mask].any() and (~batch.mask).any(), "padding stays 0"
-    return normalised[batch.mask]
+    normalized = model.normalise(batch.features, batch.mask)
+    assert not normalized[~batch.mask].any() and (~batch.mask).any(), "padding stays 0"
+    return normalized[batch.mask]
 
 
 @pytest.mark.parametrize(
@@ -467,18 +467,18 @@ def normalised_inputs(dataset: Dataset, settings) -> torch.Tensor:
     [lambda x: 0.01 * x, lambda x: 100 * x, lambda x: x - 30, lambda x: 0.1 * x + 1, lambda x: np.float16(8) * x],
     ids=["x / 100", "100 x", "x - 30", "x / 10 + 1", "8 x"],
 )
-def test_normalised_inputs_depend_neither_on_scale_nor_on_shift(tiny, tmp_path, settings, change):
-    expected = normalised_inputs(tiny, settings)
-    other = normalised_inputs(changed_copy(tiny, tmp_path / "set", change), settings)
+def test_normalized_inputs_depend_neither_on_scale_nor_on_shift(tiny, tmp_path, settings, change):
+    expected = normalized_inputs(tiny, settings)
+    other = normalized_inputs(changed_copy(tiny, tmp_path / "set", change), settings)
     torch.testing.assert_close(other, expected, rtol=1e-3, atol=1e-3)
     assert expected.std() > 0.1
 
 
-def test_modalities_are_normalised_independently(tiny, tmp_path, settings):
+def test_modalities_are_normalized_independently(tiny, tmp_path, settings):
     width = tiny.modalities[0]
     scaled = changed_copy(tiny, tmp_path / "set", lambda x: x * np.where(np.arange(x.shape[1]) < width, 0.01, 7))
     torch.testing.assert_close(
-        normalised_inputs(scaled, settings), normalised_inputs(tiny, settings), rtol=1e-3, atol=1e-3
+        normalized_inputs(scaled, settings), normalized_inputs(tiny, settings), rtol=1e-3, atol=1e-3
     )
 
 
@@ -486,13 +486,13 @@ def test_dead_dimensions_become_zero_and_do_not_affect_others(tiny, tmp_path, se
     def kill(x: np.ndarray) -> np.ndarray:
         return np.where(np.arange(x.shape[1]) == 2, 7.25, x)
 
-    dead = normalised_inputs(changed_copy(tiny, tmp_path / "set", kill), settings)
+    dead = normalized_inputs(changed_copy(tiny, tmp_path / "set", kill), settings)
     assert not dead[:, 2].any() and (dead[:, [0, 1, *range(3, 10)]].std(0) > 0.05).all()
 
 
 def test_features_that_never_change_are_valid(tiny, tmp_path, settings):
     constant = changed_copy(tiny, tmp_path / "set", lambda x: np.full_like(x, 3.0))
-    assert not normalised_inputs(constant, settings).any()
+    assert not normalized_inputs(constant, settings).any()
     fit(settings("local", train={"steps": 1}), constant, tmp_path / "run", device="cpu")
 
 
@@ -502,8 +502,8 @@ def test_outliers_are_limited_to_five(tiny, tmp_path, settings):
         x[0, 0] = 1e4
         return x
 
-    normalised = normalised_inputs(changed_copy(tiny, tmp_path / "set", outlier), settings)
-    assert normalised.max() == 5 and normalised.min() >= -5
+    normalized = normalized_inputs(changed_copy(tiny, tmp_path / "set", outlier), settings)
+    assert normalized.max() == 5 and normalized.min() >= -5
 
 
 def test_strong_dimensions_stay_stronger_but_less_so(tiny, tmp_path, settings):
@@ -514,14 +514,14 @@ def test_strong_dimensions_stay_stronger_but_less_so(tiny, tmp_path, settings):
         x[:, 1] = 0.01 * x[:, 0]
         return x
 
-    high, low = normalised_inputs(changed_copy(tiny, tmp_path / "set", stretch), settings).std(0)[:2]
+    high, low = normalized_inputs(changed_copy(tiny, tmp_path / "set", stretch), settings).std(0)[:2]
     assert (high / low).item() == pytest.approx(10, rel=0.1)
 
 
-def test_normalisation_is_saved_with_the_model(tiny, tmp_path, settings):
+def test_normalization_is_saved_with_the_model(tiny, tmp_path, settings):
     fit(settings("local"), tiny, tmp_path, device="cpu")
     data, (network, _) = TrainingDataset(tiny, 0), checkpoint.load_model(tmp_path)
     batch = data.batch(0, len(data), 1000)
     torch.testing.assert_close(
-        network.normalise(batch.features, batch.mask)[batch.mask], normalised_inputs(tiny, settings)
+        network.normalise(batch.features, batch.mask)[batch.mask], normalized_inputs(tiny, settings)
     )

@@ -1,4 +1,4 @@
-"""Reading videos of many kinds: frames at the right times and with the right colours, or a DataError."""
+"""Reading videos of many kinds: frames at the right times and with the right colors, or a DataError."""
 
 import io
 import os
@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.errors import raises
-from tests.helpers.video import colours, gray, quarters, render
+from tests.helpers.video import colors, gray, quarters, render
 from wtal.core.errors import DataError
 from wtal.video import frames, reader
 from wtal.video.backbones.base import Sampling
@@ -215,7 +215,7 @@ def test_missing_time_stamps_follow_from_the_frame_rate() -> None:
         frames._StreamClock(*stub_stream()).seconds(frame, None)
 
 
-# --- Colours, size and orientation ------------------------------------------------------------------------------------
+# --- Colors, size and orientation ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_frames_are_rotated_and_mirrored_as_displayed(
     path = render(tmp_path / "rotated.mp4", [quarters()] * 3, rotation=rotation, mirrored=mirrored)
     frame = next(read_snippets(path, UNCROPPED)).frames[0]
     size = (96, 48) if rotation in (90, 270) else (48, 96)
-    assert (colours(frame), frame.shape[:2]) == (expected, size)
+    assert (colors(frame), frame.shape[:2]) == (expected, size)
 
 
 def test_motion_jpeg_is_rotated_by_its_exif_data(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_motion_jpeg_is_rotated_by_its_exif_data(tmp_path: Path) -> None:
             packet.is_keyframe = True
             output.mux(packet)
     frame = next(read_snippets(tmp_path / "camera.avi", UNCROPPED)).frames[0]
-    assert (colours(frame), frame.shape) == ("GWBR", (96, 48, 3))
+    assert (colors(frame), frame.shape) == ("GWBR", (96, 48, 3))
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_motion_jpeg_is_rotated_by_its_exif_data(tmp_path: Path) -> None:
 def test_pixels_are_made_square(tmp_path: Path, aspect: Fraction | None, size: tuple[int, int]) -> None:
     path = render(tmp_path / "wide.mp4", [quarters()] * 3, pixel_aspect=aspect)
     frame = next(read_snippets(path, UNCROPPED)).frames[0]
-    assert (frame.shape[:2], colours(frame)) == (size, "WRGB")
+    assert (frame.shape[:2], colors(frame)) == (size, "WRGB")
 
 
 def test_reader_rejects_extreme_aspect_ratio(tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_odd_sizes_are_scaled(tmp_path: Path, width: int, height: int) -> None:
     assert rgb.shape == (8, 32, 32, 3) and rgb.mean() == pytest.approx(200, abs=2)
 
 
-def test_centre_is_cropped(tmp_path: Path) -> None:
+def test_center_is_cropped(tmp_path: Path) -> None:
     stripes = np.zeros((48, 96, 3), np.uint8)
     stripes[:, 36:60] = 255  # the central quarter of the width
     path = render(tmp_path / "wide.mkv", [stripes] * 3, codec="ffv1", pix_fmt="yuv444p")
@@ -333,11 +333,11 @@ def test_centre_is_cropped(tmp_path: Path) -> None:
         ("ffv1", "bgr0", "avi", 1),
     ],
 )
-def test_colours_are_correct_in_many_codecs(
+def test_colors_are_correct_in_many_codecs(
     tmp_path: Path, codec: str, pix_fmt: str, name: str, tolerance: int
 ) -> None:
     original = quarters()
-    path = render(tmp_path / f"colour.{name}", [original] * 3, codec=codec, pix_fmt=pix_fmt, options={"crf": "1"})
+    path = render(tmp_path / f"color.{name}", [original] * 3, codec=codec, pix_fmt=pix_fmt, options={"crf": "1"})
     frame = next(read_snippets(path, UNCROPPED)).frames[0]
     # Inside the four quarters, away from their edges.
     for area in (np.s_[8:16, 8:40], np.s_[8:16, 56:88], np.s_[32:40, 8:40], np.s_[32:40, 56:88]):
@@ -352,7 +352,7 @@ def test_gray_video_is_read(tmp_path: Path, pix_fmt: str) -> None:
 
 def test_animated_gif_is_read(tmp_path: Path) -> None:
     path = render(tmp_path / "a.gif", [quarters()] * 5, codec="gif", pix_fmt="rgb8", time_base=Fraction(1, 100))
-    assert colours(next(read_snippets(path, UNCROPPED)).frames[0]) == "WRGB"
+    assert colors(next(read_snippets(path, UNCROPPED)).frames[0]) == "WRGB"
 
 
 @pytest.mark.parametrize("options", [{}, {"x264-params": "tff=1"}])
@@ -362,7 +362,7 @@ def test_size_changes_in_the_stream_are_scaled_to_the_first_size(tmp_path: Path,
     (tmp_path / "both.h264").write_bytes(wide + small)
     snippets = list(read_snippets(tmp_path / "both.h264", UNCROPPED))
     assert [s.frames.shape for s in snippets] == [(8, 48, 96, 3)] * 2 and snippets[-1].end == pytest.approx(0.64)
-    assert [colours(s.frames[-1]) for s in snippets] == ["WRGB", "WRGB"]
+    assert [colors(s.frames[-1]) for s in snippets] == ["WRGB", "WRGB"]
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ def test_interlaced_frames_are_deinterlaced_and_keep_their_times(tmp_path: Path,
 
 
 def row_difference(rgb: np.ndarray) -> float:
-    """Mean difference between neighbouring rows. N x H x W x 3."""
+    """Mean difference between neighboring rows. N x H x W x 3."""
     return float(np.abs(np.diff(rgb.astype(int), axis=1)).mean())
 
 
@@ -619,7 +619,7 @@ def test_addresses_are_never_opened(tmp_path: Path) -> None:
         address = f"http://127.0.0.1:{server.getsockname()[1]}/a.ts"
         playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{address}\n#EXT-X-ENDLIST\n"
         (tmp_path / "list.mp4").write_text(playlist)
-        (tmp_path / "list.m3u8").write_text("\0" + playlist)  # not recognised as text
+        (tmp_path / "list.m3u8").write_text("\0" + playlist)  # not recognized as text
         for path in (tmp_path / "list.mp4", tmp_path / "list.m3u8", Path(address)):
             with pytest.raises(DataError):
                 list(read_snippets(path, CROPPED))
@@ -630,7 +630,7 @@ def test_addresses_are_never_opened(tmp_path: Path) -> None:
 def test_references_to_other_files_are_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "other.mp4").write_bytes(valid_file("mp4"))
-    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile other.mp4\n# \1\n")  # \1: not recognised as text
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile other.mp4\n# \1\n")  # \1: not recognized as text
     read_error(tmp_path / "list.mp4", "not-a-video")
 
 

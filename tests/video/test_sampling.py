@@ -42,7 +42,7 @@ def sampling(fps: float = 10, stride: int = 2, window: int = 2) -> Sampling:
         ([0.1] * 5, 2, 2, [[0, 1], [2, 3], [4, 4]]),  # the last snippet is shorter, its window is padded
         ([0.1] * 4, 2, 4, [[0, 0, 1, 2], [1, 2, 3, 3]]),  # a window larger than the snippet, repeated at the ends
         ([0.1] * 6, 3, 1, [[1], [4]]),  # a window smaller than the snippet
-        ([0.1] * 4, 3, 1, [[1], [3]]),  # the centre of the last snippet is beyond the end
+        ([0.1] * 4, 3, 1, [[1], [3]]),  # the center of the last snippet is beyond the end
         ([0.33, 0.01, 0.06], 2, 2, [[0, 0], [0, 2]]),  # variable frame rate
         ([0.01], 2, 2, [[0, 0]]),  # shorter than one sampled frame: still one snippet
     ],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.errors import raises
-from tests.helpers.video import colours, gray, quarters, render
+from tests.helpers.video import colors, gray, quarters, render
 from wtal.core.errors import DataError
 from wtal.video.reader import read_frame
 from wtal.video.thumbnail import POSITION, PREVIEW_FRAMES, PREVIEW_SIDE, SIDE, write_preview, write_thumbnail
@@ -31,7 +31,7 @@ def test_thumbnail_is_upright_with_square_pixels(tmp_path, options, expected, si
     write_thumbnail(render(tmp_path / "video.mp4", [quarters()] * 10, **options), tmp_path / "out" / "thumbnail.jpg")
     image = read_image(tmp_path / "out" / "thumbnail.jpg")
     assert image.shape[:2] == size
-    assert colours(image) == expected
+    assert colors(image) == expected
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.webm", "a.h264"])

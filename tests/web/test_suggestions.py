@@ -51,11 +51,11 @@ def test_suggestions_are_computed_once_and_order_the_review(own_videos, films, t
 @pytest.mark.slow
 def test_suggestions_are_those_of_the_active_model(own_videos, films, tmp_path):
     first = suggest(own_videos / "run", load_dataset(own_videos / "data"), 9)
-    labelled = NAMES[first[0].video_id]
+    labeled = NAMES[first[0].video_id]
     segment = {"label": first[0].labels[0], "start": 1.0, "end": 2.0, "score": None}
     with run_server(own_videos / "run", films, tmp_path, data=own_videos / "data") as server:
         expect_suggestions(server, first)
-        server.save(labelled, [segment])
+        server.save(labeled, [segment])
         server.send("POST", "/api/improvement", {})
         wait_until(lambda: server.get("/api/improvement")["state"] != "running")
         improved, original = server.get("/api/improvement")["models"]
@@ -67,7 +67,7 @@ def test_suggestions_are_those_of_the_active_model(own_videos, films, tmp_path):
         assert {s.video_id: s.moments for s in second}.items() - {s.video_id: s.moments for s in first}.items()
         expect_suggestions(server, second)
         server.send("PUT", "/api/model", {"id": original["id"]})
-        server.discard(labelled, server.corrections(labelled)["revision"])
+        server.discard(labeled, server.corrections(labeled)["revision"])
         expect_suggestions(server, first)
         server.send("PUT", "/api/model", {"id": improved["id"]})
     with run_server(own_videos / "run", films, tmp_path, data=own_videos / "data") as server:

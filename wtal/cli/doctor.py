@@ -31,7 +31,7 @@ DECODERS = {"h264": "h264", "hevc": "hevc", "vp9": "vp9", "av1": "libdav1d", "mp
 TEST_CLIP = (25, 25, 64)  # frames, frames per second and side in pixels of the clip that is rendered to test `tiny`
 DRAWING_CHARACTERS = "█·…±"  # used by timelines and tables in the terminal
 GIB = 1 << 30
-STATE_COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
+STATE_COLORS = {"ok": "green", "missing": "yellow", "broken": "red"}
 NAME_WIDTH, STATE_WIDTH = 16, 9  # characters
 
 
@@ -278,7 +278,7 @@ def render_findings(findings: Sequence[Finding], console: Console) -> None:
 
 
 def _finding_line(finding: Finding) -> Text:
-    state = f"{finding.state:<{STATE_WIDTH}}", STATE_COLOURS[finding.state]
+    state = f"{finding.state:<{STATE_WIDTH}}", STATE_COLORS[finding.state]
     line = Text.assemble(f"  {finding.name:<{NAME_WIDTH}}", state, finding.detail)
     return line.append(f"\n{'':{2 + NAME_WIDTH + STATE_WIDTH}}{finding.hint}") if finding.hint else line
 

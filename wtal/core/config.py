@@ -63,9 +63,9 @@ class WeightsConfig(_Settings):
     distillation_attention: Weight = Field(1.0, description="stage two: attention follows the teacher's foreground")
     distillation_cas: Weight = Field(1.0, description="stage two: class scores follow the teacher's")
     labelled_attention: Weight = Field(
-        3.0, description="attention is 1 on snippets labelled with a class, 0 on labelled background"
+        3.0, description="attention is 1 on snippets labeled with a class, 0 on labeled background"
     )
-    labelled_cas: Weight = Field(3.0, description="class scores of labelled snippets follow their labels")
+    labelled_cas: Weight = Field(3.0, description="class scores of labeled snippets follow their labels")
 
 
 class TrainConfig(_Settings):
@@ -76,7 +76,7 @@ class TrainConfig(_Settings):
         "tags", description="labels that are used: tags alone, or also points, segments or both"
     )
     labelled_share: float = Field(
-        0.5, ge=0, le=1, description="share of a batch that is drawn from videos with labelled snippets"
+        0.5, ge=0, le=1, description="share of a batch that is drawn from videos with labeled snippets"
     )
     steps: int = Field(500, ge=1, le=10**9, description="number of training steps")
     batch_size: int = Field(10, ge=1, le=4096, description="videos in a batch")

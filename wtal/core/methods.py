@@ -23,7 +23,7 @@ class MethodSpec:
     """The components of a method.
 
     Attributes:
-        local: Whether the local branch mixes neighbouring snippets (local enhancement).
+        local: Whether the local branch mixes neighboring snippets (local enhancement).
         teacher: What the local branch learns from besides the tags: `none`; `memory`, the models of stage one enhanced
             by the memory; `ensemble`, the models of stage one alone; `segments`, the true segments of the training
             videos (supervised, as an upper bound).

@@ -13,7 +13,7 @@ from wtal.core.errors import DataError
 from wtal.core.structures import Video
 from wtal.data.dataset import Dataset
 
-ALL_VIDEOS, CROPS, HELD_OUT, LABELLED_VIDEOS = range(4)  # independent streams of random numbers of one seed
+ALL_VIDEOS, CROPS, HELD_OUT, LABELED_VIDEOS = range(4)  # independent streams of random numbers of one seed
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class TrainingDataset:
         held_out: Ids of videos to exclude.
         targets: Class probabilities of the snippets from a teacher, by video id, T x (C + 1) each.
         snippet_labels: As `wtal.data.snippet_labels.snippet_labels` returns them: T x (C + 1) for each video with a
-            labelled snippet, by its id.
-        labelled_share: Share of each batch that is drawn from these videos, as crops with a labelled snippet. It has no
-            effect if every video is labelled and none is cropped.
+            labeled snippet, by its id.
+        labelled_share: Share of each batch that is drawn from these videos, as crops with a labeled snippet. It has no
+            effect if every video is labeled and none is cropped.
 
     Raises:
         DataError: No training video is left that has a label.
@@ -92,8 +92,8 @@ class TrainingDataset:
         self.labels = multi_hot(self.videos, dataset.classes)
         self.targets = targets
         self.snippet_labels = snippet_labels or {}
-        self._labelled = [index for index, video in enumerate(self.videos) if video.id in self.snippet_labels]
-        self._labelled_share = labelled_share if self._labelled else 0.0
+        self._labeled = [index for index, video in enumerate(self.videos) if video.id in self.snippet_labels]
+        self._labeled_share = labelled_share if self._labeled else 0.0
         self._lengths: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -119,12 +119,12 @@ class TrainingDataset:
     def crops(self, step: int, size: int, snippets: int) -> list[Crop]:
         """The crops of the whole batch of a step. They depend on the seed and the step only, so training can resume."""
         rng = np.random.default_rng([self.seed, CROPS, step])
-        num_labelled = round(self._labelled_share * size) if self._can_miss_labels(snippets) else 0
-        num_any = size - num_labelled
+        num_labeled = round(self._labeled_share * size) if self._can_miss_labels(snippets) else 0
+        num_any = size - num_labeled
         videos = [self._shuffled(i, len(self), ALL_VIDEOS) for i in range(step * num_any, (step + 1) * num_any)]
         crops = [_random_crop(video, self.length(video), snippets, rng) for video in videos]
-        for i in range(step * num_labelled, (step + 1) * num_labelled):
-            video = self._labelled[self._shuffled(i, len(self._labelled), LABELLED_VIDEOS)]
+        for i in range(step * num_labeled, (step + 1) * num_labeled):
+            video = self._labeled[self._shuffled(i, len(self._labeled), LABELED_VIDEOS)]
             crops.append(self._crop_with_label(video, snippets, rng))
         return crops
 
@@ -163,16 +163,16 @@ class TrainingDataset:
         return padded
 
     def _crop_with_label(self, video: int, snippets: int, rng: np.random.Generator) -> Crop:
-        """A random crop that contains a labelled snippet."""
+        """A random crop that contains a labeled snippet."""
         length = self.length(video)
-        labelled = self.snippet_labels[self.videos[video].id].any(1).nonzero().flatten()
-        snippet = int(labelled[int(rng.integers(len(labelled)))])
+        labeled = self.snippet_labels[self.videos[video].id].any(1).nonzero().flatten()
+        snippet = int(labeled[int(rng.integers(len(labeled)))])
         start = snippet - int(rng.integers(min(length, snippets)))
         return Crop(video, min(max(start, 0), max(0, length - snippets)), min(length, snippets))
 
     def _can_miss_labels(self, snippets: int) -> bool:
         """Whether a random crop can lack labels: of a video without any, or of one longer than `snippets`."""
-        return len(self._labelled) < len(self) or any(self.length(video) > snippets for video in self._labelled)
+        return len(self._labeled) < len(self) or any(self.length(video) > snippets for video in self._labeled)
 
     def _shuffled(self, position: int, count: int, stream: int) -> int:
         """The number below `count` at a position in the endless sequence of shuffled epochs."""

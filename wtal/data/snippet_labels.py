@@ -36,14 +36,14 @@ def snippet_labels(dataset: Dataset, supervision: str, held_out: frozenset[str] 
         held_out: Ids of training videos to leave out.
 
     Returns:
-        T x (C + 1) for each video with a labelled snippet, by its id; zeros for a snippet without a label.
+        T x (C + 1) for each video with a labeled snippet, by its id; zeros for a snippet without a label.
 
     Raises:
-        DataError: No snippet is labelled (code `no-segments`), or training_segments.json is invalid.
+        DataError: No snippet is labeled (code `no-segments`), or training_segments.json is invalid.
     """
     if supervision == "tags":
         return {}
-    videos = _labelled_videos(dataset, supervision, held_out)
+    videos = _labeled_videos(dataset, supervision, held_out)
     labels = {video.id: _label_snippets(dataset, video) for video in videos if video.segments or video.complete}
     labels = {id: shares for id, shares in labels.items() if shares.any()}
     if not labels:
@@ -76,7 +76,7 @@ def count_labels(dataset: Dataset, supervision: str, held_out: frozenset[str] = 
     counts = {"tags": sum(bool(video.labels) for video in training)}
     if supervision == "tags":
         return counts
-    videos = _labelled_videos(dataset, supervision, held_out)
+    videos = _labeled_videos(dataset, supervision, held_out)
     kinds = Counter(kind for video in videos for kind in _label_kinds(video))
     return counts | {kind: kinds[kind] for kind in ("points", "partial", "complete")}
 
@@ -142,7 +142,7 @@ def _annotated_videos(dataset: Dataset) -> list[Video]:
     return [replace(v, segments=tuple(segments[v.id]), complete=True) if v.id in segments else v for v in videos]
 
 
-def _labelled_videos(dataset: Dataset, supervision: str, held_out: frozenset[str]) -> list[Video]:
+def _labeled_videos(dataset: Dataset, supervision: str, held_out: frozenset[str]) -> list[Video]:
     """The training videos, each with only those labels that a kind of supervision uses."""
     videos = []
     for video in _annotated_videos(dataset):

@@ -1,6 +1,6 @@
 """Agreement of two annotations of the same videos: two annotators, or a model and a person.
 
-**Bins.** A recording is divided into bins of equal width. A bin has a class if its centre lies inside a bout of that
+**Bins.** A recording is divided into bins of equal width. A bin has a class if its center lies inside a bout of that
 class, so a bin may have several classes or none. Cohen's kappa compares the two annotations bin by bin: for each class
 whether it is present, overall the whole set of classes.
 
@@ -271,7 +271,7 @@ def _by_label(segments: Iterable[Segment]) -> dict[str, list[Segment]]:
 
 
 def _first_bin(seconds: float, bin_width: float) -> int:
-    """The first bin whose centre is not before a time."""
+    """The first bin whose center is not before a time."""
     return math.ceil(round(seconds / bin_width - 0.5, 6))  # rounded, because 0.15 / 0.1 is not quite 1.5
 
 

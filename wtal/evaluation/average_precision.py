@@ -81,7 +81,7 @@ def mean_average_precision(
         false_positives: Proposals that count as false positives. Those that are neither are ignored. N.
         instances: Number of ground-truth segments of each class. Classes without any are ignored. C.
         interpolated: Whether to use the precision envelope.
-        normalized_instances: Compute precision as if each class had this number of segments (DETAD's normalised mAP):
+        normalized_instances: Compute precision as if each class had this number of segments (DETAD's normalized mAP):
             `R N / (R N + false positives)` with recall R and this number N.
     """
     rows = np.flatnonzero(hits)

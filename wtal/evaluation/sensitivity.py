@@ -1,4 +1,4 @@
-"""What makes segments hard to detect: recall and normalised mAP by the length of a segment and other traits.
+"""What makes segments hard to detect: recall and normalized mAP by the length of a segment and other traits.
 
 Follows the sensitivity analysis of Alwassel et al., Diagnosing Error in Temporal Action Detectors (DETAD, ECCV 2018).
 """
@@ -73,7 +73,7 @@ def make_group(
 
 
 def normalised_map(inputs: ScoringInputs, matched: Ints, members: Bools, interpolated: bool) -> float:
-    """DETAD's normalised mAP of some segments: the mean over tIoUs and over the classes that have any of them.
+    """DETAD's normalized mAP of some segments: the mean over tIoUs and over the classes that have any of them.
 
     Proposals that match other segments are ignored. Precision is `R N / (R N + false positives)`, where R is the
     recall among these segments and N the mean number of segments per class. So a class or a group does not score

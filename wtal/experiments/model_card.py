@@ -74,7 +74,7 @@ The method follows the abstract of this paper. No number on this card is taken f
 }}
 ```
 
-Cite the authors of the data and of the backbone too. The owner of this model states its licence."""
+Cite the authors of the data and of the backbone too. The owner of this model states its license."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class TrainingData:
 
     name: str
     videos: int  # without held-out videos
-    unlabelled: int  # videos among them that have no label
+    unlabeled: int  # videos among them that have no label
     about: Mapping[str, Any]  # dataset.json
 
 
@@ -133,8 +133,8 @@ def write_card(
 def training_data(dataset: Dataset, meta: ModelMetadata) -> TrainingData:
     """What a model was trained on."""
     videos = [video for video in dataset.subset("training") if video.id not in meta.held_out]
-    unlabelled = sum(not video.labels for video in videos)
-    return TrainingData(dataset.path.resolve().name, len(videos), unlabelled, dataset.about)
+    unlabeled = sum(not video.labels for video in videos)
+    return TrainingData(dataset.path.resolve().name, len(videos), unlabeled, dataset.about)
 
 
 def card_text(card: Card) -> str:
@@ -175,16 +175,16 @@ def _read_version(folder: Path) -> str:
 
 def _training_data(card: Card) -> Iterator[str]:
     meta, data = card.meta, card.data
-    unlabelled = f", {data.unlabelled:,} of them without a label" if data.unlabelled else ""
+    unlabeled = f", {data.unlabeled:,} of them without a label" if data.unlabeled else ""
     held_out = f"; {len(meta.held_out):,} more were held out" if meta.held_out else ""
-    yield f"- Data set: {code_span(data.name)}, {data.videos:,} training videos{unlabelled}{held_out}."
+    yield f"- Data set: {code_span(data.name)}, {data.videos:,} training videos{unlabeled}{held_out}."
     yield f"- Labels: {describe_labels(meta.label_counts)}."
     yield f"- Classes ({len(meta.classes)}): {', '.join(map(code_span, meta.classes))}."
     backbone = f"from {escape_markdown(str(meta.provenance))}" if meta.provenance else "backbone not recorded"
     yield f"- Features: {' + '.join(map(str, meta.modalities))} dimensions, {backbone}."
     start, stride = meta.clock.offset, meta.clock.stride
     yield f"- Snippets: one every {stride:g} s, the first from {start:g} s to {start + stride:g} s."
-    for key, name in (("feature", "Features"), ("source", "Source"), ("licence", "Licence")):
+    for key, name in (("feature", "Features"), ("source", "Source"), ("licence", "License")):
         if isinstance(text := data.about.get(key), str) and text.strip():
             yield f"- {name} according to the data set: {escape_markdown(abbreviate(text, MAX_ABOUT_LENGTH))}"
 

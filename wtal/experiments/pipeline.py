@@ -311,7 +311,7 @@ def _require_files(files: Sequence[Path], out: Path | None, ground_truth: str | 
 
 
 def _choose_held_out(dataset: Dataset, fraction: float, seed: int) -> frozenset[str]:
-    """Ids of the held-out videos. Raises ConfigError unless there are labelled videos on both sides."""
+    """Ids of the held-out videos. Raises ConfigError unless there are labeled videos on both sides."""
     held_out = held_out_ids(dataset, fraction, seed)
     training = dataset.subset("training")
     if fraction and not held_out:

@@ -46,11 +46,11 @@ class Moment:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A video that should be labelled.
+    """A video that should be labeled.
 
     Attributes:
         video_id: Its id.
-        gain: Expected gain, given that the videos before it are labelled; 1 for the first one.
+        gain: Expected gain, given that the videos before it are labeled; 1 for the first one.
         labels: The classes that contribute to the gain, in descending order of their contribution.
         moments: The most uncertain expected instances, in order of time.
     """
@@ -76,7 +76,7 @@ def suggest(run: Path, dataset: Dataset, count: int, *, stage_one: Path | None =
 
     Raises:
         CheckpointError: The run has no models of stage one, or does not fit the data set.
-        DataError: Every training video is labelled (code `nothing-to-suggest`).
+        DataError: Every training video is labeled (code `nothing-to-suggest`).
     """
     stage_one = stage_one or run / STAGE_ONE_DIR
     require_teacher(run, stage_one)

@@ -1,7 +1,7 @@
 """Refine the boundaries of proposals: move each to a change of the features nearby. No PyTorch.
 
 Axes: T snippets, N runs, W windows of L snippets, D features, C classes.
-The scores of a network change gradually where an action begins or ends, because it mixes neighbouring snippets.
+The scores of a network change gradually where an action begins or ends, because it mixes neighboring snippets.
 The features themselves change at once.
 """
 
@@ -41,7 +41,7 @@ def refine_boundaries(runs: Ints, features: NDArray[np.generic], cas: Floats, re
         The runs with new boundaries, N x 2. A run that would become empty keeps its boundaries.
     """
     log_scores = np.log(np.maximum(cas, MIN_PROBABILITY))
-    standardised = _standardise(features)
+    standardized = _standardize(features)
     moves = np.clip(np.rint(reach * (runs[:, 1] - runs[:, 0])), 1, MAX_MOVE).astype(np.intp)
     # Nested runs share boundaries: each boundary with its range is refined once.
     keys, inverse = np.unique(runs * (MAX_MOVE + 1) + moves[:, None], return_inverse=True)
@@ -58,7 +58,7 @@ def refine_boundaries(runs: Ints, features: NDArray[np.generic], cas: Floats, re
         batch = max(1, MAX_VALUES // (length * features.shape[1]))
         for rows in (group[begin : begin + batch] for begin in range(0, len(group), batch)):
             snippets = first[rows, None] + np.arange(length)  # W x L
-            explained = explained_variance(standardised(snippets))
+            explained = explained_variance(standardized(snippets))
             explained += SCORES_WEIGHT * explained_variance(log_scores[snippets])
             best = lowest + explained[:, lowest - 1 : highest].argmax(1)
             is_better = explained[np.arange(len(rows)), best - 1] > explained[:, position - 1] + MIN_GAIN
@@ -89,8 +89,8 @@ def explained_variance(windows: Floats) -> Floats:
     return np.divide(between, total, out=np.zeros_like(between), where=total > MIN_VARIANCE * length)
 
 
-def _standardise(features: NDArray[np.generic]) -> Callable[[Ints], Floats]:
-    """A function that reads snippets, with each dimension standardised over the video. T x D -> (... -> ... x D)."""
+def _standardize(features: NDArray[np.generic]) -> Callable[[Ints], Floats]:
+    """A function that reads snippets, with each dimension standardized over the video. T x D -> (... -> ... x D)."""
     mean = features.mean(0, dtype=np.float64)
     deviation = features.std(0, dtype=np.float64)
     scale = np.maximum(deviation, MIN_DEVIATION * deviation.mean())

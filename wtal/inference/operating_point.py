@@ -14,7 +14,7 @@ from wtal.core.structures import Segment
 from wtal.core.text import format_percent
 from wtal.inference.postprocessing import SegmentConstraints, remove_overlaps
 
-F1 = "f1"  # maximise F1
+F1 = "f1"  # maximize F1
 TIOU = 0.5  # from which a proposal is correct
 MIN_INSTANCES = 5  # classes with fewer use the common threshold: one hit would change their F1 by more than a tenth
 # Of the highest score in a video, for thresholds from tags (docs/experiments/2026-11-28-first-timeline.md).

@@ -51,7 +51,7 @@ def remove_overlaps(proposals: Iterable[Segment], constraints: SegmentConstraint
     """Choose segments that do not overlap and satisfy the constraints, the highest-scoring ones first.
 
     A segment that overlaps chosen ones is cut to the longest piece that is left, if that is at least 70 % of it:
-    boundaries are inexact, and dropping a neighbour because of a short overlap would lose it.
+    boundaries are inexact, and dropping a neighbor because of a short overlap would lose it.
 
     Args:
         proposals: The proposals of one video.

@@ -48,7 +48,7 @@ def soft_nms(
 
 def overlapping_pairs(segments: Floats, groups: Ints) -> tuple[Ints, Ints]:
     """Indices of all pairs of segments of one group that overlap, the lower index first. N x 2, N -> P, P."""
-    # Shifting each group to its own range of times lets one search find the neighbours in all groups.
+    # Shifting each group to its own range of times lets one search find the neighbors in all groups.
     start, end = segments.T + groups * (np.ptp(segments) + 1 if len(segments) else 0)
     order = np.argsort(start, kind="stable")
     position = np.arange(len(order))

@@ -44,7 +44,7 @@ class BranchOutput:
 
 
 class Normalise(nn.Module):
-    """Input normalisation by statistics of the training set: subtract, divide, limit. At first the identity.
+    """Input normalization by statistics of the training set: subtract, divide, limit. At first the identity.
 
     Finite numbers stand for "no limit" and for "ignore this dimension", so that all weights of a model are finite.
     """
@@ -134,7 +134,7 @@ class DilatedBlock(nn.Module):
 class WindowedAttention(nn.Module):
     """Residual self-attention over `window` snippets on each side; cost grows linearly with T. Starts as the identity.
 
-    Time is cut into blocks of `window` snippets; each block attends to itself and its two neighbours.
+    Time is cut into blocks of `window` snippets; each block attends to itself and its two neighbors.
     """
 
     def __init__(self, width: int, window: int, dropout: float, heads: int = 4) -> None:
@@ -158,8 +158,8 @@ class WindowedAttention(nn.Module):
         padding = blocks * w - t
         qkv = F.pad(self.query_key_value(self.norm(x)), (0, 0, 0, padding))
         query, key, value = qkv.view(b, blocks, w, 3, self.heads, h // self.heads).unbind(3)
-        key, value = (_with_neighbours(part) for part in (key, value))
-        valid = _with_neighbours(F.pad(mask, (0, padding)).view(b, blocks, w))  # b x blocks x 3w
+        key, value = (_with_neighbors(part) for part in (key, value))
+        valid = _with_neighbors(F.pad(mask, (0, padding)).view(b, blocks, w))  # b x blocks x 3w
         distance = torch.arange(3 * w, device=x.device) - torch.arange(w, 2 * w, device=x.device)[:, None]
         # A snippet always attends to itself, so that the softmax of a row of padding is defined.
         visible = (distance.abs() <= w) & (valid[:, :, None] | (distance == 0))  # b x blocks x w x 3w
@@ -170,7 +170,7 @@ class WindowedAttention(nn.Module):
         return x + self.out(self.dropout(mixed))
 
 
-def _with_neighbours(blocks: Tensor) -> Tensor:
+def _with_neighbors(blocks: Tensor) -> Tensor:
     """Concatenate each block with the previous and the next one. B x N x w x ... -> B x N x 3w x ..."""
     padded = torch.cat([torch.zeros_like(blocks[:, :1]), blocks, torch.zeros_like(blocks[:, :1])], 1)
     return torch.cat([padded[:, :-2], blocks, padded[:, 2:]], 2)

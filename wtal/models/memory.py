@@ -134,7 +134,7 @@ class GlobalMemory:
         """The class probabilities of snippets according to the memory: softmax of the similarities.
 
         A class without entries keeps its posterior probability; the other classes share the rest. Then the background
-        is multiplied by its weight, and the probabilities are normalised.
+        is multiplied by its weight, and the probabilities are normalized.
 
         Args:
             features: Unit vectors, T x F.
@@ -287,7 +287,7 @@ class MemoryWriter:
         self._kept: list[list[_Entry]] = [[] for _ in range(num_classes + 1)]
 
     def write(
-        self, video: int, parts: Tensor, posterior: Tensor, allowed: Tensor, is_labelled: Tensor | None = None
+        self, video: int, parts: Tensor, posterior: Tensor, allowed: Tensor, is_labeled: Tensor | None = None
     ) -> None:
         """Write the most probable snippets of each class of a video. Those with a label are kept before all others.
 
@@ -296,7 +296,7 @@ class MemoryWriter:
             parts: Features, T x P x H.
             posterior: Class probabilities, T x (C + 1).
             allowed: The classes of the video and background, C + 1 booleans.
-            is_labelled: Whether a person has labelled the snippet, T booleans; None: no snippet.
+            is_labeled: Whether a person has labeled the snippet, T booleans; None: no snippet.
         """
         classes = allowed.nonzero().flatten().tolist()
         count = min(math.ceil(self.video_share * len(posterior) / len(classes)), len(posterior))
@@ -304,15 +304,15 @@ class MemoryWriter:
             probability, snippets = posterior[:, index].topk(count)
             snippets = snippets[probability > self.min_probability]
             ranks = torch.rand(len(snippets), generator=self._generator)
-            if is_labelled is not None:
-                ranks = ranks - is_labelled[snippets].float()
+            if is_labeled is not None:
+                ranks = ranks - is_labeled[snippets].float()
             vectors = self.whitening(parts[snippets])
             self._kept[index] += map(_Entry, ranks.tolist(), [video] * len(ranks), snippets.tolist(), vectors)
             if len(self._kept[index]) > 2 * self.max_entries:
                 self._discard(index)
 
     def finish(self, neighbours: int, temperature: float) -> GlobalMemory:
-        """The memory, to be read with this number of neighbours and temperature."""
+        """The memory, to be read with this number of neighbors and temperature."""
         for index in range(len(self._kept)):
             self._discard(index)
         rows = [(index, entry) for index, kept in enumerate(self._kept) for entry in kept]
@@ -337,7 +337,7 @@ class MemoryWriter:
 
 
 class _Entry(NamedTuple):
-    rank: float  # random, below 0 for a labelled snippet
+    rank: float  # random, below 0 for a labeled snippet
     video: int
     snippet: int
     vector: Tensor  # F

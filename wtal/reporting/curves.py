@@ -69,7 +69,7 @@ def read_metrics(run: Path) -> dict[str, Curve]:
 
 
 def downsample(curve: Curve) -> Curve:
-    """The curve as means of at most `MAX_POINTS` groups of neighbouring points."""
+    """The curve as means of at most `MAX_POINTS` groups of neighboring points."""
     groups = np.array_split(curve, min(MAX_POINTS, curve.shape[1]), axis=1)
     return np.array([group.mean(1) for group in groups]).T
 

@@ -1,4 +1,4 @@
-"""The training objective: losses on the tags, on labelled snippets, and on the teacher's class probabilities."""
+"""The training objective: losses on the tags, on labeled snippets, and on the teacher's class probabilities."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -48,7 +48,7 @@ def compute_loss(branch: BranchOutput, batch: Batch, config: "Config") -> tuple[
     """Compute the total loss of one step.
 
     Without a teacher it is the weighted sum of the losses on the tags. With a teacher, these count less, and
-    distillation is added. With true segments as targets, the losses on the tags do not count. Labelled snippets add
+    distillation is added. With true segments as targets, the losses on the tags do not count. Labeled snippets add
     their own losses to each.
 
     Args:
@@ -78,13 +78,13 @@ def compute_loss(branch: BranchOutput, batch: Batch, config: "Config") -> tuple[
     if batch.targets is not None:
         terms += distillation_terms(branch, batch.targets, batch.mask, weights)
     if batch.snippet_labels is not None:
-        terms += labelled_terms(branch, batch.snippet_labels, weights)
+        terms += labeled_terms(branch, batch.snippet_labels, weights)
     total = torch.stack([term.weight * term.value for term in terms]).sum()
     return total, {term.name: term.value for term in terms}
 
 
-def labelled_terms(branch: BranchOutput, snippet_labels: Tensor, weights: dict[str, float]) -> list[LossTerm]:
-    """The losses of the labelled snippets. `snippet_labels` is B x T x (C + 1)."""
+def labeled_terms(branch: BranchOutput, snippet_labels: Tensor, weights: dict[str, float]) -> list[LossTerm]:
+    """The losses of the labeled snippets. `snippet_labels` is B x T x (C + 1)."""
     cas = labelled_cas_loss(branch.cas, snippet_labels)
     attention = labelled_attention_loss(branch.attention, snippet_labels)
     return [

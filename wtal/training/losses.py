@@ -49,14 +49,14 @@ Loss = Callable[[LossInputs], Tensor]
 
 
 def mil_loss(video_logits: Tensor, labels: Tensor, background: float) -> Tensor:
-    """Cross-entropy of the video logits with the normalised labels: -sum_c y_c log softmax(s)_c, y = labels / |labels|.
+    """Cross-entropy of the video logits with the normalized labels: -sum_c y_c log softmax(s)_c, y = labels / |labels|.
 
     A video without any target (no label, background 0) adds nothing.
 
     Args:
         video_logits: B x (C + 1).
         labels: B x C.
-        background: Target of the background class before normalisation, 1 or 0.
+        background: Target of the background class before normalization, 1 or 0.
     """
     target = torch.cat([labels, labels.new_full((len(labels), 1), background)], 1)
     target = target / target.sum(1, keepdim=True).clamp(min=1)
@@ -179,9 +179,9 @@ def distillation_attention_loss(attention: Tensor, targets: Tensor, mask: Tensor
 
 
 def labelled_cas_loss(cas: Tensor, snippet_labels: Tensor) -> Tensor:
-    """Cross-entropy of the labelled snippets: mean over all videos of the mean over the labelled snippets of each.
+    """Cross-entropy of the labeled snippets: mean over all videos of the mean over the labeled snippets of each.
 
-    A video without labelled snippets adds 0.
+    A video without labeled snippets adds 0.
 
     Args:
         cas: Logits, B x T x (C + 1).
@@ -191,7 +191,7 @@ def labelled_cas_loss(cas: Tensor, snippet_labels: Tensor) -> Tensor:
 
 
 def labelled_attention_loss(attention: Tensor, snippet_labels: Tensor) -> Tensor:
-    """Binary cross-entropy of attention on the labelled snippets; the mean is that of `labelled_cas_loss`.
+    """Binary cross-entropy of attention on the labeled snippets; the mean is that of `labelled_cas_loss`.
 
     Args:
         attention: B x T.

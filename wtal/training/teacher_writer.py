@@ -1,7 +1,7 @@
 """Writes the teacher of stage two: the models of stage one, weighted by their accuracy on the tags, and the memory.
 
 The tags of a training video are known, so only its classes and background get probability. Snippets that a person has
-labelled get the probabilities of their labels.
+labeled get the probabilities of their labels.
 
 The files are those of `wtal.models.teacher`.
 """
@@ -68,7 +68,7 @@ def write_teacher(
 
     Args:
         config: Settings of the run.
-        data: The training videos, with their labelled snippets.
+        data: The training videos, with their labeled snippets.
         models: The K models of stage one.
         folder: The folder to write, as a whole or not at all.
         device: Where the models run. The memory is on the CPU.
@@ -88,8 +88,8 @@ def write_teacher(
     )
     for video in range(len(data)):
         output = StageOneOutput.compute(models, data.features(video), device)
-        posterior, is_labelled = _with_labels(mean_posterior(output.cas, reliability, allowed[video]), data, video)
-        writer.write(video, output.parts, posterior, allowed[video], is_labelled)
+        posterior, is_labeled = _with_labels(mean_posterior(output.cas, reliability, allowed[video]), data, video)
+        writer.write(video, output.parts, posterior, allowed[video], is_labeled)
     memory = writer.finish(settings.neighbours, settings.temperature)
     generator = torch.Generator().manual_seed(config.train.seed)
     if spec.memory == "shuffled":
@@ -133,12 +133,12 @@ def require_same_teacher(folder: Path, config: "Config", data: TrainingDataset) 
 
 
 def _with_labels(probabilities: Tensor, data: TrainingDataset, video: int) -> tuple[Tensor, Tensor]:
-    """The probabilities T x (C + 1), those of labelled snippets replaced by their labels; and which these are, T."""
+    """The probabilities T x (C + 1), those of labeled snippets replaced by their labels; and which these are, T."""
     labels = data.snippet_labels.get(data.videos[video].id)
     if labels is None:
         return probabilities, torch.zeros(len(probabilities), dtype=torch.bool)
-    is_labelled = labels.sum(1) > 0
-    return torch.where(is_labelled[:, None], labels, probabilities), is_labelled
+    is_labeled = labels.sum(1) > 0
+    return torch.where(is_labeled[:, None], labels, probabilities), is_labeled
 
 
 def _reliability_and_whitening(

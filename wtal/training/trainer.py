@@ -32,7 +32,7 @@ from wtal.training.log_writers import open_log
 from wtal.training.metrics import append_metrics, truncate_metrics
 from wtal.training.state import TrainingState
 
-NORMALISED_LIMIT = 5.0
+NORMALIZED_LIMIT = 5.0
 MIN_RELATIVE_DEVIATION = 1e-6  # dimensions that vary less, relative to the strongest, are ignored
 MAX_WORK_OF_ONE_THREAD = 2e9  # multiplications of a matrix product; two I3D modalities at the default width: 0.9e9
 LOG_EVERY = {"cpu": 1, "cuda": 20}  # steps; reading a loss from a GPU waits until it is computed
@@ -273,7 +273,7 @@ def fit_normalisation(model: nn.Module, data: TrainingDataset) -> None:
     for layer in layers:
         layer.mean.copy_(torch.as_tensor(mean + origin))
         layer.scale.copy_(torch.as_tensor(np.concatenate(scales)))
-        layer.limit.fill_(NORMALISED_LIMIT)
+        layer.limit.fill_(NORMALIZED_LIMIT)
 
 
 def eval_copy(averaged: nn.Module) -> nn.Module:

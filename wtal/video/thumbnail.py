@@ -1,4 +1,4 @@
-"""Small images of a video, to recognise it in a list: one frame, or some of its first seconds."""
+"""Small images of a video, to recognize it in a list: one frame, or some of its first seconds."""
 
 from contextlib import suppress
 from fractions import Fraction

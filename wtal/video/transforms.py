@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wtal.core.errors import DataError
 from wtal.video.backbones.base import Sampling
 
-# Bit-exact on every processor, with colour interpolated as accurately as brightness. This costs no measurable time.
+# Bit-exact on every processor, with color interpolated as accurately as brightness. This costs no measurable time.
 SWS_FLAGS = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT
 MAX_ASPECT = (
     16  # longer side relative to the shorter; scaling up the shorter side of such a frame would fill the memory
@@ -51,7 +51,7 @@ class Orientation:
 
 
 class FrameTransform:
-    """Converts decoded frames to RGB, H x W x 3: square pixels, upright, shorter side scaled, centre cropped.
+    """Converts decoded frames to RGB, H x W x 3: square pixels, upright, shorter side scaled, center cropped.
 
     The first frame determines size and orientation; later frames of another size are scaled to the same size.
     Errors do not contain the path, which the caller adds.
@@ -70,7 +70,7 @@ class FrameTransform:
             self.size = self._scaled_size(frame)
         rgb = self.reformatter.reformat(frame, *self.size, "rgb24", interpolation=SWS_FLAGS, threads=1)
         oriented = self.orientation(np.asarray(rgb.to_ndarray(), np.uint8))
-        return np.ascontiguousarray(centre_crop(oriented, self.sampling.crop))
+        return np.ascontiguousarray(center_crop(oriented, self.sampling.crop))
 
     def _scaled_size(self, frame: VideoFrame) -> tuple[int, int]:
         """Width and height as stored, in square pixels, where the shorter side is `sampling.side`."""
@@ -85,7 +85,7 @@ class FrameTransform:
         return round(width * ratio), round(height * ratio)
 
 
-def centre_crop(frame: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
+def center_crop(frame: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
     """The central `size` x `size` pixels of H x W x 3, or the whole frame for None."""
     if size is None:
         return frame

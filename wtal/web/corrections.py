@@ -1,7 +1,7 @@
 """Corrected timelines: one JSON file per video, and a table of tags of all of them.
 
 A save must name the revision that it is based on, so that concurrent edits are detected. Corrections follow videos that
-are moved or renamed, which are recognised by their content. A segment that ends where it starts is a point; a segment
+are moved or renamed, which are recognized by their content. A segment that ends where it starts is a point; a segment
 with a score was copied from the model output and not changed.
 """
 

@@ -87,7 +87,7 @@ def test_tasks_match_the_schema(written):
 @settings(max_examples=10, deadline=None)
 @given(written=annotations)
 def test_tasks_are_valid_for_the_sdk(written):
-    """`pip install label-studio-sdk` validates tasks against a labelling interface without a server."""
+    """`pip install label-studio-sdk` validates tasks against a labeling interface without a server."""
     interface = pytest.importorskip("label_studio_sdk.label_interface").LabelInterface
     view = ElementTree.Element("View")
     ElementTree.SubElement(view, "Video", name="video", value="$video")

@@ -49,12 +49,12 @@ def test_simba_labels_the_frames_of_all_segments(written):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.csv"
         write(path, [Annotation("a.b", tuple(written))], FPS)
-        labelled = frames_in_simba(path)
+        labeled = frames_in_simba(path)
     expected = defaultdict(set)
     for segment in written:
         first, last = to_frames(segment, FPS)
         expected["a.b", FORMAT.normalize_label(segment.label)] |= set(range(first - 1, last))
-    assert labelled == expected
+    assert labeled == expected
 
 
 def test_merged_segments_are_reported():

@@ -13,7 +13,7 @@ from wtal.data.annotations.via import read
 
 @pytest.fixture
 def project() -> dict:
-    """A project as VIA saves it: one labelled segment and one box in a frame."""
+    """A project as VIA saves it: one labeled segment and one box in a frame."""
     action = {"aname": "Action", "anchor_id": "FILE1_Z2_XY0", "type": 4, "options": {"r": "run", "j": "jump"}}
     box = {"aname": "box", "anchor_id": "FILE1_Z0_XY1", "type": 1, "options": {}}
     return {

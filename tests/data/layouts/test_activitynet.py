@@ -42,7 +42,7 @@ def test_annotations_roundtrip(tmp_path_factory, expected):
 
 
 @pytest.mark.parametrize("name, subset", [("train", "training"), ("Val", "validation"), ("TEST", "testing")])
-def test_subset_names_are_normalised(tmp_path, name, subset):
+def test_subset_names_are_normalized(tmp_path, name, subset):
     assert read_activitynet(write_text(tmp_path, f'{{"v": {{"subset": "{name}"}}}}'))[0].subset == subset
 
 

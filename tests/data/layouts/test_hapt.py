@@ -137,13 +137,13 @@ def test_nested_zip_and_folders_give_same_data_set(tmp_path, expected):
 # Features
 
 
-def test_training_features_are_standardised(expected):
+def test_training_features_are_standardized(expected):
     x = np.concatenate([expected.features(video.id) for video in expected.subset("training")]).astype(np.float64)
     assert np.allclose(x.mean(0), 0, atol=5e-3) and np.allclose(x.std(0), 1, atol=5e-3)
     assert all(np.abs(expected.features(video.id)).max() <= 8 for video in expected.videos)
 
 
-def test_snippet_is_centred_in_its_window(expected):
+def test_snippet_is_centered_in_its_window(expected):
     """An impulse is in the snippets whose windows contain it, and their mean time is its time."""
     starts = np.arange(92) * 32 / 50
     assert np.allclose(expected.clock.seconds(np.arange(92) + 0.5), starts + WINDOW / 2 / 50)

@@ -72,14 +72,14 @@ def test_thumos(tmp_path):
 
 @settings(deadline=None, max_examples=25)
 @given(stride=st.integers(1, 32), window=st.integers(1, 64), rates=st.lists(st.floats(1, 120), min_size=3, max_size=3))
-def test_snippet_is_centred_in_its_window(tmp_path_factory, stride, window, rates):
+def test_snippet_is_centered_in_its_window(tmp_path_factory, stride, window, rates):
     root = tmp_path_factory.mktemp("timing")
     database = {f"v{n}": entry("training", fps) for n, fps in enumerate(rates)}
     dataset = load_dataset(convert(root, database, timing=FeatureTiming(stride, window)).path)
     for video, fps in zip(dataset.videos, rates, strict=True):
         clock, length = dataset.clock_of(video.id), len(dataset.features(video.id))
-        centres = clock.seconds(np.arange(length) + 0.5)
-        assert centres == pytest.approx((np.arange(length) * stride + window / 2) / fps, abs=1e-5)
+        centers = clock.seconds(np.arange(length) + 0.5)
+        assert centers == pytest.approx((np.arange(length) * stride + window / 2) / fps, abs=1e-5)
 
 
 def test_given_frame_rate_replaces_recorded_times(tmp_path):

@@ -9,7 +9,7 @@ from benchmarks.palette import ciede2000, smallest_difference, to_lab
 from wtal.reporting.figures.colors import (
     DARK_BACKGROUND,
     DARK_PALETTE,
-    GREY,
+    GRAY,
     PALETTE,
     class_colors,
     darken,
@@ -26,10 +26,10 @@ def test_class_keeps_its_color():
     twelve = [str(i) for i in range(12)]
     assert class_colors(twelve) == class_colors(twelve, ["3"]) and len(set(class_colors(twelve).values())) == 12
     many = [str(i) for i in range(100)]
-    assert [color for color in class_colors(many).values() if color != GREY] == list(PALETTE)
+    assert [color for color in class_colors(many).values() if color != GRAY] == list(PALETTE)
     chosen = class_colors(many, ["3", "15", "50"])  # 3 and 15 share a palette entry
     assert chosen["3"] == PALETTE[3] and len({chosen[label] for label in ("3", "15", "50")}) == 3
-    assert all(color == GREY for label, color in chosen.items() if label not in ("3", "15", "50"))
+    assert all(color == GRAY for label, color in chosen.items() if label not in ("3", "15", "50"))
 
 
 @pytest.mark.parametrize("palette", [PALETTE, DARK_PALETTE], ids=["light", "dark"])
@@ -68,7 +68,7 @@ def test_ciede2000_of_the_published_pairs():
 def test_color_blind_people_do_not_see_some_differences():
     red, green = "#E3342F", "#7A8B00"
     assert smallest_difference([red, green])[0] > 40 > 20 > smallest_difference([red, green], "protanopia")[0]
-    assert to_lab(["#808080"], "deuteranopia") == pytest.approx(to_lab(["#808080"]), abs=0.1), "greys stay grey"
+    assert to_lab(["#808080"], "deuteranopia") == pytest.approx(to_lab(["#808080"]), abs=0.1), "grays stay gray"
 
 
 def contrast(color: str, background: str) -> float:

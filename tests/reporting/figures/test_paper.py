@@ -143,7 +143,7 @@ def test_errors_figure_shows_the_numbers_of_the_analysis(drawn):
 
 
 @pytest.mark.parametrize("make", [errors_figure, analysis_figure])
-def test_error_types_are_grey(make):
+def test_error_types_are_gray(make):
     figure = make(analyse(PROPOSALS, GROUND_TRUTH))
     colors = {to_hex(bar.get_facecolor()).upper() for axes in figure.findobj(Axes) for bar in axes.patches}
     assert colors and not colors & set(PALETTE)

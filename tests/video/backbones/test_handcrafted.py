@@ -1,4 +1,4 @@
-"""The `tiny` backbone: independent of other snippets, finite and bounded, sensitive to motion more than to colour."""
+"""The `tiny` backbone: independent of other snippets, finite and bounded, sensitive to motion more than to color."""
 
 import numpy as np
 import pytest
@@ -115,7 +115,7 @@ def test_reversed_video_has_the_same_speed():
     assert np.allclose(forward[SPEED], backward[SPEED], atol=0.1)
 
 
-def test_motion_is_recognised_for_other_colours_and_positions():
+def test_motion_is_recognized_for_other_colors_and_positions():
     """The nearest class mean of other objects is the same motion in most cases; one in five would be chance."""
     kinds = list(ACTIONS)
     features = np.stack([[Tiny()(rendered(kind, seed))[0, MOTION] for seed in range(6)] for kind in kinds])

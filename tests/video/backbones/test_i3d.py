@@ -182,10 +182,10 @@ def test_features_do_not_depend_on_other_snippets(weights, frames, precision, to
     backbone = I3D(weights, "", precision=precision)
     batched = backbone(frames)
     single = np.concatenate([backbone(frames[i : i + 1]) for i in range(3)])
-    with_other_neighbours = backbone(np.concatenate([frames[:1], 255 - frames[1:]]))
+    with_other_neighbors = backbone(np.concatenate([frames[:1], 255 - frames[1:]]))
     assert relative_error(single, batched) < tolerance
-    assert relative_error(with_other_neighbours[:1], batched[:1]) < tolerance
-    assert relative_error(with_other_neighbours[1:], batched[1:]) > 0.01
+    assert relative_error(with_other_neighbors[:1], batched[:1]) < tolerance
+    assert relative_error(with_other_neighbors[1:], batched[1:]) > 0.01
 
 
 def test_pooling_equals_the_published_average():

@@ -16,10 +16,10 @@ from wtal.video.extract_dataset import extract_dataset
 from wtal.video.extract_video import extract_features
 
 
-class MeanColour(Backbone):
-    """The mean colour of each snippet: the smallest possible backbone."""
+class MeanColor(Backbone):
+    """The mean color of each snippet: the smallest possible backbone."""
 
-    name = "mean-colour"
+    name = "mean-color"
     weights = "version 1"
     sampling = Sampling(fps=10, stride=5, window=5, side=32, crop=None)
     widths = (3,)
@@ -29,18 +29,18 @@ class MeanColour(Backbone):
 
 
 def test_added_backbone_is_opened_by_its_name(short_videos, monkeypatch):
-    monkeypatch.setitem(BACKBONES, "mean-colour", MeanColour)
-    features, origin = extract_features(short_videos / "good0.mp4", "mean-colour")
+    monkeypatch.setitem(BACKBONES, "mean-color", MeanColor)
+    features, origin = extract_features(short_videos / "good0.mp4", "mean-color")
     assert features.shape == (4, 3)
-    assert origin.provenance == MeanColour().provenance and origin.provenance.backbone == "mean-colour"
+    assert origin.provenance == MeanColor().provenance and origin.provenance.backbone == "mean-color"
 
 
 def test_added_backbone_is_available_in_worker_processes(short_videos, tmp_path, monkeypatch):
     (tmp_path / "videos.json").write_text(json.dumps({"folder": str(short_videos), "files": {"a": "good0.mp4"}}))
     (tmp_path / "annotations.json").write_text('{"database": {"a": {"subset": "training", "annotations": []}}}')
     (tmp_path / "dataset.json").write_text('{"classes": ["x"]}')
-    monkeypatch.setitem(BACKBONES, "mean-colour", MeanColour)
-    assert extract_dataset(tmp_path, BackboneOptions("mean-colour")).failed == {}
+    monkeypatch.setitem(BACKBONES, "mean-color", MeanColor)
+    assert extract_dataset(tmp_path, BackboneOptions("mean-color")).failed == {}
     assert load_dataset(tmp_path).features("a").shape == (4, 3)
 
 

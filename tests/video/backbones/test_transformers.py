@@ -73,7 +73,7 @@ def random_frames(backbone, count=3, seed=0):
 
 
 def expected_features(folder, name, pixels):
-    """The mean of the tokens that transformers computes for normalised pixels, N x T x 3 x H x W."""
+    """The mean of the tokens that transformers computes for normalized pixels, N x T x 3 x H x W."""
     model = getattr(transformers, FAMILIES[name].model_class).from_pretrained(folder).eval()
     with torch.no_grad():
         if name == "vjepa2":
@@ -82,7 +82,7 @@ def expected_features(folder, name, pixels):
     return tokens[:, 1 if name in ("vivit", "timesformer") else 0 :].mean(1).numpy()
 
 
-def normalised(frames, mean, std):
+def normalized(frames, mean, std):
     pixels = (frames / 255 - np.array(mean)) / np.array(std)
     return torch.from_numpy(np.moveaxis(pixels, -1, 2)).float()
 
@@ -93,7 +93,7 @@ def test_features_equal_the_mean_token_of_the_model(folders, name):
     features = backbone(frames)
     assert features.shape == (3, *backbone.widths) == (3, WIDTH)
     assert features.dtype == np.float32
-    expected = expected_features(folders[name], name, normalised(frames, *FAMILIES[name].mean_std))
+    expected = expected_features(folders[name], name, normalized(frames, *FAMILIES[name].mean_std))
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)
     assert np.ptp(features, axis=0).max() > 0.01, "identical features would make the test meaningless"
 
@@ -165,7 +165,7 @@ def test_processor_of_the_folder_is_used(copied, file):
     backbone = open_folder(folder)
     assert backbone.sampling.side == 40
     frames = random_frames(backbone)
-    expected = expected_features(folder, "videomae", normalised(frames, mean, std))
+    expected = expected_features(folder, "videomae", normalized(frames, mean, std))
     np.testing.assert_allclose(backbone(frames), expected, rtol=1e-4, atol=1e-5)
 
 

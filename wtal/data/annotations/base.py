@@ -23,7 +23,7 @@ class Annotation:
 
     Attributes:
         id: Video id.
-        segments: Labelled segments, times in seconds.
+        segments: Labeled segments, times in seconds.
         duration: Seconds; None if unknown.
         subset: `training`, `validation`, `testing`, or "" if unknown.
         tags: Labels of the video that have no segment.

@@ -49,7 +49,7 @@ class Observation:
     Attributes:
         id: Id of the observation.
         media: Paths of its videos, one after the other.
-        segments: Labelled segments, times in seconds.
+        segments: Labeled segments, times in seconds.
         duration: Of all videos, in seconds; None if unknown.
     """
 

@@ -33,7 +33,7 @@ ID_ATTRIBUTES = ("TIER_ID", "ANNOTATION_ID", "TIME_SLOT_ID")
 
 
 def read(path: Path) -> AnnotationFile:
-    """Read the time-aligned annotations of all tiers; an annotation without text is labelled with its tier.
+    """Read the time-aligned annotations of all tiers; an annotation without text is labeled with its tier.
 
     Raises:
         DataError: The file is not XML, has a DOCTYPE, has an id twice, or is not an ELAN document.

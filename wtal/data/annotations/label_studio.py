@@ -1,6 +1,6 @@
 """Label Studio tasks with TimelineLabels: frames counted from 1, first and last inclusive.
 
-A task whose segments all have scores is written with predictions, any other with an annotation. The labelling
+A task whose segments all have scores is written with predictions, any other with an annotation. The labeling
 interface of the project needs a Video tag named `video` and a TimelineLabels tag named `timelineLabels`.
 """
 

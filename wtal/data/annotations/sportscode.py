@@ -68,7 +68,7 @@ def write(path: Path, annotations: Sequence[Annotation]) -> None:
     for number, code in enumerate(dict.fromkeys(xml_text(segment.label) for segment in segments)):
         row = ElementTree.SubElement(rows, "row")
         _add(row, "code", code)
-        # Multiples of the golden ratio spread any number of hues evenly over the colour circle.
+        # Multiples of the golden ratio spread any number of hues evenly over the color circle.
         for name, value in zip("RGB", hsv_to_rgb(number * GOLDEN_RATIO % 1, 0.7, 0.9), strict=True):
             _add(row, name, str(round(value * MAX_COLOR)))
         _add(row, "sort_order", str(number + 1))

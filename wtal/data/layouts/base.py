@@ -68,7 +68,7 @@ class Layout(ABC):
 
     Attributes:
         title: What the layout is called in messages.
-        contents: The files by which it is recognised, for help texts.
+        contents: The files by which it is recognized, for help texts.
         needs_timing: Whether `convert` needs a `FeatureTiming`.
     """
 

@@ -38,7 +38,7 @@ ACTIVITIES = (  # the archive counts them from 1
 )
 ABOUT = {
     "feature": "of each channel's window: mean, standard deviation, mean absolute difference, minimum, maximum, "
-    "eight log bands of the spectrum; standardised on the training sequences",
+    "eight log bands of the spectrum; standardized on the training sequences",
     "source": "Smartphone-Based Recognition of Human Activities and Postural Transitions "
     "(Reyes-Ortiz et al., UCI 341), raw signals",
     "licence": "CC BY 4.0; cite the authors",
@@ -53,7 +53,7 @@ MAX_SENSOR_VALUE = 1e9
 
 Files = Mapping[str, Callable[[], bytes]]  # file name -> function that reads its content
 RecordingKey = tuple[int, int]  # experiment, person
-LabelledRange = tuple[str, int, int]  # label, half-open range of samples
+LabeledRange = tuple[str, int, int]  # label, half-open range of samples
 
 
 class HaptLayout(Layout):
@@ -100,7 +100,7 @@ class HaptLayout(Layout):
         is_training = [video.subset == "training" for video in videos]
         if not any(is_training):
             raise _error(source, "contains no whole minute of a person for training")
-        for video, values in zip(videos, _standardise(features, is_training), strict=True):
+        for video, values in zip(videos, _standardize(features, is_training), strict=True):
             write_features(features_path(out, video.id), values.astype(np.float16))
         return Conversion(videos, CLOCK, ACTIVITIES, about=ABOUT)
 
@@ -109,7 +109,7 @@ class HaptLayout(Layout):
 
 
 def snippet_features(signal: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Statistics and spectrum of each window of a signal, before they are standardised.
+    """Statistics and spectrum of each window of a signal, before they are standardized.
 
     Args:
         signal: n samples x 6 channels.
@@ -125,14 +125,14 @@ def snippet_features(signal: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([x.mean(1), x.std(1), differences, x.min(1), x.max(1), *bands], axis=1).astype(np.float32)
 
 
-def _standardise(features: list[NDArray[np.float32]], is_training: list[bool]) -> Iterator[NDArray[np.float32]]:
+def _standardize(features: list[NDArray[np.float32]], is_training: list[bool]) -> Iterator[NDArray[np.float32]]:
     """Mean 0 and standard deviation 1 on the training sequences, clipped. Each T x 78."""
     training = np.concatenate([x for x, selected in zip(features, is_training, strict=True) if selected])
     mean, scale = training.mean(0), training.std(0) + np.float32(1e-6)  # a constant channel becomes 0
     return (np.clip((x - mean) / scale, -MAX_FEATURE, MAX_FEATURE) for x in features)
 
 
-def _make_video(id: str, subset: str, first: int, ranges: list[LabelledRange]) -> Video:
+def _make_video(id: str, subset: str, first: int, ranges: list[LabeledRange]) -> Video:
     """The minute from sample `first` on, with the segments inside it."""
     clipped = [(label, max(start - first, 0), min(end - first, MINUTE)) for label, start, end in ranges]
     segments = tuple(
@@ -157,12 +157,12 @@ def _list_recordings(files: Files, archive: Path) -> dict[RecordingKey, str]:
     return recordings
 
 
-def _read_labels(files: Files, archive: Path) -> dict[RecordingKey, list[LabelledRange]]:
+def _read_labels(files: Files, archive: Path) -> dict[RecordingKey, list[LabeledRange]]:
     """Read labels.txt: experiment, person, activity, first and last sample, which count from 1."""
     name = "labels.txt"
     if name not in files:
         raise _error(archive, "contains no RawData/labels.txt")
-    labels: dict[RecordingKey, list[LabelledRange]] = {}
+    labels: dict[RecordingKey, list[LabeledRange]] = {}
     rows = _parse_table(files[name](), 5, np.int64, archive, name)
     for line, (experiment, person, activity, first, last) in enumerate(rows.tolist(), start=1):
         if not 1 <= activity <= len(ACTIVITIES):

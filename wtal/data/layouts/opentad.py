@@ -175,7 +175,7 @@ def _read_fps(paths: OpenTadPaths, id: str) -> float:
 
 
 def _clock(stride: int, window: int, fps: float) -> SnippetClock:
-    """Snippet i is centred on the middle of its window, frame i * stride + window / 2."""
+    """Snippet i is centered on the middle of its window, frame i * stride + window / 2."""
     return SnippetClock(stride / fps, (window - stride) / 2 / fps)
 
 

@@ -292,9 +292,9 @@ def snippet_features(world: BenchmarkWorld, video: Video, clock: SnippetClock = 
 def _drift(world: BenchmarkWorld, timeline: Timeline, rng: np.random.Generator) -> NDArray[np.float32]:
     """Slow waves around a random point. T x K."""
     directions = world.directions.drift
-    centre, phase = rng.standard_normal(len(directions)), rng.uniform(0, 2 * np.pi, len(directions))
+    center, phase = rng.standard_normal(len(directions)), rng.uniform(0, 2 * np.pi, len(directions))
     period = rng.uniform(20, 120, len(directions))  # s
-    path = centre + np.sqrt(2) * np.sin(2 * np.pi * timeline.middles[:, None] / period + phase)  # T x 6
+    path = center + np.sqrt(2) * np.sin(2 * np.pi * timeline.middles[:, None] / period + phase)  # T x 6
     return (DRIFT / np.sqrt(2 * len(directions)) * path).astype(np.float32) @ directions
 
 

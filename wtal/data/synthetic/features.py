@@ -254,9 +254,9 @@ Span = tuple[int, float, float]  # class, start, end
 
 def _draw_labels(config: SyntheticConfig, count: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
     """The classes of each video. As the first class of a video, all classes are equally frequent."""
-    num_labelled = count - config.num_background(count)
-    labels: list[tuple[int, ...]] = [() for _ in range(count - num_labelled)]
-    for first in (np.arange(num_labelled) % config.classes).tolist():
+    num_labeled = count - config.num_background(count)
+    labels: list[tuple[int, ...]] = [() for _ in range(count - num_labeled)]
+    for first in (np.arange(num_labeled) % config.classes).tolist():
         second = int(rng.integers(config.classes))
         labels.append((first, second) if rng.random() < config.second_label and second != first else (first,))
     return [labels[i] for i in rng.permutation(count)]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from wtal.core.errors import ConfigError
 from wtal.core.structures import Segment, Video
-from wtal.data.synthetic.rendering import ACTIONS, Appearance, Colour, Move, Point, Scene, Sprite, cloud_texture
+from wtal.data.synthetic.rendering import ACTIONS, Appearance, Color, Move, Point, Scene, Sprite, cloud_texture
 
 CYCLE_SECONDS = {"bounce": 0.8, "orbit": 1.2, "pulse": 1.0, "spin": 1.2, "zigzag": 2.4}
 MIN_GAP = 1.2  # seconds before and after an action
@@ -178,34 +178,34 @@ def _draw_scene(
     start: float, end: float, actions: Sequence[_Action], config: MovieConfig, rng: np.random.Generator
 ) -> Scene:
     width, height = config.size
-    colour = tuple(rng.uniform(60, 190, 3).tolist())
+    color = tuple(rng.uniform(60, 190, 3).tolist())
     tint = tuple((rng.uniform(8, 22) * rng.uniform(0.5, 1, 3)).tolist())
     angle, speed = rng.uniform(0, 2 * np.pi), rng.uniform(0, config.drift)
     drift = (float(speed * np.cos(angle)), float(speed * np.sin(angle)))
     points = [_draw_point(ACTOR_REGION, config, rng)]
-    actor = Sprite(_draw_appearance(colour, rng), _perform(start, end, actions, points[0], config, rng))
+    actor = Sprite(_draw_appearance(color, rng), _perform(start, end, actions, points[0], config, rng))
     distractors = []
     for _ in range(rng.integers(config.distractors[0], config.distractors[1] + 1)):
         points.append(_draw_point(DISTRACTOR_REGION, config, rng, points))
-        appearance = _draw_appearance(colour, rng)
+        appearance = _draw_appearance(color, rng)
         moves = tuple(_idle(start, end, points[-1], DISTRACTOR_REGION, config, rng))
         distractors.append(Sprite(appearance, moves))
-    return Scene(end, colour, tint, cloud_texture(rng, height, width), drift, (*distractors, actor))
+    return Scene(end, color, tint, cloud_texture(rng, height, width), drift, (*distractors, actor))
 
 
-def _draw_appearance(background: Colour, rng: np.random.Generator) -> Appearance:
-    first = _draw_contrasting_colour([background], rng)
+def _draw_appearance(background: Color, rng: np.random.Generator) -> Appearance:
+    first = _draw_contrasting_color([background], rng)
     return Appearance(
         radius=rng.uniform(9.0, 13.0),
         lobes=int(rng.integers(2, 6)),
         depth=rng.uniform(0.35, 0.65),
         angle=rng.uniform(0, 2 * np.pi),
-        colours=(first, _draw_contrasting_colour([background, first], rng)),
+        colors=(first, _draw_contrasting_color([background, first], rng)),
     )
 
 
-def _draw_contrasting_colour(others: Sequence[Colour], rng: np.random.Generator) -> Colour:
-    """Of eight random colours the one that differs most from the others."""
+def _draw_contrasting_color(others: Sequence[Color], rng: np.random.Generator) -> Color:
+    """Of eight random colors the one that differs most from the others."""
     candidates = rng.uniform(0, 255, (8, 3))
     distances = np.abs(candidates[:, None] - np.array(others)).mean(2).min(1)
     return tuple(candidates[distances.argmax()].tolist())
@@ -253,11 +253,11 @@ def _idle(
     return moves
 
 
-def _jitter(start: float, end: float, centre: Point, rng: np.random.Generator) -> Iterator[Move]:
+def _jitter(start: float, end: float, center: Point, rng: np.random.Generator) -> Iterator[Move]:
     """Small random steps around a point, four per second."""
     times = np.linspace(start, end, 1 + round((end - start) / 0.25))
-    point = centre
+    point = center
     for since, until in zip(times[:-1].tolist(), times[1:].tolist(), strict=True):
-        x, y = (np.array(centre) + rng.uniform(-5, 5, 2)).tolist()
+        x, y = (np.array(center) + rng.uniform(-5, 5, 2)).tolist()
         yield Move("rest", since, until, point, (x, y))
         point = (x, y)

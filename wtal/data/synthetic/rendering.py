@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Point = tuple[float, float]
-Colour = tuple[float, ...]  # red, green, blue; 0 to 255
+Color = tuple[float, ...]  # red, green, blue; 0 to 255
 
 
 @dataclass(frozen=True)
@@ -107,21 +107,21 @@ class Move:
 
 @dataclass(frozen=True)
 class Appearance:
-    """A blob with lobes. Its halves have different colours, so that rotation is visible.
+    """A blob with lobes. Its halves have different colors, so that rotation is visible.
 
     Attributes:
         radius: Radius in pixels.
         lobes: Number of lobes.
         depth: Depth of the notches between the lobes, as a share of the radius.
         angle: Angle at rest.
-        colours: The colours of the two halves.
+        colors: The colors of the two halves.
     """
 
     radius: float
     lobes: int
     depth: float
     angle: float
-    colours: tuple[Colour, Colour]
+    colors: tuple[Color, Color]
 
 
 @dataclass(frozen=True)
@@ -143,16 +143,16 @@ class Scene:
 
     Attributes:
         end: End in seconds, where the next scene begins.
-        colour: Mean colour of the background.
-        tint: Colour that the texture adds to it.
+        color: Mean color of the background.
+        tint: Color that the texture adds to it.
         texture: H x W; opposite edges fit together.
         drift: Motion of the texture in pixels per second.
         sprites: From back to front.
     """
 
     end: float
-    colour: Colour
-    tint: Colour
+    color: Color
+    tint: Color
     texture: NDArray[np.float32]
     drift: Point
     sprites: tuple[Sprite, ...]
@@ -167,7 +167,7 @@ class Scene:
         x_shift = np.exp(-2j * np.pi * np.fft.rfftfreq(width) * self.drift[0] * time)
         y_shift = np.exp(-2j * np.pi * np.fft.fftfreq(height) * self.drift[1] * time)
         texture = np.fft.irfft2(self._spectrum * y_shift[:, None] * x_shift, (height, width))
-        frame = np.array(self.colour, np.float32) + texture.astype(np.float32)[..., None] * np.array(
+        frame = np.array(self.color, np.float32) + texture.astype(np.float32)[..., None] * np.array(
             self.tint, np.float32
         )
         for sprite in self.sprites:
@@ -195,5 +195,5 @@ def _draw(frame: NDArray[np.float32], appearance: Appearance, pose: Pose) -> Non
     outline = radius * (1 - appearance.depth * (0.5 - 0.5 * np.cos(appearance.lobes * angle)))
     opacity = np.clip(outline - distance + 0.5, 0, 1)[..., None]
     half = np.clip(distance * np.sin(angle) + 0.5, 0, 1)[..., None]
-    first, second = (np.array(colour, np.float32) for colour in appearance.colours)
+    first, second = (np.array(color, np.float32) for color in appearance.colors)
     patch += opacity * (pose.light * (half * first + (1 - half) * second) - patch)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 # Okabe and Ito, 2008; their black is left for text.
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")
-GREY = "#9CA3AF"
+GRAY = "#9CA3AF"
 WHITE, BLACK = "#FFFFFF", "#000000"
 DARK_BACKGROUND = "#15181C"  # of pages in the dark theme
 DARK_TEXT = "#111827"
@@ -27,7 +27,7 @@ def class_colors(classes: Sequence[str], chosen: Sequence[str] | None = None) ->
 
     Args:
         classes: All classes of the data set, in their order.
-        chosen: With more than twelve classes only these are colored and the rest is grey; by default the first twelve.
+        chosen: With more than twelve classes only these are colored and the rest is gray; by default the first twelve.
             Where two chosen classes share a palette entry, the later one takes the next free entry.
 
     Returns:
@@ -38,7 +38,7 @@ def class_colors(classes: Sequence[str], chosen: Sequence[str] | None = None) ->
     colored = set(classes[:MAX_COLORED_CLASSES] if chosen is None else chosen)
     colors: dict[str, str] = {}
     for index, label in enumerate(classes):
-        colors[label] = _free_color(index, set(colors.values())) if label in colored else GREY
+        colors[label] = _free_color(index, set(colors.values())) if label in colored else GRAY
     return colors
 
 

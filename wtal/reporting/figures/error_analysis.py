@@ -17,8 +17,8 @@ from wtal.reporting.figures.style import GRID, MUTED, PAGE_WIDTH, TEXT, availabl
 
 HEIGHT = 6.0  # inches
 TITLE_SIZE, NAME_SIZE, SMALL_SIZE = 9.0, 7.0, 6.0  # points
-# Color means class, so kinds of errors are grey: from dark to light, each named beside its square.
-GREYS = {kind: mix(TEXT, WHITE, 0.15 * index) for index, kind in enumerate(KINDS)}
+# Color means class, so kinds of errors are gray: from dark to light, each named beside its square.
+GRAYS = {kind: mix(TEXT, WHITE, 0.15 * index) for index, kind in enumerate(KINDS)}
 TEXT_BACKGROUND: Any = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # where a number crosses a line
 TRAIT_GAP = 1.0  # between the bars of two traits, in bars
 
@@ -63,14 +63,14 @@ def _draw_profile(axes: Axes, analysis: Analysis) -> None:
     totals = [max(1, sum(counts.values())) for counts in analysis.profile]
     depths = range(1, TOP_K_PER_INSTANCE + 1)
     below, middles = [0.0] * len(depths), []
-    for kind, grey in GREYS.items():
+    for kind, gray in GRAYS.items():
         shares = [100 * counts[kind] / total for counts, total in zip(analysis.profile, totals, strict=True)]
-        axes.bar(depths, shares, 0.9, below, color=grey, edgecolor="white", linewidth=0.4)
+        axes.bar(depths, shares, 0.9, below, color=gray, edgecolor="white", linewidth=0.4)
         middles.append(below[-1] + shares[-1] / 2)
         below = [base + share for base, share in zip(below, shares, strict=True)]
     positions = spread_positions([-middle for middle in middles], 7, 3)
     for (kind, count), middle in zip(analysis.kinds.items(), positions, strict=True):
-        axes.plot(TOP_K_PER_INSTANCE + 0.85, -middle, "s", ms=5, mew=0, color=GREYS[kind], clip_on=False)
+        axes.plot(TOP_K_PER_INSTANCE + 0.85, -middle, "s", ms=5, mew=0, color=GRAYS[kind], clip_on=False)
         text = f"{kind} {format_percent(count / totals[-1])}"
         axes.text(TOP_K_PER_INSTANCE + 1.2, -middle, text, color=TEXT, va="center", fontsize=NAME_SIZE)
     xticks = [1, 5, TOP_K_PER_INSTANCE]

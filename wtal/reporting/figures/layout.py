@@ -90,9 +90,9 @@ def opacities(scores: Sequence[float]) -> NDArray[np.float64]:
 def snippet_curve(
     times: NDArray[np.floating], values: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A curve through the centres of the snippets, extended to the outer boundaries. T+1, T -> T+2, T+2"""
-    centres = (np.asarray(times[:-1], np.float64) + times[1:]) / 2
-    return np.r_[times[0], centres, times[-1]], np.r_[values[0], values, values[-1]].astype(np.float64)
+    """A curve through the centers of the snippets, extended to the outer boundaries. T+1, T -> T+2, T+2"""
+    centers = (np.asarray(times[:-1], np.float64) + times[1:]) / 2
+    return np.r_[times[0], centers, times[-1]], np.r_[values[0], values, values[-1]].astype(np.float64)
 
 
 def value_range(cas: NDArray[np.floating]) -> tuple[float, float]:

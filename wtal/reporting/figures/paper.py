@@ -222,7 +222,7 @@ def _column_figure(height: float) -> Figure:
 
 
 def _draw_bars(axes: Axes, values: Mapping[str, float], number_format: str) -> None:
-    """A grey bar with its number for each kind of error."""
+    """A gray bar with its number for each kind of error."""
     rows = [KINDS.index(kind) for kind in values]
     axes.barh(rows, list(values.values()), 0.72, color=MUTED)
     for row, value in zip(rows, values.values(), strict=True):

@@ -1,4 +1,4 @@
-"""What all figures share: fonts, greys, and how a figure is written to a file."""
+"""What all figures share: fonts, grays, and how a figure is written to a file."""
 
 import warnings
 from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ from matplotlib.font_manager import FontProperties
 from wtal.core.errors import DataError
 from wtal.core.structures import Segment
 from wtal.core.text import format_time, one_line
-from wtal.reporting.figures.colors import GREY, WHITE, class_colors, darken, mix, text_color_on
+from wtal.reporting.figures.colors import GRAY, WHITE, class_colors, darken, mix, text_color_on
 from wtal.reporting.figures.layout import (
     ATTENTION_HEIGHT,
     AXIS_HEIGHT,
@@ -132,7 +132,7 @@ class DrawContext:
         return (EDGE_MARGIN - LEFT_MARGIN) * 72 * self.point
 
     def color(self, label: str) -> str:
-        return self.colors.get(label, GREY)
+        return self.colors.get(label, GRAY)
 
     def write(self, x: float, y: float, text: str, size: float, color: str, align: str = "left") -> None:
         """Write text, never as a formula, at x seconds and y inches."""
@@ -210,7 +210,7 @@ def _draw_proposals(context: DrawContext, y: float) -> float:
         context.write(4 * context.point, y + ROW_HEIGHT / 2, "no proposals", SMALL_SIZE, MUTED)
         return y + height + LANE_GAP
     shared = _labels_of_last_row(rows)
-    colors = {label: GREY if label in shared else context.color(label) for label in rows}
+    colors = {label: GRAY if label in shared else context.color(label) for label in rows}
     boxes = [_box(context, p, y + rows[p.label] * PROPOSAL_ROW_HEIGHT, PROPOSAL_ROW_HEIGHT) for p in proposals]
     # Opaque tints instead of alpha: hundreds of overlapping low scores would add up to a strong color.
     shares = opacities([proposal.confidence for proposal in proposals])
@@ -247,7 +247,7 @@ def _draw_attention(context: DrawContext, y: float) -> float:
         times, values = snippet_curve(context.timeline.times, context.timeline.attention)
         curve = y + ATTENTION_HEIGHT * (1 - np.clip(values, 0, 1))
         bottom = y + ATTENTION_HEIGHT
-        context.axes.fill_between(times, curve, bottom, color=GREY, alpha=0.55, linewidth=0, zorder=2)
+        context.axes.fill_between(times, curve, bottom, color=GRAY, alpha=0.55, linewidth=0, zorder=2)
         context.axes.plot(times, curve, color=MUTED, linewidth=0.6, zorder=2)
     return y + ATTENTION_HEIGHT + LANE_GAP
 

@@ -73,7 +73,7 @@ def precision_charts(
     Args:
         evaluation: Result and matches of the proposals.
         tiou: The class charts use the threshold closest to it.
-        class_indices: The color index of each class; classes without one are drawn grey.
+        class_indices: The color index of each class; classes without one are drawn gray.
     """
     result, limits = evaluation.result, (0.0, 1.0)
     main = int(np.argmin(np.abs(np.subtract(result.tious, tiou))))

@@ -21,7 +21,7 @@ class Sampling:
     """How a video is cut into snippets.
 
     Frames are sampled `fps` times a second by presentation time, whatever the frame rate of the file. Snippet i covers
-    the sampled frames [i * stride, (i + 1) * stride). The backbone sees a window of `window` frames centred on the
+    the sampled frames [i * stride, (i + 1) * stride). The backbone sees a window of `window` frames centered on the
     snippet; beyond the ends of the video the first and the last frame are repeated.
 
     Args:
@@ -29,7 +29,7 @@ class Sampling:
         stride: Frames from one snippet to the next.
         window: Frames that the backbone sees of each snippet.
         side: Length of the shorter side of a frame after scaling, in pixels.
-        crop: Side of the centre square that is cut out, in pixels; None keeps the whole frame.
+        crop: Side of the center square that is cut out, in pixels; None keeps the whole frame.
     """
 
     fps: float

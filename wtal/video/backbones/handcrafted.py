@@ -1,7 +1,7 @@
-"""The `tiny` backbone: colours, edges and motion of a snippet, computed without weights. For computers without a GPU.
+"""The `tiny` backbone: colors, edges and motion of a snippet, computed without weights. For computers without a GPU.
 
-Axes: W frames of a snippet and the P = W - 1 steps between them, h x w pixels of the downscaled grey frames, b x c
-blocks whose motion is estimated, R regions of blocks. x points to the right and y down, both in grey pixels.
+Axes: W frames of a snippet and the P = W - 1 steps between them, h x w pixels of the downscaled gray frames, b x c
+blocks whose motion is estimated, R regions of blocks. x points to the right and y down, both in gray pixels.
 """
 
 from collections.abc import Iterator
@@ -13,24 +13,24 @@ from numpy.typing import NDArray
 from wtal.core.arrays import Floats
 from wtal.video.backbones.base import Backbone, Sampling
 
-GREY_SIDE = 32  # pixels of the shorter side of the grey frames
-MAX_ASPECT = 4  # longer side of the grey frames relative to the shorter; wider frames are squeezed
-BLOCK = 3  # grey pixels from one block to the next
-CELLS = 3  # rows and columns of the grid on which colours and motion are averaged
+GRAY_SIDE = 32  # pixels of the shorter side of the gray frames
+MAX_ASPECT = 4  # longer side of the gray frames relative to the shorter; wider frames are squeezed
+BLOCK = 3  # gray pixels from one block to the next
+CELLS = 3  # rows and columns of the grid on which colors and motion are averaged
 DIRECTIONS = 8  # bins of the histograms of directions
 FREQUENCIES = 6  # temporal frequencies, 0.78 Hz apart, from 0 to 3.9 Hz
 MIN_TEXTURE = 0.02  # squared contrast below which motion is damped
 MAX_VALUE = 10.0  # all features are clipped to +- this
-GREY = np.array([0.299, 0.587, 0.114], np.float32) / 255
+GRAY = np.array([0.299, 0.587, 0.114], np.float32) / 255
 
 
 class Tiny(Backbone):
-    """Appearance (colours, edge orientations) and motion (optical flow without the camera's, its course in time)."""
+    """Appearance (colors, edge orientations) and motion (optical flow without the camera's, its course in time)."""
 
     name = "tiny"
-    weights = "formula 1"  # increase it with every change of the numbers, so that old features are recognised
+    weights = "formula 1"  # increase it with every change of the numbers, so that old features are recognized
     sampling = Sampling(fps=12.5, stride=6, window=16, side=64, crop=None)
-    # One group: with two, their attentions would have to agree, but what moves is rarely what has a strong colour.
+    # One group: with two, their attentions would have to agree, but what moves is rarely what has a strong color.
     widths = (190,)
     batch_size = 32
     single_core = True
@@ -43,22 +43,22 @@ class Tiny(Backbone):
 def _describe(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
     """W x H x W x 3 to 190. Each number is shifted and scaled to about zero mean and unit variance over videos."""
     start = (len(frames) - Tiny.sampling.stride) // 2
-    centre = slice(start, start + Tiny.sampling.stride, 2)  # every second frame of the snippet without its context
-    grey = _grey(frames)
-    parts = [*_colours(frames[centre]), *_edges(grey[centre]), *_motion(_flow(grey)), *_flicker(grey)]
+    center = slice(start, start + Tiny.sampling.stride, 2)  # every second frame of the snippet without its context
+    gray = _gray(frames)
+    parts = [*_colors(frames[center]), *_edges(gray[center]), *_motion(_flow(gray)), *_flicker(gray)]
     return np.clip(np.concatenate([part.ravel() for part in parts]), -MAX_VALUE, MAX_VALUE).astype(np.float32)
 
 
-def _grey(frames: NDArray[np.uint8]) -> Floats:
-    """Downscaled grey frames, normalised by the window's brightness and contrast. W x H x W x 3 to W x h x w."""
+def _gray(frames: NDArray[np.uint8]) -> Floats:
+    """Downscaled gray frames, normalized by the window's brightness and contrast. W x H x W x 3 to W x h x w."""
     height, width = frames.shape[1:3]
     shorter = min(height, width)
-    h, w = (min(round(GREY_SIDE * side / shorter), MAX_ASPECT * GREY_SIDE) for side in (height, width))
-    small = _area_means(height, h) @ (frames.astype(np.float32) @ GREY) @ _area_means(width, w).T
+    h, w = (min(round(GRAY_SIDE * side / shorter), MAX_ASPECT * GRAY_SIDE) for side in (height, width))
+    small = _area_means(height, h) @ (frames.astype(np.float32) @ GRAY) @ _area_means(width, w).T
     return (small - small.mean()) / (small.std() + np.float32(0.05))
 
 
-def _colours(frames: NDArray[np.uint8]) -> Iterator[Floats]:
+def _colors(frames: NDArray[np.uint8]) -> Iterator[Floats]:
     """Brightness, red against green and both against blue in each cell; the spread of each channel over the cells."""
     height, width = frames.shape[1:3]
     mean = frames.mean(0, dtype=np.float32) / 255  # H x W x 3
@@ -70,24 +70,24 @@ def _colours(frames: NDArray[np.uint8]) -> Iterator[Floats]:
     yield 5 * cells.std((1, 2)) - 1
 
 
-def _edges(grey: Floats) -> Iterator[Floats]:
+def _edges(gray: Floats) -> Iterator[Floats]:
     """Edges by orientation, for the whole frame and its quarters: square roots of the shares, and total strength."""
-    dx, dy = _gradients(grey)
-    h, w = grey.shape[1:]
+    dx, dy = _gradients(gray)
+    h, w = gray.shape[1:]
     quarter = np.add.outer(2 * (np.arange(h) * 2 // h), np.arange(w) * 2 // w)  # h x w
-    quarters = _histograms(dx, dy, np.pi, np.broadcast_to(quarter, grey.shape), 4) * 4 / grey.size
+    quarters = _histograms(dx, dy, np.pi, np.broadcast_to(quarter, gray.shape), 4) * 4 / gray.size
     edges = np.concatenate([quarters.mean(0, keepdims=True), quarters])  # 5 x DIRECTIONS
     strength = edges.sum(1, keepdims=True)
     yield 10 * np.sqrt(edges / (strength + 0.02)) - 3
     yield 4 * np.log1p(10 * strength) - 5
 
 
-def _flow(grey: Floats) -> Floats:
-    """Displacement of each block per step in grey pixels, by the least squares of Lucas and Kanade. 2 x P x b x c."""
-    dx, dy = _gradients((grey[1:] + grey[:-1]) / 2)
-    dt = grey[1:] - grey[:-1]
+def _flow(gray: Floats) -> Floats:
+    """Displacement of each block per step in gray pixels, by the least squares of Lucas and Kanade. 2 x P x b x c."""
+    dx, dy = _gradients((gray[1:] + gray[:-1]) / 2)
+    dt = gray[1:] - gray[:-1]
     products = np.stack([dx * dx, dx * dy, dy * dy, dx * dt, dy * dt])
-    xx, xy, yy, xt, yt = _block_means(grey.shape[1]) @ products @ _block_means(grey.shape[2]).T
+    xx, xy, yy, xt, yt = _block_means(gray.shape[1]) @ products @ _block_means(gray.shape[2]).T
     xx, yy = xx + np.float32(MIN_TEXTURE), yy + np.float32(MIN_TEXTURE)
     flow = np.stack([xy * yt - yy * xt, xy * xt - xx * yt]) / (xx * yy - xy * xy)
     return np.clip(flow, -3, 3)  # larger displacements cannot be estimated reliably
@@ -144,20 +144,20 @@ def _motion_signals(x: Floats, y: Floats, speed: Floats) -> tuple[Floats, Floats
     row, column = (axis.astype(np.float32) for axis in np.mgrid[:b, :c])
     power = speed * speed
     total_power = sum_regions(power) + 0.1
-    centre_x, centre_y = sum_regions(power * column) / total_power, sum_regions(power * row) / total_power
-    variance = sum_regions(power * (column**2 + row**2)) / total_power - centre_x**2 - centre_y**2
+    center_x, center_y = sum_regions(power * column) / total_power, sum_regions(power * row) / total_power
+    variance = sum_regions(power * (column**2 + row**2)) / total_power - center_x**2 - center_y**2
     radius = np.sqrt(np.clip(variance, 0, None)) + 1  # of what moves, in blocks
     right, down, motion = sum_regions(x), sum_regions(y), sum_regions(speed)
-    expansion = sum_regions(x * column + y * row) - centre_x * right - centre_y * down
-    rotation = sum_regions(y * column - x * row) - centre_x * down + centre_y * right
+    expansion = sum_regions(x * column + y * row) - center_x * right - center_y * down
+    rotation = sum_regions(y * column - x * row) - center_x * down + center_y * right
     amount = motion.mean(1)
     signals = np.stack([right, down, expansion / radius, rotation / radius, motion], 1)
     return signals / (amount + 0.5)[:, None, None], amount
 
 
-def _flicker(grey: Floats) -> Iterator[Floats]:
+def _flicker(gray: Floats) -> Iterator[Floats]:
     """Temporal frequencies of the blocks' brightness: their mean, and the maximum over the blocks."""
-    blocks = (_block_means(grey.shape[1]) @ grey @ _block_means(grey.shape[2]).T).reshape(len(grey), -1).T
+    blocks = (_block_means(gray.shape[1]) @ gray @ _block_means(gray.shape[2]).T).reshape(len(gray), -1).T
     spectra = np.abs(_spectrum(blocks - blocks.mean(1, keepdims=True)))[:, 1 : 1 + FREQUENCIES]
     yield 10 * np.log1p(5 * spectra.mean(0)) - 1
     yield 4 * np.log1p(5 * spectra.max(0)) - 1.5
@@ -168,9 +168,9 @@ def _spectrum(signals: Floats) -> NDArray[np.complexfloating]:
     return np.fft.rfft(signals * _window_weights(signals.shape[-1]), n=Tiny.sampling.window)
 
 
-def _gradients(grey: Floats) -> tuple[Floats, Floats]:
+def _gradients(gray: Floats) -> tuple[Floats, Floats]:
     """Derivatives of the brightness to the right and down. W x h x w each."""
-    dy, dx = np.gradient(grey, axis=(1, 2))
+    dy, dx = np.gradient(gray, axis=(1, 2))
     return np.asarray(dx), np.asarray(dy)
 
 
@@ -203,10 +203,10 @@ def _area_means(size: int, cells: int) -> Floats:
 
 @lru_cache
 def _block_means(size: int) -> Floats:
-    """Matrix of triangularly weighted means around the centres of the blocks. size / BLOCK x size."""
+    """Matrix of triangularly weighted means around the centers of the blocks. size / BLOCK x size."""
     blocks = max(1, size // BLOCK)
-    centres = (np.arange(blocks) + 0.5) * size / blocks
-    weights = np.clip(1 - np.abs(np.arange(size) + 0.5 - centres[:, None]) / (BLOCK + 1), 0, None)
+    centers = (np.arange(blocks) + 0.5) * size / blocks
+    weights = np.clip(1 - np.abs(np.arange(size) + 0.5 - centers[:, None]) / (BLOCK + 1), 0, None)
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
 
 

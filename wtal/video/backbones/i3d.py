@@ -14,7 +14,7 @@ from wtal.video.backbones.i3d_network import FEATURES, fused_trunk, pool_feature
 from wtal.video.backbones.i3d_weights import load_weights
 from wtal.video.backbones.optical_flow import METHOD, optical_flow
 
-PIXEL_SCALE = 127.5  # maps colours from 0 to 255 to the network's -1 to 1
+PIXEL_SCALE = 127.5  # maps colors from 0 to 255 to the network's -1 to 1
 # Snippets per batch. On a CPU, 2 is as fast as any larger number, and 8 needs 240 to 370 MB more memory.
 BATCH_SIZES = {"cpu": 2, "cuda": 16}
 

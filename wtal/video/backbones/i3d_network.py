@@ -160,7 +160,7 @@ class SeparableMaxPool(nn.Module):
 
 
 class PairedStem(nn.Module):
-    """The first unit on pairs of neighbouring pixels: twice the channels, half the width, a kernel of 7 x 7 x 4.
+    """The first unit on pairs of neighboring pixels: twice the channels, half the width, a kernel of 7 x 7 x 4.
 
     oneDNN multiplies bfloat16 values in groups of 2 and 4. With 3 channels a quarter of that is wasted; with pairs the
     padded eighth column adds a seventh.

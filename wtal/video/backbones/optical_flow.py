@@ -36,8 +36,8 @@ def optical_flow(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = np.zeros((*frames.shape[:-1], 2), np.float32)  # N x T x H x W x 2
     for snippet, snippet_flow in zip(frames, flow, strict=True):
-        grey = [cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in snippet]
-        for t in range(len(grey) - 1):
-            method.calc(grey[t], grey[t + 1], snippet_flow[t])  # the initial estimate is the content: zero
-        snippet_flow[-1] = snippet_flow[max(len(grey) - 2, 0)]
+        gray = [cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in snippet]
+        for t in range(len(gray) - 1):
+            method.calc(gray[t], gray[t + 1], snippet_flow[t])  # the initial estimate is the content: zero
+        snippet_flow[-1] = snippet_flow[max(len(gray) - 2, 0)]
     return np.divide(flow.clip(-MAX_DISPLACEMENT, MAX_DISPLACEMENT, out=flow), np.float32(MAX_DISPLACEMENT), out=flow)

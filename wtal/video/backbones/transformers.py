@@ -41,7 +41,7 @@ class Family:
     model_class: str  # name in transformers
     fps: float
     stride: int
-    mean_std: tuple[Triple, Triple]  # of each colour between 0 and 1, where no processor file gives them
+    mean_std: tuple[Triple, Triple]  # of each color between 0 and 1, where no processor file gives them
     side_to_crop: float = 1.0  # shorter side relative to the crop, where no processor file gives it
     class_tokens: int = 0
     unused_prefix: str = "-"  # weights with this prefix do not contribute to the features and may be missing
@@ -73,7 +73,7 @@ class _Size(BaseModel):
 
 
 class _Processor(BaseModel):
-    """The processor's normalisation steps, in the order in which they are applied, and the size that it resizes to."""
+    """The processor's normalization steps, in the order in which they are applied, and the size that it resizes to."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -104,7 +104,7 @@ class TransformersBackbone(Backbone):
             weights: `sha256:...` of the weight files.
             sampling: How the model expects a video to be cut.
             scale: Three factors and
-            shift: three summands that map a colour from 0 to 255 to the range that the model was trained on.
+            shift: three summands that map a color from 0 to 255 to the range that the model was trained on.
         """
         self.model, self.family = model, FAMILIES[name]
         self.name, self.weights, self.sampling = name, weights, sampling
@@ -174,7 +174,7 @@ class TransformersBackbone(Backbone):
         model = _load_model(folder, FAMILIES[name]).to(device, dtype).eval()
         processor = _read_processor(folder)
         sampling = _sampling(config, FAMILIES[name], model.config, processor)
-        scale, shift = _normalisation(FAMILIES[name], processor)
+        scale, shift = _normalization(FAMILIES[name], processor)
         return cls(model, name, _hash_files(files), sampling, scale, shift)
 
     @torch.inference_mode()
@@ -293,7 +293,7 @@ def _sampling(config_path: Path, family: Family, config: Any, processor: _Proces
     return Sampling(family.fps, family.stride, window, max(side or int(crop * family.side_to_crop), crop), crop)
 
 
-def _normalisation(family: Family, processor: _Processor) -> tuple[NDArray, NDArray]:
+def _normalization(family: Family, processor: _Processor) -> tuple[NDArray, NDArray]:
     """Scale and shift, 3 each: `frame * scale + shift` is the input that the model was trained on."""
     default_mean, default_std = family.mean_std
     mean, std = np.zeros(3), np.ones(3)

@@ -90,16 +90,16 @@ export function createRenderer({ canvas, overview, clock, config, view }) {
     return assigned.indices.get(label);
   }
   /**
-   * The color of a class: that which a person set, else that of the palette, else a grey.
+   * The color of a class: that which a person set, else that of the palette, else a gray.
    * @param {number} label
    * @param {keyof ThemeColors} use
-   * @param {string} grey
+   * @param {string} gray
    */
-  function colorOf(label, use, grey) {
+  function colorOf(label, use, gray) {
     const custom = config.customColors?.get(config.classes[label]);
     if (custom) return custom[use];
     const index = colorIndex(label);
-    return index === undefined ? grey : config.colors[use][index];
+    return index === undefined ? gray : config.colors[use][index];
   }
   /** The color in the light theme. @param {number} label */
   const lightColor = (label) => colorOf(label, "fill", OTHER_FILL);

@@ -1,4 +1,4 @@
-"""Labelling in Chromium: points, held keys, drags of whole segments, frames, speed, and marks."""
+"""Labeling in Chromium: points, held keys, drags of whole segments, frames, speed, and marks."""
 
 import re
 
