@@ -333,9 +333,7 @@ def test_center_is_cropped(tmp_path: Path) -> None:
         ("ffv1", "bgr0", "avi", 1),
     ],
 )
-def test_colors_are_correct_in_many_codecs(
-    tmp_path: Path, codec: str, pix_fmt: str, name: str, tolerance: int
-) -> None:
+def test_colors_are_correct_in_many_codecs(tmp_path: Path, codec: str, pix_fmt: str, name: str, tolerance: int) -> None:
     original = quarters()
     path = render(tmp_path / f"color.{name}", [original] * 3, codec=codec, pix_fmt=pix_fmt, options={"crf": "1"})
     frame = next(read_snippets(path, UNCROPPED)).frames[0]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.page import TIMEOUT, expect
+from tests.helpers.page import TIMEOUT, delayed, expect
 from tests.helpers.processes import wait_until
 from tests.helpers.server import RunningProject, run_project_server
 from tests.helpers.video import gray, render
@@ -198,8 +198,10 @@ def test_buttons_do_the_same(page, server):
 def test_class_is_renamed_and_removed(page, server):
     add_classes(page, "divee", "typo")
     tile(page, "a.mp4").click()
-    page.keyboard.press("1")
-    page.get_by_role("button", name="Rename divee").click()
+    with delayed(page, "**/api/project/tags"):
+        page.keyboard.press("1")
+        page.get_by_role("button", name="Rename divee").click()
+        expect(page.get_by_role("button", name="Remove", exact=True)).to_be_enabled()
     expect(page.get_by_role("button", name="Remove", exact=True)).to_be_disabled()
     page.keyboard.type("dive")
     page.keyboard.press("Enter")

@@ -23,17 +23,15 @@ export function createTagClasses({ field: search, onToggle, onRename }) {
   /**
    * A form that replaces the button of a class while its name is changed.
    * @param {string} name
-   * @param {number} count
    */
-  function createRenameForm(name, count) {
+  function createRenameForm(name) {
     const field = createElement("input", {
       type: "text",
       value: name,
       maxLength: 200,
       ariaLabel: `New name of ${name}`,
     });
-    const remove = createElement("button", { type: "button", textContent: "Remove", disabled: count > 0 });
-    remove.title = count ? "Videos have this class; remove it from them first" : `Remove ${name}`;
+    const remove = createElement("button", { type: "button", textContent: "Remove", className: "remove" });
     const form = createElement("form", {}, field, createElement("button", { textContent: "Rename" }), remove);
     /** @param {string | null} newName */
     function close(newName) {
@@ -58,13 +56,24 @@ export function createTagClasses({ field: search, onToggle, onRename }) {
   /** @type {{ classes: ProjectInfo["classes"], shareOf: (name: string) => number }} */
   let latest = { classes: [], shareOf: () => 0 };
 
+  /** A class can be removed while no video has it. */
+  function drawRemove() {
+    /** @type {HTMLButtonElement | null} */
+    const button = list.querySelector(".remove");
+    const count = latest.classes.find(({ name }) => name === renamed)?.count ?? 0;
+    if (!button) return;
+    button.disabled = count > 0;
+    button.title = count ? "Videos have this class; remove it from them first" : `Remove ${renamed}`;
+  }
+
   function draw() {
     const { classes, shareOf } = latest;
     const text = search.value.trim().toLowerCase();
     const states = classes
       .map(({ name, count }, index) => ({ name, count, key: CLASS_KEYS[index] || "", share: shareOf(name) }))
       .filter(({ name }) => name === renamed || name.toLowerCase().includes(text));
-    if (renamed !== null && list.querySelector("form")?.dataset.name === renamed) return; // keeps what is typed
+    // What is typed is kept.
+    if (renamed !== null && list.querySelector("form")?.dataset.name === renamed) return drawRemove();
     const latestState = JSON.stringify([states, renamed]);
     if (latestState === shown) return; // keeps the focus
     const hadFocus = list.contains(document.activeElement) && document.activeElement?.getAttribute("data-name");
@@ -72,7 +81,7 @@ export function createTagClasses({ field: search, onToggle, onRename }) {
     list.replaceChildren(
       ...states.map(({ name, count, key, share }) => {
         if (name === renamed) {
-          return createElement("li", {}, createRenameForm(name, count));
+          return createElement("li", {}, createRenameForm(name));
         }
         const label = createElement("span", { className: "name", textContent: name });
         const number = createElement("span", { className: "count", textContent: String(count) });
@@ -90,6 +99,7 @@ export function createTagClasses({ field: search, onToggle, onRename }) {
         return createElement("li", {}, button, edit);
       }),
     );
+    drawRemove();
     list.querySelector("input")?.select();
     if (hadFocus)
       /** @type {HTMLElement | null} */ (list.querySelector(`[data-name="${CSS.escape(hadFocus)}"]`))?.focus();
