@@ -6,9 +6,9 @@ import sys
 import pytest
 
 CODE = """
-from wtal.core import concurrency
+from wtal.core import concurrency, hardware
 concurrency.MIN_WORKER_BYTES = 1 << 28
-concurrency.available_ram = lambda: (1 << 33, 1 << 32)
+concurrency.available_ram = lambda: hardware.Ram(1 << 33, 1 << 32)
 concurrency.limit_memory({workers})
 try:
     print(len(bytearray({size})))

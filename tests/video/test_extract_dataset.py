@@ -20,6 +20,7 @@ from tests.helpers.video import gray, render
 from tests.video.conftest import SHORT_VIDEOS, moving_texture
 from wtal.cli import app
 from wtal.core.errors import ConfigError, DataError
+from wtal.core.hardware import Ram
 from wtal.data.dataset import load_dataset
 from wtal.video.backbones.base import BackboneOptions
 from wtal.video.backbones.cache import cached_weights
@@ -279,6 +280,7 @@ def test_folder_without_listing_is_rejected(tmp_path):
 def test_there_is_a_process_per_core_as_far_as_the_memory_allows(monkeypatch):
     monkeypatch.setattr("wtal.video.local_executor.available_cores", lambda: 8)
     assert default_workers(TINY) == 8
-    for ram, expected in (((64 << 30, 64 << 30), 8), ((64 << 30, 9 << 30), 2), ((1 << 30, 1 << 30), 1), (None, 1)):
+    for allowed, expected in ((64 << 30, 8), (9 << 30, 2), (1 << 30, 1), (None, 1)):
+        ram = None if allowed is None else Ram(64 << 30, allowed)
         monkeypatch.setattr("wtal.video.local_executor.available_ram", lambda ram=ram: ram)
         assert default_workers(BackboneOptions("i3d", device="cpu")) == expected

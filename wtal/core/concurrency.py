@@ -49,7 +49,7 @@ def limit_memory(workers: int = 1) -> None:
     with suppress(ImportError, OSError, ValueError):  # Windows has no `resource`; a lower limit cannot be raised
         import resource
 
-        limit = max(ram[1] // workers, MIN_WORKER_BYTES)
+        limit = max(ram.allowed // workers, MIN_WORKER_BYTES)
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 

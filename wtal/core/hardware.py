@@ -3,7 +3,7 @@
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wtal.core.errors import ConfigError
 
@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda")
 CGROUP_ROOT = Path("/sys/fs/cgroup")
+
+
+class Ram(NamedTuple):
+    """Bytes of memory: of the machine, and how many of them this process, or its container, may use."""
+
+    total: int
+    allowed: int
 
 
 def require_device(name: str) -> None:
@@ -55,12 +62,12 @@ def available_cores() -> int:
     return max(1, min(count, math.ceil(_cgroup_cores() or count)))
 
 
-def available_ram() -> tuple[int, int] | None:
-    """Bytes of memory of the machine, and of this process; None where it is not known."""
+def available_ram() -> Ram | None:
+    """The memory of the machine and of this process; None where it is not known."""
     if not hasattr(os, "sysconf"):
         return None
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return total, min([total, *_read_cgroup("memory.max", "memory/memory.limit_in_bytes")])
+    return Ram(total, min([total, *_read_cgroup("memory.max", "memory/memory.limit_in_bytes")]))
 
 
 def _cgroup_cores() -> float | None:

@@ -17,7 +17,7 @@ from wtal.video.backbones.base import Backbone, BackboneOptions
 from wtal.video.backbones.registry import BACKBONES, find_backbone, open_backbone
 from wtal.video.extract_video import ProgressCallback, extract_video
 
-WORKER_RAM = 4 << 30  # bytes of memory for each process with a network; I3D needs 0.5 GB
+WORKER_BYTES = 4 << 30  # of memory for each process with a network; I3D needs 0.5 GB
 POLL_INTERVAL = 0.2  # seconds between progress reports
 
 ActiveVideos = tuple[tuple[str, float], ...]  # id and reached second of each video that is being extracted
@@ -83,7 +83,7 @@ def default_workers(options: BackboneOptions) -> int:
     if choose_device(options.device).type != "cpu":
         return 1
     ram = available_ram()
-    return max(1, min(available_cores(), ram[1] // WORKER_RAM if ram else 1))
+    return max(1, min(available_cores(), ram.allowed // WORKER_BYTES if ram else 1))
 
 
 def worker_died_error(video: Path) -> DataError:
