@@ -36,7 +36,7 @@ def lower_priority() -> None:
 
 
 def limit_memory(workers: int = 1) -> None:
-    """Let this process use no more memory than its share of the machine, so that a hostile file ends it alone.
+    """Let this process use no more memory than its share of the machine, so that a hostile file ends only this process.
 
     On Linux the limit is that of private memory, so mapped files do not count. Elsewhere it may have no effect.
 

@@ -35,7 +35,7 @@ class ModelConfig(_Settings):
     )
     smoothing: int = Field(2, ge=0, le=256, description="snippets on each side in the smoothing layer; 0: no smoothing")
     dilations: tuple[Dilation, ...] = Field(
-        (1, 2, 4), max_length=16, description="dilation of each dilated block; an empty list leaves smoothing alone"
+        (1, 2, 4), max_length=16, description="dilation of each dilated block; an empty list: smoothing only"
     )
     window: int = Field(8, ge=1, le=4096, description="snippets on each side that windowed attention sees")
 
@@ -52,7 +52,7 @@ class WeightsConfig(_Settings):
 
     mil: Weight = Field(1.0, description="video labels from the highest-scoring snippets, with background")
     mil_suppressed: Weight = Field(1.0, description="the same after attention has suppressed the background")
-    class_competition: Weight = Field(1.0, description="each class of a video wins snippets of its own")
+    class_competition: Weight = Field(1.0, description="the classes of a video compete for its snippets")
     partial_label: Weight = Field(3.0, description="no snippet belongs to a class that its video does not have")
     co_activity: Weight = Field(1.0, description="videos that share a class have similar features where it is active")
     sparsity: Weight = Field(0.1, description="actions are rare")
@@ -73,7 +73,7 @@ class TrainConfig(_Settings):
 
     seed: int = Field(0, ge=0, lt=SEED_LIMIT, description="random seed of initial weights, batches and crops")
     supervision: Literal["tags", "points", "segments", "all"] = Field(
-        "tags", description="labels that are used: tags alone, or also points, segments or both"
+        "tags", description="labels that are used: only tags, or also points, segments or both"
     )
     labelled_share: float = Field(
         0.5, ge=0, le=1, description="share of a batch that is drawn from videos with labeled snippets"

@@ -75,7 +75,7 @@ class CheckpointError(WtalError):
 
 
 def first_validation_error(error: "ValidationError") -> str:
-    """The first failure in a pydantic error: `field: reason`, or the reason alone for the whole value."""
+    """The first failure in a pydantic error: `field: reason`, or only the reason if the whole value is wrong."""
     first = error.errors()[0]
     name = ".".join(map(str, first["loc"]))
     return f"{name}: {first['msg'].lower()}" if name else first["msg"].lower()

@@ -1,7 +1,7 @@
 """Interrupts that are not lost.
 
 Python raises KeyboardInterrupt wherever the main thread is. In a callback of a compiled library, such as those of PyAV,
-the exception is printed and dropped. So the signal is recorded too, and long work asks for it.
+the exception is printed and dropped. Therefore the signal is also recorded, and long work checks for it.
 """
 
 import signal
@@ -32,7 +32,7 @@ def record_interrupts(*signals: signal.Signals) -> Iterator[None]:
 
 
 def raise_if_interrupted() -> None:
-    """Raise KeyboardInterrupt if one was raised in the block of `record_interrupts`, since work still goes on."""
+    """Raise KeyboardInterrupt if a signal arrived in the block of `record_interrupts` and its exception was lost."""
     if _is_interrupted:
         raise KeyboardInterrupt
 

@@ -25,7 +25,7 @@ class MethodSpec:
     Attributes:
         local: Whether the local branch mixes neighboring snippets (local enhancement).
         teacher: What the local branch learns from besides the tags: `none`; `memory`, the models of stage one enhanced
-            by the memory; `ensemble`, the models of stage one alone; `segments`, the true segments of the training
+            by the memory; `ensemble`, these models without the memory; `segments`, the true segments of the training
             videos (supervised, as an upper bound).
         memory: What the teacher reads: the memory as it was `written`; or, as a control, with `shuffled` classes, with
             `random` entries, or only the entries of the `own` video.
@@ -99,7 +99,7 @@ def supervision_of(method: str, supervision: str) -> str:
 
 
 def method_title(method: str, supervision: str) -> str:
-    """The name of a method in a table: with the labels that it was trained on, unless these are tags alone.
+    """The name of a method in a table: with the labels that it was trained on, unless these are only tags.
 
     Args:
         method: Name of the method.

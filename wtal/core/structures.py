@@ -66,7 +66,7 @@ class Video:
     complete: bool = False
 
     def without_segments(self) -> "Video":
-        """The video with its tags alone."""
+        """The video with its tags only."""
         return replace(self, segments=(), complete=False)
 
 

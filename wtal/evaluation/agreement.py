@@ -141,7 +141,7 @@ def measure_agreement(
 
     Args:
         segments: The segments of each video, in seconds from the start of the recording.
-        reference: The segments of each video in the other annotation. Videos of one annotation alone are ignored.
+        reference: The segments of each video in the other annotation. Videos that only one annotation has are ignored.
         durations: The duration of each video in seconds. If it is missing or None, the recording is taken to end with
             the last segment of either annotation.
         options: Bin width, and when bouts match.

@@ -54,7 +54,7 @@ class ProjectStatus(BaseModel):
 
 
 def read_status(folder: Path) -> ProjectStatus:
-    """The status of a project. That of a process that is gone is `stopped`. Raises DataError."""
+    """The status of a project. It is `stopped` if the process has ended without an end state. Raises DataError."""
     path = folder / STATUS_NAME
     if not path.is_file():
         return ProjectStatus()

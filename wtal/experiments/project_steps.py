@@ -189,7 +189,7 @@ class Inspection:
 
 
 def training_config(project: Project, videos: list[Video]) -> Config:
-    """The settings of training: all times are used if the table has some, else the tags alone."""
+    """The settings of training: all times if the table has some, else only the tags."""
     has_times = any(video.segments or video.complete for video in videos)
     supervision = ("train.supervision=all",) if has_times else ()
     return read_config(None, (*supervision, *project.overrides))

@@ -2,7 +2,7 @@
 
 It does what `run_steps` does, with a low priority, so that the page stays responsive. Its progress and its end are in
 status.json; it prints nothing. SIGINT or SIGTERM stop it, and it continues when it is started again. With a third
-argument, `stop-with-input`, the end of its standard input stops it too, so that it does not outlive its parent.
+argument, `stop-with-input`, the end of its standard input also stops it, so it ends with its parent.
 """
 
 import os

@@ -64,7 +64,7 @@ def _localize_on_ray(
     ray_cluster.connect(ray_cluster.find_cluster(), workers)
     machines, processors, _ = ray_cluster.cluster_size()
     absolute = replace(dataset, path=dataset.path.absolute())
-    # The checkpoint of the local branch is the same for all workers, even if training goes on.
+    # The checkpoint of the local branch is the same for all workers, even if training continues.
     model = require_checkpoint(localizer.path) if localizer.branch == "local" else localizer.path
     method = localizer.meta.config.method
     arguments = (model.absolute(), localizer.branch, method, absolute, torch.get_num_threads())

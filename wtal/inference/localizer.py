@@ -240,7 +240,7 @@ class Localizer:
         )
 
     def score_videos(self, dataset: Dataset, videos: Iterable[Video]) -> Iterator[tuple[Video, SnippetScores]]:
-        """The snippet scores alone of videos of a data set, one at a time. Raises like `localize_videos`."""
+        """Only the snippet scores of videos of a data set, one video at a time. Raises like `localize_videos`."""
         self.require_compatible(dataset)
         return ((video, self._score(dataset.features(video.id), dataset.features_path(video.id))) for video in videos)
 

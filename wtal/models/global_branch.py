@@ -1,4 +1,4 @@
-"""The global branch: several local branches together with the memory. It teaches; inference does not need it."""
+"""The global branch: several local branches and the memory. It is the teacher; inference does not use it."""
 
 from collections.abc import Sequence
 
@@ -47,7 +47,7 @@ class Ensemble(nn.Module):
 
 
 class GlobalBranch(nn.Module):
-    """The ensemble enhanced by the memory, as a network of its own, to evaluate what inference leaves out.
+    """The ensemble enhanced by the memory, as one network, to evaluate what inference does not use.
 
     It reads the entries of all classes, since labels are not known at inference.
 

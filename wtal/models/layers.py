@@ -83,7 +83,7 @@ class Dropout(nn.Module):
 class Smoothing(nn.Module):
     """A weighted mean of each channel over `radius` snippets on each side; starts as the plain mean.
 
-    Single snippets are noisy, and the residual blocks alone would pass this noise on.
+    Single snippets are noisy, and the residual blocks would pass this noise on.
     """
 
     def __init__(self, width: int, radius: int) -> None:

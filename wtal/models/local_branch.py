@@ -1,4 +1,4 @@
-"""The local branch: the network that training produces and that alone runs at inference."""
+"""The local branch: the network that training produces, and the only one that runs at inference."""
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence

@@ -22,9 +22,10 @@ EPSILON = 1e-9
 
 @dataclass(frozen=True)
 class Whitening:
-    """Makes the dimensions of each part of a feature uncorrelated and of like variance, so that cosines tell more.
+    """Makes the dimensions of each part of a feature uncorrelated and of similar variance.
 
-    Without it, cosines are high between any two snippets, as a few directions that all of them share dominate.
+    Without whitening, the cosine of any two snippets is high, because a few directions dominate that all snippets
+    share.
 
     Attributes:
         mean: P x H.
@@ -109,7 +110,7 @@ class GlobalMemory:
             features: Unit vectors, T x F.
             index: The class.
             exclude: A video whose entries are not read.
-            only: Read the entries of this video alone.
+            only: Read only the entries of this video.
 
         Returns:
             T; an empty tensor if there is no entry to compare with.
@@ -141,7 +142,7 @@ class GlobalMemory:
             posterior: Class probabilities without the memory, T x (C + 1).
             allowed: The classes that the video may contain, C + 1 booleans. The others get probability 0.
             exclude: A video whose entries are not read.
-            only: Read the entries of this video alone.
+            only: Read only the entries of this video.
 
         Returns:
             T x (C + 1).

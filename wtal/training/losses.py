@@ -64,7 +64,7 @@ def mil_loss(video_logits: Tensor, labels: Tensor, background: float) -> Tensor:
 
 
 def class_competition_loss(probabilities: Tensor, labels: Tensor, mask: Tensor, ratio: int) -> Tensor:
-    """Each class of a video wins snippets of its own: -mean_c log(mean of the top T / r of p_tc).
+    """The classes of a video compete for its snippets: -mean_c log(mean of the top T / r of p_tc).
 
     c runs over the labels and background. `mil_loss` lets classes that often occur together share the same snippets;
     here the probabilities of a snippet sum to one, so the classes compete for it.

@@ -4,7 +4,7 @@ A run folder of a method with two stages:
 
     stage-one/model-1 ... model-K    run folders of the models of stage one
     teacher/                         the memory and the class probabilities of the training snippets
-    checkpoint-000500/               the local branch, which alone runs at inference
+    checkpoint-000500/               the local branch, the only network of inference
     metrics.jsonl                    losses of stage two
 """
 
@@ -43,7 +43,7 @@ def total_steps(config: Config) -> int:
 
 
 def stage_one_config(config: Config, model: int) -> Config:
-    """The settings of a model of stage one: method `local`, with a seed of its own.
+    """The settings of a model of stage one: method `local`, with another seed for each model.
 
     Args:
         config: Settings of the run.

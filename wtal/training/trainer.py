@@ -58,7 +58,7 @@ def fit(
 ) -> Path:
     """Train one network and return the folder of the last checkpoint.
 
-    On one device and number of threads, the result depends on the seed and the data alone: a run that is killed and
+    On one device and number of threads, the result depends only on the seed and the data: a run that is killed and
     resumed ends with the same weights. Within `distributed.process_group`, each process trains on its rows of every
     batch; all end with the same weights, which are those of a single process up to rounding, and only the first process
     writes.
@@ -133,7 +133,7 @@ def fit(
     with open_log(log if is_first else None, run_dir, config, earlier) as write_log:
         for step, batch in prefetch(batches):
             batch = batch.to(torch_device)
-            # Dropout depends on the seed and the step alone, so a resumed run repeats an uninterrupted one.
+            # Dropout depends only on the seed and the step, so a resumed run repeats an uninterrupted one.
             torch.manual_seed(config.train.seed * 1_000_003 + step)
             model.train()
 
@@ -253,7 +253,7 @@ def fit_normalisation(model: nn.Module, data: TrainingDataset) -> None:
     The mean is subtracted. Each dimension is divided by sqrt(d g), where d is its standard deviation and g the root
     mean square of d over its modality. So the result depends neither on shift nor on scale, strong dimensions are
     weakened, and weak ones, which are often noise, are not raised to the level of the strong ones. The limit of 5
-    takes away the outliers of sparse features (docs/experiments/2026-11-28-input-normalisation.md).
+    removes the outliers of sparse features (docs/experiments/2026-11-28-input-normalisation.md).
     """
     layers = [layer for layer in model.modules() if isinstance(layer, Normalise)]
     if not layers:
