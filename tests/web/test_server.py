@@ -4,15 +4,20 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from typer.testing import CliRunner
 
 from tests.helpers.errors import raises
+from tests.helpers.processes import wait_until
 from tests.helpers.server import run_server
 from wtal.cli import app
 from wtal.core.errors import DataError
 from wtal.web.server import _listen, load_token
+from wtal.web.thumbnails import Thumbnails
+from wtal.web.videos import video_key
 
 
 def restore_interrupts() -> None:
@@ -35,6 +40,19 @@ def test_command_prints_the_address_and_stops_on_interrupt(own_videos, films, tm
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in out + err
+
+
+def test_requests_that_wait_at_the_end_of_the_server_are_no_traceback(own_videos, films, tmp_path, monkeypatch, caplog):
+    arrived: list[str] = []
+    monkeypatch.setattr("wtal.web.server.SHUTDOWN_TIMEOUT", 0)
+    monkeypatch.setattr(Thumbnails, "find", lambda self, file, kind: arrived.append(file.name))
+    monkeypatch.setattr(Thumbnails, "make", lambda self, file, kind: time.sleep(2))
+    with ThreadPoolExecutor() as pool:
+        with run_server(own_videos / "run", films, tmp_path) as server:
+            for _ in range(3):  # one image is made at a time
+                pool.submit(server.request, "GET", f"/api/videos/{video_key('film 0.mp4')}/thumbnail")
+            wait_until(lambda: len(arrived) == 3)
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 @pytest.mark.parametrize(

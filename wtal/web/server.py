@@ -5,6 +5,7 @@ import logging
 import re
 import secrets
 import socket
+from asyncio import CancelledError
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -129,8 +130,10 @@ def load_token(store: Path) -> str:
 
 
 def _shorten_aborted(record: logging.LogRecord) -> bool:
-    """Log an aborted response in one line, without a traceback."""
+    """Log an aborted response in one line, without a traceback, and those that end with the server not at all."""
     error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, CancelledError):
+        return False
     if isinstance(error, ResponseAbortedError):
         record.msg, record.exc_info = str(error), None
     return True
