@@ -1,14 +1,14 @@
 /**
  * Draws a timeline on its canvases, as described by a `View`.
- * @import { Block, Segment, ThemeColors, TimelineConfig, View } from "./types"
+ * @import { Block, Segment, TimelineConfig, View } from "./types"
  */
 import { ellipsize, prepareCanvas, strokeLine, textColorOn } from "./canvas.js";
-import { darkScheme, setText } from "./dom.js";
+import { setText } from "./dom.js";
 import { formatTime } from "./format.js";
+import { createTimelineColors } from "./timeline-colors.js";
+import { LANE_GAP, ROW_HEIGHT } from "./timeline-layout.js";
 
 // Pixels.
-export const ROW_HEIGHT = 22;
-export const LANE_GAP = 14;
 export const POINT_RADIUS = 8; // of the marker of a point
 const WIDE = 620; // from this width on, the names of lanes and curves are beside them
 const NAME_WIDTH = 108;
@@ -25,9 +25,6 @@ const OVERVIEW_HEIGHT = 26;
 const MAX_CURVES = 6;
 const FONT = "12px system-ui, sans-serif";
 const SMALL_FONT = "10px system-ui, sans-serif";
-const PRINT_COLORS = { paper: "#FFFFFF", text: "#111827", muted: "#5B6472", rule: "#E2E5EA", attention: "#9AA3B2" };
-const OTHER_FILL = "#9CA3AF";
-const OTHER_LINE = { light: "#6B7280", dark: "#9CA3AF" };
 // Seconds.
 const TICK_STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 18000, 36000];
 const MAX_TICK_STEP = 86400;
@@ -39,24 +36,6 @@ const MAX_TICK_STEP = 86400;
 export const isPoint = ({ start, end }) => start === end;
 
 /**
- * The index of a color for each class: that of the class, or the next free one.
- * @param {number[]} labels
- * @param {number} count of colors
- */
-function assignColors(labels, count) {
-  /** @type {Map<number, number>} */
-  const indices = new Map();
-  const used = new Set();
-  for (const label of labels.slice(0, count)) {
-    let index = label % count;
-    while (used.has(index)) index = (index + 1) % count;
-    used.add(index);
-    indices.set(label, index);
-  }
-  return indices;
-}
-
-/**
  * @param {object} options
  * @param {HTMLCanvasElement} options.canvas
  * @param {HTMLCanvasElement} options.overview The whole video, with the visible range marked.
@@ -65,51 +44,7 @@ function assignColors(labels, count) {
  * @param {View} options.view
  */
 export function createRenderer({ canvas, overview, clock, config, view }) {
-  // ---- colors
-
-  /** Read the colors of the current theme. */
-  function updateColors(isPrinting = view.isPrinting) {
-    view.isPrinting = isPrinting;
-    view.isDark = darkScheme.matches && !isPrinting; // a query for each segment would take longer than drawing it
-    const style = getComputedStyle(document.documentElement);
-    for (const name of /** @type {(keyof View["colors"])[]} */ (Object.keys(PRINT_COLORS))) {
-      view.colors[name] = isPrinting ? PRINT_COLORS[name] : style.getPropertyValue(`--${name}`).trim();
-    }
-  }
-
-  /** @type {{ labels: number[], indices: Map<number, number> }} */
-  let assigned = { labels: [], indices: new Map() };
-  /**
-   * The index of the color of a class, undefined if it has none.
-   * @param {number} label
-   */
-  function colorIndex(label) {
-    const labels = view.video.coloredLabels;
-    if (config.classes.length <= config.colors.fill.length || !view.video.end) return label % config.colors.fill.length;
-    if (assigned.labels !== labels) assigned = { labels, indices: assignColors(labels, config.colors.fill.length) };
-    return assigned.indices.get(label);
-  }
-  /**
-   * The color of a class: that which a person set, else that of the palette, else a gray.
-   * @param {number} label
-   * @param {keyof ThemeColors} use
-   * @param {string} gray
-   */
-  function colorOf(label, use, gray) {
-    const custom = config.customColors?.get(config.classes[label]);
-    if (custom) return custom[use];
-    const index = colorIndex(label);
-    return index === undefined ? gray : config.colors[use][index];
-  }
-  /** The color in the light theme. @param {number} label */
-  const lightColor = (label) => colorOf(label, "fill", OTHER_FILL);
-  /** @param {number} label */
-  const fillColor = (label) => colorOf(label, view.isDark ? "dark_fill" : "fill", OTHER_FILL);
-  /** @param {number} label */
-  function lineColor(label) {
-    const theme = view.isDark ? "dark" : "light";
-    return colorOf(label, theme, OTHER_LINE[theme]);
-  }
+  const { updateColors, fillColor, lightColor, lineColor } = createTimelineColors(config, view);
 
   /** @param {Segment} segment */
   const isVisible = ({ label, score }) => !view.hiddenLabels.has(label) && !(score !== null && score < view.threshold);

@@ -1,45 +1,24 @@
 /**
  * A timeline: lanes of segments above curves, on a canvas that is operated by mouse, touch and keyboard.
- * @import { Block, Edge, Hit, Lane, Segment, Shortcuts } from "./types"
+ * @import { Edge, Hit, Segment, Shortcuts } from "./types"
  * @import { TimelineConfig, TimelineListeners, VideoTimeline, View } from "./types"
  */
 import { emptyTimeline } from "./decode.js";
 import { createElement, darkScheme } from "./dom.js";
 import { formatTime } from "./format.js";
 import { attachInput } from "./pointer-input.js";
-import { createRenderer, isPoint, LANE_GAP, POINT_RADIUS, ROW_HEIGHT } from "./renderer.js";
+import { createRenderer, isPoint, POINT_RADIUS } from "./renderer.js";
+import { createLayout, ROW_HEIGHT } from "./timeline-layout.js";
 
 // Pixels.
-const PROPOSAL_ROW_HEIGHT = 14;
-const ATTENTION_HEIGHT = 46;
-const CAS_HEIGHT = 92;
 const EDGE_DISTANCE = 6; // within which a pointer grabs an edge
 const TOUCH_EDGE_DISTANCE = 16;
 const SEGMENT_SLACK = 2; // around a segment
 
-const MAX_ROWS = 4; // of overlapping segments in a lane
-const MAX_PROPOSAL_ROWS = 6; // with a class of their own
 const MIN_RANGE = 0.5; // visible seconds
 const MIN_RANGE_SNIPPETS = 4;
 
 /** @typedef {ReturnType<typeof createTimeline>} Timeline */
-
-/**
- * The row of each segment, so that the segments of a row do not overlap; the last row takes what does not fit.
- * @param {Segment[]} segments
- */
-function assignRows(segments) {
-  const ends = Array(MAX_ROWS).fill(-Infinity);
-  /** @type {Map<Segment, number>} */
-  const rows = new Map();
-  for (const segment of [...segments].sort((a, b) => a.start - b.start || a.end - b.end)) {
-    const free = ends.findIndex((end) => end <= segment.start + 1e-6);
-    const row = free < 0 ? MAX_ROWS - 1 : free;
-    ends[row] = Math.max(ends[row], segment.end);
-    rows.set(segment, row);
-  }
-  return rows;
-}
 
 /**
  * A button with the color, the number and the name of a class.
@@ -101,6 +80,7 @@ export function createTimeline({
   };
   const renderer = createRenderer({ canvas, overview, clock, config, view });
   const { draw, isVisible, left, plotWidth, secondsAt, xOf } = renderer;
+  const layOut = createLayout({ view, config, isVisible, rulerHeight: renderer.rulerHeight });
 
   let isDrawRequested = false;
   function redraw() {
@@ -130,8 +110,6 @@ export function createTimeline({
   /** @param {Segment} segment */
   const announceSegment = (segment) => showStatus(`${segment.kind}: ${describeSegment(segment)}`);
 
-  // ---- layout
-
   /** The visible segments of the primary lanes, by start. */
   const visibleSegments = () =>
     view.video.lanes
@@ -139,67 +117,6 @@ export function createTimeline({
       .flatMap((lane) => lane.segments)
       .filter(isVisible)
       .sort((a, b) => a.start - b.start);
-
-  function layOut() {
-    const { video } = view;
-    const blocks = [...video.lanes.map(layOutLane), proposalBlock()];
-    if (video.attention.length) {
-      blocks.push({ name: "attention", y: 0, height: ATTENTION_HEIGHT, curve: "attention" });
-      if (video.casLabels.some((label) => !view.hiddenLabels.has(label))) {
-        blocks.push({ name: "CAS", y: 0, height: CAS_HEIGHT, curve: "cas" });
-      }
-    }
-    let y = renderer.rulerHeight();
-    for (const block of blocks) {
-      block.y = y;
-      y += block.height + LANE_GAP;
-    }
-    view.blocks = blocks;
-    view.height = y;
-  }
-
-  /**
-   * @param {Lane} lane
-   * @returns {Block}
-   */
-  function layOutLane({ name, segments: all, outlined, editable }) {
-    const segments = all.filter(isVisible);
-    const rows = assignRows(segments);
-    let last = 0;
-    for (const row of rows.values()) last = Math.max(last, row);
-    const height = ROW_HEIGHT * (1 + last);
-    return { name, y: 0, height, segments, rows, rowHeight: ROW_HEIGHT, outlined, editable };
-  }
-
-  /** What the block of proposals was laid out for, and the block. @type {{ key: unknown[], block: Block | null }} */
-  let laidOut = { key: [], block: null };
-  /** The block of proposals, laid out again only if they or the filters have changed: there can be many of them. */
-  function proposalBlock() {
-    const { proposals, casLabels } = view.video;
-    const key = [proposals, casLabels, [...view.hiddenLabels].join(), view.threshold];
-    const isSame = laidOut.block && key.every((value, index) => value === laidOut.key[index]);
-    const block = isSame && laidOut.block ? laidOut.block : layOutProposals();
-    laidOut = { key, block };
-    return block;
-  }
-
-  /**
-   * One row for each class, in the order of the curves; the last row takes all other classes.
-   * @returns {Block}
-   */
-  function layOutProposals() {
-    const segments = view.video.proposals.filter(isVisible).sort((a, b) => (a.score || 0) - (b.score || 0));
-    const present = new Set(segments.map((segment) => segment.label));
-    const labels = [...new Set([...view.video.casLabels, ...present])].filter((label) => present.has(label));
-    const rows = new Map(segments.map((s) => [s, Math.min(labels.indexOf(s.label), MAX_PROPOSAL_ROWS)]));
-    /** @type {[number, string][]} */
-    const rowNames = labels.slice(0, MAX_PROPOSAL_ROWS).map((label) => [label, config.classes[label]]);
-    const others = labels.slice(MAX_PROPOSAL_ROWS);
-    if (others.length) rowNames.push([-1, others.length > 1 ? `${others.length} others` : config.classes[others[0]]]);
-    const rowHeight = rowNames.length > 1 ? PROPOSAL_ROW_HEIGHT : ROW_HEIGHT;
-    const height = Math.max(ROW_HEIGHT, rowNames.length * PROPOSAL_ROW_HEIGHT);
-    return { name: "proposals", y: 0, height, segments, rows, rowHeight, rowNames, faint: true };
-  }
 
   // ---- navigation
 
