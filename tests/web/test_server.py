@@ -47,11 +47,10 @@ def test_requests_that_wait_at_the_end_of_the_server_are_no_traceback(own_videos
     monkeypatch.setattr("wtal.web.server.SHUTDOWN_TIMEOUT", 0)
     monkeypatch.setattr(Thumbnails, "find", lambda self, file, kind: arrived.append(file.name))
     monkeypatch.setattr(Thumbnails, "make", lambda self, file, kind: time.sleep(2))
-    with ThreadPoolExecutor() as pool:
-        with run_server(own_videos / "run", films, tmp_path) as server:
-            for _ in range(3):  # one image is made at a time
-                pool.submit(server.request, "GET", f"/api/videos/{video_key('film 0.mp4')}/thumbnail")
-            wait_until(lambda: len(arrived) == 3)
+    with ThreadPoolExecutor() as pool, run_server(own_videos / "run", films, tmp_path) as server:
+        for _ in range(3):  # one image is made at a time
+            pool.submit(server.request, "GET", f"/api/videos/{video_key('film 0.mp4')}/thumbnail")
+        wait_until(lambda: len(arrived) == 3)
     assert not [record for record in caplog.records if record.exc_info]
 
 
