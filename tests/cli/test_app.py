@@ -70,7 +70,7 @@ def test_added_labels_are_trained_on(tmp_path):
     rows = ["video,label,start,end", f"training_0000,{label},1,1", f"training_0001,{label},1,4", f"x,{label},1,4"]
     (tmp_path / "labels.csv").write_text("\n".join(rows))
     output = wtal("label", tmp_path / "data", tmp_path / "labels.csv")
-    assert "1 segments and 1 points in 2 training videos" in output and "note: " in output
+    assert "1 segment and 1 point in 2 training videos" in output and "note: " in output
     steps = ["--method", "local", "--set", "train.steps=1"]
     output = wtal("train", tmp_path / "data", "--out", tmp_path / "run", "--supervision", "all", *SETTINGS, *steps)
     (config,) = (tmp_path / "run").glob("checkpoint-*/config.json")

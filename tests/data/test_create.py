@@ -101,11 +101,11 @@ def test_remarks_count_what_is_skipped_or_suspicious(make):
     rows = [*(f"gone{n},run" for n in range(5)), "a,run[1 to 2]", "b,run", "c,jump", "d,"]
     root = make({**dict.fromkeys([f"set/{n}.mp4" for n in "abcdefghi"], ""), "tags.csv": table(*rows)})
     missing, unnamed, timed, unlabeled, rare = init(root).remarks
-    assert missing.startswith("5 of 9 rows") and f"gone2 ({root}/tags.csv, line 4) and 2 more" in missing
-    assert unnamed.startswith("5 videos") and "e.mp4, f.mp4, g.mp4 and 2 more" in unnamed
-    assert "1 training videos" in timed and "`subset`" in timed
-    assert unlabeled.startswith("1 videos") and unlabeled.endswith(" d")
-    assert rare.startswith("1 labels") and rare.endswith(" jump")
+    assert "5 of 9 rows" in missing and f"gone2 ({root}/tags.csv, line 4) and 2 more" in missing
+    assert "5 videos" in unnamed and "e.mp4, f.mp4, g.mp4 and 2 more" in unnamed
+    assert "1 training video " in timed and "`subset`" in timed
+    assert unlabeled.startswith("1 video ") and unlabeled.endswith(" d")
+    assert rare.startswith("1 label ") and rare.endswith(" jump")
 
 
 def test_several_tables_and_a_folder_of_tables(make):
@@ -295,4 +295,4 @@ def test_public_videos(shared, tmp_path):
         "Subject 4/Fall.csv, line 10",
         "Subject 4/Fall.csv, line 16",
     ]
-    assert created.remarks[0].startswith("136 of 159 rows") and "Fall (FW)" in created.remarks[-1]
+    assert "136 of 159 rows" in created.remarks[0] and "Fall (FW)" in created.remarks[-1]

@@ -145,7 +145,7 @@ def test_unknown_videos_are_false_positives_and_unknown_labels_are_ignored():
     unknown_video = score({"v": [correct], "w": [wrong]}, truth, tious=[0.5])
     assert unknown_video.map == (0.5,)
     assert unknown_video.counts.proposals_elsewhere == 1
-    assert has_note(unknown_video, "count as false positives")
+    assert has_note(unknown_video, "counted as false positives")
     unknown_label = score({"v": [correct, wrong._replace(label="y")]}, truth, tious=[0.5])
     assert unknown_label.map == (1.0,)
     assert unknown_label.counts.proposals_of_other_labels == 1
@@ -310,7 +310,7 @@ def test_result_is_read_back_from_json(tmp_path):
     path.write_text('{"map": [1.0]}')
     with raises(DataError, code="invalid-results", path=path):
         read_result(path)
-    assert any("video_test_0000270 with 1 instances" in line for line in summary_lines(result))
+    assert any("video_test_0000270 with 1 instance" in line for line in summary_lines(result))
 
 
 # Numbers of the public evaluators for one system's proposals; percent at tIoU 0.1:0.1:0.7, then the average

@@ -193,7 +193,7 @@ def test_missing_features_are_noted(make_features, tmp_path):
     for kind in ("rgb", "flow"):
         (source / f"features/test/{kind}/test_2.npy").unlink()
     notes = survey(THUMOS, prepare(THUMOS, source, tmp_path / "out")).notes
-    assert any(note.startswith("1 videos have no features: test_2") for note in notes)
+    assert any(note.startswith("1 video without features: test_2") for note in notes)
 
 
 def test_deviating_features_are_noted(make_features, tmp_path):
@@ -201,7 +201,7 @@ def test_deviating_features_are_noted(make_features, tmp_path):
     np.save(source / "features/train_2.npy", np.zeros((11, 12), np.float32))
     shutil.copy(source / "features/test_1.npy", source / "features/other.npy")
     notes = survey(THUMOS, prepare(THUMOS, source, tmp_path / "out")).notes
-    assert "1 videos have features of another length than the video: train_2" in notes
+    assert "1 video with features of another length than the video: train_2" in notes
     assert "1 videos have segments that start after the end of the features: test_1" in notes
     assert "1 feature files belong to no annotated video and are ignored: other" in notes
 

@@ -8,6 +8,7 @@ import typer
 
 from wtal.cli.app import DataArgument, FormatOption, command, console, print_line
 from wtal.core.errors import ConfigError, DataError
+from wtal.core.text import format_count
 
 SourceFormatOption = Annotated[
     str, typer.Option("--from", metavar="NAME", help="Annotation format to read", show_default="detected")
@@ -105,7 +106,7 @@ def _convert_layout(source: Path, out: Path, stride: int | None, window: int | N
 
     with count_progress("converting", console) as progress:
         converted = convert_layout(source, out, timing=FeatureTiming(stride, window, fps), on_progress=progress)
-    print_line(f"{converted.layout}: {len(converted.videos)} sequences written to {converted.path}")
+    print_line(f"{converted.layout}: {format_count(len(converted.videos), 'sequence')} written to {converted.path}")
     for remark in converted.remarks:
         print_line(f"note: {remark}")
 
@@ -115,8 +116,8 @@ def _convert_annotations(source: Path, out: Path, to: str, source_format: str, v
 
     converted = convert_annotations(source, out, source_format=source_format, target_format=to, video_id=video, fps=fps)
     print_line(
-        f"{converted.source_format} to {converted.target_format}: {converted.segments:,} segments of "
-        f"{converted.videos:,} videos written to {out}"
+        f"{converted.source_format} to {converted.target_format}: "
+        f"{format_count(converted.segments, 'segment')} of {format_count(converted.videos, 'video')} written to {out}"
     )
     for warning in converted.warnings:
         print_line(f"note: {warning}")
@@ -145,7 +146,8 @@ def label(
     file, _ = read_annotations(annotations, source_format or None, fps)
     added = add_labels(data, file.annotations, complete)
     print_line(
-        f"{added.segments:,} segments and {added.points:,} points in {added.videos:,} training videos, "
+        f"{format_count(added.segments, 'segment')} and {format_count(added.points, 'point')} in "
+        f"{format_count(added.videos, 'training video')}, "
         f"{added.complete:,} of them complete"
     )
     for remark in (*map(str, file.warnings), *added.remarks):

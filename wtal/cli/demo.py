@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from wtal.core.config import parse_config
-from wtal.core.text import print_line
+from wtal.core.text import format_count, print_line
 from wtal.data.create import create_dataset
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.synthetic.videos import MovieConfig, write_movies
@@ -41,7 +41,7 @@ def run_demo(
     print_line(console, "Synthetic videos: they show that every step works, not how good a method is.")
     dataset = make_dataset(out / "movies", settings or MovieConfig(), console)
     runs, figure_path, report_path = out / "runs", out / "timelines.png", out / "report.html"
-    print_line(console, f"training {' and '.join(METHODS)} with {seeds} seeds each, on tags only")
+    print_line(console, f"training {' and '.join(METHODS)} with {format_count(seeds, 'seed')} each, on tags only")
     config = parse_config({"train": {"steps": steps}, "teacher": {"models": MODELS}})
     with runs_progress(console) as progress:
         comparison = compare(dataset.path, runs, METHODS, seeds, "testing", config, on_progress=progress)

@@ -24,6 +24,7 @@ from wtal.cli.app import (
     console,
     print_line,
 )
+from wtal.core.text import format_count
 
 
 @command("wtal localize runs/mine mydata", "wtal localize runs/mine mydata --subset validation --out proposals.json")
@@ -54,7 +55,7 @@ def localize(
     path = out or run / "proposals.json"
     proposals = localize_dataset(run, data, path, subset, branch, engine=engine, workers=workers)
     count = sum(map(len, proposals.values()))
-    print_line(f"{count:,} proposals in {len(proposals):,} sequences of {subset}: {path}")
+    print_line(f"{format_count(count, 'proposal')} in {format_count(len(proposals), 'sequence')} of {subset}: {path}")
 
 
 @command(

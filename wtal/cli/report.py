@@ -22,6 +22,7 @@ from wtal.cli.app import (
     command,
     print_line,
 )
+from wtal.core.text import format_count
 
 OutOption = Annotated[Path, typer.Option("--out", metavar="FILE", help="Figure to write: .png, .svg or .pdf")]
 
@@ -138,11 +139,11 @@ def precision(
     require_overlap(predicted, ground_truth, options, proposals)
     evaluation = evaluate_with_matches(predicted, ground_truth, options)
     draw(out, partial(precision_figure, evaluation))
-    result = evaluation.result
+    result, counts = evaluation.result, evaluation.result.counts
     print_line(
-        f"mean over {len(result.per_class):,} classes, {result.protocol}, {result.subset} subset: "
-        f"{result.counts.proposals:,} proposals, {result.counts.instances:,} instances, "
-        f"{result.counts.videos:,} videos"
+        f"mean over {format_count(len(result.per_class), 'class', 'classes')}, {result.protocol}, {result.subset} "
+        f"subset: {format_count(counts.proposals, 'proposal')}, {format_count(counts.instances, 'instance')}, "
+        f"{format_count(counts.videos, 'video')}"
     )
     print_line(f"written to {out}")
 

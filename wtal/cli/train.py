@@ -20,6 +20,7 @@ from wtal.cli.app import (
     console,
     print_line,
 )
+from wtal.core.text import format_count
 
 if TYPE_CHECKING:
     from wtal.core.config import Config
@@ -132,7 +133,7 @@ def train(
                 log=log,
                 on_progress=progress,
             )
-        print_line(f"{settings.method}: {settings.train.steps} steps, last checkpoint {checkpoint}")
+        print_line(f"{settings.method}: {format_count(settings.train.steps, 'step')}, last checkpoint {checkpoint}")
         print_line(f"labels: {describe_labels(read_meta(checkpoint).label_counts)}")
     if not is_first:
         os._exit(0)  # PyTorch's threads can abort a process of torchrun while the interpreter shuts down
@@ -221,7 +222,8 @@ def export(
     allow_method(method)
     meta = export_onnx(run, onnx)
     size = onnx.stat().st_size / 1e6
-    print_line(f"{len(meta.classes)} classes, {sum(meta.modalities)} features per snippet, {size:.2f} MB: {onnx}")
+    classes = format_count(len(meta.classes), "class", "classes")
+    print_line(f"{classes}, {sum(meta.modalities)} features per snippet, {size:.2f} MB: {onnx}")
 
 
 def _read_settings(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wtal.cli.app import DeviceOption, MethodOption, allow_method, command, console, print_line
+from wtal.core.text import format_count
 
 if TYPE_CHECKING:
     from wtal.data.problems import Problem
@@ -113,7 +114,10 @@ def init(
         raise ConfigError("--group needs --split", hint="add --split 0.2", code="invalid-option")
     created = create_dataset(folder, videos, tags, None if split is None else SplitOptions(split, group, seed))
     print_problems(created.problems, created.remarks)
-    print_line(f"{folder}: {len(created.videos)} videos, {len(created.classes)} classes: {', '.join(created.classes)}")
+    print_line(
+        f"{folder}: {format_count(len(created.videos), 'video')}, "
+        f"{format_count(len(created.classes), 'class', 'classes')}: {', '.join(created.classes)}"
+    )
     print_line(f"next: wtal extract {folder}")
 
 
@@ -146,7 +150,7 @@ def extract(
     print_backbone(options.name, backbone, f"delete {folder / 'features'} and run `wtal extract` again")
     with extraction_progress(console) as progress:
         summary = extract_dataset(folder, options, videos=videos, workers=workers, engine=engine, on_progress=progress)
-    print_line(f"{folder}: features of {summary.available} videos, {summary.extracted} of them new")
+    print_line(f"{folder}: features of {format_count(summary.available, 'video')}, {summary.extracted:,} of them new")
     print_failures(list(summary.failed.values()), f"{folder / FAILED_NAME} lists all of them")
     if summary.available:
         print_line(f"next: wtal train {folder} --out RUN")
@@ -249,7 +253,7 @@ def predict(
             on_prediction=show,
         )
     if num_shown > MAX_TIMELINES_SHOWN:
-        print_line(f"and {num_shown - MAX_TIMELINES_SHOWN:,} more videos")
+        print_line(f"and {format_count(num_shown - MAX_TIMELINES_SHOWN, 'more video')}")
     if is_kinetics400(model) and summary.stored and not summary.shown:
         print_line(HINT_NO_ACTION)
     for note in summary.notes:
@@ -260,8 +264,9 @@ def predict(
     )
     if summary.files:
         print_line(
-            f"{folder}: {summary.shown:,} shown segments and {summary.proposals:,} proposals in "
-            f"{summary.stored:,} videos, in {_describe_files(folder, summary.files)}"
+            f"{folder}: {format_count(summary.shown, 'shown segment')} and "
+            f"{format_count(summary.proposals, 'proposal')} in "
+            f"{format_count(summary.stored, 'video')}, in {_describe_files(folder, summary.files)}"
         )
     print_failures(list(map(str, summary.failed.values())), "run it again to see the others")
     if summary.failed:

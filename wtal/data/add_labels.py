@@ -9,7 +9,7 @@ from typing import Any
 from wtal.core.errors import DataError
 from wtal.core.io import directory_lock, read_json, require_folder, write_json
 from wtal.core.structures import Video
-from wtal.core.text import format_list
+from wtal.core.text import format_count, format_list
 from wtal.data.annotations.base import Annotation
 from wtal.data.dataset import Dataset, load_dataset
 from wtal.data.problems import abbreviate, format_ids
@@ -168,8 +168,8 @@ def _remarks(
     used_ids, known = {annotation.id for annotation in used}, {video.id for video in dataset.videos}
     unused = [annotation.id for annotation in annotations if annotation.id not in used_ids]
     groups = {
-        "are not in the data set": [id for id in unused if id not in known],
-        "are not training videos with segments": [id for id in unused if id in known],
-        "have points, so their timelines are partial": with_points,
+        "not in the data set": [id for id in unused if id not in known],
+        "not a training video with segments": [id for id in unused if id in known],
+        "with points, so the timeline is partial": with_points,
     }
-    return [f"{len(ids)} videos {why}: {format_ids(ids)}" for why, ids in groups.items() if ids]
+    return [f"{format_count(len(ids), 'video')} {why}: {format_ids(ids)}" for why, ids in groups.items() if ids]

@@ -10,7 +10,7 @@ from typing import Any
 from wtal.core.errors import DataError
 from wtal.core.io import directory_lock, read_json, realpath, to_data_error, write_json
 from wtal.core.structures import Video
-from wtal.core.text import format_list
+from wtal.core.text import format_count, format_list
 from wtal.data.layouts.activitynet import activitynet_json, parse_activitynet
 from wtal.data.problems import Problem, abbreviate
 from wtal.data.split import SplitOptions, split_rows
@@ -307,7 +307,9 @@ def _match_rows(
     if not missing:
         return rows_by_file, [], []
     examples = format_list([f"{abbreviate(row.name)} ({row.table}, line {row.line})" for row in missing], MAX_EXAMPLES)
-    remark = f"{len(missing)} of {len(rows)} rows are skipped, their videos are not in {folder.path}: {examples}"
+    remark = (
+        f"skipped: {len(missing)} of {format_count(len(rows), 'row')}, whose video is not in {folder.path}: {examples}"
+    )
     return rows_by_file, missing, [remark]
 
 
@@ -316,7 +318,7 @@ def _no_videos_error(table: Path, problems: Sequence[Problem], remarks: Sequence
         return DataError(remarks[0], path=table, hint="pass the folder of the videos with --videos", code="no-videos")
     error = problems[0].to_error()
     if len(problems) > 1:
-        error.hint = f"{error.hint} ({len(problems) - 1} more problems)"
+        error.hint = f"{error.hint} ({format_count(len(problems) - 1, 'more problem')})"
     return error
 
 
@@ -324,25 +326,25 @@ def _remarks(videos: Sequence[Video], folder: VideoFolder, named_files: Collecti
     remarks = list(folder.remarks)
     if unnamed := [file for file in folder.videos if file not in named_files]:
         remarks.append(
-            f"{len(unnamed)} videos in {folder.path} are skipped, no row names them: "
+            f"skipped: {format_count(len(unnamed), 'video')} in {folder.path} without a row: "
             f"{format_list(unnamed, MAX_EXAMPLES)}"
         )
     training = [video for video in videos if video.subset == "training"]
     timed = [video.id for video in training if video.segments]
     if timed and len(training) == len(videos):
         remarks.append(
-            f"{len(timed)} training videos have times, which `wtal train --supervision all` uses; "
+            f"{format_count(len(timed), 'training video')} with times, which `wtal train --supervision all` uses; "
             f"to score the model, hold some videos out with --split 0.2, or name them in a column `subset`"
         )
     if unlabeled := [video.id for video in videos if not video.labels]:
         remarks.append(
-            f"{len(unlabeled)} videos have no label, so they count as background: "
+            f"{format_count(len(unlabeled), 'video')} without a label, which counts as background: "
             f"{format_list(unlabeled, MAX_EXAMPLES)}"
         )
     counts = Counter(label for video in training for label in video.labels)
     if rare := sorted(label for label, count in counts.items() if count == 1):
         remarks.append(
-            f"{len(rare)} labels occur in one training video only, misspelt or too rare to learn: "
+            f"{format_count(len(rare), 'label')} in one training video only, misspelt or too rare to learn: "
             f"{format_list(rare, MAX_EXAMPLES)}"
         )
     return remarks

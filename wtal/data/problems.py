@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wtal.core.errors import DataError, WtalError
-from wtal.core.text import format_list
+from wtal.core.text import format_count, format_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def raise_first(problems: Iterable[Problem]) -> None:
     if fatal:
         error = fatal[0].to_error()
         if len(fatal) > 1:
-            error.hint = f"{error.hint or 'fix it'} ({len(fatal) - 1} more problems; `wtal check` lists them)"
+            error.hint = f"{error.hint or 'fix it'} ({format_count(len(fatal) - 1, 'more problem')}; see `wtal check`)"
         raise error
 
 

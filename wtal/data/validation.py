@@ -10,6 +10,7 @@ from statistics import median
 from wtal.core.clock import SnippetClock
 from wtal.core.errors import DataError
 from wtal.core.structures import SUBSETS, Segment, Video
+from wtal.core.text import format_count
 from wtal.data.dataset import Dataset, parse_dataset, unusable_ids
 from wtal.data.features import find_non_finite, format_runs, open_features, require_finite
 from wtal.data.problems import Problem, raise_first
@@ -205,7 +206,7 @@ def _check_unused_features(dataset: Dataset) -> list[Problem]:
 def _check_segments(dataset: Dataset) -> list[Problem]:
     problems: list[Problem] = []
     if annotated := [video.id for video in dataset.videos if video.subset == "training" and video.segments]:
-        message = f"{len(annotated)} training videos have segments or points ({annotated[0]}, ...)"
+        message = f"{format_count(len(annotated), 'training video')} with segments or points ({annotated[0]}, ...)"
         hint = "nothing to fix: `wtal train` uses them only with --supervision points, segments or all"
         problems.append(Problem(message, dataset.path, hint=hint, code="training-segments", fatal=False))
     for video in dataset.videos:

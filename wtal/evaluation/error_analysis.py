@@ -14,6 +14,7 @@ from wtal.core.arrays import Bools, Floats, Ints
 from wtal.core.clock import tiou as temporal_iou
 from wtal.core.errors import ConfigError
 from wtal.core.structures import Proposals, Video
+from wtal.core.text import format_count
 from wtal.evaluation.average_precision import mean_average_precision
 from wtal.evaluation.evaluate import ScoringInputs, evaluate, prepare_scoring
 from wtal.evaluation.matching import matched_segment
@@ -130,7 +131,7 @@ def analyse(
         whole=make_group(inputs, matched[1:], missed, np.ones_like(missed), protocol.interpolated, "all"),
         traits=traits,
         notes=tuple(
-            f"{trait.unknown:,} instances have no {trait.name}: the duration of their video is unknown"
+            f"{format_count(trait.unknown, 'instance')} without {trait.name}: the duration of the video is unknown"
             for trait in traits
             if trait.unknown
         ),

@@ -7,7 +7,7 @@ from typing import Any
 
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.io import read_json
-from wtal.core.text import format_list
+from wtal.core.text import format_count, format_list
 from wtal.evaluation.protocols import UNKNOWN_CHECKPOINT, Protocol
 
 
@@ -157,29 +157,34 @@ def comparison_notes(
         notes.append(f"{protocol.name} does not use the list of ambiguous intervals; all proposals are scored")
     if counts.proposals_elsewhere:
         notes.append(
-            f"{counts.proposals_elsewhere:,} proposals are in videos that are excluded or not in the ground truth; "
-            "they count as false positives, as in the public evaluators"
+            f"{format_count(counts.proposals_elsewhere, 'proposal')} in videos that are excluded or not in the ground "
+            "truth, counted as false positives, as in the public evaluators"
         )
     if counts.unknown_videos:
         notes.append(
-            f"{len(counts.unknown_videos):,} predicted videos are not in the ground truth: "
+            f"not in the ground truth: {format_count(len(counts.unknown_videos), 'predicted video')}, "
             f"{format_list(counts.unknown_videos)}"
         )
     if counts.proposals_of_other_subsets:
-        notes.append(f"{counts.proposals_of_other_subsets:,} proposals in videos of other subsets are not scored")
+        notes.append(
+            f"not scored: {format_count(counts.proposals_of_other_subsets, 'proposal')} in videos of other subsets"
+        )
     if counts.proposals_of_other_labels:
         notes.append(
-            f"{counts.proposals_of_other_labels:,} proposals are not scored because the ground truth lacks their "
-            f"label: {format_list(counts.labels_without_truth)}"
+            f"not scored: {format_count(counts.proposals_of_other_labels, 'proposal')} with a label that the ground "
+            f"truth lacks: {format_list(counts.labels_without_truth)}"
         )
     if counts.proposals_ambiguous:
-        notes.append(f"{counts.proposals_ambiguous:,} proposals overlap an ambiguous interval and are not scored")
+        notes.append(
+            f"not scored: {format_count(counts.proposals_ambiguous, 'proposal')} that overlap an ambiguous interval"
+        )
     if counts.instances_of_no_length:
         notes.append(
-            f"{counts.instances_of_no_length:,} instances have zero length under this protocol and cannot be matched"
+            f"{format_count(counts.instances_of_no_length, 'instance')} of zero length under this protocol, which "
+            "nothing can match"
         )
     if counts.videos_without_proposals:
-        notes.append(f"{counts.videos_without_proposals:,} videos have no proposals")
+        notes.append(f"{format_count(counts.videos_without_proposals, 'video')} without proposals")
     if classes_without_proposals:
         original = "" if protocol.prefers_best else "; the original W-TALC code would return 0 for all classes"
         notes.append(f"no proposals for {format_list(classes_without_proposals)}: average precision 0{original}")
@@ -195,13 +200,13 @@ def summary_lines(result: EvaluationResult) -> list[str]:
     """What was scored, and the notes of the result, one line each."""
     counts = result.counts
     lines = [
-        f"{counts.videos:,} videos, {counts.instances:,} instances of {len(result.per_class)} classes, "
-        f"{counts.proposals:,} proposals"
+        f"{format_count(counts.videos, 'video')}, {format_count(counts.instances, 'instance')} of "
+        f"{format_count(len(result.per_class), 'class', 'classes')}, {format_count(counts.proposals, 'proposal')}"
     ]
     if counts.videos_left_out:
         lines.append(
             f"excluded by {result.protocol}: {', '.join(counts.videos_left_out)} "
-            f"with {counts.instances_left_out:,} instances"
+            f"with {format_count(counts.instances_left_out, 'instance')}"
         )
     return [*lines, *result.notes]
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from wtal.core.errors import ConfigError, DataError, first_validation_error
 from wtal.core.structures import Segment
-from wtal.core.text import format_percent
+from wtal.core.text import format_count, format_percent
 from wtal.inference.postprocessing import SegmentConstraints, remove_overlaps
 
 F1 = "f1"  # maximize F1
@@ -152,7 +152,8 @@ class OperatingPoint:
     def describe(self) -> str:
         """A line on how the thresholds were chosen, with precision and recall."""
         chosen = (
-            f"operating point {self.target}: chosen on the {self.source} of {self.num_videos:,} {self.subset} videos"
+            f"operating point {self.target}: chosen on the {self.source} of "
+            f"{format_count(self.num_videos, f'{self.subset} video')}"
         )
         result = self.overall
         if not result.shown:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from wtal import __version__
 from wtal.core.config import non_default_settings
 from wtal.core.methods import find_method, method_title, supervision_of
-from wtal.core.text import escape_markdown
+from wtal.core.text import escape_markdown, format_count
 from wtal.evaluation.bootstrap import DRAWS
 from wtal.experiments.benchmarks.run import BenchmarkOutcome
 from wtal.experiments.benchmarks.survey import Survey
@@ -179,5 +179,5 @@ def _main_row(outcome: BenchmarkOutcome) -> tuple[int]:
 
 
 def _describe_data(survey: Survey) -> str:
-    contents = f"{len(survey.classes)} classes, {' + '.join(map(str, survey.widths))} feature dimensions"
-    return f"{survey.layout}: {contents}, one snippet every {survey.snippet_seconds:g} s"
+    classes, widths = format_count(len(survey.classes), "class", "classes"), " + ".join(map(str, survey.widths))
+    return f"{survey.layout}: {classes}, {widths} feature dimensions, one snippet every {survey.snippet_seconds:g} s"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from wtal.core.methods import method_title, supervision_of
-from wtal.core.text import format_percent
+from wtal.core.text import format_count, format_percent
 from wtal.evaluation.bootstrap import DRAWS
 from wtal.evaluation.protocols import DEFAULT_OPTIONS
 from wtal.evaluation.results import format_range
@@ -80,7 +80,7 @@ def external_notes(external: Sequence[ExternalScore]) -> list[str]:
     first = external[0]
     lines = [
         "external: one proposals file, scored the same way; seed and checkpoint unknown",
-        f"95 % intervals: paired bootstrap over {first.result.counts.videos:,} videos, {DRAWS:,} draws",
+        f"95 % intervals: paired bootstrap over {format_count(first.result.counts.videos, 'video')}, {DRAWS:,} draws",
     ]
     if first.seeds > 1:
         lines.append(f"{first.method}: mean over {first.seeds} seeds; the intervals do not include their spread")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from wtal.core.text import format_percent
+from wtal.core.text import format_count, format_percent
 from wtal.evaluation.bootstrap import DRAWS, EvaluatedFile, EvaluationComparison
 from wtal.evaluation.protocols import PROTOCOLS, Protocol
 from wtal.evaluation.results import EvaluationResult, format_range, summary_lines
@@ -140,7 +140,7 @@ def protocol_rules(protocol: Protocol) -> dict[str, str]:
         "tIoU": format_range(protocol.tious[0], protocol.tious[-1]),
         "time unit": "seconds" if protocol.snippet_rate is None else "snippets",
         **expected,
-        "excluded": f"{len(protocol.excluded_videos)} videos" if protocol.excluded_videos else "nothing",
+        "excluded": format_count(len(protocol.excluded_videos), "video") if protocol.excluded_videos else "nothing",
         "match": "best free segment" if protocol.prefers_best else "first in file order",
         "precision": "interpolated" if protocol.interpolated else "at each hit",
         "ambiguous list": "removed" if protocol.removes_ambiguous else "not used",

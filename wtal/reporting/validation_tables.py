@@ -24,7 +24,8 @@ def _headline(report: ValidationReport) -> str:
     width = "no features yet" if report.width is None else f"{report.width} feature dimensions"
     if len(report.modalities) > 1:
         width += f" ({' + '.join(map(str, report.modalities))})"
-    return f"{report.path}: {len(report.classes)} classes, {width}, one snippet every {report.clock.stride:g} s"
+    classes = format_count(len(report.classes), "class", "classes")
+    return f"{report.path}: {classes}, {width}, one snippet every {report.clock.stride:g} s"
 
 
 def _subset_table(subsets: tuple[SubsetSummary, ...]) -> TableData:

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from wtal.core.io import atomic_write
 from wtal.core.structures import Segment
-from wtal.core.text import format_percent
+from wtal.core.text import format_count, format_percent
 from wtal.inference import kinetics400
 from wtal.inference.calibration import read_calibration
 from wtal.inference.operating_point import F1, LABELS, OperatingPoint
@@ -108,7 +108,7 @@ def load_display_thresholds(run: Path) -> DisplayThresholds:
 
 
 def _describe(point: OperatingPoint) -> str:
-    result, videos = point.overall, f"{point.num_videos:,} videos"
+    result, videos = point.overall, format_count(point.num_videos, "video")
     if not result.shown:
         return f"The thresholds were chosen on {videos}; no score was high enough to show a segment."
     precision, recall = (

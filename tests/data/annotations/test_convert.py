@@ -91,7 +91,7 @@ def test_csv_extension_means_the_plain_table(proposals, tmp_path):
 
 def test_single_video_is_written_to_a_file(proposals, tmp_path):
     output = run_convert(proposals, tmp_path / "a.b.srt", "--video", "a.b")
-    assert "2 segments of 1 videos" in output and "video id" not in output
+    assert "2 segments of 1 video " in output and "video id" not in output
     output = run_convert(proposals, tmp_path / "other.srt", "--video", "a.b")
     assert "note: srt: the video id is changed to the file name, other (1)" in output.splitlines()
     assert run_convert(tmp_path / "a.b.srt", tmp_path / "a.vtt").startswith("srt to vtt: 2 segments")

@@ -10,7 +10,7 @@ from wtal.core.clock import SnippetClock
 from wtal.core.errors import DataError
 from wtal.core.io import read_text
 from wtal.core.structures import Video
-from wtal.core.text import format_list
+from wtal.core.text import format_count, format_list
 from wtal.data.dataset import unusable_ids
 from wtal.data.features import features_path, has_features, open_features, write_features
 from wtal.data.layouts.activitynet import read_activitynet
@@ -69,10 +69,12 @@ class BasNetLayout(Layout):
                 on_progress(number, len(videos))
         if missing:
             ids = format_list(missing, 3)
-            remarks.append(f"{len(missing)} videos have no features in {source / 'features'}: {ids}")
+            remarks.append(f"{format_count(len(missing), 'video')} without features in {source / 'features'}: {ids}")
         if shortened:
             ids = format_list(shortened, 3)
-            remarks.append(f"{len(shortened)} videos have one snippet more of RGB or flow, which is dropped: {ids}")
+            remarks.append(
+                f"{format_count(len(shortened), 'video')} with one snippet more of RGB or flow, which is dropped: {ids}"
+            )
         return Conversion(videos, CLOCK, modalities=widths, about=ABOUT, remarks=tuple(remarks))
 
 
@@ -117,4 +119,4 @@ def read_basnet(source: Path) -> tuple[list[Video], list[str]]:
             code="duplicate-id",
         )
     unlisted = len(videos_by_id) - len(videos)
-    return videos, [f"{unlisted} videos of gt.json are in no split list and were left out"] if unlisted else []
+    return videos, [f"left out: {format_count(unlisted, 'video')} of gt.json in no split list"] if unlisted else []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from wtal.core.errors import DataError
 from wtal.core.structures import Video
-from wtal.core.text import format_list
+from wtal.core.text import format_count, format_list
 from wtal.data.dataset import SYNTHETIC_KEY, Dataset, load_dataset
 from wtal.data.features import open_features
 from wtal.data.ground_truth import read_ground_truth
@@ -117,11 +117,12 @@ def _count(
 def _count_notes(benchmark: Benchmark, dataset: Dataset, parts: Sequence[SubsetCounts], scored: str) -> Iterable[str]:
     for part in parts:
         if part.expected not in (None, part.videos):
-            yield f"{part.videos:,} videos in {part.subset}; {benchmark.title} has {part.expected:,}"
+            yield f"{format_count(part.videos, 'video')} in {part.subset}; {benchmark.title} has {part.expected:,}"
         if part.subset == scored and benchmark.instances not in (None, part.instances):
-            yield f"{part.instances:,} instances in {scored}; {benchmark.title} has {benchmark.instances:,}"
+            instances = format_count(part.instances, "instance")
+            yield f"{instances} in {scored}; {benchmark.title} has {benchmark.instances:,}"
     if len(dataset.classes) != benchmark.classes:
-        yield f"{len(dataset.classes)} classes; {benchmark.title} has {benchmark.classes}"
+        yield f"{format_count(len(dataset.classes), 'class', 'classes')}; {benchmark.title} has {benchmark.classes}"
 
 
 def _feature_notes(
@@ -131,16 +132,16 @@ def _feature_notes(
     missing = [id for id in videos if id not in lengths]
     surplus = sorted({path.stem for path in (dataset.path / "features").glob("*.npy")} - videos.keys())
     if missing:
-        yield f"{_count_videos(missing)} no features: {_names(missing)}; not used for training, without proposals"
+        yield f"{_videos(missing)} without features: {_names(missing)}; not used for training, without proposals"
     if surplus:
-        yield f"{len(surplus):,} feature files belong to no annotated video and are ignored: {_names(surplus)}"
+        yield f"{format_count(len(surplus), 'feature file')} of no annotated video, ignored: {_names(surplus)}"
     if dataset.modalities != benchmark.widths:
         actual, expected = (" + ".join(map(str, widths)) for widths in (dataset.modalities, benchmark.widths))
         yield f"features have {actual} dimensions; the published ones have {expected}"
     if deviating := [id for id, length in lengths.items() if _deviates(dataset, videos[id], length)]:
-        yield f"{_count_videos(deviating)} features of another length than the video: {_names(deviating)}"
+        yield f"{_videos(deviating)} with features of another length than the video: {_names(deviating)}"
     if late := [id for id, length in lengths.items() if _has_late_segment(dataset, videos[id], length)]:
-        yield f"{_count_videos(late)} segments that start after the end of the features: {_names(late)}"
+        yield f"{_videos(late)} with segments that start after the end of the features: {_names(late)}"
 
 
 def _label_notes(benchmark: Benchmark, ground_truth: Sequence[Video]) -> Iterable[str]:
@@ -150,7 +151,7 @@ def _label_notes(benchmark: Benchmark, ground_truth: Sequence[Video]) -> Iterabl
         if video.segments and {segment.label for segment in video.segments} != set(video.labels)
     ]
     if different:
-        yield f"{_count_videos(different)} other video-level labels than segment labels: {_names(different)}"
+        yield f"{_videos(different)} with other video-level labels than segment labels: {_names(different)}"
     ids = {video.id for video in ground_truth}
     yield from (f"{id}: {note}" for id, note in benchmark.video_notes.items() if id in ids)
 
@@ -167,8 +168,8 @@ def _has_late_segment(dataset: Dataset, video: Video, length: int) -> bool:
     return any(segment.start >= end for segment in video.segments)
 
 
-def _count_videos(ids: Sequence[str]) -> str:
-    return f"{len(ids):,} videos have"
+def _videos(ids: Sequence[str]) -> str:
+    return format_count(len(ids), "video")
 
 
 def _names(names: Sequence[str]) -> str:

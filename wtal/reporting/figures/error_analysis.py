@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from wtal.core.text import format_percent
+from wtal.core.text import format_count, format_percent
 from wtal.evaluation.error_analysis import KINDS, TOP_K_PER_INSTANCE, Analysis
 from wtal.evaluation.sensitivity import Group
 from wtal.reporting.error_tables import SIZE_LIMITS, empty_trait_reason
@@ -34,8 +34,9 @@ def analysis_figure(analysis: Analysis) -> Figure:
     figure = new_figure(PAGE_WIDTH, HEIGHT)
     result, tious = analysis.result, analysis.result.tiou_range
     figure.text(
-        0.01, 0.985, f"Error analysis, {result.protocol}, tIoU {analysis.tiou:g}: {result.counts.videos:,} videos, "
-        f"{result.counts.instances:,} instances, {analysis.counted:,} predictions counted",
+        0.01, 0.985, f"Error analysis, {result.protocol}, tIoU {analysis.tiou:g}: "
+        f"{format_count(result.counts.videos, 'video')}, {format_count(result.counts.instances, 'instance')}, "
+        f"{format_count(analysis.counted, 'prediction')} counted",
         fontsize=TITLE_SIZE, color=TEXT, va="top",
     )  # fmt: skip
     profile = f"predictions by kind (%), top-1G to top-{TOP_K_PER_INSTANCE}G"
