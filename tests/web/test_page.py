@@ -483,6 +483,25 @@ def test_upload_is_opened_and_errors_are_shown(site, visitor, own_videos, tmp_pa
     expect(page.locator("#clock")).to_be_empty()
 
 
+def test_failed_video_says_why_and_is_tried_again(site, visitor, own_videos):
+    name = "replaced by a video.mp4"
+    (site.folder / name).write_bytes(b"just text" * 99)
+    site.refresh()
+    site.server.send("POST", "/api/jobs", {"keys": [video_key(name)]})
+    site.server.wait_for_state(name, "failed")
+    page = visitor.open(name)
+    entry = page.locator("#videos button", has_text=name)
+    expect(entry.locator(".status")).to_have_text("Failed")
+    expect(entry.locator(".labels")).to_contain_text("text file")
+    expect(page.locator("#job-text")).to_contain_text("text file")
+    shutil.copy(own_videos / "videos" / "film 1.mp4", site.folder / name)
+    site.refresh()
+    page.get_by_role("button", name="Try again").click()
+    expect(entry.locator(".status")).to_have_text("Predicted")
+    expect(page.locator("#job")).to_be_hidden()
+    expect(page.locator("#timeline")).to_have_attribute("aria-label", re.compile("model output"))
+
+
 def test_each_of_several_uploads_can_be_opened(site, visitor, own_videos, tmp_path):
     page = visitor.open(site.add("several.mp4"))
     names = ("one.mp4", "two.mp4")
