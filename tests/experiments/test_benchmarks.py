@@ -202,8 +202,8 @@ def test_deviating_features_are_noted(make_features, tmp_path):
     shutil.copy(source / "features/test_1.npy", source / "features/other.npy")
     notes = survey(THUMOS, prepare(THUMOS, source, tmp_path / "out")).notes
     assert "1 video with features of another length than the video: train_2" in notes
-    assert "1 videos have segments that start after the end of the features: test_1" in notes
-    assert "1 feature files belong to no annotated video and are ignored: other" in notes
+    assert "1 video with segments that start after the end of the features: test_1" in notes
+    assert "1 feature file of no annotated video, ignored: other" in notes
 
 
 def test_video_without_features_counts_as_missed(make_features, tmp_path, serial_runs):
