@@ -90,9 +90,8 @@ def _write_parts(
             for count, _ in enumerate(pool.map(partial(_write_movie, videos), movies), start=1):
                 if on_progress:
                     on_progress(count, len(movies))
-        except BaseException:  # also an interrupt: the movies that are being written are finished
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+        finally:  # after an error or interrupt, only the movies that are being written are finished
+            pool.shutdown(cancel_futures=True)
     write_text(folder / "tags.csv", _to_csv([movie.video for movie in movies]))
     write_json(folder / INFO_NAME, info)
 
