@@ -171,7 +171,12 @@ def training(run: RunArgument, out: OutOption) -> None:
 
 @command("wtal plot methods runs/compare/comparison.json --out methods.pdf", group=plot)
 def methods(
-    comparison: Annotated[Path, typer.Argument(metavar="COMPARISON", help="comparison.json written by `wtal compare`")],
+    comparison: Annotated[
+        Path,
+        typer.Argument(
+            metavar="COMPARISON", help="comparison.json of `wtal compare`, or benchmark.json of `wtal benchmark`"
+        ),
+    ],
     out: OutOption,
 ) -> None:
     """Mean and standard deviation of each method over the seeds, with a dot for each seed."""

@@ -20,7 +20,7 @@ from wtal.core.errors import DataError
 from wtal.core.structures import Segment, Video
 from wtal.data.layouts.activitynet import write_activitynet, write_proposals
 from wtal.evaluation.error_analysis import analyse
-from wtal.evaluation.evaluate import evaluate_with_matches
+from wtal.evaluation.evaluate import evaluate, evaluate_with_matches
 from wtal.experiments.statistics import Comparison, Score
 from wtal.reporting.curves import read_metrics
 from wtal.reporting.figures.colors import PALETTE
@@ -278,3 +278,22 @@ def test_files_of_others_are_not_overwritten(tmp_path, sources, kind):
         require_output(path)
     assert plot(kind, *sources[kind], "--out", path).exit_code == 2
     assert path.read_bytes() == b"%PDF-1.4 of somebody"
+
+
+def test_methods_of_a_benchmark_are_drawn_under_its_main_protocol(tmp_path):
+    result = evaluate(PROPOSALS, GROUND_TRUTH)
+    other = replace(result, protocol="other", map=(0.0,) * len(result.map))
+    scored = {"general": [result.to_json()] * 2, "other": [other.to_json()] * 2}
+    value = {"benchmark": "hapt", "results": {"dfe": scored, "local": scored}, "config": {}}
+    path = tmp_path / "benchmark.json"
+    path.write_text(json.dumps(value))
+    comparison = read_comparison(path)
+    assert [(score.method, score.averages) for score in comparison.scores] == [
+        (method, (pytest.approx(100 * result.main_average),) * 2) for method in ("dfe", "local")
+    ]
+    assert comparison.scores[0].data == "hapt (general)" and comparison.subset == result.subset
+    assert (comparison.tious[0], comparison.tious[-1]) == result.averages[-1]
+    for damaged in ({}, {"dfe": {}}, {"dfe": {"general": []}}, {"dfe": {"general": [{"map": 1}]}}, {"dfe": 3}):
+        path.write_text(json.dumps(value | {"results": damaged}))
+        with raises(DataError, path=path):
+            read_comparison(path)

@@ -12,12 +12,12 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from wtal.core.errors import DataError
+from wtal.core.errors import ConfigError, DataError
 from wtal.core.io import read_json, require_output_file
 from wtal.core.methods import method_title
 from wtal.evaluation.error_analysis import KINDS, Analysis
 from wtal.evaluation.evaluate import EvaluationWithMatches
-from wtal.evaluation.results import format_range
+from wtal.evaluation.results import EvaluationResult, format_range
 from wtal.evaluation.sensitivity import SIZES, Trait
 from wtal.experiments.statistics import Score
 from wtal.reporting.curves import Curve, downsample, mean_curve, precision_recall_curves
@@ -60,7 +60,7 @@ STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class ComparisonScores:
-    """The part of a comparison.json that is drawn.
+    """The part of a comparison.json or benchmark.json that is drawn.
 
     Attributes:
         scores: One score for each data set and method.
@@ -181,17 +181,23 @@ def methods_figure(comparison: ComparisonScores) -> Figure:
 
 
 def read_comparison(path: Path) -> ComparisonScores:
-    """Read a comparison.json of `wtal compare`. Raises DataError if it is something else."""
+    """Read comparison.json of `wtal compare`, or benchmark.json of `wtal benchmark`, of which the main protocol.
+
+    Raises:
+        DataError: It is something else.
+    """
     value = read_json(path)
     try:
+        if "benchmark" in value:
+            value = _summarize_benchmark(value, path)
         scores = tuple(_parse_score(entry) for entry in value["scores"])
         supervision = str(value.get("config", {}).get("train", {}).get("supervision", "tags"))
         comparison = ComparisonScores(scores, tuple(map(float, value["tious"])), str(value["subset"]), supervision)
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, OverflowError, StopIteration, TypeError, ValueError, ConfigError) as error:
         raise DataError(
             "not a comparison",
             path=path,
-            hint="use the comparison.json that `wtal compare` wrote",
+            hint="use comparison.json of `wtal compare`, or benchmark.json of `wtal benchmark`",
             code="invalid-comparison",
         ) from error
     if not comparison.scores or not comparison.tious:
@@ -205,6 +211,23 @@ def read_comparison(path: Path) -> ComparisonScores:
             code="too-many-items",
         )
     return comparison
+
+
+def _summarize_benchmark(value: Any, path: Path) -> dict[str, Any]:
+    """The results of benchmark.json under its first protocol, which is the main one, as in comparison.json."""
+    results = value["results"]
+    protocol = next(iter(next(iter(results.values()))))
+    by_method = {
+        method: [EvaluationResult.from_json(result, path) for result in scored[protocol]]
+        for method, scored in results.items()
+    }
+    first = next(iter(by_method.values()))[0]
+    data = f"{value['benchmark']} ({protocol})"
+    scores = [
+        {"data": data, "method": method, "averages": [100 * result.main_average for result in seeds]}
+        for method, seeds in by_method.items()
+    ]
+    return {"scores": scores, "tious": first.averages[-1], "subset": first.subset, "config": value["config"]}
 
 
 def _parse_score(entry: Any) -> Score:
