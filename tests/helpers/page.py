@@ -1,7 +1,7 @@
 """The web page in Chromium, as a person uses it: a site with videos, visitors, and what they do."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.helpers.processes import wait_until
 from tests.helpers.server import RunningServer
 from wtal.core.structures import Segment
 from wtal.web.predictions import StoredPrediction, prediction_path, write_prediction
@@ -101,6 +102,14 @@ class Visitor:
         return [message for message in self.messages if not any(text in message for text in self.expected)]
 
 
+def intercept(page: Any, pattern: str, handle: Callable[[Any], object]) -> None:
+    """Handle all requests of a page to an address from now on; those right after `page.route` may still pass."""
+    page.route(pattern, handle)
+    page.route("**/static/app.css?probe", lambda route: route.fulfill(body="probe"))
+    probe = "fetch('/static/app.css?probe').then(response => response.text())"
+    wait_until(lambda: page.evaluate(probe) == "probe")
+
+
 @contextmanager
 def delayed(page: Any, *patterns: str) -> Iterator[None]:
     """Requests of a page to these addresses reach the server at the end of the block, however slow the machine is."""
@@ -114,7 +123,7 @@ def delayed(page: Any, *patterns: str) -> Iterator[None]:
             route.continue_()
 
     for pattern in patterns:
-        page.route(pattern, hold)
+        intercept(page, pattern, hold)
     yield
     is_delayed = False  # `page.unroute` may itself continue what is held
     for route in routes:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.page import TIMEOUT, delayed, expect
+from tests.helpers.page import TIMEOUT, delayed, expect, intercept
 from tests.helpers.processes import wait_until
 from tests.helpers.server import RunningProject, run_project_server
 from tests.helpers.video import gray, render
@@ -288,7 +288,7 @@ def test_late_answer_does_not_hide_a_newer_change(page, server):
 
 def test_server_that_is_gone_is_reported_and_nothing_is_pretended(page, server):
     add_classes(page, "dive")
-    page.route("**/api/project**", lambda route: route.abort())
+    intercept(page, "**/api/project**", lambda route: route.abort())
     tile(page, "a.mp4").click()
     page.keyboard.press("1")
     expect(page.locator("#tag-status")).to_contain_text("Not done: the server does not answer")
@@ -298,7 +298,7 @@ def test_server_that_is_gone_is_reported_and_nothing_is_pretended(page, server):
     page.keyboard.press("1")
     expect_tags(server, a=["dive"])
     expect(page.locator("#connection-error")).to_be_hidden()
-    page.route("**/api/project**", lambda route: route.abort())
+    intercept(page, "**/api/project**", lambda route: route.abort())
     page.keyboard.press("z")
     expect(page.locator("#tag-status")).to_contain_text("Not done: the server does not answer")
     page.unroute("**/api/project**")
