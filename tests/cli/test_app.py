@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -218,3 +219,11 @@ def test_version():
 )
 def test_interrupt_says_what_is_kept(command, hint):
     assert interrupt_hint(command) == hint
+
+
+def test_tables_that_are_found_in_a_folder_are_named(own_videos, tmp_path):
+    videos = shutil.copytree(own_videos / "videos", tmp_path / "videos")
+    (videos / "timelines").mkdir()
+    shutil.copy(own_videos / "tags.csv", videos / "timelines")
+    output = wtal("init", tmp_path / "data", "--videos", videos, "--tags", videos)
+    assert str(Path("timelines/tags.csv")) in output

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wtal.cli.app import DeviceOption, command, console, print_line
-from wtal.cli.video import BACKBONE_HELP, has_page, print_backbone, print_failures, print_problems
+from wtal.cli.video import BACKBONE_HELP, has_page, print_backbone, print_failures, print_problems, print_tables
 from wtal.core.errors import DataError
 from wtal.core.hardware import choose_device
 
@@ -70,6 +70,7 @@ def start(
     print_line(f"project {project.folder}")
     if tags:
         table = project.add_tags(tags)
+        print_tables(tags)
         print_problems(table.problems, table.remarks)
     summary = project.tag_summary()
     print_line(str(summary))

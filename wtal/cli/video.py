@@ -113,6 +113,7 @@ def init(
     if group and split is None:
         raise ConfigError("--group needs --split", hint="add --split 0.2", code="invalid-option")
     created = create_dataset(folder, videos, tags, None if split is None else SplitOptions(split, group, seed))
+    print_tables(tags)
     print_problems(created.problems, created.remarks)
     print_line(
         f"{folder}: {format_count(len(created.videos), 'video')}, "
@@ -339,6 +340,16 @@ def print_backbone(chosen: str, requested: str, next_step: str) -> None:
     print_line(f"backbone: {chosen}")
     if chosen == "tiny" and not requested:
         print_line(f"{NOTE_I3D}, then {next_step}")
+
+
+def print_tables(paths: Iterable[Path]) -> None:
+    """Print the tables of tags that were found in folders, some of which the user may not know of."""
+    from wtal.core.text import format_list
+    from wtal.data.create import tables_below
+
+    for folder in filter(Path.is_dir, paths):
+        names = [str(table.relative_to(folder)) for table in tables_below(folder)]
+        print_line(f"tables of tags in {folder}: {format_list(names, MAX_FILES_SHOWN)}")
 
 
 def print_problems(problems: Iterable["Problem"], remarks: Iterable[str]) -> None:
