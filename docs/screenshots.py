@@ -185,7 +185,9 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"{__doc__}\nunknown option {unknown[0]}")
     target = next((argument for argument in arguments if argument != "--gif"), "demo/report.html")
     if not target.startswith("http") and not Path(target).is_file():
-        sys.exit(f"{target}: no such file; run `wtal demo` first, or pass the path of a report or the URL of a web page")
+        sys.exit(
+            f"{target}: no such file; run `wtal demo` first, or pass the path of a report or the URL of a web page"
+        )
     with open_chromium() as browser:
         if "--gif" in arguments:
             record_web(browser, target)
