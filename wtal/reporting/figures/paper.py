@@ -4,6 +4,7 @@ A figure has no title; `wtal plot` prints what its caption must say.
 """
 
 import math
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ from wtal.reporting.tables import format_mean_std
 NAME_SIZE, SMALL_SIZE = 8.0, 7.0  # points
 BLUE, ORANGE = OKABE_ITO[:2]
 MAX_ROWS = 60  # terms, or methods on data sets: about what a page has room for
+TITLE_WIDTH = 22  # characters of a line above one of two axes side by side
 MARKER_LIMIT = 20  # curves of fewer points get a marker at each
 CREATOR = "wtal plot"  # in the metadata of every file; only such files are overwritten
 STYLE: dict[str, Any] = {
@@ -142,7 +144,7 @@ def training_figure(metrics: Mapping[str, Curve]) -> Figure:
     grid = figure.subplots(rows, 2, sharex=True, squeeze=False)
     for axes, (term, curve) in zip(grid.flat, terms.items(), strict=False):
         _draw_metric(axes, curve)
-        axes.set_title(term.replace("_", " "))
+        axes.set_title(textwrap.fill(term.replace("_", " "), TITLE_WIDTH))
     for axes in grid.flat[len(terms) :]:
         axes.set_axis_off()
     for axes in (grid[-1, 0], grid[(len(terms) - 2) // 2, 1]):  # the lowest of each column
