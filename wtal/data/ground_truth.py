@@ -6,7 +6,7 @@ from wtal.core.errors import DataError
 from wtal.core.structures import Video
 from wtal.data.dataset import load_dataset
 from wtal.data.layouts.activitynet import read_activitynet
-from wtal.data.layouts.thumos import AMBIGUOUS_NAME, has_thumos, read_ambiguous, read_thumos
+from wtal.data.layouts.thumos import AMBIGUOUS_NAME, find_ambiguous_list, has_thumos, read_ambiguous, read_thumos
 from wtal.data.layouts.wtalc import find_bundle, read_wtalc
 
 
@@ -23,8 +23,8 @@ def read_ground_truth(path: Path) -> list[Video]:
         return read_activitynet(path)
     if (path / "annotations.json").is_file():
         return list(load_dataset(path).videos)
-    if find_bundle(path) is not None:
-        return read_wtalc(path)
+    if (bundle := find_bundle(path)) is not None:
+        return read_wtalc(bundle)
     if path.is_dir() and has_thumos(path):
         return read_thumos(path)
     if (path / "tags.csv").is_file():
@@ -53,5 +53,5 @@ def read_timed_ground_truth(path: Path) -> list[Video]:
 
 def find_ambiguous(truth: Path) -> dict[str, list[tuple[float, float]]] | None:
     """The intervals of THUMOS's list of ambiguous segments beside the ground truth, by video; None without a list."""
-    path = (truth if truth.is_dir() else truth.parent) / AMBIGUOUS_NAME
-    return read_ambiguous(path) if path.is_file() else None
+    path = find_ambiguous_list(truth) if truth.is_dir() else truth.parent / AMBIGUOUS_NAME
+    return read_ambiguous(path) if path and path.is_file() else None

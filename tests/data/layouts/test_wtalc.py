@@ -11,7 +11,7 @@ from wtal.core.clock import SnippetClock
 from wtal.core.errors import DataError
 from wtal.core.structures import Segment, Video
 from wtal.data.dataset import load_dataset
-from wtal.data.ground_truth import find_ambiguous
+from wtal.data.ground_truth import find_ambiguous, read_ground_truth
 from wtal.data.layouts.convert import convert_layout
 from wtal.data.layouts.wtalc import read_wtalc
 
@@ -60,6 +60,14 @@ def test_list_of_ambiguous_segments_is_kept(tmp_path):
     source = write_bundle(tmp_path)
     (source / "Tiny-Annotations" / "Ambiguous_test.txt").write_text("v2 0.5 1.5\n")
     assert find_ambiguous(convert_layout(source, tmp_path / "out").path) == {"v2": [(0.5, 1.5)]}
+
+
+def test_ground_truth_is_read_from_the_folder_of_the_bundle(tmp_path):
+    source = write_bundle(tmp_path)
+    bundle = source / "Tiny-Annotations"
+    (bundle / "Ambiguous_test.txt").write_text("v2 0.5 1.5\n")
+    assert read_ground_truth(source) == read_ground_truth(bundle) == read_wtalc(bundle)
+    assert find_ambiguous(source) == find_ambiguous(bundle) == {"v2": [(0.5, 1.5)]}
 
 
 def test_malformed_list_of_ambiguous_segments_is_rejected_before_anything_is_written(tmp_path):
