@@ -139,8 +139,9 @@ def test_failed_preparation_is_repeated_after_the_source_is_fixed(make_features,
     source, out = make_features("wtalc"), tmp_path / "out"
     features = next(source.glob("*JOINTFeatures.npy"))
     features.rename(tmp_path / "away.npy")
-    with raises(DataError, code="missing-features"):
+    with raises(DataError, code="missing-features", path=source) as caught:
         prepare(THUMOS, source, out)
+    assert "JOINTFeatures" in caught.value.message
     (tmp_path / "away.npy").rename(features)
     assert survey(THUMOS, prepare(THUMOS, source, out)).scored == "testing"
 

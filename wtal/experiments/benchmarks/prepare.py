@@ -77,7 +77,7 @@ def prepare(
     if "layout" not in state:
         write_json(out / STATE_NAME, made_from)
         converted = _convert(benchmark, layout, source, out / "converted", timing, on_progress)
-        _write_dataset(benchmark, converted.path, annotations or converted.annotations, out / "data")
+        _write_dataset(benchmark, converted, source, annotations or converted.annotations, out / "data")
         # Videos without features, which the layout's annotations list, are reported by the survey
         remarks = [] if converted.annotations else list(converted.remarks)
         state = {**made_from, "layout": converted.layout, "remarks": remarks}
@@ -148,25 +148,28 @@ def _convert(
     return convert_layout(source, out, timing=timing, layout=layout, on_progress=on_progress)
 
 
-def _write_dataset(benchmark: Benchmark, converted: Path, annotations: Path | None, out: Path) -> None:
+def _write_dataset(
+    benchmark: Benchmark, converted: ConvertedLayout, source: Path, annotations: Path | None, out: Path
+) -> None:
     """Write the data set folder of the runs; videos without features are listed in failed.json."""
-    dataset = load_dataset(converted)
+    dataset = load_dataset(converted.path)
     durations = {video.id: video.duration for video in dataset.videos}
     videos = [
         replace(video, duration=video.duration or durations.get(video.id)) for video in _videos(dataset, annotations)
     ]
-    missing = [video.id for video in videos if not features_path(converted, video.id).is_file()]
+    missing = [video.id for video in videos if not features_path(converted.path, video.id).is_file()]
     if len(missing) == len(videos):
+        reason = f" ({'; '.join(converted.remarks)})" if converted.remarks else ""
         raise DataError(
-            "none of the annotated videos has features",
-            path=annotations or converted,
+            f"none of the annotated videos has features{reason}",
+            path=annotations or source,
             hint="pass features and annotations of the same videos",
             code="missing-features",
         )
     out.mkdir(parents=True, exist_ok=True)
     link = out / "features"
     link.unlink(missing_ok=True)
-    link.symlink_to((converted / "features").resolve(), target_is_directory=True)
+    link.symlink_to((converted.path / "features").resolve(), target_is_directory=True)
     labels = sorted({label for video in videos for label in video.labels})
     classes = dataset.classes if annotations is None else labels
     widths = benchmark.widths if dataset.width == sum(benchmark.widths) else dataset.modalities
