@@ -139,7 +139,6 @@ def test_method_that_cannot_be_built_is_rejected(folder: Path, method: str):
     assert code == 2 and method in output
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # PyTorch warns about the export of recurrent layers
 def test_network_that_cannot_be_exported_is_an_error(folder: Path):
     pytest.importorskip("onnxscript", reason="needs the ONNX packages")
     method = "own_method:build_recurrent"

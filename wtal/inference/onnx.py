@@ -76,7 +76,7 @@ def export_onnx(run: Path, out: Path) -> ModelMetadata:
             raise ConfigError(
                 f"the network of method {meta.config.method!r} cannot be exported ({reason})",
                 path=run,
-                hint="use operations that torch.export supports for any number of snippets; recurrent layers are none",
+                hint="use operations that torch.export supports for any number of snippets, not recurrent layers",
                 code="export-failed",
             ) from error
         for node in program.model.graph.all_nodes():
@@ -141,6 +141,7 @@ def _suppress_exporter_messages() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+            warnings.filterwarnings("ignore", r"The tensor attributes? .* assigned during export", UserWarning)
             yield
     finally:
         log.setLevel(level)
