@@ -833,6 +833,25 @@ def test_player_timeline_and_edit_buttons_are_in_view(site, visitor):
         expect(page.locator(selector)).to_be_in_viewport(ratio=1)
 
 
+def test_text_of_two_lines_does_not_move_the_page(site, visitor):
+    page = visitor.open(site.add("lines.mp4"), width=1280, height=720)
+    expect_rows(page, 2)
+    page.locator("#next-moment").evaluate("button => button.hidden = false")
+    texts = ("left", "prediction: a class with a long name, 0:01.0 to 0:02.0, 1.0 s, score 0.90")
+    tops = set()
+    for text in texts:
+        page.locator("#status").evaluate("(status, text) => { status.textContent = text; }", text)
+        tops.add(round(page.locator("#timeline").bounding_box()["y"]))
+    assert len(tops) == 1
+
+
+def test_head_of_the_table_stays_in_view(site, visitor):
+    page = visitor.open(site.add("rows.mp4", [Segment("left", i, i + 0.5, 0.9) for i in range(50)], 50))
+    expect(page.locator("#caption")).to_contain_text("50 segments")
+    page.locator("#segments-box").evaluate("box => box.scrollTop = 600")
+    expect(page.locator("#segments-table thead th").first).to_be_in_viewport(ratio=1)
+
+
 def test_player_is_as_wide_as_the_frames(site, visitor):
     page = visitor.open(site.add("narrow.mp4"), width=1280, height=720)
     expect_rows(page, 2)
