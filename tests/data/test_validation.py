@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,14 @@ def test_wrong_snippet_duration_is_reported_once(folder):
     (problem,) = [p for p in validate_dataset(folder).problems if p.code == "duration-mismatch"]
     assert problem.path == folder / "dataset.json"
     assert "6 of 6" in problem.message and "0.5" in (problem.hint or "")
+
+
+def test_data_set_before_extraction_has_one_error(folder):
+    (folder / "videos.json").write_text("{}")
+    shutil.rmtree(folder / "features")
+    info = {"snippet_seconds": None, "classes": ["run", "jump"]}
+    (folder / "dataset.json").write_text(json.dumps(info))
+    assert codes(validate_dataset(folder)) == {(".", None, "no-features", True)}
 
 
 def test_training_videos_without_labels_are_reported(folder):

@@ -78,7 +78,8 @@ def validate_dataset(path: Path, on_progress: OnProgress | None = None) -> Valid
         DataError: There is no such folder.
     """
     dataset, problems = parse_dataset(path)
-    shapes, feature_problems = _check_features(dataset, on_progress)
+    is_extracted = not any(problem.code == "no-features" for problem in problems)
+    shapes, feature_problems = _check_features(dataset, on_progress) if is_extracted else ({}, [])
     lengths = {id: length for id, (length, _) in shapes.items()}
     problems += feature_problems
     problems += _check_widths(dataset, {id: width for id, (_, width) in shapes.items()})
