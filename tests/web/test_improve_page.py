@@ -104,5 +104,6 @@ def test_failure_and_missing_data_set_are_explained(site: Site, visitor: Visitor
     open_dialog(page)
     expect(message).to_have_text("Not available: the data set is not known; use --data.")
     expect(page.locator("#start-improvement")).to_be_disabled()
+    assert page.locator("#improve").bounding_box()["width"] < 1000, "as wide as its content"
     page.keyboard.press("Escape")
     expect(page.locator("#improve")).to_be_hidden()

@@ -327,6 +327,15 @@ def test_focus_follows_a_segment_that_changes_its_position(site, visitor):
     assert site.saved(name) == [("left", 0.25, 5.5), ("right", 3, 4)]
 
 
+def test_class_typed_in_another_case_is_the_class_that_exists(site, visitor):
+    page = visitor.open(site.add("case.mp4"))
+    expect_rows(page, 2)
+    page.fill("#label", "RIGHT")
+    page.keyboard.press("Enter")
+    expect(page.locator("#label")).to_have_value("right")
+    expect(page.locator("#chips button")).to_have_count(2)
+
+
 def test_double_click_adds_a_segment_and_edits_can_be_discarded(site, visitor):
     name = site.add("add.mp4")
     page = visitor.open(name)

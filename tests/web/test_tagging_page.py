@@ -143,6 +143,16 @@ def test_class_that_exists_is_not_added_again(page):
     expect(page.locator("#tag-classes .class")).to_have_count(1)
 
 
+def test_class_typed_in_another_case_is_the_class_that_exists(page, server):
+    add_classes(page, "dive")
+    tile(page, "a.mp4").click()
+    page.keyboard.press("c")
+    page.keyboard.type("Dive")
+    page.keyboard.press("Enter")
+    expect_tags(server, a=["dive"])
+    expect(page.locator("#tag-classes .class")).to_have_count(1)
+
+
 def test_classes_without_a_number_key_are_found_by_their_names(page, server):
     for i in range(12):
         server.change("f.mp4", add=[f"class {i:02}"])

@@ -1,7 +1,7 @@
 /** The field with the class of the selected and of the next segment. It offers all classes, and accepts new ones. */
 import { createClassMenu } from "./class-menu.js";
 import { getElement } from "./dom.js";
-import { checkClassName } from "./edits.js";
+import { checkClassName, findClass } from "./edits.js";
 
 /**
  * @param {object} options
@@ -30,7 +30,7 @@ export function createClassField({ classes, getOtherClasses, onEnter, showStatus
 
   /** @param {string} text */
   function enter(text) {
-    const name = text.trim();
+    const name = findClass([...classes, ...getOtherClasses()], text.trim());
     if (!name) return;
     const problem = checkClassName(name);
     if (problem) showStatus(problem);

@@ -436,6 +436,7 @@ export function createEditor({ config, getTime, getOtherClasses, createTimeline 
     if (!session) return;
     currentLabel = label;
     enteredLabel = { key: session.key, label };
+    classField.show(label);
     const segment = editable(timeline.selected);
     if (segment && segment.label !== label) apply(relabelSegment(segments(), segment, label));
     timeline.showStatus(`${segment ? "Class changed to" : "New segments have the class"} ${classes[label]}`);

@@ -150,6 +150,16 @@ export function checkClassName(name) {
 }
 
 /**
+ * The class that a typed name means: of the known names, the same one, or else one that differs only in case.
+ * @param {string[]} known
+ * @param {string} name
+ */
+export function findClass(known, name) {
+  if (known.includes(name)) return name;
+  return known.find((other) => other.toLowerCase() === name.toLowerCase()) ?? name;
+}
+
+/**
  * As the server stores segments: class names, times in whole milliseconds, at least one millisecond long if they are
  * not points.
  * @param {Segment[]} list

@@ -6,6 +6,7 @@
 import { ApiError, request } from "./api.js";
 import { digitOf } from "./class-keys.js";
 import { connectDialog, getElement, setText } from "./dom.js";
+import { findClass } from "./edits.js";
 import { formatCount } from "./format.js";
 import { createTagClasses } from "./tag-classes.js";
 import { createTagGrid } from "./tag-grid.js";
@@ -235,7 +236,8 @@ export function createTagging({ onUpdate }) {
 
   /** Add the class in the field to the selected videos; without a selection, to the list of classes. */
   function enterClass() {
-    const name = field.value.trim();
+    const known = project.classes.map((other) => other.name);
+    const name = findClass(known, field.value.trim());
     if (!name) return;
     classes.clearSearch();
     if (grid.selection.length) return change(() => ({ add: [name] }), name);
