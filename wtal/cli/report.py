@@ -180,10 +180,14 @@ def methods(
     out: OutOption,
 ) -> None:
     """Mean and standard deviation of each method over the seeds, with a dot for each seed."""
+    from wtal.reporting.benchmark_report import SYNTHETIC_TITLE
     from wtal.reporting.figures.paper import draw, methods_figure, read_comparison, require_output
 
     require_output(out, comparison)
     result = read_comparison(comparison)
     draw(out, partial(methods_figure, result))
-    print_line(f"mean and standard deviation over the seeds, a dot per seed; {result.subset} subset, last checkpoint")
+    features = f"{SYNTHETIC_TITLE}; " if result.is_synthetic else ""
+    print_line(
+        f"{features}mean and standard deviation over the seeds, a dot per seed; {result.subset} subset, last checkpoint"
+    )
     print_line(f"written to {out}")

@@ -285,7 +285,7 @@ def test_methods_of_a_benchmark_are_drawn_under_its_main_protocol(tmp_path):
     result = evaluate(PROPOSALS, GROUND_TRUTH)
     other = replace(result, protocol="other", map=(0.0,) * len(result.map))
     scored = {"general": [result.to_json()] * 2, "other": [other.to_json()] * 2}
-    value = {"benchmark": "hapt", "results": {"dfe": scored, "local": scored}, "config": {}}
+    value = {"benchmark": "hapt", "results": {"dfe": scored, "local": scored}, "config": {}, "data": {"is_synthetic": True}}
     path = tmp_path / "benchmark.json"
     path.write_text(json.dumps(value))
     comparison = read_comparison(path)
@@ -293,7 +293,8 @@ def test_methods_of_a_benchmark_are_drawn_under_its_main_protocol(tmp_path):
         (method, (pytest.approx(100 * result.main_average),) * 2) for method in ("dfe", "local")
     ]
     assert comparison.scores[0].data == "hapt (general)" and comparison.subset == result.subset
-    assert (comparison.tious[0], comparison.tious[-1]) == result.averages[-1]
+    assert (comparison.tious[0], comparison.tious[-1]) == result.averages[-1] and comparison.is_synthetic
+    assert "SYNTHETIC" in plot("methods", path, "--out", tmp_path / "methods.svg").output
     for damaged in ({}, {"dfe": {}}, {"dfe": {"general": []}}, {"dfe": {"general": [{"map": 1}]}}, {"dfe": 3}):
         path.write_text(json.dumps(value | {"results": damaged}))
         with raises(DataError, path=path):

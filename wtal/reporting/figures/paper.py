@@ -69,12 +69,14 @@ class ComparisonScores:
         tious: The tIoU thresholds of the average mAP.
         subset: The subset that was scored.
         supervision: The setting `train.supervision`.
+        is_synthetic: Whether the features of a benchmark are synthetic.
     """
 
     scores: tuple[Score, ...]
     tious: tuple[float, ...]
     subset: str
     supervision: str = "tags"
+    is_synthetic: bool = False
 
 
 def require_output(out: Path, *inputs: Path) -> None:
@@ -194,7 +196,13 @@ def read_comparison(path: Path) -> ComparisonScores:
             value = _summarize_benchmark(value, path)
         scores = tuple(_parse_score(entry) for entry in value["scores"])
         supervision = str(value.get("config", {}).get("train", {}).get("supervision", "tags"))
-        comparison = ComparisonScores(scores, tuple(map(float, value["tious"])), str(value["subset"]), supervision)
+        comparison = ComparisonScores(
+            scores,
+            tuple(map(float, value["tious"])),
+            str(value["subset"]),
+            supervision,
+            value.get("is_synthetic") is True,
+        )
     except (AttributeError, LookupError, OverflowError, StopIteration, TypeError, ValueError, ConfigError) as error:
         raise DataError(
             "not a comparison",
@@ -229,7 +237,13 @@ def _summarize_benchmark(value: Any, path: Path) -> dict[str, Any]:
         {"data": data, "method": method, "averages": [100 * result.main_average for result in seeds]}
         for method, seeds in by_method.items()
     ]
-    return {"scores": scores, "tious": first.averages[-1], "subset": first.subset, "config": value["config"]}
+    return {
+        "scores": scores,
+        "tious": first.averages[-1],
+        "subset": first.subset,
+        "config": value["config"],
+        "is_synthetic": value["data"]["is_synthetic"],
+    }
 
 
 def _parse_score(entry: Any) -> Score:
