@@ -152,12 +152,15 @@ def test_tables_of_several_protocols_fit_the_terminal(shared):
         (["good/p.json", "half/p.json", "truth.json", "--out", "half/p.json"], "half/p.json"),
         (["good/p.json", "truth.json", "--out", "good/p.json"], "good/p.json"),
         (["good/p.json", "truth.json", "--ambiguous", "a.txt", "--out", "a.txt"], "a.txt"),
+        (["good/p.json", "truth.json", "--out", "notes.txt"], "notes.txt"),
+        (["good/p.json", "half/p.json", "truth.json", "--out", "notes.txt"], "notes.txt"),
         (["good/p.json", "half/p.json", "truth.json", "--tiou", "2"], "[2.0]"),
         (["good/p.json", "truth.json", "--protocol", "all", "--subset", "train"], '"training"'),
     ],
 )
 def test_evaluate_rejects_invalid_arguments_and_writes_nothing(folder, arguments, expected):
     (folder / "a.txt").write_text("")
+    (folder / "notes.txt").write_text("of the user")
     files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     code, output = call("evaluate", *arguments)
     assert code == 2 and expected in output and len(output.strip().splitlines()) == 1

@@ -57,18 +57,15 @@ def report(
     method: MethodOption = None,
 ) -> None:
     """Write one HTML page about a run: scores, errors, training curves, memory, and the timeline of each video."""
-    from wtal.core.errors import DataError
+    from wtal.core.io import require_output_file
     from wtal.experiments.external import parse_external
     from wtal.reporting.class_colors import read_class_colors
     from wtal.reporting.html.collect import collect_report_data
-    from wtal.reporting.html.render import write_report
+    from wtal.reporting.html.render import is_report, write_report
 
     allow_method(method)
     path = out or run / "report.html"
-    if path.is_dir():
-        raise DataError(
-            "cannot write a file here, it is a folder", path=path, hint="pass a file with --out", code="not-a-file"
-        )
+    require_output_file(path, (data, colors), is_report, "pass another file with --out")
     files = parse_external(external or ())
     custom = read_class_colors(colors) if colors else {}
     content = collect_report_data(run, path, data, videos, protocol, subset, files)

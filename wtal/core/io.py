@@ -102,9 +102,9 @@ def require_output_file(
     Raises:
         DataError: `output` is a folder, one of the inputs, a file that may not be overwritten, or cannot be written.
     """
+    require_not_input(output, *inputs, hint=hint)
     if output.exists() or output.name in ("", ".."):
         require_file(output, hint)
-    require_not_input(output, *inputs, hint=hint)
     parent = next(parent for parent in output.absolute().parents if os.path.lexists(parent))
     if not parent.is_dir():
         raise DataError(f"{parent} is not a folder", path=output, hint=hint, code="not-a-directory")

@@ -4,6 +4,7 @@ data set --train--> run folder --localize--> proposals.json --evaluate--> result
 """
 
 import os
+import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -13,7 +14,7 @@ from wtal.core import distributed
 from wtal.core.config import Config
 from wtal.core.errors import ConfigError, DataError
 from wtal.core.hardware import choose_device
-from wtal.core.io import directory_lock, realpath, require_file, require_not_input, write_json
+from wtal.core.io import directory_lock, realpath, require_file, require_not_input, require_output_file, write_json
 from wtal.core.methods import load_method
 from wtal.core.structures import Proposals, Video
 from wtal.data.batching import held_out_ids
@@ -36,7 +37,6 @@ from wtal.training import stages, trainer
 from wtal.training.criterion import loss_weights
 from wtal.training.log_writers import require_log
 
-OUTPUT_NAMES = ("results.json", "evaluations.json")  # default names of outputs; such a file may be replaced
 HINT_OUT = "choose another path with --out"
 
 
@@ -293,7 +293,7 @@ def _read_ground_truth(
 
 
 def _require_files(files: Sequence[Path], out: Path | None, ground_truth: str | Path | Sequence[Video]) -> None:
-    """Raise DataError for a folder, a file that is named twice, and an output that would overwrite an input."""
+    """Raise DataError for a folder, a file that is named twice, and an output that would overwrite another file."""
     seen: set[Path] = set()
     for path in files:
         require_file(path, "name the proposals files first, the ground truth last")
@@ -302,12 +302,15 @@ def _require_files(files: Sequence[Path], out: Path | None, ground_truth: str | 
         seen.add(realpath(path))
     if out is None:
         return
-    inputs = [*files]
-    if isinstance(ground_truth, str | Path):
-        # Also protects the files in a ground-truth folder, except earlier outputs
-        is_inside = out.is_file() and realpath(out).parent == realpath(Path(ground_truth))
-        inputs.append(out if is_inside and out.name not in OUTPUT_NAMES else Path(ground_truth))
-    require_not_input(out, *inputs, hint=HINT_OUT)
+    truth = [Path(ground_truth)] if isinstance(ground_truth, str | Path) else []
+    require_output_file(out, [*files, *truth], _holds_evaluation, HINT_OUT)
+
+
+def _holds_evaluation(path: Path) -> bool:
+    """Whether a file was written by `evaluate` or `evaluate_files`."""
+    with path.open("rb") as file:
+        head = file.read(100)
+    return not head or re.match(rb'\s*\{\s*"(protocol|truth)"', head) is not None
 
 
 def _choose_held_out(dataset: Dataset, fraction: float, seed: int) -> frozenset[str]:

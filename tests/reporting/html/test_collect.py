@@ -61,6 +61,15 @@ def test_command_writes_the_report_beside_the_run(runs, tiny):
     assert [entry["id"] for entry in index["videos"]] == [video.id for video in tiny.subset("validation")]
 
 
+def test_report_replaces_only_reports(tmp_path, runs, tiny):
+    run, out = runs / tiny.path.name / "dfe" / "seed-1", tmp_path / "page.html"
+    arguments = ["report", str(run), "--subset", "validation", "--out", str(out)]
+    out.write_text("of the user")
+    assert CliRunner().invoke(cli.app, arguments).exit_code == 2 and out.read_text() == "of the user"
+    out.unlink()
+    assert [CliRunner().invoke(cli.app, arguments).exit_code for _ in range(2)] == [0, 0]
+
+
 def test_project_knows_the_data_of_its_runs(tmp_path, runs, tiny):
     run = shutil.copytree(runs / tiny.path.name / "dfe" / "seed-0", tmp_path / "runs" / "my-i3d-12")
     (tmp_path / "wtal-project.json").touch()

@@ -73,6 +73,13 @@ def write_report(out: Path, report: ReportData) -> None:
     write_text(out, render_page(report).encode(errors="replace").decode())
 
 
+def is_report(path: Path) -> bool:
+    """Whether a file was written by `write_report`, of this version or another."""
+    with path.open("rb") as file:
+        head = file.read(2000)
+    return not head or b'<meta name="generator" content="wtal' in head
+
+
 def render_page(report: ReportData) -> str:
     """The HTML of a report. Raises DataError if a video cannot be read."""
     videos, encoded, scores = zip(*_videos(report), strict=True)
