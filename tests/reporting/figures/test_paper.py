@@ -285,7 +285,12 @@ def test_methods_of_a_benchmark_are_drawn_under_its_main_protocol(tmp_path):
     result = evaluate(PROPOSALS, GROUND_TRUTH)
     other = replace(result, protocol="other", map=(0.0,) * len(result.map))
     scored = {"general": [result.to_json()] * 2, "other": [other.to_json()] * 2}
-    value = {"benchmark": "hapt", "results": {"dfe": scored, "local": scored}, "config": {}, "data": {"is_synthetic": True}}
+    value = {
+        "benchmark": "hapt",
+        "results": {"dfe": scored, "local": scored},
+        "config": {},
+        "data": {"is_synthetic": True},
+    }
     path = tmp_path / "benchmark.json"
     path.write_text(json.dumps(value))
     comparison = read_comparison(path)
