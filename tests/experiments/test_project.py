@@ -112,9 +112,10 @@ def test_tables_are_copied_once_and_again_when_they_change(project, tmp_path):
         "set/b.mp4": ("dive",),
         "c.mp4": ("run",),
     }
-    table.write_text("video,labels\nnowhere,dive\n")
-    with raises(DataError, code="no-videos", path=table):
-        project.add_tags([table])
+    for labels in ("dive", "dive[2 to 1]"):
+        table.write_text(f"video,labels\nnowhere,{labels}\n")
+        with raises(DataError, code="no-videos", path=table):
+            project.add_tags([table])
 
 
 def test_tables_in_a_folder_are_the_same_for_all_commands(project, tmp_path):

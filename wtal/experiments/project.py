@@ -317,8 +317,7 @@ class Project:
         folder, settings = self.scan(), self._read_settings()
         table = read_tag_table(tables, folder)
         if not table.entries:
-            if table.problems:
-                raise table.problems[0].to_error()
+            raise_first(table.problems)
             hint = f"name files in {folder.path} in the column `video`"
             raise DataError("the table names no video in the folder", path=tables[0], hint=hint, code="no-videos")
         files = sorted({file for table in tables for file in (tables_below(table) if table.is_dir() else [table])})
