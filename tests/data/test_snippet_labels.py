@@ -210,6 +210,14 @@ def test_supervision_without_its_labels_is_an_error(copy, supervision):
         snippet_labels(copy, supervision)
 
 
+def test_points_that_the_file_of_true_segments_replaces_are_an_error_that_names_it(copy):
+    dataset = annotate(copy, training_0000={"annotations": [segment(copy.classes[0], 3.0, 3.0)]})
+    write_segments(dataset, {"training_0000": [[copy.classes[0], 3.0, 9.0]]})
+    with raises(DataError, code="no-segments", path=copy.path) as caught:
+        snippet_labels(dataset, "points")
+    assert TRAINING_SEGMENTS_NAME in caught.value.hint
+
+
 def test_file_of_true_segments_holds_complete_timelines(copy):
     write_segments(copy, {"training_0000": [[copy.classes[0], 3.0, 9.0]], "training_0001": []})
     labels = snippet_labels(copy, "segments")

@@ -48,10 +48,13 @@ def snippet_labels(dataset: Dataset, supervision: str, held_out: frozenset[str] 
     labels = {id: shares for id, shares in labels.items() if shares.any()}
     if not labels:
         kind = "segments or points" if supervision == "all" else supervision
+        add = "add them with `wtal label`"
+        if (dataset.path / TRAINING_SEGMENTS_NAME).is_file():
+            add = f"{TRAINING_SEGMENTS_NAME} replaces the times of its videos: move it to another folder and {add}"
         raise DataError(
             f"no training video has {kind}",
             path=dataset.path,
-            hint="add them with `wtal label`, or train with --supervision tags",
+            hint=f"{add}, or train with --supervision tags",
             code="no-segments",
         )
     return labels
