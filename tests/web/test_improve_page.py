@@ -104,6 +104,22 @@ def test_failure_and_missing_data_set_are_explained(site: Site, visitor: Visitor
     open_dialog(page)
     expect(message).to_have_text("Not available: the data set is not known; use --data.")
     expect(page.locator("#start-improvement")).to_be_disabled()
-    assert page.locator("#improve").bounding_box()["width"] < 1000, "as wide as its content"
     page.keyboard.press("Escape")
     expect(page.locator("#improve")).to_be_hidden()
+
+
+def test_dialog_is_as_wide_as_its_content(site: Site, visitor: Visitor):
+    page = visitor.open("film 0.mp4", width=1280, height=720)
+    answer = site.server.get("/api/improvement")
+    page.route("**/api/improvement", lambda route: route.fulfill(json=answer))
+    open_dialog(page)
+    expect(page.locator("#models tr")).to_have_count(len(answer["models"]))
+    assert page.locator("#improve").bounding_box()["width"] < 800
+    page.click("#close-improve")
+    labels = {"videos": 120, "points": 340, "segments": 560, "complete": 78}
+    scores = {"before": {"map": 0.412, "f1": 0.398}, "after": {"map": 0.523, "f1": 0.487}, "measured_on": ["film 0.mp4"]}
+    model = {"id": "1", "title": "improved 1", "active": False, "created": "2026-11-28T18:45:05Z", "labels": labels}
+    answer["models"].append(model | scores)
+    open_dialog(page)
+    expect(page.locator("#models tr")).to_have_count(len(answer["models"]))
+    expect(page.get_by_role("button", name="Use improved 1")).to_be_in_viewport(ratio=1)
