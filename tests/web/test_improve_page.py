@@ -117,7 +117,11 @@ def test_dialog_is_as_wide_as_its_content(site: Site, visitor: Visitor):
     assert page.locator("#improve").bounding_box()["width"] < 800
     page.click("#close-improve")
     labels = {"videos": 120, "points": 340, "segments": 560, "complete": 78}
-    scores = {"before": {"map": 0.412, "f1": 0.398}, "after": {"map": 0.523, "f1": 0.487}, "measured_on": ["film 0.mp4"]}
+    scores = {
+        "before": {"map": 0.412, "f1": 0.398},
+        "after": {"map": 0.523, "f1": 0.487},
+        "measured_on": ["film 0.mp4"],
+    }
     model = {"id": "1", "title": "improved 1", "active": False, "created": "2026-11-28T18:45:05Z", "labels": labels}
     answer["models"].append(model | scores)
     open_dialog(page)
