@@ -181,6 +181,9 @@ def _open_web(browser: Any, url: str, theme: str) -> Iterator[Any]:
 
 def main(arguments: list[str]) -> None:
     """Take the screenshots of a file or a URL."""
+    if "--help" in arguments:
+        print(__doc__)
+        return
     if unknown := [argument for argument in arguments if argument.startswith("-") and argument != "--gif"]:
         sys.exit(f"{__doc__}\nunknown option {unknown[0]}")
     target = next((argument for argument in arguments if argument != "--gif"), "demo/report.html")

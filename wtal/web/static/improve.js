@@ -14,8 +14,8 @@ const IDLE_INTERVAL = 10000;
 const DATE_FORMAT = { dateStyle: "medium", timeStyle: "short", hour12: false };
 const CANNOT_MEASURE =
   "The gain cannot be measured yet. Mark at least two timelines as complete: one of them, and later one of four, is " +
-  "kept for measuring and never used for training. Not kept are the last video with a class, and videos whose times " +
-  "the first model was trained on.";
+  "kept for measuring and never used for training. A video is not kept if it is the last one with a class, or if the " +
+  "first model was trained on its times.";
 
 /** @param {number} share */
 const toPercent = (share) => Math.round(1000 * share) / 10;
