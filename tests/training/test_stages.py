@@ -5,9 +5,9 @@ import multiprocessing
 import os
 import shutil
 from collections.abc import Callable
-from multiprocessing.connection import wait
 from dataclasses import replace
 from itertools import combinations
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
