@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.helpers.processes import wait_until
 from tests.helpers.server import RunningProject, run_project_server
 from wtal.core.io import read_text
 from wtal.data.tags import read_tags
@@ -155,8 +156,12 @@ def test_requests_need_the_token_and_this_page(videos):
         headers = {"authorization": f"Bearer {'x' * 40}"}
         response = server.request("GET", "/api/project", headers=headers)
         assert response.status == 200 and "default-src 'none'" in response.headers["content-security-policy"]
-        etag = response.headers["etag"]
-        assert server.request("GET", "/api/project", headers=headers | {"if-none-match": etag}).status == 304
+
+        def is_unchanged() -> bool:
+            etag = server.request("GET", "/api/project", headers=headers).headers["etag"]
+            return server.request("GET", "/api/project", headers=headers | {"if-none-match": etag}).status == 304
+
+        wait_until(is_unchanged)  # the state changes once it is known what is up to date
         headers |= {"sec-fetch-site": "cross-site"}
         assert server.request("POST", "/api/project/training", headers=headers).status == 403
         for path in ("/api/config", "/api/videos"):
